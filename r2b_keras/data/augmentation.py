@@ -1,0 +1,221 @@
+"""Random changes of a whole batch of images at once; all draws are stateless.
+
+Pixels are 0 to 255 here; the pipeline normalises afterwards.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+from r2b_keras.data import seeds
+from r2b_keras.environment import tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from r2b_keras.data.config import Augmentation
+
+# ITU-R BT.601, as in PIL and tf.image.rgb_to_grayscale.
+GREY_WEIGHTS = (0.299, 0.587, 0.114)
+CROP_AREA = (0.08, 1.0)
+CROP_ASPECT_RATIO = (3 / 4, 4 / 3)
+
+
+def augment(
+    images: "tf.Tensor", augmentation: "Augmentation", seed: "tf.Tensor"
+) -> "tf.Tensor":
+    """Applies flip, pad and crop, rotation and colour jitter to a batch.
+
+    Args:
+      images: [B, H, W, C], uint8 or float32, 0 to 255.
+      augmentation: what to do; its random_resized_crop and mixup_alpha are not looked
+        at here.
+      seed: [2] int64.
+
+    Returns:
+      [B, H, W, C] float32, 0 to 255.
+    """
+    motion_seed, colour_seed = seeds.split(seed, 2)
+    moves = augmentation.flip or augmentation.pad_and_crop
+    if augmentation.rotation_degrees or moves:
+        images = move(images, augmentation, motion_seed)
+    images = tf.cast(images, tf.float32)
+    if augmentation.color_jitter:
+        images = jitter_colors(images, augmentation.color_jitter, colour_seed)
+    return images
+
+
+def move(
+    images: "tf.Tensor", augmentation: "Augmentation", seed: "tf.Tensor"
+) -> "tf.Tensor":
+    """Flips, shifts and rotates each image of a batch in one pass; outside is black.
+
+    Without rotation every pixel is moved as it is; with rotation pixels are
+    interpolated bilinearly. Cutting a window out of the padded image is a shift by up
+    to `pad_and_crop` pixels.
+
+    Args:
+      images: [B, H, W, C], uint8 or float32.
+      augmentation: gives flip, pad_and_crop and rotation_degrees.
+      seed: [2] int64.
+
+    Returns:
+      [B, H, W, C], the same type, or float32 after a rotation.
+    """
+    batch, height, width = tf.unstack(tf.shape(images)[:3])
+    flips, shifts, angles = draw_moves(batch, augmentation, seed)
+    if augmentation.rotation_degrees:
+        images = tf.cast(images, tf.float32)
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=_transforms(flips, shifts, angles, height, width),
+        output_shape=[height, width],
+        interpolation="BILINEAR" if augmentation.rotation_degrees else "NEAREST",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )
+    return tf.ensure_shape(moved, images.shape)
+
+
+def draw_moves(
+    batch: "tf.Tensor | int", augmentation: "Augmentation", seed: "tf.Tensor"
+) -> "tuple[tf.Tensor, tf.Tensor, tf.Tensor]":
+    """Draws what `move` does to each image.
+
+    Returns:
+      flips [B] float32, 1 or 0; shifts [2, B] float32, whole pixels to the right and
+      down at which the window starts; angles [B] float32 in radians.
+    """
+    flip_seed, shift_seed, angle_seed = seeds.split(seed, 3)
+    flips = tf.zeros([batch])
+    if augmentation.flip:
+        flips = tf.random.stateless_uniform([batch], flip_seed, 0, 2, tf.int32)
+    pad = augmentation.pad_and_crop
+    shifts = tf.random.stateless_uniform(
+        [2, batch], shift_seed, -pad, pad + 1, tf.int32
+    )
+    limit = math.radians(augmentation.rotation_degrees)
+    angles = tf.zeros([batch])
+    if limit:
+        angles = tf.random.stateless_uniform([batch], angle_seed, -limit, limit)
+    return tf.cast(flips, tf.float32), tf.cast(shifts, tf.float32), angles
+
+
+def _transforms(
+    flips: "tf.Tensor",
+    shifts: "tf.Tensor",
+    angles: "tf.Tensor",
+    height: "tf.Tensor",
+    width: "tf.Tensor",
+) -> "tf.Tensor":
+    """Matrices [B, 8] from output to input pixels: rotate, then shift, then flip."""
+    last_x = tf.cast(width - 1, tf.float32)
+    last_y = tf.cast(height - 1, tf.float32)
+    cos, sin = tf.cos(angles), tf.sin(angles)
+    offset_x = (last_x - cos * last_x + sin * last_y) / 2 + shifts[0]
+    offset_y = (last_y - sin * last_x - cos * last_y) / 2 + shifts[1]
+    sign = 1 - 2 * flips
+    zeros = tf.zeros_like(angles)
+    rows = [
+        *(sign * cos, -sign * sin, sign * offset_x + flips * last_x),
+        *(sin, cos, offset_y),
+        *(zeros, zeros),
+    ]
+    return tf.stack(rows, axis=1)
+
+
+def jitter_colors(
+    images: "tf.Tensor", strength: float, seed: "tf.Tensor"
+) -> "tf.Tensor":
+    """Scales brightness, then contrast, then saturation of each image, then clips.
+
+    With factors b, c, s uniform in [1 - strength, 1 + strength], each step clipped to
+    0..255: x = b x; x = m + c (x - m), m the mean grey of the image; x = g + s (x - g),
+    g the grey of the pixel. Grey images have no saturation.
+
+    Args:
+      images: [B, H, W, C] float32, 0 to 255, C being 1 or 3.
+      strength: 0 to 1.
+      seed: [2] int64.
+
+    Returns:
+      [B, H, W, C] float32, 0 to 255.
+    """
+    factors = tf.random.stateless_uniform(
+        [3, tf.shape(images)[0], 1, 1, 1], seed, 1 - strength, 1 + strength
+    )
+    images = tf.clip_by_value(factors[0] * images, 0.0, 255.0)
+    mean = tf.reduce_mean(_grey(images), axis=[1, 2], keepdims=True)
+    images = tf.clip_by_value(mean + factors[1] * (images - mean), 0.0, 255.0)
+    if images.shape[-1] == 1:
+        return images
+    grey = _grey(images)
+    return tf.clip_by_value(grey + factors[2] * (images - grey), 0.0, 255.0)
+
+
+def _grey(images: "tf.Tensor") -> "tf.Tensor":
+    if images.shape[-1] == 1:
+        return images
+    return tf.reduce_sum(images * tf.constant(GREY_WEIGHTS), axis=-1, keepdims=True)
+
+
+def mix_up(
+    images: "tf.Tensor", labels: "tf.Tensor", alpha: float, seed: "tf.Tensor"
+) -> "tuple[tf.Tensor, tf.Tensor]":
+    """Mixes each example with its neighbour in the (shuffled) batch.
+
+    x = lambda x_i + (1 - lambda) x_j, y alike, one lambda ~ Beta(alpha, alpha) per
+    batch. Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
+
+    Args:
+      images: [B, H, W, C] float32.
+      labels: [B, num_classes] float32, one-hot.
+      alpha: above 0.
+      seed: [2] int64.
+
+    Returns:
+      The mixed images and labels, in the same shapes.
+    """
+    share = draw_share(alpha, seed)
+    mixed_images = share * images + (1 - share) * tf.roll(images, 1, axis=0)
+    mixed_labels = share * labels + (1 - share) * tf.roll(labels, 1, axis=0)
+    return mixed_images, mixed_labels
+
+
+def draw_share(alpha: float, seed: "tf.Tensor") -> "tf.Tensor":
+    """Draws lambda ~ Beta(alpha, alpha) as g1 / (g1 + g2) of two gamma variables."""
+    # In float64, as a small alpha gives values that float32 takes for 0.
+    gammas = tf.random.stateless_gamma(
+        [2], seed, tf.constant(alpha, tf.float64), dtype=tf.float64
+    )
+    share = tf.math.divide_no_nan(gammas[0], tf.reduce_sum(gammas))
+    return tf.cast(share, tf.float32)
+
+
+def crop_and_resize(images: "tf.Tensor", seed: "tf.Tensor") -> "tf.Tensor":
+    """Random resized crop of a batch of equally large images, bilinear.
+
+    For sets that lie in memory; encoded images are cropped while they are decoded. Area
+    and log aspect ratio are uniform; a window longer than the image is cut to fit.
+
+    Args:
+      images: [B, H, W, C], uint8 or float32.
+      seed: [2] int64.
+
+    Returns:
+      [B, H, W, C] float32.
+    """
+    batch, height, width = tf.unstack(tf.shape(images)[:3])
+    area, aspect, top, left = (
+        tf.random.stateless_uniform([batch], each) for each in seeds.split(seed, 4)
+    )
+    area = CROP_AREA[0] + area * (CROP_AREA[1] - CROP_AREA[0])
+    low, high = (math.log(ratio) for ratio in CROP_ASPECT_RATIO)
+    # Aspect of the window in pixels; boxes are in shares of height and width.
+    shape = tf.cast(height / width, tf.float32)
+    stretch = tf.sqrt(tf.exp(low + aspect * (high - low)) * shape)
+    tall = tf.minimum(tf.sqrt(area) / stretch, 1.0)
+    wide = tf.minimum(tf.sqrt(area) * stretch, 1.0)
+    top, left = top * (1 - tall), left * (1 - wide)
+    boxes = tf.stack([top, left, top + tall, left + wide], axis=1)
+    cropped = tf.image.crop_and_resize(images, boxes, tf.range(batch), [height, width])
+    return tf.ensure_shape(cropped, images.shape)

@@ -1,0 +1,234 @@
+"""A loaded set of images with its three parts, and what the trainer reads from it."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from r2b_keras.data import augmentation as augmentations
+from r2b_keras.data import seeds
+from r2b_keras.data.config import Augmentation, DataConfig
+from r2b_keras.data.sources import Source, open_source
+from r2b_keras.environment import tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Decoded validation and test images are kept in memory up to this many bytes.
+CACHE_BYTES = 512 * 2**20
+
+
+class Examples(Protocol):
+    """One part of a set, in memory or encoded; labels are class indices."""
+
+    @property
+    def num_examples(self) -> int:
+        """Number of images."""
+
+    def content(self) -> Iterable[bytes]:
+        """What the fingerprint is taken over."""
+
+    def split(self, size: int) -> tuple[Any, Any]:
+        """Holds out `size` examples, always the same ones."""
+
+    def train_batches(
+        self, batch_size: int, augmentation: Augmentation, seed: int, epochs: range
+    ) -> "tf.data.Dataset":
+        """Shuffled (images 0..255 [B, H, W, C], labels [B], seed [2])."""
+
+    def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
+        """Every example once: (images 0..255 [B, H, W, C], labels [B])."""
+
+
+class ImageDataset:
+    """Images of a fixed number of classes, in a training, validation and test part.
+
+    Attributes:
+      config: what was loaded.
+      class_names: one name per class, in the order of the labels.
+      num_classes: number of classes.
+      fingerprint: sha256 (hex) of what was loaded.
+      num_train: images to train on, without those held out for validation.
+      num_validation: images held out of the training part.
+      num_test: images of the test part.
+    """
+
+    def __init__(self, config: DataConfig, source: Source) -> None:
+        """Splits the validation part off.
+
+        Args:
+          config: what was asked for.
+          source: the training and the test part.
+
+        Raises:
+          ValueError: the validation part would take all training images.
+        """
+        num_train = source.train.num_examples
+        if config.validation_size >= num_train:
+            raise ValueError(
+                f"validation_size is {config.validation_size}, but {config.source} has "
+                f"only {num_train} training images: hold out fewer."
+            )
+        self.config = config
+        self.class_names = source.class_names
+        self.num_classes = len(source.class_names)
+        self.fingerprint = _fingerprint(source)
+        self._train, self._validation = source.train.split(config.validation_size)
+        self._test = source.test
+        self._evaluation_datasets: dict[tuple[str, int], tf.data.Dataset] = {}
+
+    @property
+    def num_train(self) -> int:
+        """Images to train on."""
+        return self._train.num_examples
+
+    @property
+    def num_validation(self) -> int:
+        """Images held out for choosing."""
+        return self._validation.num_examples
+
+    @property
+    def num_test(self) -> int:
+        """Images that are only reported on."""
+        return self._test.num_examples
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Number of whole batches in an epoch; the remaining images are left out.
+
+        Raises:
+          ValueError: there is not even one whole batch.
+        """
+        if not 1 <= batch_size <= self.num_train:
+            raise ValueError(
+                f"batch_size is {batch_size}: expected 1 to {self.num_train}, the "
+                f"number of training images of {self.config.source}."
+            )
+        return self.num_train // batch_size
+
+    def train(
+        self,
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        first_epoch: int = 0,
+        num_epochs: int = 1,
+    ) -> "tf.data.Dataset":
+        """Augmented training batches of the epochs first_epoch to num_epochs - 1.
+
+        Epoch k is the same, to the bit, whichever epoch the dataset starts with. All
+        images of an epoch are different; its order and all augmentation follow from
+        (seed, k).
+
+        Args:
+          batch_size: images per batch.
+          augmentation: random changes of the images.
+          seed: of the order and the augmentation.
+          first_epoch: counted from 0.
+          num_epochs: of the whole training, first_epoch included.
+
+        Returns:
+          A dataset of steps_per_epoch batches per epoch: images [B, H, W, C] float32,
+          normalised; labels [B, num_classes] float32, one-hot or mixed.
+
+        Raises:
+          ValueError: the batch is larger than the training part.
+        """
+        self.steps_per_epoch(batch_size)
+        epochs = range(first_epoch, num_epochs)
+        raw = self._train.train_batches(batch_size, augmentation, seed, epochs)
+
+        def finish(images: Any, labels: Any, batch_seed: Any) -> tuple[Any, Any]:
+            change_seed, mix_seed = seeds.split(batch_seed, 2)
+            images = augmentations.augment(images, augmentation, change_seed)
+            images, labels = self._normalise(images, labels)
+            if augmentation.mixup_alpha:
+                alpha = augmentation.mixup_alpha
+                images, labels = augmentations.mix_up(images, labels, alpha, mix_seed)
+            return images, labels
+
+        batches = raw.map(
+            finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+
+    def validation(self, batch_size: int) -> "tf.data.Dataset":
+        """The validation part in a fixed order; see `test`.
+
+        Raises:
+          ValueError: nothing was held out.
+        """
+        if not self.num_validation:
+            raise ValueError(
+                "There is no validation part, as validation_size is 0: set it to the "
+                "number of training images to hold out."
+            )
+        return self._evaluation("validation", self._validation, batch_size)
+
+    def test(self, batch_size: int) -> "tf.data.Dataset":
+        """The test part: every image once, in a fixed order, never augmented.
+
+        Args:
+          batch_size: images per batch; the last batch may be smaller.
+
+        Returns:
+          A dataset of (images [B, H, W, C] float32, normalised; labels
+          [B, num_classes] float32, one-hot).
+        """
+        return self._evaluation("test", self._test, batch_size)
+
+    def _evaluation(
+        self, part: str, examples: Examples, batch_size: int
+    ) -> "tf.data.Dataset":
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: expected at least 1.")
+        if (part, batch_size) not in self._evaluation_datasets:
+            batches = examples.ordered_batches(batch_size).map(
+                self._normalise, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
+            height, width, channels = self.config.image_shape
+            if 4 * height * width * channels * examples.num_examples <= CACHE_BYTES:
+                batches = batches.cache()
+            batches = _with_options(batches.prefetch(tf.data.AUTOTUNE))
+            self._evaluation_datasets[part, batch_size] = batches
+        return self._evaluation_datasets[part, batch_size]
+
+    def _normalise(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        """(pixel / 255 - mean) / std, and one-hot labels."""
+        images = tf.cast(images, tf.float32) / 255.0
+        images = (images - tf.constant(self.config.mean)) / tf.constant(self.config.std)
+        return images, tf.one_hot(labels, self.num_classes)
+
+
+def load(
+    config: DataConfig, data_dir: str | os.PathLike[str] | None = None
+) -> ImageDataset:
+    """Loads a set of images; nothing is downloaded and nothing is written.
+
+    Args:
+      config: source, image shape, normalisation and size of the validation part.
+      data_dir: folder with the files, where the source needs one; `digits` does not.
+
+    Returns:
+      The set with its three parts. The split does not depend on any seed.
+
+    Raises:
+      ValueError: files are missing or broken; the message names them.
+    """
+    return ImageDataset(config, open_source(config, data_dir))
+
+
+def _fingerprint(source: Source) -> str:
+    digest = hashlib.sha256()
+    for part in (source.train, source.test):
+        for piece in part.content():
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _with_options(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    options = tf.data.Options()
+    options.deterministic = True
+    # There are no files to shard by: every worker takes its share of each batch.
+    policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.experimental_distribute.auto_shard_policy = policy
+    return dataset.with_options(options)

@@ -1,0 +1,46 @@
+"""The sources of images, by the name that a recipe gives."""
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from r2b_keras.data.config import TFDS_PREFIX, DataConfig
+
+MODULES = {
+    "digits": "digits",
+    "fashion_mnist": "fashion_mnist",
+    "folder": "folder",
+    "idx": "idx",
+    TFDS_PREFIX: "prepared_tfds",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a source gives.
+
+    Attributes:
+      train: the training part, validation images included.
+      test: the test part.
+      class_names: one name per class.
+    """
+
+    train: Any
+    test: Any
+    class_names: tuple[str, ...]
+
+
+def open_source(
+    config: DataConfig, data_dir: str | os.PathLike[str] | None = None
+) -> Source:
+    """Opens the source that `config` names; its module is imported only then.
+
+    Raises:
+      ValueError: files are missing or broken; the message names them.
+    """
+    is_tfds = config.source.startswith(TFDS_PREFIX)
+    name = MODULES[TFDS_PREFIX if is_tfds else config.source]
+    module = importlib.import_module(f"{__name__}.{name}")
+    source: Source = module.open_source(config, data_dir)
+    return source

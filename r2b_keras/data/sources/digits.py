@@ -1,0 +1,43 @@
+"""scikit-learn's handwritten digits: 1,797 grey images of 8x8, no download needed."""
+
+import os
+
+import numpy as np
+
+from r2b_keras.data.arrays import ArrayExamples
+from r2b_keras.data.config import DataConfig
+from r2b_keras.data.image_shapes import fit_to_shape
+from r2b_keras.data.sources import Source
+from r2b_keras.data.splits import test_size
+
+LARGEST_PIXEL = 16
+
+
+def open_source(
+    config: DataConfig, data_dir: str | os.PathLike[str] | None = None
+) -> Source:
+    """Loads the digits; a fixed, stratified fifth of them is the test part.
+
+    The set has no official split.
+
+    Args:
+      config: gives the image shape.
+      data_dir: not needed.
+
+    Raises:
+      ValueError: scikit-learn is not installed.
+    """
+    del data_dir
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ValueError(
+            "The source digits is part of scikit-learn, which is not installed: run "
+            "`pip install scikit-learn`."
+        ) from error
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / LARGEST_PIXEL)).astype(np.uint8)
+    images = fit_to_shape(pixels[..., np.newaxis], config.image_shape)
+    examples = ArrayExamples(images, digits.target.astype(np.int64))
+    train, test = examples.split(test_size(examples.num_examples))
+    return Source(train, test, tuple(str(name) for name in digits.target_names))

@@ -1,0 +1,153 @@
+"""IDX files, the format of MNIST and its kin: <http://yann.lecun.com/exdb/mnist/>."""
+
+import gzip
+import hashlib
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from r2b_keras.data.arrays import ArrayExamples
+from r2b_keras.data.config import DataConfig
+from r2b_keras.data.image_shapes import fit_to_shape
+from r2b_keras.data.sources import Source
+
+DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
+UNSIGNED_BYTE = 0x08
+LABELS_DIMENSIONS, IMAGES_DIMENSIONS = 1, 3
+
+# sha256 of the training labels, which tells Fashion-MNIST from other sets.
+FASHION_MNIST_LABELS = (
+    "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7"
+)
+FASHION_MNIST_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+
+
+def open_source(
+    config: DataConfig, data_dir: str | os.PathLike[str] | None = None
+) -> Source:
+    """Reads `{train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]` from a folder.
+
+    Args:
+      config: gives the image shape.
+      data_dir: the folder; Debian's folder for Fashion-MNIST when None.
+
+    Raises:
+      ValueError: a file is missing, broken or does not fit the others.
+    """
+    folder = Path(data_dir or DEBIAN_FOLDER)
+    train_images, train_labels = _read_part(folder, "train")
+    test_images, test_labels = _read_part(folder, "t10k")
+    _check_classes(folder, train_labels, test_labels)
+    return Source(
+        ArrayExamples(fit_to_shape(train_images, config.image_shape), train_labels),
+        ArrayExamples(fit_to_shape(test_images, config.image_shape), test_labels),
+        _class_names(train_labels),
+    )
+
+
+def has_files(folder: str | os.PathLike[str]) -> bool:
+    """Whether the folder holds at least the training images."""
+    return _find(Path(folder), "train-images-idx3-ubyte") is not None
+
+
+def read_idx(path: Path, num_dimensions: int) -> np.ndarray:
+    """Reads one IDX file of unsigned bytes, gzip-compressed if it ends in `.gz`.
+
+    Args:
+      path: the file.
+      num_dimensions: 1 for labels, 3 for images.
+
+    Returns:
+      A uint8 array with that many dimensions.
+
+    Raises:
+      ValueError: the file cannot be read, or is not such an IDX file.
+    """
+    content = _read_bytes(path)
+    expected = bytes([0, 0, UNSIGNED_BYTE, num_dimensions])
+    if content[:4] != expected:
+        raise ValueError(
+            f"{path} starts with the bytes {content[:4].hex() or 'of nothing'}, but an "
+            f"IDX file of {num_dimensions} dimension(s) of unsigned bytes starts with "
+            f"{expected.hex()}: get the file again."
+        )
+    start = 4 + 4 * num_dimensions
+    sizes = np.frombuffer(content[4:start].ljust(4 * num_dimensions, b"\0"), ">u4")
+    shape = tuple(int(size) for size in sizes)
+    size = int(np.prod(shape, dtype=object))
+    if len(content) - start != size or size == 0:
+        raise ValueError(
+            f"{path} says it holds {' x '.join(map(str, shape))} bytes, but has "
+            f"{max(len(content) - start, 0)}: the file is cut off or "
+            "empty, get it again."
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _read_part(folder: Path, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images [N, H, W, 1] uint8 and labels [N] int64 of one part."""
+    images_path = _require(folder, f"{prefix}-images-idx3-ubyte")
+    labels_path = _require(folder, f"{prefix}-labels-idx1-ubyte")
+    images = read_idx(images_path, IMAGES_DIMENSIONS)
+    labels = read_idx(labels_path, LABELS_DIMENSIONS)
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{images_path} has {len(images)} images, but {labels_path} has "
+            f"{len(labels)} labels: the two files do not belong together."
+        )
+    return images[..., np.newaxis], labels.astype(np.int64)
+
+
+def _check_classes(folder: Path, train: np.ndarray, test: np.ndarray) -> None:
+    """Every class 0..K-1 has training images, and the test part has no other class."""
+    known = np.unique(train)
+    missing = sorted(set(range(int(known[-1]) + 1)) - set(known.tolist()))
+    if missing or len(known) < 2:
+        raise ValueError(
+            f"{folder}: the training labels are {known.tolist()}, expected 0 to the "
+            "number of classes minus 1, at least two, and each at least once."
+        )
+    unknown = sorted(set(np.unique(test).tolist()) - set(known.tolist()))
+    if unknown:
+        raise ValueError(
+            f"{_require(folder, 't10k-labels-idx1-ubyte')} has the labels {unknown}, "
+            "which no training image has: the files do not belong together."
+        )
+
+
+def _class_names(train_labels: np.ndarray) -> tuple[str, ...]:
+    digest = hashlib.sha256(train_labels.astype(np.uint8).tobytes()).hexdigest()
+    if digest == FASHION_MNIST_LABELS:
+        return FASHION_MNIST_CLASSES
+    return tuple(str(label) for label in range(train_labels.max() + 1))
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    candidates = (folder / name, folder / f"{name}.gz")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _require(folder: Path, name: str) -> Path:
+    path = _find(folder, name)
+    if path is None:
+        raise ValueError(
+            f"{folder / name} (or {name}.gz) does not exist: give the folder with the "
+            "four IDX files as --data_dir, or install Fashion-MNIST with "
+            "`apt install dataset-fashion-mnist`."
+        )
+    return path
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                return file.read()
+        return path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read ({error}): get it again.") from error
