@@ -128,9 +128,10 @@ def jitter_colors(
 ) -> "tf.Tensor":
     """Scales brightness, then contrast, then saturation of each image, then clips.
 
-    With factors b, c, s uniform in [1 - strength, 1 + strength], each step clipped to
-    0..255: x = b x; x = m + c (x - m), m the mean grey of the image; x = g + s (x - g),
-    g the grey of the pixel. Grey images have no saturation.
+    With factors b, c, s uniform in [1 - strength, 1 + strength]: x1 = b x;
+    x2 = m + c (x1 - m), m the mean grey of the image x1; x3 = g + s (x2 - g), g the
+    grey of each pixel of x2. All three are linear, so that they are done at once. Grey
+    images have no saturation.
 
     Args:
       images: [B, H, W, C] float32, 0 to 255, C being 1 or 3.
@@ -140,22 +141,31 @@ def jitter_colors(
     Returns:
       [B, H, W, C] float32, 0 to 255.
     """
-    factors = tf.random.stateless_uniform(
-        [3, tf.shape(images)[0], 1, 1, 1], seed, 1 - strength, 1 + strength
+    brightness, contrast, saturation = tf.unstack(
+        draw_factors(tf.shape(images)[0], strength, seed)
     )
-    images = tf.clip_by_value(factors[0] * images, 0.0, 255.0)
-    mean = tf.reduce_mean(_grey(images), axis=[1, 2], keepdims=True)
-    images = tf.clip_by_value(mean + factors[1] * (images - mean), 0.0, 255.0)
-    if images.shape[-1] == 1:
-        return images
     grey = _grey(images)
-    return tf.clip_by_value(grey + factors[2] * (images - grey), 0.0, 255.0)
+    mean = brightness * tf.reduce_mean(grey, axis=[1, 2], keepdims=True)
+    if images.shape[-1] == 3:
+        images = saturation * images + (1 - saturation) * grey
+    images = contrast * brightness * images + (1 - contrast) * mean
+    return tf.clip_by_value(images, 0.0, 255.0)
+
+
+def draw_factors(
+    batch: "tf.Tensor | int", strength: float, seed: "tf.Tensor"
+) -> "tf.Tensor":
+    """Draws brightness, contrast and saturation factors [3, B, 1, 1, 1]."""
+    return tf.random.stateless_uniform(
+        [3, batch, 1, 1, 1], seed, 1 - strength, 1 + strength
+    )
 
 
 def _grey(images: "tf.Tensor") -> "tf.Tensor":
+    """The grey [B, H, W, 1] of each pixel."""
     if images.shape[-1] == 1:
         return images
-    return tf.reduce_sum(images * tf.constant(GREY_WEIGHTS), axis=-1, keepdims=True)
+    return tf.tensordot(images, tf.constant(GREY_WEIGHTS)[:, tf.newaxis], 1)
 
 
 def mix_up(

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
 from r2b_keras.data.config import Augmentation, DataConfig
@@ -38,6 +40,9 @@ class Examples(Protocol):
 
     def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
         """Every example once: (images 0..255 [B, H, W, C], labels [B])."""
+
+    def find_broken_image(self) -> str | None:
+        """Names the first image that cannot be decoded."""
 
 
 class ImageDataset:
@@ -131,9 +136,15 @@ class ImageDataset:
           normalised; labels [B, num_classes] float32, one-hot or mixed.
 
         Raises:
-          ValueError: the batch is larger than the training part.
+          ValueError: the batch is larger than the training part, or there are no such
+            epochs.
         """
-        self.steps_per_epoch(batch_size)
+        steps = self.steps_per_epoch(batch_size)
+        if not 0 <= first_epoch < num_epochs:
+            raise ValueError(
+                f"first_epoch is {first_epoch} of {num_epochs} epochs: expected 0 to "
+                "num_epochs - 1."
+            )
         epochs = range(first_epoch, num_epochs)
         raw = self._train.train_batches(batch_size, augmentation, seed, epochs)
 
@@ -149,7 +160,9 @@ class ImageDataset:
         batches = raw.map(
             finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-        return _with_options(batches.prefetch(tf.data.AUTOTUNE))
+        # Tells Keras how many batches there are; flat_map cannot know.
+        count = tf.data.experimental.assert_cardinality(steps * len(epochs))
+        return _with_options(batches.apply(count).prefetch(tf.data.AUTOTUNE))
 
     def validation(self, batch_size: int) -> "tf.data.Dataset":
         """The validation part in a fixed order; see `test`.
@@ -176,6 +189,17 @@ class ImageDataset:
         """
         return self._evaluation("test", self._test, batch_size)
 
+    def find_broken_image(self) -> str | None:
+        """Looks for the image that stopped an epoch with a decoding error.
+
+        Reads the whole set, which takes minutes for a large one.
+
+        Returns:
+          A text that names the first broken image, or None. Sets in memory have none.
+        """
+        parts = (self._train, self._validation, self._test)
+        return next(filter(None, (part.find_broken_image() for part in parts)), None)
+
     def _evaluation(
         self, part: str, examples: Examples, batch_size: int
     ) -> "tf.data.Dataset":
@@ -194,9 +218,13 @@ class ImageDataset:
 
     def _normalise(self, images: Any, labels: Any) -> tuple[Any, Any]:
         """(pixel / 255 - mean) / std, and one-hot labels."""
-        images = tf.cast(images, tf.float32) / 255.0
-        images = (images - tf.constant(self.config.mean)) / tf.constant(self.config.std)
-        return images, tf.one_hot(labels, self.num_classes)
+        # One multiplication and one addition, as large images are bound by memory.
+        std = np.array(self.config.std)
+        scale = tf.constant(1 / (255 * std), tf.float32)
+        offset = tf.constant(-np.array(self.config.mean) / std, tf.float32)
+        return tf.cast(images, tf.float32) * scale + offset, tf.one_hot(
+            labels, self.num_classes
+        )
 
 
 def load(

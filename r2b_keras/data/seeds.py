@@ -10,6 +10,41 @@ from r2b_keras.environment import tf
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# What a seed is for, so that no two draws share one.
+ORDER, BATCH, EXAMPLE, CHUNK = range(4)
+
+
+def derive(
+    seed: int,
+    epoch: "tf.Tensor | int",
+    purpose: int,
+    position: "tf.Tensor | int" = 0,
+) -> "tf.Tensor":
+    """The seed [2] int64 of one thing in an epoch.
+
+    Args:
+      seed: of the whole training.
+      epoch: counted from 0.
+      purpose: ORDER, BATCH, EXAMPLE or CHUNK.
+      position: number of the batch, example or chunk in its epoch.
+    """
+    fold_in = tf.random.experimental.stateless_fold_in
+    mixed = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    mixed = fold_in(mixed, tf.constant(purpose, tf.int64))
+    return tf.ensure_shape(fold_in(mixed, tf.cast(position, tf.int64)), [2])
+
+
+def split(seed: "tf.Tensor", num: int) -> "list[tf.Tensor]":
+    """`num` independent seeds [2] from one."""
+    return tf.unstack(tf.random.experimental.stateless_split(seed, num), num=num)
+
+
+def shuffled(num_examples: int, seed: int, epoch: "tf.Tensor | int") -> "tf.Tensor":
+    """The order [N] int64 of the examples in an epoch."""
+    return tf.random.experimental.stateless_shuffle(
+        tf.range(num_examples, dtype=tf.int64), derive(seed, epoch, ORDER)
+    )
+
 
 def shuffled_batches(
     num_examples: int, batch_size: int, seed: int, epochs: range
@@ -22,31 +57,11 @@ def shuffled_batches(
     steps = num_examples // batch_size
 
     def one_epoch(epoch: "tf.Tensor") -> "tf.data.Dataset":
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(num_examples, dtype=tf.int64), epoch_seed(seed, epoch)
-        )
-        batches = tf.reshape(order[: steps * batch_size], [steps, batch_size])
+        order = shuffled(num_examples, seed, epoch)[: steps * batch_size]
+        batches = tf.reshape(order, [steps, batch_size])
         numbered = tf.data.Dataset.from_tensor_slices(batches).enumerate()
-        return numbered.map(lambda step, indices: (indices, fold(seed, epoch, step)))
+        return numbered.map(
+            lambda step, indices: (indices, derive(seed, epoch, BATCH, step))
+        )
 
     return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
-
-
-def epoch_seed(seed: int, epoch: "tf.Tensor | int") -> "tf.Tensor":
-    """The seed [2] of an epoch's order."""
-    return tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
-
-
-def fold(
-    seed: int, epoch: "tf.Tensor | int", position: "tf.Tensor | int"
-) -> "tf.Tensor":
-    """The seed [2] of one batch or example of an epoch."""
-    mixed = tf.random.experimental.stateless_fold_in(
-        epoch_seed(seed, epoch), tf.cast(position, tf.int64)
-    )
-    return tf.ensure_shape(mixed, [2])
-
-
-def split(seed: "tf.Tensor", num: int) -> "list[tf.Tensor]":
-    """`num` independent seeds [2] from one."""
-    return tf.unstack(tf.random.experimental.stateless_split(seed, num), num=num)

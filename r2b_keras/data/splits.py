@@ -29,7 +29,7 @@ def stratified_split(labels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndar
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
-def test_size(num_examples: int) -> int:
+def size_of_test_part(num_examples: int) -> int:
     """Number of examples held out for the test where a set has no test part."""
     return round(TEST_SHARE * num_examples)
 

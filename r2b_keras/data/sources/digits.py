@@ -8,7 +8,7 @@ from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import DataConfig
 from r2b_keras.data.image_shapes import fit_to_shape
 from r2b_keras.data.sources import Source
-from r2b_keras.data.splits import test_size
+from r2b_keras.data.splits import size_of_test_part
 
 LARGEST_PIXEL = 16
 
@@ -39,5 +39,5 @@ def open_source(
     pixels = np.rint(digits.images * (255 / LARGEST_PIXEL)).astype(np.uint8)
     images = fit_to_shape(pixels[..., np.newaxis], config.image_shape)
     examples = ArrayExamples(images, digits.target.astype(np.int64))
-    train, test = examples.split(test_size(examples.num_examples))
+    train, test = examples.split(size_of_test_part(examples.num_examples))
     return Source(train, test, tuple(str(name) for name in digits.target_names))

@@ -1,0 +1,71 @@
+"""What sets of encoded images (files, or tfds) have in common: decode, then batch."""
+
+from typing import TYPE_CHECKING, Any
+
+from r2b_keras.data import decoding, seeds
+from r2b_keras.environment import tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from r2b_keras.data.config import Augmentation
+
+
+def train_batches(
+    examples: "tf.data.Dataset",
+    image_shape: tuple[int, int, int],
+    batch_size: int,
+    augmentation: "Augmentation",
+    seed: int,
+) -> "tf.data.Dataset":
+    """Decodes examples in parallel, cropping them if asked, and batches them.
+
+    Args:
+      examples: of (encoded, label, epoch, position in the epoch), all scalars; each
+        epoch a whole number of batches.
+      image_shape: (height, width, channels) of the result.
+      batch_size: images per batch.
+      augmentation: only its random_resized_crop is done here.
+      seed: of the training.
+
+    Returns:
+      A dataset of (images [B, H, W, C] uint8, labels [B] int64, seed [2]).
+    """
+
+    def decode(encoded: Any, label: Any, epoch: Any, position: Any) -> Any:
+        if augmentation.random_resized_crop:
+            example_seed = seeds.derive(seed, epoch, seeds.EXAMPLE, position)
+            image = decoding.decode_random_crop(encoded, image_shape, example_seed)
+        else:
+            image = decoding.decode_center(encoded, image_shape)
+        return image, label, epoch, position
+
+    def add_seed(images: Any, labels: Any, epochs: Any, positions: Any) -> Any:
+        step = positions[0] // batch_size
+        return images, labels, seeds.derive(seed, epochs[0], seeds.BATCH, step)
+
+    decoded = examples.map(
+        decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return decoded.batch(batch_size, drop_remainder=True).map(add_seed)
+
+
+def ordered_batches(
+    examples: "tf.data.Dataset", image_shape: tuple[int, int, int], batch_size: int
+) -> "tf.data.Dataset":
+    """Decodes the centre of each image and batches them.
+
+    Args:
+      examples: of (encoded, label), scalars.
+      image_shape: (height, width, channels) of the result.
+      batch_size: images per batch; the last may be smaller.
+
+    Returns:
+      A dataset of (images [B, H, W, C] uint8, labels [B] int64).
+    """
+    decoded = examples.map(
+        lambda encoded, label: (decoding.decode_center(encoded, image_shape), label),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    return decoded.batch(batch_size)

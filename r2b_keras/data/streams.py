@@ -1,0 +1,148 @@
+"""Examples that a prepared set of TensorFlow Datasets gives one after the other."""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from r2b_keras.data import encoded, seeds
+from r2b_keras.environment import tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from r2b_keras.data.config import Augmentation
+
+# Encoded bytes shuffled at a time; twice as many are in memory.
+CHUNK_BYTES = 2**28
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedExamples:
+    """A range of a split; the images stay encoded until they are used.
+
+    An epoch reads the set's files in a new order, 16 at a time, and shuffles chunks of
+    some thousand examples. tfds has shuffled the set once when it was prepared.
+
+    Attributes:
+      builder: tfds's builder of the prepared set.
+      keys: names of the image and of the label in an example.
+      split_name: name of the split.
+      start: first example of the range.
+      stop: the one after the last.
+      image_shape: (height, width, channels) of the decoded images.
+    """
+
+    builder: Any
+    keys: tuple[str, str]
+    split_name: str
+    start: int
+    stop: int
+    image_shape: tuple[int, int, int]
+
+    @property
+    def num_examples(self) -> int:
+        """Number of images."""
+        return self.stop - self.start
+
+    def content(self) -> Iterable[bytes]:
+        """What the fingerprint is taken over: name, version and size of the split."""
+        size = self.builder.info.splits[self.split_name].num_bytes
+        yield f"{self.builder.info.full_name} {self.split_name} {size}\n".encode()
+        yield f"{self.start} {self.stop}\n".encode()
+
+    def split(self, size: int) -> tuple["StreamedExamples", "StreamedExamples"]:
+        """Holds out the first `size` examples; tfds has shuffled them."""
+        middle = self.start + size
+        return replace(self, start=middle), replace(self, stop=middle)
+
+    def train_batches(
+        self,
+        batch_size: int,
+        augmentation: "Augmentation",
+        seed: int,
+        epochs: range,
+    ) -> "tf.data.Dataset":
+        """Shuffled batches, a whole number per epoch; see `encoded.train_batches`."""
+        used = self.num_examples // batch_size * batch_size
+        parts = [self._epoch(seed, epoch, used) for epoch in epochs]
+        return encoded.train_batches(
+            _concatenate(parts), self.image_shape, batch_size, augmentation, seed
+        )
+
+    def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
+        """Every example once, in order; see `encoded.ordered_batches`."""
+        return encoded.ordered_batches(self._read(), self.image_shape, batch_size)
+
+    def decoded(self) -> "tf.data.Dataset":
+        """Every example once, in order: (image [h, w, c] uint8, label)."""
+        return self._read(skip_decoding=False)
+
+    def find_broken_image(self) -> str | None:
+        """Decodes every image; says which is the first that fails, or None."""
+        name = f"{self.builder.info.full_name}, split {self.split_name}"
+        for number, (content, _) in enumerate(self._read()):
+            try:
+                tf.io.decode_image(content, expand_animations=False)
+            except tf.errors.OpError:
+                return f"image {self.start + number} of {name} is broken or cut off"
+        return None
+
+    def _epoch(self, seed: int, epoch: int, used: int) -> "tf.data.Dataset":
+        """(encoded, label, epoch, position) of the first `used` shuffled examples."""
+        # NumPy's generator takes no negative numbers.
+        order = np.random.default_rng([seed % 2**63, epoch])
+
+        def shuffle_files(files: list[Any]) -> list[Any]:
+            return [files[index] for index in order.permutation(len(files))]
+
+        def shuffle_chunk(chunk: Any, examples: Any) -> Any:
+            content, labels = examples
+            chunk_seed = seeds.derive(seed, epoch, seeds.CHUNK, chunk)
+            indices = tf.range(tf.shape(labels)[0])
+            indices = tf.random.experimental.stateless_shuffle(indices, chunk_seed)
+            return tf.gather(content, indices), tf.gather(labels, indices)
+
+        chunks = self._read(shuffle_files).batch(self._chunk_size()).enumerate()
+        shuffled = chunks.map(shuffle_chunk).prefetch(1).unbatch().take(used)
+        return shuffled.enumerate().map(
+            lambda position, example: (
+                *example,
+                tf.constant(epoch, tf.int64),
+                position,
+            )
+        )
+
+    def _chunk_size(self) -> int:
+        split = self.builder.info.splits[self.split_name]
+        example_bytes = max(split.num_bytes // max(split.num_examples, 1), 1)
+        return max(min(CHUNK_BYTES // example_bytes, self.num_examples), 1)
+
+    def _read(
+        self, sort_files: Any = None, skip_decoding: bool = True
+    ) -> "tf.data.Dataset":
+        """(image, label) in the order of the files."""
+        import tensorflow_datasets as tfds
+
+        image_key, label_key = self.keys
+        dataset = self.builder.as_dataset(
+            split=f"{self.split_name}[{self.start}:{self.stop}]",
+            shuffle_files=False,
+            decoders={image_key: tfds.decode.SkipDecoding()} if skip_decoding else None,
+            read_config=tfds.ReadConfig(
+                try_autocache=False, experimental_interleave_sort_fn=sort_files
+            ),
+        )
+        return dataset.map(lambda example: (example[image_key], example[label_key]))
+
+
+def _concatenate(parts: "list[tf.data.Dataset]") -> "tf.data.Dataset":
+    """One after the other, as a balanced tree, so that many epochs stay shallow."""
+    while len(parts) > 1:
+        pairs = [parts[index : index + 2] for index in range(0, len(parts), 2)]
+        parts = [
+            functools.reduce(lambda a, b: a.concatenate(b), pair) for pair in pairs
+        ]
+    return parts[0]
