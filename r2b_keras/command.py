@@ -1,0 +1,72 @@
+"""What all commands share: one sentence for a problem, and exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from absl import app
+
+from r2b_keras import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXIT_PROBLEM = 1
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, handled as Ctrl-C is."""
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Parses the flags, runs `main` and exits.
+
+    A problem that the user can mend ends in one sentence on standard error and exit
+    code 1; Ctrl-C and SIGTERM in one sentence and 128 plus the signal's number. Any
+    other exception is a defect of this package and keeps its traceback.
+    """
+    app.run(lambda arguments: _run(main, arguments))
+    raise SystemExit(0)
+
+
+def _run(main: Callable[[], int], arguments: Sequence[str]) -> int:
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        if len(arguments) > 1:
+            raise ValueError(
+                f"Unknown argument {arguments[1]!r}: every option is written "
+                "--name=value, see --help."
+            )
+        environment.check()
+        return main()
+    except Terminated:
+        return _say(
+            "Stopped by SIGTERM; finished epochs are kept.", 128 + signal.SIGTERM
+        )
+    except KeyboardInterrupt:
+        return _say("Stopped by Ctrl-C; finished epochs are kept.", 128 + signal.SIGINT)
+    except (environment.EnvironmentProblem, ValueError) as error:
+        return _say(str(error), EXIT_PROBLEM)
+    except OSError as error:
+        return _say(_describe(error), EXIT_PROBLEM)
+
+
+def _describe(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    return (
+        f"{error.strerror or error}{where}: free space or mend the permissions, then "
+        "run the same command again; finished epochs are kept."
+    )
+
+
+def _say(sentence: str, code: int) -> int:
+    sys.stdout.flush()
+    print(sentence, file=sys.stderr, flush=True)
+    return code

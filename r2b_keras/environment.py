@@ -1,0 +1,100 @@
+"""The one place that prepares TensorFlow with Keras 2 for this package.
+
+Larq's layers and the Larq Compute Engine converter need Keras 2 (`tf-keras`).
+TensorFlow chooses its Keras from an environment variable on its first import, so the
+variable is set here and everything else takes TensorFlow and larq from this module::
+
+    from r2b_keras.environment import lq, tf
+
+Kept free of newer syntax: an old Python must get as far as the sentence about it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+MINIMUM_PYTHON = (3, 10)
+FIRST_UNSUPPORTED_PYTHON = (3, 13)
+KERAS_VARIABLE = "TF_USE_LEGACY_KERAS"
+
+if TYPE_CHECKING:
+    import larq as lq
+    import tensorflow as tf
+
+    __all__ = ["lq", "tf"]
+
+
+class EnvironmentProblem(RuntimeError):  # noqa: N818 - a problem, told in one sentence
+    """This Python environment cannot run the package; the message says why."""
+
+
+def check_python(version: tuple[int, ...] | None = None) -> None:
+    """Raises `EnvironmentProblem` unless Python is 3.10, 3.11 or 3.12.
+
+    Args:
+      version: the version to check, the running interpreter's when None.
+    """
+    version = version or tuple(sys.version_info[:3])
+    if not MINIMUM_PYTHON <= version[:2] < FIRST_UNSUPPORTED_PYTHON:
+        raise EnvironmentProblem(
+            f"r2b_keras runs on Python 3.10, 3.11 and 3.12, this is Python "
+            f"{'.'.join(map(str, version))}: make the environment with one of those, "
+            "for example `python3.11 -m venv .venv`."
+        )
+
+
+def check_packages() -> None:
+    """Raises `EnvironmentProblem` if TensorFlow or tf-keras is not installed."""
+    for module, package in (("tensorflow", "tensorflow"), ("tf_keras", "tf-keras")):
+        if importlib.util.find_spec(module) is None:
+            raise EnvironmentProblem(
+                f"The package {package} is not installed, and r2b_keras needs it (larq "
+                f"runs on Keras 2 only): run `pip install {package}` in this "
+                "environment, with the version of tensorflow for tf-keras."
+            )
+
+
+def _legacy_keras_chosen() -> bool:
+    return os.environ.get(KERAS_VARIABLE, "").lower() in ("1", "true")
+
+
+def choose_legacy_keras() -> None:
+    """Makes a TensorFlow that is imported from now on use Keras 2.
+
+    Does nothing where TensorFlow was imported before: `check_keras` tells that.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ[KERAS_VARIABLE] = "1"
+        # Start-up notes, such as "no GPU found", are of no use to a user of this
+        # package; real problems raise exceptions.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def check_keras() -> None:
+    """Raises `EnvironmentProblem` if TensorFlow was imported before with Keras 3."""
+    if "tensorflow" in sys.modules and not _legacy_keras_chosen():
+        raise EnvironmentProblem(
+            "TensorFlow was imported before r2b_keras and uses Keras 3, but larq needs "
+            f"Keras 2: import r2b_keras first, or set {KERAS_VARIABLE}=1 before "
+            "starting Python."
+        )
+
+
+def check() -> None:
+    """Raises `EnvironmentProblem` if this environment cannot run the package."""
+    check_python()
+    check_packages()
+    check_keras()
+
+
+def __getattr__(name: str) -> Any:
+    """Checks the environment and imports TensorFlow (`tf`) or larq (`lq`)."""
+    modules = {"tf": "tensorflow", "lq": "larq"}
+    if name in modules:
+        check()
+        return importlib.import_module(modules[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,230 @@
+"""Building blocks: stems, shortcuts, real blocks and binary half blocks (Fig. 1).
+
+Every function takes and returns Keras tensors `[B, H, W, C]`. Layer names start with
+the block's name, so that a student and its successor have the same weights under the
+same names whatever their precision.
+"""
+
+from r2b_keras.environment import lq, tf
+from r2b_keras.models.config import PRECISIONS, Network
+from r2b_keras.models.layers import (
+    ActivationScale,
+    ChannelGating,
+    ChannelScale,
+    OuterProductScale,
+    Tanh,
+)
+
+layers = tf.keras.layers
+
+# Every kernel starts the same way [larq-zoo]; the paper prints no initialisation.
+KERNEL_INITIALIZER = "glorot_normal"
+
+
+def batch_norm(x: tf.Tensor, network: Network, name: str) -> tf.Tensor:
+    """Batch normalisation with the network's momentum and epsilon."""
+    return layers.BatchNormalization(
+        momentum=network.batch_norm_momentum,
+        epsilon=network.batch_norm_epsilon,
+        name=name,
+    )(x)
+
+
+def real_convolution(
+    x: tf.Tensor, filters: int, kernel_size: int, strides: int, name: str
+) -> tf.Tensor:
+    """Convolution of real weights, zero padding, no bias (a BatchNorm follows)."""
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=KERNEL_INITIALIZER,
+        name=name,
+    )(x)
+
+
+def activation(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
+    """ReLU, or PReLU with one learned slope per channel."""
+    if kind == "prelu":
+        return layers.PReLU(shared_axes=[1, 2], name=name)(x)
+    return layers.ReLU(name=name)(x)
+
+
+def stem(x: tf.Tensor, network: Network, kind: str) -> tf.Tensor:
+    """First layers, real-valued in every network (Sec. 4.1).
+
+    Args:
+      x: images `[B, H, W, C]`.
+      network: gives the stem's geometry and the width.
+      kind: "relu" or "prelu".
+
+    Returns:
+      `[B, H/4, W/4, width]` for "imagenet", `[B, H, W, width]` for "cifar",
+      `[B, H/2, W/2, width]` for "small".
+    """
+    kernel_size, strides = {"imagenet": (7, 2), "cifar": (3, 1), "small": (3, 2)}[
+        network.stem
+    ]
+    x = real_convolution(x, network.width, kernel_size, strides, "stem_conv")
+    x = batch_norm(x, network, "stem_batch_norm")
+    x = activation(x, kind, f"stem_{kind}")
+    if network.stem == "imagenet":
+        x = layers.MaxPool2D(3, strides=2, padding="same", name="stem_pool")(x)
+    return x
+
+
+def quantizers(network: Network) -> dict[str, object]:
+    """Arguments that give a larq layer the network's precision."""
+    precision = PRECISIONS[network.precision]
+    arguments: dict[str, object] = {
+        "input_quantizer": None,
+        "kernel_quantizer": None,
+        "kernel_constraint": None,
+    }
+    if precision.activations == "tanh":
+        arguments["input_quantizer"] = Tanh()
+    elif precision.activations == "sign":
+        arguments["input_quantizer"] = network.activation_binarizer
+    if precision.weights == "sign":
+        # XNOR-Net's alpha, the mean of |W| per filter, is part of the binarized weight.
+        analytic = network.rescaling == "analytic"
+        arguments["kernel_quantizer"] = (
+            "magnitude_aware_sign" if analytic else network.weight_binarizer
+        )
+        # A latent weight beyond +-1 gets no gradient and would stay there for ever.
+        arguments["kernel_constraint"] = "weight_clip"
+    return arguments
+
+
+def quantized_convolution(
+    x: tf.Tensor,
+    filters: int,
+    kernel_size: int,
+    strides: int,
+    network: Network,
+    name: str,
+) -> tf.Tensor:
+    """Convolution whose inputs and weights have the network's precision."""
+    return lq.layers.QuantConv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        pad_values=network.pad_value,
+        use_bias=False,
+        kernel_initializer=KERNEL_INITIALIZER,
+        name=name,
+        **quantizers(network),
+    )(x)
+
+
+def shortcut(x: tf.Tensor, filters: int, network: Network, name: str) -> tf.Tensor:
+    """Shortcut of a block that halves the resolution: pool, 1x1 convolution, BatchNorm.
+
+    The average pool follows the authors' later code and larq-zoo. With a binary
+    downsample a BatchNorm goes before the convolution, to learn its thresholds (ours:
+    the paper reports such rows without saying how they are made).
+    """
+    x = layers.AveragePooling2D(2, strides=2, padding="same", name=f"{name}_pool")(x)
+    if network.downsample == "binary":
+        x = batch_norm(x, network, f"{name}_threshold")
+        x = quantized_convolution(x, filters, 1, 1, network, f"{name}_conv")
+    else:
+        x = real_convolution(x, filters, 1, 1, f"{name}_conv")
+    return batch_norm(x, network, f"{name}_batch_norm")
+
+
+def rescale(
+    convolved: tf.Tensor,
+    normalized: tf.Tensor,
+    strides: int,
+    network: Network,
+    name: str,
+) -> tf.Tensor:
+    """Re-scales a binary convolution as the network says (Eq. 1, Eq. 3).
+
+    Args:
+      convolved: the convolution's output, `[B, H', W', C_out]`.
+      normalized: what the convolution binarized, `[B, H, W, C_in]`.
+      strides: the convolution's stride.
+      network: gives the kind of re-scaling.
+      name: first part of the layers' names.
+
+    Returns:
+      `[B, H', W', C_out]`.
+    """
+    kind = network.rescaling
+    if kind == "analytic":
+        factor = ActivationScale(3, strides, name=f"{name}_activation_scale")(
+            normalized
+        )
+        return layers.Multiply(name=f"{name}_rescale")([convolved, factor])
+    if kind == "outer_product_scale":
+        return OuterProductScale(name=f"{name}_scale")(convolved)
+    if kind in ("channel_scale", "gate_and_scale"):
+        convolved = ChannelScale(name=f"{name}_scale")(convolved)
+    if kind in ("gate", "gate_and_scale"):
+        channels_in, channels_out = normalized.shape[-1], convolved.shape[-1]
+        channels = channels_in if network.gate_width == "in" else channels_out
+        bottleneck = max(1, channels // network.reduction)
+        gate = ChannelGating(channels_out, bottleneck, name=f"{name}_gate")(normalized)
+        convolved = layers.Multiply(name=f"{name}_rescale")([convolved, gate])
+    return convolved
+
+
+def binary_half_block(
+    x: tf.Tensor, filters: int, strides: int, network: Network, name: str, output: str
+) -> tf.Tensor:
+    """BatchNorm -> sign -> 3x3 convolution -> re-scaling -> PReLU, plus its own skip.
+
+    Half of a block of Fig. 1 (left). BatchNorm's bias is the learned threshold of the
+    sign.
+
+    Args:
+      x: `[B, H, W, C_in]`.
+      filters: C_out.
+      strides: 1 or 2; with 2 the skip is a downsampling shortcut.
+      network: precision and options.
+      name: first part of the layers' names.
+      output: name of the addition that ends the half block.
+
+    Returns:
+      `[B, ceil(H/strides), ceil(W/strides), C_out]`.
+    """
+    skip = x
+    if strides != 1 or x.shape[-1] != filters:
+        skip = shortcut(x, filters, network, f"{name}_shortcut")
+    normalized = batch_norm(x, network, f"{name}_batch_norm")
+    x = quantized_convolution(normalized, filters, 3, strides, network, f"{name}_conv")
+    x = rescale(x, normalized, strides, network, name)
+    x = activation(x, "prelu", f"{name}_prelu")
+    return layers.Add(name=output)([x, skip])
+
+
+def binary_block(
+    x: tf.Tensor, filters: int, strides: int, network: Network, name: str
+) -> tf.Tensor:
+    """Two half blocks; the second one's addition carries the block's name."""
+    x = binary_half_block(x, filters, strides, network, f"{name}a", f"{name}a_add")
+    return binary_half_block(x, filters, 1, network, f"{name}b", name)
+
+
+def real_block(
+    x: tf.Tensor, filters: int, strides: int, network: Network, name: str
+) -> tf.Tensor:
+    """Basic block of He et al. (2016): two convolutions, one skip, ReLU.
+
+    The last ReLU carries the block's name.
+    """
+    skip = x
+    if strides != 1 or x.shape[-1] != filters:
+        skip = shortcut(x, filters, network, f"{name}_shortcut")
+    x = real_convolution(x, filters, 3, strides, f"{name}a_conv")
+    x = batch_norm(x, network, f"{name}a_batch_norm")
+    x = layers.ReLU(name=f"{name}a_relu")(x)
+    x = real_convolution(x, filters, 3, 1, f"{name}b_conv")
+    x = batch_norm(x, network, f"{name}b_batch_norm")
+    x = layers.Add(name=f"{name}_add")([x, skip])
+    return layers.ReLU(name=name)(x)

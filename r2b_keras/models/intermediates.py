@@ -1,0 +1,50 @@
+"""Named intermediate outputs of any functional Keras model."""
+
+import re
+from collections.abc import Sequence
+
+from r2b_keras.environment import tf
+
+
+def with_intermediates(
+    model: tf.keras.Model, names: Sequence[str], output: str = "logits"
+) -> tf.keras.Model:
+    """Returns a model that gives the outputs of the named layers beside its own.
+
+    It shares all layers and weights with `model`; one forward pass computes everything.
+
+    Args:
+      model: a functional or sequential Keras model with one output.
+      names: names of layers of `model`, each with one output.
+      output: key of the model's own output in the result.
+
+    Returns:
+      A model from the same inputs to a dictionary of tensors by name.
+
+    Raises:
+      ValueError: a name that no layer has; the message lists some that exist.
+    """
+    known = {layer.name for layer in model.layers}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ValueError(
+            f"Model {model.name!r} has no layer named {', '.join(map(repr, missing))}; "
+            f"its layers are {', '.join(sorted(known)[:40])}."
+        )
+    outputs = {name: model.get_layer(name).output for name in names}
+    outputs[output] = model.outputs[0]
+    return tf.keras.Model(
+        model.inputs, outputs, name=f"{model.name}_with_intermediates"
+    )
+
+
+def intermediate_names(model: tf.keras.Model) -> list[str]:
+    """Names of the block ends, `block_1` ... `block_n`, in order.
+
+    Returns:
+      The names, empty for a model that has none.
+    """
+    found = [
+        layer.name for layer in model.layers if re.fullmatch(r"block_\d+", layer.name)
+    ]
+    return sorted(found, key=lambda name: int(name.split("_")[1]))

@@ -1,0 +1,191 @@
+"""Layers that re-scale a binary convolution, and the soft binarizer.
+
+Each is a serialisable Keras layer. Larq supplies the quantized convolutions and the
+sign functions; what follows is what it does not have.
+"""
+
+from typing import Any
+
+from r2b_keras.environment import lq, tf
+
+_register = tf.keras.utils.register_keras_serializable(package="r2b_keras")
+
+
+@_register
+class Tanh(lq.quantizers.Quantizer):
+    """Squashes activations to (-1, 1) where the sign will later be (Sec. 4.2, step 1).
+
+    Forward: tanh(x). Backward: 1 - tanh(x)^2. A quantizer, so that a network of real
+    weights and one of binary activations have the same layers under the same names.
+    """
+
+    precision = 32
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns tanh(inputs), same shape."""
+        return tf.math.tanh(inputs)
+
+
+@_register
+class ChannelScale(tf.keras.layers.Layer):
+    """Multiplies each channel by a learned factor: alpha of Eq. 3.
+
+    Also the per-channel Gamma of XNOR-Net++ (Bulat & Tzimiropoulos, 2019). Starts at 1.
+
+    Input shape: `[B, H, W, C]`. Output shape: the same.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Adds the factors, shape `[C]`."""
+        self.scale = self.add_weight(
+            name="scale", shape=(input_shape[-1],), initializer="ones"
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns `inputs * scale`."""
+        return inputs * self.scale
+
+
+@_register
+class OuterProductScale(tf.keras.layers.Layer):
+    """Multiplies by the outer product of a height, a width and a channel vector.
+
+    The full learned Gamma of XNOR-Net++ (Bulat & Tzimiropoulos, 2019, case 4), which
+    the strong baseline of Sec. 4.1 takes. All three start at 1. It fixes the size of
+    the feature map.
+
+    Input shape: `[B, H, W, C]`, H and W known. Output shape: the same.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Adds the vectors, shapes `[H, 1, 1]`, `[1, W, 1]` and `[C]`."""
+        _, height, width, channels = input_shape
+        if height is None or width is None:
+            raise ValueError(
+                f"{self.name} got feature maps of shape {tuple(input_shape)}, expected "
+                "a known height and width: give the network a full input_shape, or use "
+                "the rescaling 'channel_scale'."
+            )
+        self.height_scale = self.add_weight(
+            name="height_scale", shape=(height, 1, 1), initializer="ones"
+        )
+        self.width_scale = self.add_weight(
+            name="width_scale", shape=(1, width, 1), initializer="ones"
+        )
+        self.channel_scale = self.add_weight(
+            name="channel_scale", shape=(channels,), initializer="ones"
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns `inputs` times the outer product of the three vectors."""
+        return inputs * (self.height_scale * self.width_scale * self.channel_scale)
+
+
+@_register
+class ActivationScale(tf.keras.layers.Layer):
+    """Computes K of XNOR-Net (Eq. 1): the local mean of |A| under each filter window.
+
+    A has its channels averaged, then a box filter of the convolution's size, stride and
+    zero padding runs over it. The factor alpha of Eq. 1, the mean of |W| per filter,
+    comes with the weights: larq's `magnitude_aware_sign`.
+
+    Input shape: `[B, H, W, C]`. Output shape: `[B, ceil(H/s), ceil(W/s), 1]`.
+
+    Args:
+      kernel_size: height and width of the convolution's window, in pixels.
+      strides: the convolution's stride, in pixels.
+    """
+
+    def __init__(self, kernel_size: int, strides: int, **kwargs: Any) -> None:
+        """Validates and stores the geometry of the convolution."""
+        super().__init__(**kwargs)
+        if kernel_size < 1 or strides < 1:
+            raise ValueError(
+                f"ActivationScale got kernel_size={kernel_size} and strides={strides}, "
+                "expected both to be at least 1."
+            )
+        self.kernel_size = kernel_size
+        self.strides = strides
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns K, one value for each position of the convolution's output."""
+        magnitude = tf.reduce_mean(tf.abs(inputs), axis=-1, keepdims=True)
+        shape = (self.kernel_size, self.kernel_size, 1, 1)
+        box = tf.fill(shape, tf.cast(1.0 / self.kernel_size**2, magnitude.dtype))
+        return tf.nn.conv2d(magnitude, box, self.strides, padding="SAME")
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this layer again."""
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+        }
+
+
+@_register
+class ChannelGating(tf.keras.layers.Dense):
+    """The data-driven gate G(A; W_G) of Eq. 3 (Sec. 4.3, Fig. 1 right).
+
+    Global average pool -> 1x1 convolution to `bottleneck` channels -> ReLU -> 1x1
+    convolution to `units` channels -> sigmoid. No biases (the authors' later code and
+    larq-zoo have none). The pooled map stays `[B, 1, 1, C]`, so that the batch survives
+    conversion. It is a `Dense` layer with a bottleneck, and derives from one so that
+    `lq.models.summary` counts its multiply-accumulates.
+
+    Input shape: `[B, H, W, C]`, the output of the half block's BatchNorm. Output shape:
+    `[B, 1, 1, units]`, values in (0, 1).
+
+    Args:
+      units: channels of the convolution to be gated.
+      bottleneck: hidden channels, C / r in the paper.
+    """
+
+    def __init__(self, units: int, bottleneck: int, **kwargs: Any) -> None:
+        """Validates and stores the sizes."""
+        super().__init__(units, use_bias=False, **kwargs)
+        if bottleneck < 1:
+            raise ValueError(
+                f"ChannelGating got bottleneck={bottleneck}, expected at least 1."
+            )
+        self.bottleneck = bottleneck
+        self.input_spec = tf.keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape: Any) -> None:
+        """Adds both kernels, `[1, 1, C, bottleneck]` and `[1, 1, bottleneck, units]`.
+
+        He's initialisation follows larq-zoo; the paper prints none.
+        """
+        self.reduce_kernel = self.add_weight(
+            name="reduce_kernel",
+            shape=(1, 1, input_shape[-1], self.bottleneck),
+            initializer="he_normal",
+        )
+        self.expand_kernel = self.add_weight(
+            name="expand_kernel",
+            shape=(1, 1, self.bottleneck, self.units),
+            initializer="he_normal",
+        )
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the gate's values."""
+        pooled = tf.reduce_mean(inputs, axis=[1, 2], keepdims=True)
+        hidden = tf.nn.relu(tf.nn.conv2d(pooled, self.reduce_kernel, 1, "VALID"))
+        return tf.sigmoid(tf.nn.conv2d(hidden, self.expand_kernel, 1, "VALID"))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Returns `[B, 1, 1, units]`."""
+        return tf.TensorShape([input_shape[0], 1, 1, self.units])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this layer again."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": super().get_config()["dtype"],
+            "units": self.units,
+            "bottleneck": self.bottleneck,
+        }

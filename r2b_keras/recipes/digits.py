@@ -1,0 +1,75 @@
+"""scikit-learn's handwritten digits: 1,797 real images of 8x8 pixels, in its wheel."""
+
+from r2b_keras.data.config import Augmentation, DataConfig
+from r2b_keras.models.config import Network
+from r2b_keras.recipes.schema import Losses, Optimizer, Recipe, Schedule, Stage
+
+
+def _network(name: str, precision: str) -> Network:
+    return Network(
+        name,
+        precision,
+        width=16,
+        blocks=(2, 2, 2),
+        stem="cifar",
+        activation_binarizer="approx_sign",
+    )
+
+
+_DATA = DataConfig(
+    source="digits",
+    image_shape=(8, 8, 1),
+    mean=(0.305,),
+    std=(0.376,),
+    validation_size=144,
+)
+_AUGMENTATION = Augmentation(pad_and_crop=1, rotation_degrees=10.0)
+
+REAL_TO_BINARY = Recipe(
+    name="digits",
+    summary="handwritten digits of scikit-learn, four stages, no download",
+    data=_DATA,
+    stages=(
+        Stage(
+            student=_network("resnet18", "real"),
+            epochs=10,
+            batch_size=64,
+            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
+            schedule=Schedule("cosine", warmup_epochs=1),
+            augmentation=_AUGMENTATION,
+        ),
+        Stage(
+            student=_network("real_to_binary18", "soft"),
+            teacher=0,
+            epochs=10,
+            batch_size=64,
+            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
+            schedule=Schedule("cosine", warmup_epochs=1),
+            losses=Losses(attention=1.0, logit_matching=1.0),
+            augmentation=_AUGMENTATION,
+        ),
+        Stage(
+            student=_network("real_to_binary18", "binary_activations"),
+            teacher=1,
+            epochs=15,
+            batch_size=64,
+            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
+            schedule=Schedule("cosine", warmup_epochs=1),
+            losses=Losses(attention=1.0, logit_matching=1.0),
+            augmentation=_AUGMENTATION,
+        ),
+        Stage(
+            student=_network("real_to_binary18", "binary"),
+            teacher=2,
+            start_from=2,
+            absorb_magnitude=True,
+            epochs=20,
+            batch_size=64,
+            optimizer=Optimizer(learning_rate=5e-3),
+            schedule=Schedule("cosine"),
+            losses=Losses(logit_matching=1.0),
+            augmentation=_AUGMENTATION,
+        ),
+    ),
+)
+RECIPES = (REAL_TO_BINARY,)

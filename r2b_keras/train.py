@@ -1,0 +1,120 @@
+"""Trains a chain of stages: `python -m r2b_keras.train --recipe=digits --stage=3`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from r2b_keras import command, recipes
+
+if TYPE_CHECKING:
+    from r2b_keras.recipes import Recipe
+    from r2b_keras.trainers.workdir import StageResult, Workdir
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Declares the command's flags."""
+    flags.DEFINE_string("recipe", "digits", "Recipe to train, see --list.")
+    flags.DEFINE_integer("stage", None, "Stage to reach, the recipe's last by default.")
+    flags.DEFINE_string("workdir", None, "Folder for results, runs/RECIPE by default.")
+    flags.DEFINE_multi_string(
+        "override", [], "Change of the recipe, such as stages.3.epochs=10; repeatable."
+    )
+    flags.DEFINE_string("data_dir", None, "Folder with the images.")
+    flags.DEFINE_integer("seed", 0, "Seed for weights, order and augmentation.", 0)
+    flags.DEFINE_bool("only", False, "Train just this stage, none that it rests on.")
+    flags.DEFINE_bool("dry_run", False, "Print the resolved recipe and train nothing.")
+    flags.DEFINE_bool("list", False, "List the recipes and stop.")
+    flags.DEFINE_enum(
+        "precision", "float32", ["float32", "bfloat16", "float16"], "Compute precision."
+    )
+    flags.DEFINE_enum(
+        "strategy", "none", ["none", "mirrored", "multi_worker", "tpu"], "Where to run."
+    )
+
+
+def main() -> int:
+    """Resolves the recipe and trains it; returns the exit code."""
+    if FLAGS.list:
+        print(list_recipes())
+        return 0
+    recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
+    stage = len(recipe.stages) - 1 if FLAGS.stage is None else FLAGS.stage
+    from r2b_keras.trainers.workdir import Workdir
+
+    workdir = Workdir(FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}")
+    if FLAGS.dry_run:
+        print(recipes.describe(recipe))
+        return 0
+    from r2b_keras.trainers.chain import stages_to_train, train_chain
+
+    numbers = stages_to_train(recipe, stage, workdir, FLAGS.only)
+    results = train_chain(
+        recipe,
+        stage,
+        workdir,
+        data_dir=FLAGS.data_dir,
+        seed=FLAGS.seed,
+        only=FLAGS.only,
+        precision=FLAGS.precision,
+        strategy=FLAGS.strategy,
+    )
+    if not numbers:
+        print(f"Stage {stage} is complete in {workdir.path}, nothing to train.")
+    print(summary(recipe, results, workdir))
+    return 0
+
+
+def list_recipes() -> str:
+    """One line a recipe: name, stages, summary."""
+    found = [recipes.get(name) for name in recipes.names()]
+    width = max(len(recipe.name) for recipe in found)
+    lines = (
+        f"{recipe.name:<{width}}  stages 0-{len(recipe.stages) - 1}  {recipe.summary}"
+        for recipe in found
+    )
+    return "\n".join(lines)
+
+
+_BINARY_PARTS = {
+    "real": "nothing",
+    "soft": "nothing (tanh)",
+    "binary_activations": "activations",
+    "binary": "activations, weights",
+}
+
+
+def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str:
+    """The table of finished stages, and where everything lies."""
+    head = (
+        f"{'stage':>5}  {'network':<18} {'binary':<21} {'test':>7} {'expected':>9} "
+        f"{'epochs':>6} {'seconds':>8} {'size':>9}"
+    )
+    lines = ["", head]
+    for result in results:
+        expected = recipe.stages[result.stage].expected
+        lines.append(
+            f"{result.stage:>5}  {result.network:<18} "
+            f"{_BINARY_PARTS[result.precision]:<21} {result.top1:>7.2%} "
+            f"{f'{expected.top1:.2%}' if expected else '-':>9} {result.epochs:>6} "
+            f"{result.seconds:>8.1f} {result.bytes / 1024:>5.0f} KiB"
+        )
+    last = results[-1].stage
+    lines += [
+        "",
+        f"models      {workdir.path}/stage_K/model.keras (the last is {workdir.model(last)})",
+        f"curves      {workdir.path}/metrics.csv, tensorboard --logdir={workdir.path}",
+        f"settings    {workdir.path}/recipe.json, {workdir.path}/manifest.json",
+        f"evaluate    python -m r2b_keras.evaluate --workdir={workdir.path} "
+        f"--stage={last}",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(command.run(main))

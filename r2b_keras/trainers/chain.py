@@ -1,0 +1,116 @@
+"""Brings a workdir up to a stage: trains what is missing, reuses what is there."""
+
+from typing import Any
+
+from r2b_keras import data, recipes
+from r2b_keras.environment import tf
+from r2b_keras.recipes import Recipe
+from r2b_keras.trainers import manifest
+from r2b_keras.trainers.stage import Run, train_stage
+from r2b_keras.trainers.strategies import make_strategy
+from r2b_keras.trainers.workdir import StageResult, Workdir
+
+PRECISION_POLICIES = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+
+
+def run_identity(
+    recipe: Recipe, seed: int, precision: str, fingerprint: str
+) -> dict[str, Any]:
+    """What makes two runs the same: they may share a workdir only if this is equal."""
+    return {
+        "recipe": recipes.to_dict(recipe),
+        "seed": seed,
+        "precision": precision,
+        "data_fingerprint": fingerprint,
+    }
+
+
+def stages_to_train(
+    recipe: Recipe, stage: int, workdir: Workdir, only: bool = False
+) -> list[int]:
+    """Numbers of the stages that a run has to train, in order.
+
+    Args:
+      recipe: the chain.
+      stage: the stage to reach.
+      workdir: what is complete there is not trained again.
+      only: train just this stage.
+
+    Raises:
+      ValueError: no such stage, or `only` and something it rests on is missing.
+    """
+    if not 0 <= stage < len(recipe.stages):
+        raise ValueError(
+            f"--stage={stage} is out of range, recipe {recipe.name!r} has stages 0 to "
+            f"{len(recipe.stages) - 1}."
+        )
+    missing = [n for n in recipe.stages_needed(stage) if workdir.result(n) is None]
+    if not only or missing in ([], [stage]):
+        return missing
+    wanted = recipe.stages[stage]
+    roles = {"teacher": wanted.teacher, "start weights": wanted.start_from}
+    absent = [
+        f"its {role} (stage {number})"
+        for role, number in roles.items()
+        if number in missing
+    ]
+    if not absent:
+        return [stage]
+    raise ValueError(
+        f"--only cannot train stage {stage}: {' and '.join(absent)} are missing in "
+        f"{workdir.path}; run without --only, or train the missing stage first."
+    )
+
+
+def train_chain(
+    recipe: Recipe,
+    stage: int,
+    workdir: Workdir,
+    *,
+    data_dir: str | None = None,
+    seed: int = 0,
+    only: bool = False,
+    precision: str = "float32",
+    strategy: str = "none",
+) -> list[StageResult]:
+    """Brings a workdir up to a stage.
+
+    Stages that are complete there are reused, one that was cut off is resumed at its
+    last finished epoch, missing ones are trained first.
+
+    Args:
+      recipe: the chain.
+      stage: the stage to reach.
+      workdir: the run's folder.
+      data_dir: where the images lie, None for the source's own places.
+      seed: for weights, order and augmentation; results repeat to the bit.
+      only: train just this stage.
+      precision: "float32", or "bfloat16" or "float16" for mixed precision.
+      strategy: "none", "mirrored", "multi_worker" or "tpu".
+
+    Returns:
+      Results of the stages that stage `stage` rests on, itself last.
+
+    Raises:
+      ValueError: bad arguments, data, or a workdir of another run; nothing was changed.
+      NonFiniteLossError: the loss left the reals.
+    """
+    numbers = stages_to_train(recipe, stage, workdir, only)
+    tf.config.experimental.enable_op_determinism()
+    tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
+    placement = make_strategy(strategy)
+    dataset = data.load(recipe.data, data_dir)
+    identity = run_identity(recipe, seed, precision, dataset.fingerprint)
+    workdir.claim(identity)
+    run = Run(recipe, workdir, dataset, seed, placement)
+    if numbers:
+        manifest.write_manifest(workdir, identity, len(recipe.stages))
+    for number in numbers:
+        train_stage(run, number)
+        manifest.write_manifest(workdir, identity, len(recipe.stages))
+    results = (workdir.result(number) for number in recipe.stages_needed(stage))
+    return [result for result in results if result]

@@ -1,0 +1,91 @@
+"""Checkpoints of a stage in progress: student, optimizer and epoch in one file.
+
+The teacher is never in it: it lies finished in its own stage's folder.
+"""
+
+import pathlib
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from r2b_keras.environment import tf
+from r2b_keras.trainers.files import written_whole
+from r2b_keras.trainers.handover import named_weights
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage has come.
+
+    Attributes:
+      epochs: finished epochs.
+      seconds: time they took, over all runs.
+    """
+
+    epochs: int = 0
+    seconds: float = 0.0
+
+
+def _named(model: tf.keras.Model) -> dict[str, tf.Variable]:
+    """Everything that training changes, by a name that is stable between runs."""
+    weights = named_weights(model.student)
+    named = {f"student/{name}": weight for name, weight in weights.items()}
+    # The optimizer's order is fixed by the student's; names of its slots are not unique.
+    slots = enumerate(model.optimizer.variables)
+    return named | {f"optimizer/{index}": slot for index, slot in slots}
+
+
+def save(path: pathlib.Path, model: tf.keras.Model, progress: Progress) -> None:
+    """Writes the checkpoint, whole or not at all.
+
+    Args:
+      path: file to write, ending in `.npz`.
+      model: a compiled distiller.
+      progress: how far it has come.
+    """
+    arrays = {name: variable.numpy() for name, variable in _named(model).items()}
+    with written_whole(path) as aside:
+        np.savez(
+            aside,
+            **{
+                "progress/epochs": progress.epochs,
+                "progress/seconds": progress.seconds,
+            },
+            **arrays,
+        )
+
+
+def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
+    """Sets the model's and the optimizer's variables from a checkpoint.
+
+    Args:
+      path: what `save` wrote.
+      model: a compiled distiller, its optimizer built.
+
+    Returns:
+      How far the checkpoint had come.
+
+    Raises:
+      ValueError: the file is damaged or is of another network; nothing was changed.
+    """
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+        epochs = int(arrays.pop("progress/epochs"))
+        seconds = float(arrays.pop("progress/seconds"))
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"The checkpoint {path} is damaged ({error}): delete it to train this "
+            "stage from its start; finished stages are kept."
+        ) from error
+    variables = _named(model)
+    expected = {name: tuple(v.shape) for name, v in variables.items()}
+    if expected != {name: array.shape for name, array in arrays.items()}:
+        raise ValueError(
+            f"The checkpoint {path} holds other variables than this stage's network "
+            "and optimizer: delete it to train this stage from its start."
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+    return Progress(epochs, seconds)

@@ -1,0 +1,275 @@
+"""The distiller: a Keras model that trains a student under an optional teacher."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from r2b_keras.environment import tf
+from r2b_keras.models.intermediates import with_intermediates
+from r2b_keras.trainers import losses
+
+LOGITS = "logits"
+Outputs = dict[str, tf.Tensor]
+
+
+class Distiller(tf.keras.Model):
+    """Trains a student with labels and, if there is one, a teacher (Sec. 4.2).
+
+    The loss is `cross_entropy_weight` times the cross-entropy with the labels, plus
+    `attention_weight` times Eq. 2 over the taps, plus `logit_weight` times the
+    distillation loss, plus L2 decay and the student's own regularisation losses. Each
+    part is logged under its own name.
+
+    One forward pass of the student and one of the teacher (in inference mode) a step.
+    Only the student is differentiated, saved and listed among the variables.
+
+    Use it as any Keras model: `compile(optimizer)`, then `fit`, `evaluate` and
+    `predict`. Targets are class numbers `[B]` or probabilities `[B, K]`.
+
+    Args:
+      student: functional or sequential Keras model from images to logits.
+      teacher: the same, already trained; None trains with labels only.
+      taps: names of the student's layers whose attention maps are matched.
+      teacher_taps: names in the teacher, the student's when None.
+      cross_entropy_weight: weight of the labels.
+      attention_weight: weight of Eq. 2.
+      logit_weight: weight of the distillation loss.
+      temperature: T of the distillation loss.
+      attention_form: see `losses.attention_matching`.
+      l2: L2 decay added to the loss, `l2 / 2 * sum(w^2)` over `l2_variables`, whose
+        gradient is `l2 * w` (the coupled weight decay of Sec. 4.1's Adam).
+      l2_variables: what L2 decay acts on.
+      student_logits: name of the layer that gives the student's logits, where its
+        output is something else (a softmax, say).
+      teacher_logits: the same for the teacher.
+
+    Raises:
+      ValueError: taps that are missing or do not fit, a teacher's loss without a
+        teacher, or a negative weight.
+    """
+
+    def __init__(
+        self,
+        student: tf.keras.Model,
+        teacher: tf.keras.Model | None = None,
+        taps: Sequence[str] = (),
+        teacher_taps: Sequence[str] | None = None,
+        *,
+        cross_entropy_weight: float = 1.0,
+        attention_weight: float = 0.0,
+        logit_weight: float = 0.0,
+        temperature: float = 1.0,
+        attention_form: str = "norm",
+        l2: float = 0.0,
+        l2_variables: Sequence[tf.Variable] = (),
+        student_logits: str | None = None,
+        teacher_logits: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Checks that student and teacher fit, and joins their taps."""
+        super().__init__(**kwargs)
+        self.student = student
+        self.loss_weights_by_part = {
+            "cross_entropy": cross_entropy_weight,
+            "attention": attention_weight,
+            "logit_matching": logit_weight,
+            "l2": l2,
+        }
+        self.temperature = temperature
+        self.attention_form = attention_form
+        self._check(teacher, taps)
+        taps = taps if attention_weight else ()
+        teacher_taps = (teacher_taps or taps) if attention_weight else ()
+        # Plain tuples of names and closures: Keras would track layers and variables,
+        # and the teacher would be saved and counted with the student.
+        self._tap_pairs = _pair_taps(taps, teacher_taps)
+        self._student_outputs = _outputs(student, taps, student_logits)
+        self._teacher_outputs = None
+        if teacher is not None and (attention_weight or logit_weight):
+            self._teacher_outputs = _outputs(teacher, teacher_taps, teacher_logits)
+            _check_fit(self._student_outputs, self._teacher_outputs, self._tap_pairs)
+        self._l2_variables = lambda: l2_variables
+        self._trackers = {
+            name: tf.keras.metrics.Mean(name=name)
+            for name in ("loss", *self._active_parts(), "accuracy")
+        }
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Returns the student's output for images `[B, H, W, C]`."""
+        return self.student(inputs, training=training)
+
+    @property
+    def metrics(self) -> list[tf.keras.metrics.Metric]:
+        """Means over the epoch: the loss, each of its parts, the accuracy."""
+        return list(self._trackers.values())
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of the optimizer on one batch; returns the running means."""
+        images, labels, sample_weight = tf.keras.utils.unpack_x_y_sample_weight(data)
+        taught = self._teach(images)
+        with tf.GradientTape() as tape:
+            outputs = self._student_outputs(images, training=True)
+            parts = self._parts(labels, outputs, taught, sample_weight)
+            loss = self._total(parts)
+            # Gradients are summed over replicas, and each replica has its own mean.
+            scaled = loss / tf.distribute.get_strategy().num_replicas_in_sync
+        self.optimizer.minimize(scaled, self.student.trainable_variables, tape=tape)
+        return self._track(loss, parts, labels, outputs[LOGITS], sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The same losses in inference mode; nothing is changed but the means."""
+        images, labels, sample_weight = tf.keras.utils.unpack_x_y_sample_weight(data)
+        outputs = self._student_outputs(images, training=False)
+        parts = self._parts(labels, outputs, self._teach(images), sample_weight)
+        loss = self._total(parts)
+        return self._track(loss, parts, labels, outputs[LOGITS], sample_weight)
+
+    def _active_parts(self) -> list[str]:
+        return [name for name, w in self.loss_weights_by_part.items() if w]
+
+    def _check(self, teacher: tf.keras.Model | None, taps: Sequence[str]) -> None:
+        for name, weight in self.loss_weights_by_part.items():
+            if weight < 0.0:
+                raise ValueError(
+                    f"The weight of {name} is {weight}, expected 0 or more."
+                )
+        taught = [
+            n for n in ("attention", "logit_matching") if n in self._active_parts()
+        ]
+        if taught and teacher is None:
+            raise ValueError(
+                f"The loss {' and '.join(taught)} has a weight but there is no teacher: "
+                "give one, or set the weight to 0."
+            )
+        if "attention" in taught and not taps:
+            raise ValueError(
+                "The attention loss has a weight but no taps: name the layers whose "
+                "attention maps should match, for example taps=['block_1', 'block_2']."
+            )
+
+    def _teach(self, images: tf.Tensor) -> Outputs:
+        if self._teacher_outputs is None:
+            return {}
+        return self._teacher_outputs(images, training=False)
+
+    def _parts(
+        self, labels: tf.Tensor, outputs: Outputs, taught: Outputs, sample_weight: Any
+    ) -> dict[str, tf.Tensor]:
+        """Batch means of the active loss parts, not yet multiplied by their weights."""
+        active = self._active_parts()
+        logits = outputs[LOGITS]
+        values: dict[str, tf.Tensor] = {}
+        if "cross_entropy" in active:
+            values["cross_entropy"] = losses.cross_entropy(
+                _probabilities(labels, logits), logits
+            )
+        if "attention" in active:
+            values["attention"] = losses.attention_matching(
+                [outputs[student] for student, _ in self._tap_pairs],
+                [taught[teacher] for _, teacher in self._tap_pairs],
+                self.attention_form,
+            )
+        if "logit_matching" in active:
+            values["logit_matching"] = losses.logit_matching(
+                logits, taught[LOGITS], self.temperature
+            )
+        parts = {name: _mean(value, sample_weight) for name, value in values.items()}
+        if "l2" in active:
+            squares = [tf.reduce_sum(tf.square(w)) for w in self._l2_variables()]
+            parts["l2"] = 0.5 * tf.add_n(squares) if squares else tf.zeros([])
+        return parts
+
+    def _total(self, parts: dict[str, tf.Tensor]) -> tf.Tensor:
+        weighted = [self.loss_weights_by_part[name] * parts[name] for name in parts]
+        own = [tf.cast(loss, tf.float32) for loss in self.student.losses]
+        return tf.add_n([*weighted, *own])
+
+    def _track(
+        self,
+        loss: tf.Tensor,
+        parts: dict[str, tf.Tensor],
+        labels: tf.Tensor,
+        logits: tf.Tensor,
+        sample_weight: Any,
+    ) -> dict[str, tf.Tensor]:
+        correct = tf.cast(_classes(labels) == tf.argmax(logits, -1), tf.float32)
+        # Weighted by the batch's size, so that a smaller last batch counts for less.
+        size = tf.shape(logits)[0]
+        for name, value in {"loss": loss, **parts}.items():
+            self._trackers[name].update_state(value, sample_weight=size)
+        self._trackers["accuracy"].update_state(correct, sample_weight=sample_weight)
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Forward:
+    """One network's forward pass to a dictionary of taps and logits."""
+
+    shapes: dict[str, Any]
+    run: Callable[..., Outputs]
+    name: str
+
+    def __call__(self, images: tf.Tensor, training: bool) -> Outputs:
+        return self.run(images, training=training)
+
+
+def _outputs(
+    model: tf.keras.Model, taps: Sequence[str], logits: str | None
+) -> _Forward:
+    names = [*taps, logits] if logits else list(taps)
+    joined = with_intermediates(model, names, output="output")
+    key = logits or "output"
+
+    def run(images: tf.Tensor, training: bool) -> Outputs:
+        outputs = joined(images, training=training)
+        return {**{tap: outputs[tap] for tap in taps}, LOGITS: outputs[key]}
+
+    shapes = {tap: joined.output_shape[tap] for tap in taps}
+    shapes[LOGITS] = joined.output_shape[key]
+    return _Forward(shapes, run, model.name)
+
+
+def _pair_taps(
+    taps: Sequence[str], teacher_taps: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
+    if len(taps) != len(teacher_taps):
+        raise ValueError(
+            f"The student has {len(taps)} taps and the teacher {len(teacher_taps)}, "
+            "expected equally many: they are matched one to one."
+        )
+    return tuple(zip(taps, teacher_taps, strict=True))
+
+
+def _check_fit(
+    student: _Forward, teacher: _Forward, tap_pairs: Sequence[tuple[str, str]]
+) -> None:
+    for own, other in (*tap_pairs, (LOGITS, LOGITS)):
+        ours, theirs = student.shapes[own], teacher.shapes[other]
+        spatial = slice(1, 3) if len(ours) == 4 else slice(1, None)
+        if len(ours) != len(theirs) or ours[spatial] != theirs[spatial]:
+            raise ValueError(
+                f"{own!r} of student {student.name!r} has shape {ours} and {other!r} of "
+                f"teacher {teacher.name!r} has {theirs}, expected the same height and "
+                "width (and as many classes): pair taps of equal resolution."
+            )
+
+
+def _probabilities(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    if labels.shape.rank == 2 and labels.shape[-1] == logits.shape[-1]:
+        return labels
+    return tf.one_hot(_classes(labels), logits.shape[-1])
+
+
+def _classes(labels: tf.Tensor) -> tf.Tensor:
+    if labels.shape.rank == 1:
+        return tf.cast(labels, tf.int64)
+    if labels.shape[-1] == 1:
+        return tf.cast(labels[:, 0], tf.int64)
+    return tf.argmax(labels, axis=-1)
+
+
+def _mean(values: tf.Tensor, sample_weight: Any) -> tf.Tensor:
+    """Mean over the batch, as Keras's losses: weights do not change the divisor."""
+    if sample_weight is not None:
+        values = values * tf.cast(tf.reshape(sample_weight, [-1]), values.dtype)
+    return tf.reduce_mean(values)

@@ -1,0 +1,113 @@
+"""Accuracy of a classifier on a data set."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from r2b_keras.environment import tf
+
+
+@dataclass(frozen=True)
+class Report:
+    """How well a classifier does.
+
+    Attributes:
+      top1: fraction of images whose best class is right.
+      top5: fraction whose class is among the five best.
+      per_class: for each class, the fraction of its images that are right (NaN for a
+        class without images).
+      confusion: `[K, K]` counts, true class by row, predicted class by column.
+      class_names: K names.
+    """
+
+    top1: float
+    top5: float
+    per_class: tuple[float, ...]
+    confusion: np.ndarray
+    class_names: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; a class without images has null."""
+        accuracy = (None if np.isnan(value) else value for value in self.per_class)
+        return {
+            "top1": self.top1,
+            "top5": self.top5,
+            "num_images": int(self.confusion.sum()),
+            "per_class": dict(zip(self.class_names, accuracy, strict=True)),
+            "confusion": self.confusion.tolist(),
+        }
+
+    def to_text(self) -> str:
+        """A table for people."""
+        width = max(6, *(len(name) for name in self.class_names))
+        cell = max(5, len(str(int(self.confusion.max()))) + 1)
+        lines = [
+            f"top-1 {self.top1:.2%}   top-5 {self.top5:.2%}   "
+            f"{int(self.confusion.sum())} images",
+            "",
+            f"{'class':<{width}}  right   confusion (row: true, column: predicted)",
+        ]
+        for index, name in enumerate(self.class_names):
+            counts = "".join(f"{count:>{cell}}" for count in self.confusion[index])
+            lines.append(f"{name:<{width}}  {self.per_class[index]:6.1%} {counts}")
+        return "\n".join(lines)
+
+
+def make_report(
+    logits: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]
+) -> Report:
+    """Counts right and wrong.
+
+    Args:
+      logits: `[N, K]`, any scores that rank the classes.
+      labels: `[N]`, true classes.
+      class_names: K names.
+
+    Raises:
+      ValueError: no images, or logits that are not finite.
+    """
+    if not len(logits):
+        raise ValueError(
+            "There are no images to evaluate: the data set's part is empty."
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "The network gives logits that are not finite: its weights are damaged, "
+            "train the stage again."
+        )
+    num_classes = len(class_names)
+    ranked = np.argsort(-logits, axis=1, kind="stable")
+    hits = ranked[:, :5] == labels[:, None]
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(confusion, (labels, ranked[:, 0]), 1)
+    totals = confusion.sum(axis=1)
+    right = np.where(totals, confusion.diagonal() / np.maximum(totals, 1), np.nan)
+    return Report(
+        top1=float(hits[:, 0].mean()),
+        top5=float(hits.any(axis=1).mean()),
+        per_class=tuple(float(value) for value in right),
+        confusion=confusion,
+        class_names=tuple(class_names),
+    )
+
+
+def evaluate(
+    model: tf.keras.Model, data: tf.data.Dataset, class_names: tuple[str, ...]
+) -> Report:
+    """Runs a model over a data set.
+
+    Args:
+      model: from images `[B, H, W, C]` to logits `[B, K]`.
+      data: batches of images and labels, one-hot `[B, K]`.
+      class_names: K names.
+    """
+    logits, labels = [], []
+    for images, targets in data:
+        logits.append(model.predict_on_batch(images))
+        labels.append(np.argmax(targets.numpy(), axis=-1))
+    if not logits:
+        raise ValueError(
+            "There are no images to evaluate: the data set's part is empty."
+        )
+    return make_report(np.concatenate(logits), np.concatenate(labels), class_names)

@@ -1,0 +1,128 @@
+"""Loss functions: pure, one value per example, in float32.
+
+Where a sum of squares goes under a root it is kept at `EPSILON` or above, so that an
+all-zero attention map, or two equal ones, has a finite value and gradient.
+"""
+
+from collections.abc import Sequence
+
+from r2b_keras.environment import tf
+
+EPSILON = 1e-12
+ATTENTION_FORMS = ("norm", "squared_mean", "max_normalised")
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy with the labels.
+
+    Args:
+      labels: class probabilities `[B, K]`, one-hot or mixed.
+      logits: `[B, K]`.
+
+    Returns:
+      `[B]`, in nats.
+    """
+    log_probabilities = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+    return -tf.reduce_sum(tf.cast(labels, tf.float32) * log_probabilities, axis=-1)
+
+
+def attention_map(features: tf.Tensor) -> tf.Tensor:
+    """Spatial attention Q of Sec. 4.2: the sum over channels of squared activations.
+
+    Args:
+      features: `[B, H, W, C]`.
+
+    Returns:
+      `[B, H*W]`, not negative.
+    """
+    squared = tf.square(tf.cast(features, tf.float32))
+    shape = tf.shape(squared)
+    return tf.reshape(tf.reduce_sum(squared, axis=-1), [shape[0], shape[1] * shape[2]])
+
+
+def attention_matching(
+    student_features: Sequence[tf.Tensor],
+    teacher_features: Sequence[tf.Tensor],
+    form: str = "norm",
+) -> tf.Tensor:
+    """Distance between the attention maps of two networks (Sec. 4.2, Eq. 2).
+
+    "norm" is Eq. 2 as printed: sum over taps of ||Q_S/||Q_S|| - Q_T/||Q_T|| ||, both
+    norms L2, the outer one not squared.
+
+    Deviation: "squared_mean" is the form of the authors' later code (the squared
+    difference, averaged over positions, summed over taps); "max_normalised" is
+    larq-zoo's (maps divided by their maximum, squared difference averaged over
+    positions and taps).
+
+    Args:
+      student_features: feature maps `[B, H, W, C]`, one a tap.
+      teacher_features: as many; H and W as the student's, C may differ.
+      form: "norm", "squared_mean" or "max_normalised".
+
+    Returns:
+      `[B]`.
+
+    Raises:
+      ValueError: an unknown form, lists of different length, or no taps at all.
+    """
+    if form not in ATTENTION_FORMS:
+        raise ValueError(
+            f"Attention form is {form!r}, expected one of {', '.join(ATTENTION_FORMS)}."
+        )
+    if not student_features or len(student_features) != len(teacher_features):
+        raise ValueError(
+            f"Attention matching got {len(student_features)} feature maps of the "
+            f"student and {len(teacher_features)} of the teacher, expected equally "
+            "many and at least one: name the same taps for both."
+        )
+    pairs = zip(student_features, teacher_features, strict=True)
+    distances = [_tap_distance(s, tf.stop_gradient(t), form) for s, t in pairs]
+    total = tf.add_n(distances)
+    return total / len(distances) if form == "max_normalised" else total
+
+
+def _tap_distance(student: tf.Tensor, teacher: tf.Tensor, form: str) -> tf.Tensor:
+    normalise = _divide_by_maximum if form == "max_normalised" else _divide_by_norm
+    difference = normalise(attention_map(student)) - normalise(attention_map(teacher))
+    squared = tf.square(difference)
+    if form == "norm":
+        return tf.sqrt(tf.maximum(tf.reduce_sum(squared, axis=-1), EPSILON))
+    return tf.reduce_mean(squared, axis=-1)
+
+
+def _divide_by_norm(q: tf.Tensor) -> tf.Tensor:
+    squares = tf.reduce_sum(tf.square(q), axis=-1, keepdims=True)
+    return q * tf.math.rsqrt(tf.maximum(squares, EPSILON))
+
+
+def _divide_by_maximum(q: tf.Tensor) -> tf.Tensor:
+    return q / tf.maximum(tf.reduce_max(q, axis=-1, keepdims=True), EPSILON)
+
+
+def logit_matching(
+    student_logits: tf.Tensor, teacher_logits: tf.Tensor, temperature: float = 1.0
+) -> tf.Tensor:
+    """Distillation loss of Hinton et al. (2015), as Sec. 4.2 uses it.
+
+    T^2 * KL(softmax(teacher / T) || softmax(student / T)), in log-space.
+
+    Args:
+      student_logits: `[B, K]`.
+      teacher_logits: `[B, K]`; no gradient flows into it.
+      temperature: T, positive; the paper prints none.
+
+    Returns:
+      `[B]`, in nats times T^2.
+
+    Raises:
+      ValueError: a temperature that is not positive.
+    """
+    if temperature <= 0.0:
+        raise ValueError(f"Temperature is {temperature}, expected a positive number.")
+    teacher = tf.stop_gradient(tf.cast(teacher_logits, tf.float32)) / temperature
+    student = tf.cast(student_logits, tf.float32) / temperature
+    log_teacher = tf.nn.log_softmax(teacher)
+    difference = log_teacher - tf.nn.log_softmax(student)
+    divergence = tf.reduce_sum(tf.exp(log_teacher) * difference, axis=-1)
+    return temperature**2 * divergence

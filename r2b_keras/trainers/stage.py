@@ -1,0 +1,190 @@
+"""Trains one stage of a recipe in a workdir, from wherever it stands."""
+
+import dataclasses
+
+from r2b_keras import data, models
+from r2b_keras.environment import tf
+from r2b_keras.models.registry import build_network
+from r2b_keras.recipes import Recipe, Stage
+from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, schedules
+from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
+from r2b_keras.trainers.distiller import Distiller
+from r2b_keras.trainers.files import written_whole
+from r2b_keras.trainers.workdir import StageResult, Workdir
+
+EVALUATION_BATCH = 250
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What every stage of a run shares.
+
+    Attributes:
+      recipe: the chain.
+      workdir: where results go.
+      dataset: loaded images.
+      seed: for weights, order and augmentation.
+      strategy: where the variables live.
+    """
+
+    recipe: Recipe
+    workdir: Workdir
+    dataset: data.ImageDataset
+    seed: int
+    strategy: tf.distribute.Strategy
+
+
+def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
+    """Loads the finished student of a stage.
+
+    Raises:
+      ValueError: the file is missing or damaged; the message names it.
+    """
+    path = workdir.model(number)
+    if not path.exists():
+        raise ValueError(
+            f"Stage {number} is not trained in {workdir.path} ({path} is missing): run "
+            f"the training with --stage={number} first."
+        )
+    models.layers  # noqa: B018 - registers the layers that the file names
+    try:
+        return tf.keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{path} is damaged or no model of this package ({reason}): delete the "
+            f"folder {path.parent} to train that stage again."
+        ) from error
+
+
+def train_stage(run: Run, number: int) -> StageResult:
+    """Trains stage `number` to its end, resuming at its last finished epoch.
+
+    Order of initialisation: seed, student, start weights, teacher, optimizer,
+    checkpoint. The order matters for equal results.
+
+    Raises:
+      ValueError: the teacher or the start weights are missing or do not fit, or the
+        checkpoint is damaged.
+      NonFiniteLossError: the loss left the reals.
+    """
+    stage = run.recipe.stages[number]
+    run.workdir.stage(number).mkdir(exist_ok=True)
+    tf.keras.backend.clear_session()
+    # Each stage has its own seed, so that it is the same whether trained alone or as
+    # part of a chain.
+    tf.keras.utils.set_random_seed(run.seed * 1000 + number)
+    with run.strategy.scope():
+        model = _make_distiller(run, stage)
+        progress = _restore(run, number, model)
+    if progress.epochs < stage.epochs:
+        progress = _fit(run, number, model, progress)
+    return _finish(run, number, model.student, progress)
+
+
+def _make_distiller(run: Run, stage: Stage) -> Distiller:
+    dataset = run.dataset
+    shape = run.recipe.data.image_shape
+    student = build_network(stage.student, shape, dataset.num_classes)
+    if stage.start_from is not None:
+        handover.hand_over(load_student(run.workdir, stage.start_from), student)
+        if stage.absorb_magnitude:
+            handover.absorb_magnitude(student)
+    teacher = None
+    if stage.losses.needs_teacher and stage.teacher is not None:
+        teacher = load_student(run.workdir, stage.teacher)
+    steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
+    rate = schedules.learning_rate(
+        stage.schedule, stage.optimizer.learning_rate, stage.epochs, steps_per_epoch
+    )
+    coupled = stage.optimizer.decay == "l2"
+    model = Distiller(
+        student,
+        teacher,
+        taps=models.intermediate_names(student),
+        cross_entropy_weight=stage.losses.cross_entropy,
+        attention_weight=stage.losses.attention,
+        attention_form=stage.losses.attention_form,
+        logit_weight=stage.losses.logit_matching,
+        temperature=stage.losses.temperature,
+        l2=stage.optimizer.weight_decay if coupled else 0.0,
+        l2_variables=optimizers.decayed_variables(student),
+    )
+    model.compile(optimizers.make_optimizer(stage.optimizer, rate, student))
+    model.optimizer.build(student.trainable_variables)
+    return model
+
+
+def _restore(run: Run, number: int, model: Distiller) -> checkpoints.Progress:
+    path = run.workdir.checkpoint(number)
+    if not path.exists():
+        return checkpoints.Progress()
+    progress = checkpoints.restore(path, model)
+    epochs = run.recipe.stages[number].epochs
+    print(f"stage {number} resumes after epoch {progress.epochs}/{epochs}", flush=True)
+    return progress
+
+
+def _fit(
+    run: Run, number: int, model: Distiller, progress: checkpoints.Progress
+) -> checkpoints.Progress:
+    stage, dataset = run.recipe.stages[number], run.dataset
+    steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
+    save = SaveEpoch(run.workdir, number, progress)
+    model.fit(
+        dataset.train(
+            stage.batch_size,
+            stage.augmentation,
+            seed=run.seed * 1000 + number,
+            first_epoch=progress.epochs,
+            num_epochs=stage.epochs,
+        ),
+        initial_epoch=progress.epochs,
+        epochs=stage.epochs,
+        steps_per_epoch=steps_per_epoch,
+        validation_data=(
+            dataset.validation(EVALUATION_BATCH) if dataset.num_validation else None
+        ),
+        callbacks=[
+            StopOnNonFiniteLoss(number),
+            ProgressReport(number, steps_per_epoch * stage.batch_size),
+            tf.keras.callbacks.TensorBoard(
+                str(run.workdir.stage(number) / "tensorboard"), write_graph=False
+            ),
+            save,
+        ],
+        verbose=0,
+    )
+    return save.progress
+
+
+def _finish(
+    run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
+) -> StageResult:
+    """Saves the student, tests it once, and marks the stage complete."""
+    dataset = run.dataset
+    with written_whole(run.workdir.model(number)) as aside:
+        student.save(aside)
+    validation = None
+    if dataset.num_validation:
+        part = dataset.validation(EVALUATION_BATCH)
+        validation = evaluation.evaluate(student, part, dataset.class_names).top1
+    test = dataset.test(EVALUATION_BATCH)
+    report = evaluation.evaluate(student, test, dataset.class_names)
+    size = models.model_size(student)
+    network = run.recipe.stages[number].student
+    result = StageResult(
+        stage=number,
+        network=network.name,
+        precision=network.precision,
+        top1=report.top1,
+        top5=report.top5,
+        validation_top1=validation,
+        epochs=progress.epochs,
+        seconds=progress.seconds,
+        bytes=size.bytes,
+        parameters=size.parameters,
+        binary_parameters=size.binary_parameters,
+    )
+    run.workdir.save_result(result)
+    return result
