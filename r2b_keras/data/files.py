@@ -1,7 +1,8 @@
 """Examples that lie in JPEG and PNG files and are decoded when they are needed."""
 
+import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,8 @@ class FileExamples:
 
     def find_broken_image(self) -> str | None:
         """Decodes every file; the first that fails, with the reason, or None."""
-        return first_problem(self.paths, decoding_problem)
+        check = functools.partial(decoding_problem, channels=self.image_shape[2])
+        return first_problem(self.paths, check)
 
     def _tensors(self) -> "tuple[tf.Tensor, tf.Tensor]":
         with tf.device("CPU:0"):
@@ -106,7 +108,9 @@ class FileExamples:
             return names, tf.constant(self.labels, tf.int64)
 
 
-def first_problem(paths: Sequence[Path], check: Any) -> str | None:
+def first_problem(
+    paths: Sequence[Path], check: Callable[[Path], str | None]
+) -> str | None:
     """The first of the texts that `check(path)` gives, in the order of the paths."""
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
         results: Iterator[str | None] = pool.map(check, paths)
@@ -125,8 +129,13 @@ def header_problem(path: Path) -> str | None:
     return f"{path} is {'neither a JPEG nor a PNG image' if start else 'empty'}"
 
 
-def decoding_problem(path: Path) -> str | None:
-    """Says why a file cannot be decoded, or None; decodes at an eighth of the size."""
+def decoding_problem(path: Path, channels: int) -> str | None:
+    """Says why a file cannot be decoded, or None; decodes at an eighth of the size.
+
+    Args:
+      path: the file.
+      channels: 1 for grey, 3 for RGB; not every JPEG can be made grey.
+    """
     problem = header_problem(path)
     if problem:
         return problem
@@ -134,13 +143,14 @@ def decoding_problem(path: Path) -> str | None:
         with tf.device("CPU:0"):
             content = path.read_bytes()
             if content.startswith(JPEG_START):
-                tf.io.decode_jpeg(content, ratio=8)
+                tf.io.decode_jpeg(content, channels=channels, ratio=8)
             else:
-                tf.io.decode_png(content)
+                tf.io.decode_png(content, channels=channels)
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
     except tf.errors.OpError:
-        return f"{path} is a broken or cut-off image"
+        kind = "a grey" if channels == 1 else "an RGB"
+        return f"{path} is broken or cut off, or cannot be made {kind} image"
     return None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r2b_keras.data import encoded, seeds
+from r2b_keras.data import decoding, encoded, seeds
 from r2b_keras.environment import tf
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class StreamedExamples:
         name = f"{self.builder.info.full_name}, split {self.split_name}"
         for number, (content, _) in enumerate(self._read()):
             try:
-                tf.io.decode_image(content, expand_animations=False)
+                decoding.decode_center(content, self.image_shape)
             except tf.errors.OpError:
                 return f"image {self.start + number} of {name} is broken or cut off"
         return None

@@ -42,5 +42,11 @@ def open_source(
     is_tfds = config.source.startswith(TFDS_PREFIX)
     name = MODULES[TFDS_PREFIX if is_tfds else config.source]
     module = importlib.import_module(f"{__name__}.{name}")
-    source: Source = module.open_source(config, data_dir)
+    try:
+        source: Source = module.open_source(config, data_dir)
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename or data_dir} cannot be read ({error.strerror or error}): "
+            "check that it exists and that you may read it."
+        ) from error
     return source

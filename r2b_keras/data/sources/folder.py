@@ -1,5 +1,6 @@
 """One's own pictures: a folder per class, JPEG or PNG."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -52,16 +53,22 @@ def open_source(
     else:
         _check_same_classes(test_folder, names, train_folder)
         test = _list_examples(folder, test_folder, names, config.image_shape)
-    check_images(train.paths + test.paths)
+    check_images(train.paths + test.paths, config.image_shape[2])
     if _fits_in_memory(train.paths + test.paths, config.image_shape):
         return Source(_read_all(train), _read_all(test), names)
     return Source(train, test, names)
 
 
-def check_images(paths: tuple[Path, ...]) -> None:
-    """Raises `ValueError` naming the first picture that is no sound JPEG or PNG."""
+def check_images(paths: tuple[Path, ...], channels: int) -> None:
+    """Raises `ValueError` naming the first picture that is no sound JPEG or PNG.
+
+    Args:
+      paths: the pictures.
+      channels: 1 if they are to be grey, 3 for RGB.
+    """
     few = sum(path.stat().st_size for path in paths) <= FULL_CHECK_BYTES
-    problem = first_problem(paths, decoding_problem if few else header_problem)
+    decoding = functools.partial(decoding_problem, channels=channels)
+    problem = first_problem(paths, decoding if few else header_problem)
     if problem:
         raise ValueError(f"{problem}: replace or remove it.")
 

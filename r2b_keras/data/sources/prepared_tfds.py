@@ -15,6 +15,7 @@ from r2b_keras.data.image_shapes import fit_to_shape
 from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
 from r2b_keras.data.streams import StreamedExamples
+from r2b_keras.environment import tf
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -89,7 +90,7 @@ def _builder(
     folder = None if data_dir is None else os.path.expanduser(data_dir)
     try:
         return tfds.core.read_only_builder.builder_from_files(name, data_dir=folder)
-    except ValueError as error:
+    except tfds.core.registered.DatasetNotFoundError as error:
         shown = folder or tfds.core.constants.DATA_DIR
         argument = "" if folder is None else f", data_dir='{folder}'"
         raise ValueError(
@@ -104,8 +105,9 @@ def _keys(name: str, builder: "tfds.core.DatasetBuilder") -> tuple[str, str]:
     """The names of the image and of the label in an example."""
     features = _import_tfds().features
     keys = builder.info.supervised_keys
+    # Other sets have nested keys, or no features by name.
     if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys):
-        image, label = (builder.info.features.get(key) for key in keys)
+        image, label = (builder.info.features[key] for key in keys)
         is_image = isinstance(image, features.Image) and image.dtype == np.uint8
         if is_image and isinstance(label, features.ClassLabel):
             return keys[0], keys[1]
@@ -142,7 +144,13 @@ def _test_split(builder: "tfds.core.DatasetBuilder", label_key: str) -> str | No
 def _to_arrays(
     name: str, examples: StreamedExamples, shape: tuple[int, int, int]
 ) -> ArrayExamples:
-    batches = list(examples.decoded().batch(READ_BATCH).as_numpy_iterator())
+    try:
+        batches = list(examples.decoded().batch(READ_BATCH).as_numpy_iterator())
+    except tf.errors.OpError as error:
+        raise ValueError(
+            f"tfds:{name} cannot be read from {examples.builder.data_dir} "
+            f"({error.message.splitlines()[0]}): prepare it again."
+        ) from error
     images, labels = (np.concatenate(each) for each in zip(*batches, strict=True))
     array = ArrayExamples(images, labels.astype(np.int64))
     if array.labels.min() < 0:

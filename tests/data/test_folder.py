@@ -1,0 +1,217 @@
+"""One's own pictures in folders: layouts, conversions, and what is refused."""
+
+import numpy as np
+import pytest
+from image_samples import random_images, read_all, write_image
+
+from r2b_keras.data import Augmentation, DataConfig, load
+from r2b_keras.data.arrays import ArrayExamples
+from r2b_keras.data.files import FileExamples
+from r2b_keras.data.sources import folder as folder_source
+from r2b_keras.environment import tf
+
+CONFIG = DataConfig("folder", (8, 6, 3), (0.0,) * 3, (1.0,) * 3, 4)
+CLASSES = ("bird", "cat", "dog")
+
+
+def write_set(root, num=10, shape=(8, 6, 3)):
+    for label, name in enumerate(CLASSES):
+        for number, image in enumerate(random_images(num, shape, label)):
+            write_image(root / name / f"{number:02}.png", image)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    write_set(tmp_path / "train")
+    write_set(tmp_path / "test", 3)
+    return tmp_path
+
+
+def test_pictures_of_the_networks_size_are_held_in_memory(pictures):
+    dataset = load(CONFIG, pictures)
+    assert isinstance(dataset._train, ArrayExamples)
+    assert dataset.class_names == CLASSES
+    assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (26, 4, 9)
+    images, labels = read_all(dataset.test(4))
+    expected = np.concatenate([random_images(3, (8, 6, 3), k) for k in range(3)])
+    np.testing.assert_allclose(images, expected / 255, atol=1e-6)
+    np.testing.assert_array_equal(labels.argmax(1), [0, 0, 0, 1, 1, 1, 2, 2, 2])
+
+
+def test_without_test_folder_a_fixed_fifth_of_each_class_is_held_out(tmp_path):
+    write_set(tmp_path)
+    dataset = load(CONFIG, str(tmp_path))
+    assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (20, 4, 6)
+    np.testing.assert_array_equal(np.bincount(dataset._test.labels), [2, 2, 2])
+    assert load(CONFIG, tmp_path).fingerprint == dataset.fingerprint
+
+
+def test_val_is_a_test_part_and_hidden_files_are_passed_over(pictures):
+    (pictures / "test").rename(pictures / "val")
+    (pictures / "train" / ".DS_Store").write_bytes(b"x")
+    (pictures / "train" / "cat" / "._00.png").write_bytes(b"x")
+    (pictures / "val" / ".hidden").mkdir()
+    assert load(CONFIG, pictures).num_test == 9
+
+
+def test_pictures_of_other_sizes_stay_in_their_files(pictures):
+    write_image(
+        pictures / "train" / "cat" / "large.JPG", random_images(1, (90, 70, 3))[0]
+    )
+    dataset = load(CONFIG, pictures)
+    assert isinstance(dataset._train, FileExamples)
+    images, labels = read_all(dataset.train(9, Augmentation(), 0, 0, 1))
+    assert images.shape == (27, 8, 6, 3) and labels.shape == (27, 3)
+    fingerprint = dataset.fingerprint
+    assert load(CONFIG, pictures).fingerprint == fingerprint
+    (pictures / "train" / "cat" / "large.JPG").rename(pictures / "train/cat/big.JPG")
+    assert load(CONFIG, pictures).fingerprint != fingerprint
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_colour_are_converted(tmp_path, channels):
+    write_set(tmp_path / "train")
+    write_set(tmp_path / "test", shape=(8, 6, 1))
+    write_image(tmp_path / "test" / "cat" / "x.png", np.full((8, 6, 4), 9, np.uint8))
+    config = DataConfig("folder", (8, 6, channels), (0,) * channels, (1,) * channels, 4)
+    images, _ = read_all(load(config, tmp_path).test(10))
+    assert images.shape == (31, 8, 6, channels)
+    grey = np.broadcast_to(random_images(10, (8, 6, 1), 0), (10, 8, 6, channels))
+    np.testing.assert_allclose(images[:10], grey / 255, atol=1e-6)
+
+
+def test_epochs_of_files_resume_to_the_bit(pictures):
+    write_image(pictures / "train" / "cat" / "x.jpg", random_images(1, (20, 20, 3))[0])
+    dataset = load(CONFIG, pictures)
+    augmentation = Augmentation(
+        random_resized_crop=True, flip=True, color_jitter=0.3, mixup_alpha=0.4
+    )
+    images, labels = read_all(dataset.train(5, augmentation, 3, 0, 3))
+    last = 2 * dataset.steps_per_epoch(5) * 5
+    for expected, found in zip(
+        (images[last:], labels[last:]),
+        read_all(dataset.train(5, augmentation, 3, 2, 3)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(expected, found)
+    others, _ = read_all(dataset.train(5, augmentation, 4, 2, 3))
+    assert np.mean(others == images[last:]) < 0.5
+
+
+def test_an_epoch_reads_every_file_once(pictures):
+    write_image(pictures / "train" / "cat" / "x.png", random_images(1, (20, 20, 3))[0])
+    dataset = load(CONFIG, pictures)
+    images, labels = read_all(dataset.train(27, Augmentation(), 0, 0, 1))
+    ordered, true_labels = read_all(
+        dataset._train.ordered_batches(27).map(lambda x, y: (tf.cast(x, "float32"), y))
+    )
+    keys = {
+        image.tobytes(): label
+        for image, label in zip(ordered, true_labels, strict=True)
+    }
+    assert len(keys) == 27
+    found = [keys[np.round(image * 255).tobytes()] for image in images]
+    assert found == labels.argmax(1).tolist()
+
+
+def empty_file(root):
+    (root / "train/cat/00.png").write_bytes(b"")
+
+
+def text_file(root):
+    (root / "train/cat/00.png").write_bytes(b"no picture at all")
+
+
+def cut_off_png(root):
+    path = root / "train/cat/00.png"
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def cut_off_jpeg(root):
+    path = root / "test/dog/00.jpg"
+    write_image(path, random_images(1, (40, 40, 3))[0])
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def no_picture(root):
+    (root / "train/cat/notes.txt").write_bytes(b"x")
+
+
+def folder_in_class(root):
+    (root / "train/cat/more").mkdir()
+
+
+def empty_class(root):
+    (root / "train/ant").mkdir()
+
+
+def empty_test_class(root):
+    for path in (root / "test/cat").iterdir():
+        path.unlink()
+
+
+def unknown_test_class(root):
+    write_image(root / "test/zebra/0.png", random_images(1, (8, 6, 3))[0])
+
+
+def missing_test_class(root):
+    (root / "test/cat").rename(root / "test/.cat")
+
+
+def one_class(root):
+    for name in ("cat", "dog"):
+        (root / "train" / name).rename(root / "train" / f".{name}")
+
+
+def no_test_folder(root):
+    (root / "test").rename(root / "other")
+
+
+def no_train_folder(root):
+    (root / "train").rename(root / "other")
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "message"),
+    [
+        (empty_file, "train/cat/00.png", "is empty"),
+        (text_file, "train/cat/00.png", "is neither a JPEG nor a PNG"),
+        (cut_off_png, "train/cat/00.png", "is broken or cut off"),
+        (cut_off_jpeg, "test/dog/00.jpg", "is broken or cut off"),
+        (no_picture, "train/cat/notes.txt", "is not a picture"),
+        (folder_in_class, "train/cat/more", "is not a picture"),
+        (empty_class, "train/ant", "has no picture"),
+        (empty_test_class, "test/cat", "has no picture"),
+        (unknown_test_class, "test/zebra", "is a class that"),
+        (missing_test_class, "test/cat", "does not exist"),
+        (one_class, "train", "has 1 class folders ['bird']"),
+        (no_test_folder, "", "but no test or val beside it"),
+        (no_train_folder, "", "but no train"),
+    ],
+)
+def test_what_is_wrong_is_named(pictures, damage, name, message):
+    damage(pictures)
+    with pytest.raises(ValueError) as error:
+        load(CONFIG, pictures)
+    assert str(error.value).startswith(str(pictures / name))
+    assert message in str(error.value)
+
+
+def test_a_folder_must_be_given(tmp_path):
+    with pytest.raises(ValueError, match="needs --data_dir=DIR"):
+        load(CONFIG)
+    with pytest.raises(ValueError, match="missing is not a folder"):
+        load(CONFIG, tmp_path / "missing")
+
+
+def test_a_picture_that_breaks_later_can_be_found(pictures, monkeypatch):
+    """Sets too large for a full check show broken pictures only in mid-epoch."""
+    monkeypatch.setattr(folder_source, "FULL_CHECK_BYTES", 0)
+    write_image(pictures / "train/cat/x.jpg", random_images(1, (40, 40, 3))[0])
+    path = pictures / "train/dog/00.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    monkeypatch.setattr(folder_source, "MEMORY_BYTES", 0)
+    dataset = load(CONFIG, pictures)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        read_all(dataset.train(27, Augmentation(), 0, 0, 1))
+    assert dataset.find_broken_image().startswith(f"{path} is broken or cut off")

@@ -1,0 +1,213 @@
+"""Sets of TensorFlow Datasets, prepared by the tests without any network."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from image_samples import read_all
+
+from r2b_keras.data import Augmentation, DataConfig, load
+from r2b_keras.data.arrays import ArrayExamples
+from r2b_keras.data.sources import idx, prepared_tfds
+from r2b_keras.data.streams import StreamedExamples
+from r2b_keras.environment import tf
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import tensorflow_datasets as tfds
+
+NUM_TRAIN, NUM_TEST = 60, 10
+
+
+def prepare(data_dir, set_name, splits, shape, label=None, files=None):
+    """Prepares a set whose image k is filled with the value k.
+
+    Args:
+      data_dir: tfds's data folder.
+      set_name: name of the set.
+      splits: (first k, k after the last) by the name of the split.
+      shape: of the images; None is 9.
+      label: feature of the label, two classes when None.
+      files: paths by k, for images taken from a file as they are.
+    """
+    files = files or {}
+    label = label or tfds.features.ClassLabel(names=["no", "yes"])
+    image = tfds.features.Image(shape=shape, encoding_format="png")
+
+    class TestSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        """A set of the test."""
+
+        name = set_name
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict({"image": image, "label": label}),
+                supervised_keys=("image", "label"),
+            )
+
+        def _split_generators(self, dl_manager):
+            return {
+                split: self._generate_examples(*numbers)
+                for split, numbers in splits.items()
+            }
+
+        def _generate_examples(self, start, stop, known=True):
+            size = [side or 9 for side in shape]
+            for k in range(start, stop):
+                picture = files.get(k, np.full(size, k, np.uint8))
+                yield k, {"image": picture, "label": k % 2 if known else -1}
+
+    tfds.disable_progress_bar()
+    config = tfds.download.DownloadConfig(num_shards=3)
+    TestSet(data_dir=data_dir).download_and_prepare(download_config=config)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    train, test = (0, NUM_TRAIN), (NUM_TRAIN, NUM_TRAIN + NUM_TEST)
+    # As ImageNet: images of any size, a test split without labels.
+    unlabelled = {"train": train, "validation": test, "test": (200, 210, False)}
+    prepare(folder, "any_size", unlabelled, (None, None, 3))
+    prepare(folder, "fashion_mnist", {"train": train, "test": test}, (9, 9, 1))
+    prepare(folder, "only_train", {"train": train}, (9, 9, 3))
+    prepare(folder, "no_train", {"test": test}, (9, 9, 3))
+    number = tfds.features.Scalar(np.int64)
+    prepare(folder, "no_classes", {"train": train}, (9, 9, 3), number)
+    return folder
+
+
+def open_set(name, folder, shape=(9, 9, 3)):
+    channels = shape[2]
+    config = DataConfig(name, shape, (0.0,) * channels, (1.0,) * channels, 6)
+    return load(config, folder)
+
+
+def numbers(images) -> list[int]:
+    """Which images these are."""
+    return np.round(images.mean((1, 2, 3)) * 255).astype(int).tolist()
+
+
+@pytest.mark.parametrize("name", ["tfds:fashion_mnist", "fashion_mnist"])
+def test_sets_of_one_size_are_held_in_memory(prepared, name):
+    dataset = open_set(name, prepared, (9, 9, 1))
+    assert isinstance(dataset._train, ArrayExamples)
+    assert dataset.class_names == ("no", "yes")
+    assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (54, 6, 10)
+    images, labels = read_all(dataset.test(4))
+    assert sorted(numbers(images)) == list(range(60, 70))
+    np.testing.assert_array_equal(labels.argmax(1), np.array(numbers(images)) % 2)
+
+
+def test_without_test_split_a_fifth_is_held_out(prepared):
+    dataset = open_set("tfds:only_train", prepared)
+    assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (42, 6, 12)
+    parts = [dataset.train(42, Augmentation(), 0), dataset.validation(6)]
+    found = [
+        k for part in [*parts, dataset.test(6)] for k in numbers(read_all(part)[0])
+    ]
+    assert sorted(found) == list(range(60))
+
+
+def test_images_of_any_size_stay_encoded(prepared):
+    dataset = open_set("tfds:any_size", prepared)
+    assert isinstance(dataset._train, StreamedExamples)
+    assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (54, 6, 10)
+    validation = numbers(read_all(dataset.validation(4))[0])
+    images, labels = read_all(dataset.train(9, Augmentation(), 1, 0, 3))
+    epochs = np.array(numbers(images)).reshape(3, 54)
+    for epoch in epochs:
+        assert sorted([*epoch, *validation]) == list(range(60))
+    assert (epochs[0] != epochs[1]).any() and (epochs[1] != epochs[2]).any()
+    np.testing.assert_array_equal(labels.argmax(1), epochs.ravel() % 2)
+    # The unlabelled split `test` is passed over.
+    assert sorted(numbers(read_all(dataset.test(3))[0])) == list(range(60, 70))
+
+
+@pytest.mark.parametrize("global_seed", [None, 7])
+def test_streamed_epochs_resume_to_the_bit(prepared, global_seed, monkeypatch):
+    dataset = open_set("tfds:any_size", prepared)
+    monkeypatch.setattr("r2b_keras.data.streams.CHUNK_BYTES", 1000)
+    augmentation = Augmentation(random_resized_crop=True, flip=True, mixup_alpha=0.3)
+    images, labels = read_all(dataset.train(8, augmentation, 3, 0, 3))
+    if global_seed is not None:
+        tf.random.set_seed(global_seed)
+    again, again_labels = read_all(dataset.train(8, augmentation, 3, 2, 3))
+    np.testing.assert_array_equal(images[96:], again)
+    np.testing.assert_array_equal(labels[96:], again_labels)
+    others, _ = read_all(dataset.train(8, augmentation, 4, 2, 3))
+    assert np.mean(others == again) < 0.5
+
+
+def test_fingerprints(prepared):
+    for name in ("tfds:any_size", "tfds:only_train"):
+        fingerprint = open_set(name, prepared).fingerprint
+        assert fingerprint == open_set(name, prepared).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tfds:cifar10", "The set cifar10 of TensorFlow Datasets is not prepared in"),
+        ("tfds:any_size:9.0.0", "is not prepared in"),
+        ("tfds:no_train", "no split train"),
+        ("tfds:no_classes", "choose a set for image classification"),
+    ],
+)
+def test_what_is_missing_is_said(prepared, name, message):
+    with pytest.raises(ValueError) as error:
+        open_set(name, prepared)
+    assert message in str(error.value)
+    if "prepared" in message:
+        assert str(prepared) in str(error.value)
+        assert "tfds.load(" in str(error.value)
+
+
+def test_fashion_mnist_prefers_the_prepared_copy(prepared, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
+    monkeypatch.setattr(idx, "DEBIAN_FOLDER", "/nowhere")
+    assert open_set("fashion_mnist", None, (9, 9, 1)).num_train == 54
+
+
+def test_broken_images_are_found(tmp_path):
+    """An image that cannot be decoded is named by its number in the split."""
+    path = tmp_path / "cut_off.png"
+    path.write_bytes(tf.io.encode_png(np.zeros((9, 9, 3), np.uint8)).numpy()[:-20])
+    splits = {"train": (0, 20), "test": (100, 104)}
+    prepare(tmp_path, "whole", splits, (None, None, 3))
+    assert open_set("tfds:whole", tmp_path).find_broken_image() is None
+    prepare(tmp_path, "broken", splits, (None, None, 3), files={102: str(path)})
+    dataset = open_set("tfds:broken", tmp_path)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        read_all(dataset.test(4))
+    found = re.fullmatch(
+        r"image (\d) of broken/1.0.0, split test is broken or cut off",
+        dataset.find_broken_image(),
+    )
+    others = dataset._test.ordered_batches(1).take(int(found[1]))
+    assert len(list(others)) == int(found[1])
+
+
+def test_damaged_files_are_named(tmp_path):
+    prepare(tmp_path, "damaged", {"train": (0, 20), "test": (0, 4)}, (9, 9, 3))
+    record = sorted(tmp_path.glob("damaged/1.0.0/*train*tfrecord*"))[1]
+    record.write_bytes(record.read_bytes()[:-7])
+    with pytest.raises(ValueError, match="tfds:damaged cannot be read from"):
+        open_set("tfds:damaged", tmp_path)
+
+
+def test_the_limit_for_memory(prepared, monkeypatch):
+    monkeypatch.setattr(prepared_tfds, "MEMORY_BYTES", 60 * 243)
+    assert isinstance(open_set("tfds:only_train", prepared)._train, ArrayExamples)
+    monkeypatch.setattr(prepared_tfds, "MEMORY_BYTES", 60 * 243 - 1)
+    dataset = open_set("tfds:only_train", prepared)
+    assert isinstance(dataset._train, StreamedExamples)
+    assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (42, 6, 12)
+    parts = [dataset.train(42, Augmentation(), 0), dataset.validation(6)]
+    found = [
+        k for part in [*parts, dataset.test(6)] for k in numbers(read_all(part)[0])
+    ]
+    assert sorted(found) == list(range(60))
