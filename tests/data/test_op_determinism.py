@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 
+import pytest
 from image_samples import random_images, smooth_image, write_image
 
 from r2b_keras.data import Augmentation, DataConfig, load
@@ -34,6 +35,7 @@ def digests(folder) -> list[str]:
     return [digest(digits, ARRAYS), digest(digits, FILES), digest(pictures, FILES)]
 
 
+@pytest.mark.slow
 def test_same_numbers_in_another_process_with_op_determinism(tmp_path):
     for k in range(30):
         image = smooth_image(*SIZES[k % 3], seed=k)
