@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import app
 
 from r2b_keras import environment
+from r2b_keras.errors import InputError, NonFiniteLossError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +41,7 @@ def _run(main: Callable[[], int], arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         if len(arguments) > 1:
-            raise ValueError(
+            raise InputError(
                 f"Unknown argument {arguments[1]!r}: every option is written "
                 "--name=value, see --help."
             )
@@ -52,7 +53,7 @@ def _run(main: Callable[[], int], arguments: Sequence[str]) -> int:
         )
     except KeyboardInterrupt:
         return _say("Stopped by Ctrl-C; finished epochs are kept.", 128 + signal.SIGINT)
-    except (environment.EnvironmentProblem, ValueError) as error:
+    except (environment.EnvironmentProblem, InputError, NonFiniteLossError) as error:
         return _say(str(error), EXIT_PROBLEM)
     except OSError as error:
         return _say(_describe(error), EXIT_PROBLEM)

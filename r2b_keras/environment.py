@@ -11,10 +11,12 @@ Kept free of newer syntax: an old Python must get as far as the sentence about i
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 MINIMUM_PYTHON = (3, 10)
@@ -22,6 +24,8 @@ FIRST_UNSUPPORTED_PYTHON = (3, 13)
 KERAS_VARIABLE = "TF_USE_LEGACY_KERAS"
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import larq as lq
     import tensorflow as tf
 
@@ -91,10 +95,33 @@ def check() -> None:
     check_keras()
 
 
+@contextlib.contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    """Drops what native code writes to standard error, unless there is an exception.
+
+    TensorFlow's libraries greet on import before any log level can reach them.
+    """
+    sys.stderr.flush()
+    descriptor = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(descriptor, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(descriptor, 2)
+            os.close(descriptor)
+
+
 def __getattr__(name: str) -> Any:
     """Checks the environment and imports TensorFlow (`tf`) or larq (`lq`)."""
     modules = {"tf": "tensorflow", "lq": "larq"}
     if name in modules:
         check()
-        return importlib.import_module(modules[name])
+        with _held_back_stderr():
+            return importlib.import_module(modules[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

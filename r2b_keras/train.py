@@ -106,7 +106,7 @@ def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str
     last = results[-1].stage
     lines += [
         "",
-        f"models      {workdir.path}/stage_K/model.keras (the last is {workdir.model(last)})",
+        f"models      {workdir.path}/stage_K/model.keras, the last in stage_{last}",
         f"curves      {workdir.path}/metrics.csv, tensorboard --logdir={workdir.path}",
         f"settings    {workdir.path}/recipe.json, {workdir.path}/manifest.json",
         f"evaluate    python -m r2b_keras.evaluate --workdir={workdir.path} "

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from r2b_keras.errors import InputError
+
 NAMED_SOURCES = ("digits", "fashion_mnist", "idx", "folder")
 TFDS_PREFIX = "tfds:"
 
@@ -27,7 +29,7 @@ class Augmentation:
         off (Zhang et al., 2018).
 
     Raises:
-      ValueError: a value is outside its range, or two crops are asked for at once.
+      InputError: a value is outside its range, or two crops are asked for at once.
     """
 
     random_resized_crop: bool = False
@@ -47,7 +49,7 @@ class Augmentation:
         _check_range("color_jitter", self.color_jitter, 0, 1)
         _check_range("mixup_alpha", self.mixup_alpha, 0, 100)
         if self.random_resized_crop and self.pad_and_crop:
-            raise ValueError(
+            raise InputError(
                 "random_resized_crop and pad_and_crop both choose the window of the "
                 f"image (pad_and_crop is {self.pad_and_crop}): turn one of them off."
             )
@@ -68,7 +70,7 @@ class DataConfig:
       validation_size: images of the training part that are held out for choosing.
 
     Raises:
-      ValueError: a field is of the wrong kind or outside its range.
+      InputError: a field is of the wrong kind or outside its range.
     """
 
     source: str
@@ -82,7 +84,7 @@ class DataConfig:
         for name in ("image_shape", "mean", "std"):
             value = getattr(self, name)
             if not isinstance(value, list | tuple):
-                raise ValueError(f"{name} is {value!r}: give a tuple of numbers.")
+                raise InputError(f"{name} is {value!r}: give a tuple of numbers.")
             object.__setattr__(self, name, tuple(value))
         self._check_source()
         self._check_image_shape()
@@ -94,7 +96,7 @@ class DataConfig:
         is_tfds = isinstance(self.source, str) and self.source.startswith(TFDS_PREFIX)
         if self.source in NAMED_SOURCES or is_tfds and self.source != TFDS_PREFIX:
             return
-        raise ValueError(
+        raise InputError(
             f"source is {self.source!r}: expected one of {', '.join(NAMED_SOURCES)} or "
             f"{TFDS_PREFIX}NAME, for example {TFDS_PREFIX}cifar10."
         )
@@ -103,7 +105,7 @@ class DataConfig:
         shape = self.image_shape
         whole = all(type(size) is int and size > 0 for size in shape)
         if len(shape) != 3 or not whole or shape[2] not in (1, 3):
-            raise ValueError(
+            raise InputError(
                 f"image_shape is {shape!r}: expected (height, width, channels), "
                 "positive and with 1 (grey) or 3 (RGB) channels."
             )
@@ -113,22 +115,22 @@ class DataConfig:
         for name in ("mean", "std"):
             values = getattr(self, name)
             if len(values) != channels:
-                raise ValueError(
+                raise InputError(
                     f"{name} has {len(values)} numbers, but image_shape "
                     f"{self.image_shape} has {channels} channels: give one per channel."
                 )
             for value in values:
                 _check_range(f"{name} (in units of pixel / 255)", value, 0, 1)
         if min(self.std) == 0:
-            raise ValueError(f"std is {self.std}: every number must be above 0.")
+            raise InputError(f"std is {self.std}: every number must be above 0.")
 
 
 def _check_type(name: str, value: object, expected: type) -> None:
     if type(value) is not expected:
-        raise ValueError(f"{name} is {value!r}: expected a value of {expected}.")
+        raise InputError(f"{name} is {value!r}: expected a value of {expected}.")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}: expected a number {low} to {high}.")
+        raise InputError(f"{name} is {value!r}: expected a number {low} to {high}.")

@@ -12,6 +12,7 @@ from r2b_keras.data import seeds
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.data.sources import Source, open_source
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -66,11 +67,11 @@ class ImageDataset:
           source: the training and the test part.
 
         Raises:
-          ValueError: the validation part would take all training images.
+          InputError: the validation part would take all training images.
         """
         num_train = source.train.num_examples
         if config.validation_size >= num_train:
-            raise ValueError(
+            raise InputError(
                 f"validation_size is {config.validation_size}, but {config.source} has "
                 f"only {num_train} training images: hold out fewer."
             )
@@ -101,10 +102,10 @@ class ImageDataset:
         """Number of whole batches in an epoch; the remaining images are left out.
 
         Raises:
-          ValueError: there is not even one whole batch.
+          InputError: there is not even one whole batch.
         """
         if not 1 <= batch_size <= self.num_train:
-            raise ValueError(
+            raise InputError(
                 f"batch_size is {batch_size}: expected 1 to {self.num_train}, the "
                 f"number of training images of {self.config.source}."
             )
@@ -136,12 +137,12 @@ class ImageDataset:
           normalised; labels [B, num_classes] float32, one-hot or mixed.
 
         Raises:
-          ValueError: the batch is larger than the training part, or there are no such
+          InputError: the batch is larger than the training part, or there are no such
             epochs.
         """
         steps = self.steps_per_epoch(batch_size)
         if not 0 <= first_epoch < num_epochs:
-            raise ValueError(
+            raise InputError(
                 f"first_epoch is {first_epoch} of {num_epochs} epochs: expected 0 to "
                 "num_epochs - 1."
             )
@@ -168,10 +169,10 @@ class ImageDataset:
         """The validation part in a fixed order; see `test`.
 
         Raises:
-          ValueError: nothing was held out.
+          InputError: nothing was held out.
         """
         if not self.num_validation:
-            raise ValueError(
+            raise InputError(
                 "There is no validation part, as validation_size is 0: set it to the "
                 "number of training images to hold out."
             )
@@ -204,7 +205,7 @@ class ImageDataset:
         self, part: str, examples: Examples, batch_size: int
     ) -> "tf.data.Dataset":
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: expected at least 1.")
+            raise InputError(f"batch_size is {batch_size}: expected at least 1.")
         if (part, batch_size) not in self._evaluation_datasets:
             batches = examples.ordered_batches(batch_size).map(
                 self._normalise, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -240,7 +241,7 @@ def load(
       The set with its three parts. The split does not depend on any seed.
 
     Raises:
-      ValueError: files are missing or broken; the message names them.
+      InputError: files are missing or broken; the message names them.
     """
     return ImageDataset(config, open_source(config, data_dir))
 

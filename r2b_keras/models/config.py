@@ -6,6 +6,8 @@ Nothing here imports TensorFlow, so recipes can be listed and checked at once.
 from dataclasses import dataclass
 from typing import Literal
 
+from r2b_keras.errors import InputError
+
 Activations = Literal["real", "tanh", "sign"]
 Weights = Literal["real", "sign"]
 Rescaling = Literal[
@@ -55,7 +57,7 @@ PRECISIONS = {
 
 def _check_choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(
+        raise InputError(
             f"Network.{field} is {value!r}, expected one of {', '.join(allowed)}."
         )
 
@@ -89,7 +91,7 @@ class Network:
       batch_norm_epsilon: added to the variance.
 
     Raises:
-      ValueError: a value that no network can have; the message names the field.
+      InputError: a value that no network can have; the message names the field.
     """
 
     name: str
@@ -122,26 +124,26 @@ class Network:
         _check_choice("weight_binarizer", self.weight_binarizer, WEIGHT_BINARIZERS)
         for field in ("width", "reduction"):
             if getattr(self, field) < 1:
-                raise ValueError(
+                raise InputError(
                     f"Network.{field} is {getattr(self, field)}, expected at least 1."
                 )
         if not self.blocks or min(self.blocks) < 1:
-            raise ValueError(
+            raise InputError(
                 f"Network.blocks is {self.blocks}, expected one or more groups of at "
                 "least one block, for example (2, 2, 2, 2)."
             )
         if self.pad_value not in (0.0, 1.0):
-            raise ValueError(
+            raise InputError(
                 f"Network.pad_value is {self.pad_value}, expected 0 or 1 (the values "
                 "that a deployed binary convolution can pad with)."
             )
         if not 0.0 <= self.batch_norm_momentum < 1.0:
-            raise ValueError(
+            raise InputError(
                 f"Network.batch_norm_momentum is {self.batch_norm_momentum}, expected "
                 "at least 0 and below 1."
             )
         if self.batch_norm_epsilon <= 0.0:
-            raise ValueError(
+            raise InputError(
                 f"Network.batch_norm_epsilon is {self.batch_norm_epsilon}, expected a "
                 "positive number."
             )

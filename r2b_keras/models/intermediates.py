@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 
 def with_intermediates(
@@ -22,12 +23,12 @@ def with_intermediates(
       A model from the same inputs to a dictionary of tensors by name.
 
     Raises:
-      ValueError: a name that no layer has; the message lists some that exist.
+      InputError: a name that no layer has; the message lists some that exist.
     """
     known = {layer.name for layer in model.layers}
     missing = [name for name in names if name not in known]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"Model {model.name!r} has no layer named {', '.join(map(repr, missing))}; "
             f"its layers are {', '.join(sorted(known)[:40])}."
         )

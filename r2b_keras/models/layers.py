@@ -7,6 +7,7 @@ sign functions; what follows is what it does not have.
 from typing import Any
 
 from r2b_keras.environment import lq, tf
+from r2b_keras.errors import InputError
 
 _register = tf.keras.utils.register_keras_serializable(package="r2b_keras")
 
@@ -62,7 +63,7 @@ class OuterProductScale(tf.keras.layers.Layer):
         """Adds the vectors, shapes `[H, 1, 1]`, `[1, W, 1]` and `[C]`."""
         _, height, width, channels = input_shape
         if height is None or width is None:
-            raise ValueError(
+            raise InputError(
                 f"{self.name} got feature maps of shape {tuple(input_shape)}, expected "
                 "a known height and width: give the network a full input_shape, or use "
                 "the rescaling 'channel_scale'."
@@ -102,7 +103,7 @@ class ActivationScale(tf.keras.layers.Layer):
         """Validates and stores the geometry of the convolution."""
         super().__init__(**kwargs)
         if kernel_size < 1 or strides < 1:
-            raise ValueError(
+            raise InputError(
                 f"ActivationScale got kernel_size={kernel_size} and strides={strides}, "
                 "expected both to be at least 1."
             )
@@ -147,7 +148,7 @@ class ChannelGating(tf.keras.layers.Dense):
         """Validates and stores the sizes."""
         super().__init__(units, use_bias=False, **kwargs)
         if bottleneck < 1:
-            raise ValueError(
+            raise InputError(
                 f"ChannelGating got bottleneck={bottleneck}, expected at least 1."
             )
         self.bottleneck = bottleneck

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 from r2b_keras.models import blocks
 from r2b_keras.models.config import Network
 
@@ -60,7 +61,7 @@ def build_network(
       named `block_1` ... `block_n` (the end of each block) and `logits`.
 
     Raises:
-      ValueError: an unknown name, or a precision that this network does not have.
+      InputError: an unknown name, or a precision that this network does not have.
     """
     entry = _entry(network)
     if not network.rescaling:
@@ -106,13 +107,13 @@ def build(
       A Keras model from images `[B, H, W, C]` to logits `[B, num_classes]`.
 
     Raises:
-      ValueError: an unknown name, precision, option or value.
+      InputError: an unknown name, precision, option or value.
     """
     fields = {field.name for field in dataclasses.fields(Network)}
     for option in options:
         if option not in fields:
             nearest = difflib.get_close_matches(option, fields, 1, cutoff=0.0)
-            raise ValueError(
+            raise InputError(
                 f"Unknown option {option!r} of {name}; did you mean {nearest[0]!r}?"
             )
     return build_network(Network(name, precision, **options), input_shape, num_classes)
@@ -120,12 +121,12 @@ def build(
 
 def _entry(network: Network) -> Entry:
     if network.name not in REGISTRY:
-        raise ValueError(
+        raise InputError(
             f"Unknown network {network.name!r}, expected one of {', '.join(names())}."
         )
     entry = REGISTRY[network.name]
     if network.precision not in entry.precisions:
-        raise ValueError(
+        raise InputError(
             f"Network {network.name!r} has no precision {network.precision!r}, "
             f"expected one of {', '.join(entry.precisions)}."
         )

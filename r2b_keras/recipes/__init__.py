@@ -2,8 +2,9 @@
 
 import difflib
 
+from r2b_keras.errors import InputError
 from r2b_keras.recipes import cifar, digits, fashion_mnist, imagenet
-from r2b_keras.recipes.codec import describe, differences, to_dict
+from r2b_keras.recipes.codec import describe, differences, from_dict, to_dict
 from r2b_keras.recipes.overrides import apply_overrides
 from r2b_keras.recipes.schema import (
     Expected,
@@ -24,6 +25,7 @@ __all__ = [
     "apply_overrides",
     "describe",
     "differences",
+    "from_dict",
     "get",
     "names",
     "to_dict",
@@ -45,11 +47,11 @@ def get(name: str) -> Recipe:
     """Returns the recipe of this name.
 
     Raises:
-      ValueError: no such recipe; the message names the nearest.
+      InputError: no such recipe; the message names the nearest.
     """
     if name not in _RECIPES:
         nearest = difflib.get_close_matches(name, names(), 1, cutoff=0.0)[0]
-        raise ValueError(
+        raise InputError(
             f"Unknown recipe {name!r}; did you mean {nearest!r}? The recipes are "
             f"{', '.join(names())}."
         )

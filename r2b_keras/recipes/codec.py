@@ -1,8 +1,10 @@
 """Recipes to plain data and back, for `recipe.json`."""
 
 import dataclasses
+import typing
 from typing import Any
 
+from r2b_keras.errors import InputError
 from r2b_keras.recipes.schema import Recipe
 
 
@@ -13,6 +15,35 @@ def to_dict(value: Any) -> Any:
         return {field.name: to_dict(getattr(value, field.name)) for field in fields}
     if isinstance(value, tuple):
         return [to_dict(item) for item in value]
+    return value
+
+
+def from_dict(values: Any) -> Recipe:
+    """Makes a recipe of what `to_dict` gave.
+
+    Raises:
+      InputError: fields are missing, unknown or of impossible values.
+    """
+    try:
+        return _decode(Recipe, values)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"This is no recipe of this version of r2b_keras ({error}): train it again."
+        ) from error
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    """Makes a value of the type `kind` of plain data."""
+    options = [option for option in typing.get_args(kind) if option is not type(None)]
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{key: _decode(hints[key], item) for key, item in value.items()})
+    if typing.get_origin(kind) is tuple:
+        return tuple(_decode(options[0], item) for item in value)
+    if options and dataclasses.is_dataclass(options[0]):
+        return _decode(options[0], value)
     return value
 
 

@@ -27,7 +27,7 @@ REAL_TO_BINARY = Recipe(
     stages=(
         Stage(
             student=_network("resnet18", "real"),
-            epochs=4,
+            epochs=10,
             batch_size=128,
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
@@ -36,7 +36,7 @@ REAL_TO_BINARY = Recipe(
         Stage(
             student=_network("real_to_binary18", "soft"),
             teacher=0,
-            epochs=5,
+            epochs=10,
             batch_size=128,
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
@@ -46,7 +46,8 @@ REAL_TO_BINARY = Recipe(
         Stage(
             student=_network("real_to_binary18", "binary_activations"),
             teacher=1,
-            epochs=7,
+            start_from=1,
+            epochs=10,
             batch_size=128,
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
@@ -58,7 +59,7 @@ REAL_TO_BINARY = Recipe(
             teacher=2,
             start_from=2,
             absorb_magnitude=True,
-            epochs=14,
+            epochs=20,
             batch_size=128,
             optimizer=Optimizer(learning_rate=3e-3),
             schedule=Schedule("cosine"),
@@ -74,7 +75,7 @@ STRONG_BASELINE = Recipe(
     stages=(
         Stage(
             student=_network("strong_baseline18", "binary_activations"),
-            epochs=15,
+            epochs=25,
             batch_size=128,
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
@@ -84,7 +85,7 @@ STRONG_BASELINE = Recipe(
             student=_network("strong_baseline18", "binary"),
             start_from=0,
             absorb_magnitude=True,
-            epochs=15,
+            epochs=25,
             batch_size=128,
             optimizer=Optimizer(learning_rate=3e-3),
             schedule=Schedule("cosine"),

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
+from r2b_keras.errors import InputError
 from r2b_keras.recipes.schema import Recipe
 
 ANY_STAGE = "*"
@@ -23,20 +24,20 @@ def apply_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
         commas between them.
 
     Raises:
-      ValueError: no such field (the message names the nearest), or a value of the wrong
+      InputError: no such field (the message names the nearest), or a value of the wrong
         type or out of its range.
     """
     for override in overrides:
         path, equals, text = override.partition("=")
         if not equals or not path:
-            raise ValueError(
+            raise InputError(
                 f"Override {override!r} has no '=': expected key=value, for example "
                 "stages.3.epochs=10."
             )
         try:
             recipe = _replace(recipe, path.split("."), text.strip())
         except ValueError as error:
-            raise ValueError(f"Override {override!r}: {error}") from error
+            raise InputError(f"Override {override!r}: {error}") from error
     return recipe
 
 
@@ -47,13 +48,13 @@ def _replace(value: Any, keys: list[str], text: str) -> Any:
         items = list(value)
         for index in _indices(items, key):
             if not rest:
-                raise ValueError(f"stage {index} is not one value: name a field of it.")
+                raise InputError(f"stage {index} is not one value: name a field of it.")
             items[index] = _replace(items[index], rest, text)
         return tuple(items)
     names = [field.name for field in dataclasses.fields(value)]
     if key not in names:
         nearest = difflib.get_close_matches(key, names, 1, cutoff=0.0)[0]
-        raise ValueError(
+        raise InputError(
             f"{type(value).__name__} has no field {key!r}; did you mean {nearest!r}?"
         )
     field_type = typing.get_type_hints(type(value))[key]
@@ -61,7 +62,7 @@ def _replace(value: Any, keys: list[str], text: str) -> Any:
     if not rest:
         return dataclasses.replace(value, **{key: _parse(key, field_type, text)})
     if not (dataclasses.is_dataclass(current) or _holds_stages(current)):
-        raise ValueError(f"{key!r} is a single value and has no field {rest[0]!r}.")
+        raise InputError(f"{key!r} is a single value and has no field {rest[0]!r}.")
     return dataclasses.replace(value, **{key: _replace(current, rest, text)})
 
 
@@ -76,7 +77,7 @@ def _indices(items: list[Any], key: str) -> list[int]:
         return list(range(len(items)))
     if key.isdigit() and int(key) < len(items):
         return [int(key)]
-    raise ValueError(
+    raise InputError(
         f"there is no stage {key!r}, expected 0 to {len(items) - 1}, or * for all."
     )
 
@@ -103,4 +104,4 @@ def _parse(key: str, kind: Any, text: str) -> Any:
     expected = {int: "a whole number", float: "a number", bool: "true or false"}.get(
         kind, "a value that can be written in one word"
     )
-    raise ValueError(f"{key} got {text!r}, expected {expected}.")
+    raise InputError(f"{key} got {text!r}, expected {expected}.")

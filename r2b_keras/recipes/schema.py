@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from r2b_keras.data.config import Augmentation, DataConfig
+from r2b_keras.errors import InputError
 from r2b_keras.models.config import Network
 
 OPTIMIZERS = ("adam", "sgd")
@@ -13,7 +14,7 @@ ATTENTION_FORMS = ("norm", "squared_mean", "max_normalised")
 
 def _require(holds: bool, field_name: str, value: object, expected: str) -> None:
     if not holds:
-        raise ValueError(f"{field_name} is {value!r}, expected {expected}.")
+        raise InputError(f"{field_name} is {value!r}, expected {expected}.")
 
 
 def _choice(field_name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -189,17 +190,17 @@ class Stage:
         _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         if self.losses.needs_teacher and self.teacher is None:
-            raise ValueError(
+            raise InputError(
                 "A stage has weights for attention or logit matching but no teacher: "
                 "name the teacher's stage, or set both weights to 0."
             )
         if self.schedule.warmup_epochs > self.epochs:
-            raise ValueError(
+            raise InputError(
                 f"schedule.warmup_epochs is {self.schedule.warmup_epochs}, expected at "
                 f"most the stage's {self.epochs} epochs."
             )
         if self.schedule.drop_epochs and self.schedule.drop_epochs[-1] >= self.epochs:
-            raise ValueError(
+            raise InputError(
                 f"schedule.drop_epochs is {self.schedule.drop_epochs}, expected all to "
                 f"be before the end of the stage at epoch {self.epochs}."
             )
@@ -228,7 +229,7 @@ class Recipe:
             for role in ("teacher", "start_from"):
                 other = getattr(stage, role)
                 if other is not None and not 0 <= other < number:
-                    raise ValueError(
+                    raise InputError(
                         f"stages.{number}.{role} is {other}, expected an earlier stage "
                         f"(0 to {number - 1}) or none."
                     )

@@ -8,14 +8,11 @@ from typing import Any
 import tqdm
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import NonFiniteLossError
 from r2b_keras.trainers import checkpoints
 from r2b_keras.trainers.workdir import Workdir
 
 Logs = dict[str, Any] | None
-
-
-class NonFiniteLossError(RuntimeError):
-    """The loss is NaN or infinite; the message says where."""
 
 
 class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
@@ -36,12 +33,15 @@ class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Raises `NonFiniteLossError` for the running mean that has left the reals."""
+        """Raises `NonFiniteLossError` once the epoch's mean is not finite.
+
+        The mean turns with the first loss that does, so this is that loss's step.
+        """
         if logs and not math.isfinite(logs["loss"]):
             raise NonFiniteLossError(
                 f"The loss is {logs['loss']} in stage {self.stage}, epoch "
-                f"{self.epoch + 1}, step {batch + 1}. The last good checkpoint is kept; "
-                "lower the learning rate or a loss weight, in a new --workdir."
+                f"{self.epoch + 1}, step {batch + 1}: the last good checkpoint is "
+                "kept; lower the learning rate or a loss weight in a new --workdir."
             )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from r2b_keras import data, recipes
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import manifest
 from r2b_keras.trainers.stage import Run, train_stage
@@ -41,10 +42,10 @@ def stages_to_train(
       only: train just this stage.
 
     Raises:
-      ValueError: no such stage, or `only` and something it rests on is missing.
+      InputError: no such stage, or `only` and something it rests on is missing.
     """
     if not 0 <= stage < len(recipe.stages):
-        raise ValueError(
+        raise InputError(
             f"--stage={stage} is out of range, recipe {recipe.name!r} has stages 0 to "
             f"{len(recipe.stages) - 1}."
         )
@@ -60,7 +61,7 @@ def stages_to_train(
     ]
     if not absent:
         return [stage]
-    raise ValueError(
+    raise InputError(
         f"--only cannot train stage {stage}: {' and '.join(absent)} are missing in "
         f"{workdir.path}; run without --only, or train the missing stage first."
     )
@@ -96,7 +97,7 @@ def train_chain(
       Results of the stages that stage `stage` rests on, itself last.
 
     Raises:
-      ValueError: bad arguments, data, or a workdir of another run; nothing was changed.
+      InputError: bad arguments, data, or a workdir of another run; nothing was changed.
       NonFiniteLossError: the loss left the reals.
     """
     numbers = stages_to_train(recipe, stage, workdir, only)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 from r2b_keras.trainers.files import written_whole
 from r2b_keras.trainers.handover import named_weights
 
@@ -31,7 +32,7 @@ def _named(model: tf.keras.Model) -> dict[str, tf.Variable]:
     """Everything that training changes, by a name that is stable between runs."""
     weights = named_weights(model.student)
     named = {f"student/{name}": weight for name, weight in weights.items()}
-    # The optimizer's order is fixed by the student's; names of its slots are not unique.
+    # Names of the optimizer's slots are not unique, their order is the student's.
     slots = enumerate(model.optimizer.variables)
     return named | {f"optimizer/{index}": slot for index, slot in slots}
 
@@ -67,7 +68,7 @@ def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
       How far the checkpoint had come.
 
     Raises:
-      ValueError: the file is damaged or is of another network; nothing was changed.
+      InputError: the file is damaged or is of another network; nothing was changed.
     """
     try:
         with np.load(path) as file:
@@ -75,14 +76,14 @@ def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
         epochs = int(arrays.pop("progress/epochs"))
         seconds = float(arrays.pop("progress/seconds"))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
+        raise InputError(
             f"The checkpoint {path} is damaged ({error}): delete it to train this "
             "stage from its start; finished stages are kept."
         ) from error
     variables = _named(model)
     expected = {name: tuple(v.shape) for name, v in variables.items()}
     if expected != {name: array.shape for name, array in arrays.items()}:
-        raise ValueError(
+        raise InputError(
             f"The checkpoint {path} holds other variables than this stage's network "
             "and optimizer: delete it to train this stage from its start."
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 from r2b_keras.models.intermediates import with_intermediates
 from r2b_keras.trainers import losses
 
@@ -44,7 +45,7 @@ class Distiller(tf.keras.Model):
       teacher_logits: the same for the teacher.
 
     Raises:
-      ValueError: taps that are missing or do not fit, a teacher's loss without a
+      InputError: taps that are missing or do not fit, a teacher's loss without a
         teacher, or a negative weight.
     """
 
@@ -130,19 +131,19 @@ class Distiller(tf.keras.Model):
     def _check(self, teacher: tf.keras.Model | None, taps: Sequence[str]) -> None:
         for name, weight in self.loss_weights_by_part.items():
             if weight < 0.0:
-                raise ValueError(
+                raise InputError(
                     f"The weight of {name} is {weight}, expected 0 or more."
                 )
         taught = [
             n for n in ("attention", "logit_matching") if n in self._active_parts()
         ]
         if taught and teacher is None:
-            raise ValueError(
-                f"The loss {' and '.join(taught)} has a weight but there is no teacher: "
-                "give one, or set the weight to 0."
+            raise InputError(
+                f"The loss {' and '.join(taught)} has a weight but there is no "
+                "teacher: give one, or set the weight to 0."
             )
         if "attention" in taught and not taps:
-            raise ValueError(
+            raise InputError(
                 "The attention loss has a weight but no taps: name the layers whose "
                 "attention maps should match, for example taps=['block_1', 'block_2']."
             )
@@ -233,7 +234,7 @@ def _pair_taps(
     taps: Sequence[str], teacher_taps: Sequence[str]
 ) -> tuple[tuple[str, str], ...]:
     if len(taps) != len(teacher_taps):
-        raise ValueError(
+        raise InputError(
             f"The student has {len(taps)} taps and the teacher {len(teacher_taps)}, "
             "expected equally many: they are matched one to one."
         )
@@ -247,10 +248,10 @@ def _check_fit(
         ours, theirs = student.shapes[own], teacher.shapes[other]
         spatial = slice(1, 3) if len(ours) == 4 else slice(1, None)
         if len(ours) != len(theirs) or ours[spatial] != theirs[spatial]:
-            raise ValueError(
-                f"{own!r} of student {student.name!r} has shape {ours} and {other!r} of "
-                f"teacher {teacher.name!r} has {theirs}, expected the same height and "
-                "width (and as many classes): pair taps of equal resolution."
+            raise InputError(
+                f"{own!r} of student {student.name!r} has shape {ours} and {other!r} "
+                f"of teacher {teacher.name!r} has {theirs}, expected the same height "
+                "and width (and as many classes): pair taps of equal resolution."
             )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,14 @@ def make_report(
       class_names: K names.
 
     Raises:
-      ValueError: no images, or logits that are not finite.
+      InputError: no images, or logits that are not finite.
     """
     if not len(logits):
-        raise ValueError(
+        raise InputError(
             "There are no images to evaluate: the data set's part is empty."
         )
     if not np.isfinite(logits).all():
-        raise ValueError(
+        raise InputError(
             "The network gives logits that are not finite: its weights are damaged, "
             "train the stage again."
         )
@@ -107,7 +108,7 @@ def evaluate(
         logits.append(model.predict_on_batch(images))
         labels.append(np.argmax(targets.numpy(), axis=-1))
     if not logits:
-        raise ValueError(
+        raise InputError(
             "There are no images to evaluate: the data set's part is empty."
         )
     return make_report(np.concatenate(logits), np.concatenate(labels), class_names)

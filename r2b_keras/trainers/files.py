@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from r2b_keras.errors import InputError
+
 
 @contextlib.contextmanager
 def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -59,11 +61,11 @@ def read_json(path: pathlib.Path) -> Any:
     """Reads JSON.
 
     Raises:
-      ValueError: the file is not JSON; the message names it.
+      InputError: the file is not JSON; the message names it.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(
+        raise InputError(
             f"{path} is not valid JSON ({error}): restore it, or start in a new folder."
         ) from error

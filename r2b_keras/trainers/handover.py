@@ -1,6 +1,7 @@
 """Weights by name, and their strict hand-over from one network to the next."""
 
 from r2b_keras.environment import lq, tf
+from r2b_keras.errors import InputError
 from r2b_keras.models import ChannelScale
 
 
@@ -10,7 +11,7 @@ def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
     (TensorFlow's own variable names lose the layer when a model is loaded from a file.)
 
     Raises:
-      ValueError: two weights of one name, which could not be told apart.
+      InputError: two weights of one name, which could not be told apart.
     """
     found: dict[str, tf.Variable] = {}
     for layer in model.layers:
@@ -23,9 +24,9 @@ def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
                 for weight in layer.weights
             }
             if len(weights) != len(layer.weights):
-                raise ValueError(
-                    f"Layer {layer.name!r} of {model.name!r} has several weights of one "
-                    "name, expected names that tell them apart: name its weights."
+                raise InputError(
+                    f"Layer {layer.name!r} of {model.name!r} has several weights of "
+                    "one name, expected names that tell them apart: name its weights."
                 )
         found |= weights
     return found
@@ -35,7 +36,7 @@ def hand_over(source: tf.keras.Model, target: tf.keras.Model) -> None:
     """Copies every weight of `source` to `target`, by name and shape.
 
     Raises:
-      ValueError: a weight that only one of them has, or of another shape; nothing was
+      InputError: a weight that only one of them has, or of another shape; nothing was
         copied.
     """
     given, wanted = named_weights(source), named_weights(target)
@@ -43,14 +44,14 @@ def hand_over(source: tf.keras.Model, target: tf.keras.Model) -> None:
     if unmatched:
         name = unmatched[0]
         owner = source.name if name in given else target.name
-        raise ValueError(
-            f"Weights of {source.name!r} do not fit {target.name!r}: only {owner!r} has "
-            f"{name!r} (and {len(unmatched) - 1} more differ); both stages need the "
-            "same layout."
+        raise InputError(
+            f"Weights of {source.name!r} do not fit {target.name!r}: only {owner!r} "
+            f"has {name!r} (and {len(unmatched) - 1} more differ); both stages need "
+            "the same layout."
         )
     for name, variable in wanted.items():
         if variable.shape != given[name].shape:
-            raise ValueError(
+            raise InputError(
                 f"Weights of {source.name!r} do not fit {target.name!r}: {name!r} has "
                 f"shape {tuple(given[name].shape)}, expected {tuple(variable.shape)}; "
                 "both stages need the same width and options."

@@ -7,6 +7,7 @@ all-zero attention map, or two equal ones, has a finite value and gradient.
 from collections.abc import Sequence
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 EPSILON = 1e-12
 ATTENTION_FORMS = ("norm", "squared_mean", "max_normalised")
@@ -64,14 +65,14 @@ def attention_matching(
       `[B]`.
 
     Raises:
-      ValueError: an unknown form, lists of different length, or no taps at all.
+      InputError: an unknown form, lists of different length, or no taps at all.
     """
     if form not in ATTENTION_FORMS:
-        raise ValueError(
+        raise InputError(
             f"Attention form is {form!r}, expected one of {', '.join(ATTENTION_FORMS)}."
         )
     if not student_features or len(student_features) != len(teacher_features):
-        raise ValueError(
+        raise InputError(
             f"Attention matching got {len(student_features)} feature maps of the "
             f"student and {len(teacher_features)} of the teacher, expected equally "
             "many and at least one: name the same taps for both."
@@ -116,10 +117,10 @@ def logit_matching(
       `[B]`, in nats times T^2.
 
     Raises:
-      ValueError: a temperature that is not positive.
+      InputError: a temperature that is not positive.
     """
     if temperature <= 0.0:
-        raise ValueError(f"Temperature is {temperature}, expected a positive number.")
+        raise InputError(f"Temperature is {temperature}, expected a positive number.")
     teacher = tf.stop_gradient(tf.cast(teacher_logits, tf.float32)) / temperature
     student = tf.cast(student_logits, tf.float32) / temperature
     log_teacher = tf.nn.log_softmax(teacher)

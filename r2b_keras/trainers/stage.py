@@ -4,6 +4,7 @@ import dataclasses
 
 from r2b_keras import data, models
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, schedules
@@ -38,11 +39,11 @@ def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
     """Loads the finished student of a stage.
 
     Raises:
-      ValueError: the file is missing or damaged; the message names it.
+      InputError: the file is missing or damaged; the message names it.
     """
     path = workdir.model(number)
     if not path.exists():
-        raise ValueError(
+        raise InputError(
             f"Stage {number} is not trained in {workdir.path} ({path} is missing): run "
             f"the training with --stage={number} first."
         )
@@ -51,7 +52,7 @@ def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
         return tf.keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
+        raise InputError(
             f"{path} is damaged or no model of this package ({reason}): delete the "
             f"folder {path.parent} to train that stage again."
         ) from error
@@ -64,7 +65,7 @@ def train_stage(run: Run, number: int) -> StageResult:
     checkpoint. The order matters for equal results.
 
     Raises:
-      ValueError: the teacher or the start weights are missing or do not fit, or the
+      InputError: the teacher or the start weights are missing or do not fit, or the
         checkpoint is damaged.
       NonFiniteLossError: the loss left the reals.
     """

@@ -1,6 +1,7 @@
 """Where the variables of a run live: one device, several, or several machines."""
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 
@@ -15,7 +16,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         machine), "multi_worker" (machines listed in the variable TF_CONFIG) or "tpu".
 
     Raises:
-      ValueError: an unknown name.
+      InputError: an unknown name.
     """
     if name == "none":
         return tf.distribute.get_strategy()
@@ -28,4 +29,4 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
-    raise ValueError(f"Strategy is {name!r}, expected one of {', '.join(STRATEGIES)}.")
+    raise InputError(f"Strategy is {name!r}, expected one of {', '.join(STRATEGIES)}.")

@@ -18,6 +18,8 @@ import pathlib
 from typing import Any
 
 from r2b_keras import recipes
+from r2b_keras.errors import InputError
+from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import files
 
 
@@ -80,7 +82,7 @@ class Workdir:
         """Result of a stage, None while it is not complete.
 
         Raises:
-          ValueError: the file is damaged.
+          InputError: the file is damaged.
         """
         path = self.stage(number) / "result.json"
         if not path.exists():
@@ -89,7 +91,7 @@ class Workdir:
         try:
             return StageResult(**values)
         except TypeError as error:
-            raise ValueError(
+            raise InputError(
                 f"{path} is not a stage's result ({error}): delete the folder "
                 f"{path.parent} to train that stage again."
             ) from error
@@ -107,14 +109,14 @@ class Workdir:
           identity: recipe, seed, precision and data fingerprint, as plain data.
 
         Raises:
-          ValueError: the folder is of another run (the message names what differs), or
+          InputError: the folder is of another run (the message names what differs), or
             another process is at work in it.
         """
         path = self.path / "recipe.json"
         if path.exists():
             self.check(identity)
         elif self.path.exists() and any(self.path.iterdir()):
-            raise ValueError(
+            raise InputError(
                 f"{self.path} is not empty and holds no recipe.json, expected a new "
                 "folder or one made by this command: choose another --workdir."
             )
@@ -123,15 +125,29 @@ class Workdir:
         if not path.exists():
             files.write_json(path, identity)
 
+    def recipe(self) -> Recipe:
+        """The recipe that the folder was made for.
+
+        Raises:
+          InputError: there is none.
+        """
+        path = self.path / "recipe.json"
+        if not path.exists():
+            raise InputError(
+                f"{self.path} holds no recipe.json, expected the --workdir of a "
+                "training run: make one with `python -m r2b_keras.train --workdir=...`."
+            )
+        return recipes.from_dict(files.read_json(path)["recipe"])
+
     def check(self, identity: dict[str, Any]) -> None:
-        """Raises `ValueError` if the folder was made by another run."""
+        """Raises `InputError` if the folder was made by another run."""
         saved = files.read_json(self.path / "recipe.json")
         found = recipes.differences(saved, identity)
         if found:
-            raise ValueError(
+            raise InputError(
                 f"{self.path} was made by another run: {'; '.join(found[:5])}"
-                f"{' and more' if len(found) > 5 else ''}. Choose another --workdir, or "
-                "give the same recipe, overrides, seed, precision and data."
+                f"{' and more' if len(found) > 5 else ''}. Choose another --workdir, "
+                "or give the same recipe, overrides, seed, precision and data."
             )
 
     def _take_lock(self) -> None:
@@ -140,7 +156,7 @@ class Workdir:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(
+            raise InputError(
                 f"Another process is training in {self.path}: wait for it, or choose "
                 "another --workdir."
             ) from error

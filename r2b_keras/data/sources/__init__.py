@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from r2b_keras.data.config import TFDS_PREFIX, DataConfig
+from r2b_keras.errors import InputError
 
 MODULES = {
     "digits": "digits",
@@ -37,7 +38,7 @@ def open_source(
     """Opens the source that `config` names; its module is imported only then.
 
     Raises:
-      ValueError: files are missing or broken; the message names them.
+      InputError: files are missing or broken; the message names them.
     """
     is_tfds = config.source.startswith(TFDS_PREFIX)
     name = MODULES[TFDS_PREFIX if is_tfds else config.source]
@@ -45,7 +46,7 @@ def open_source(
     try:
         source: Source = module.open_source(config, data_dir)
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"{error.filename or data_dir} cannot be read ({error.strerror or error}): "
             "check that it exists and that you may read it."
         ) from error

@@ -9,6 +9,7 @@ from r2b_keras.data.config import DataConfig
 from r2b_keras.data.image_shapes import fit_to_shape
 from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
+from r2b_keras.errors import InputError
 
 LARGEST_PIXEL = 16
 
@@ -25,13 +26,13 @@ def open_source(
       data_dir: not needed.
 
     Raises:
-      ValueError: scikit-learn is not installed.
+      InputError: scikit-learn is not installed.
     """
     del data_dir
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise ValueError(
+        raise InputError(
             "The source digits is part of scikit-learn, which is not installed: run "
             "`pip install scikit-learn`."
         ) from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from r2b_keras.data.config import DataConfig
 from r2b_keras.data.sources import Source, idx
+from r2b_keras.errors import InputError
 
 TFDS_FOLDER = "~/tensorflow_datasets"
 NAME = "fashion_mnist"
@@ -24,7 +25,7 @@ def open_source(
       data_dir: folder with IDX files, or tfds's data folder.
 
     Raises:
-      ValueError: there is neither, or the files are broken.
+      InputError: there is neither, or the files are broken.
     """
     tfds_folder = Path(
         data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.expanduser(TFDS_FOLDER)
@@ -37,7 +38,7 @@ def open_source(
         return prepared_tfds.open_named(NAME, config, tfds_folder)
     if idx.has_files(idx_folder):
         return idx.open_source(config, idx_folder)
-    raise ValueError(
+    raise InputError(
         f"Fashion-MNIST was found neither in {tfds_folder / NAME} (as tfds prepares "
         f"it) nor in {idx_folder} (as IDX files): run `apt install "
         "dataset-fashion-mnist`, or give the folder with its four IDX files as "

@@ -18,6 +18,7 @@ from r2b_keras.data.files import (
 from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 TEST_FOLDERS = ("test", "val")
@@ -42,7 +43,7 @@ def open_source(
       data_dir: the folder.
 
     Raises:
-      ValueError: no folder is given, or a folder or picture is not as expected.
+      InputError: no folder is given, or a folder or picture is not as expected.
     """
     folder = _require_folder(data_dir)
     train_folder, test_folder = _parts(folder)
@@ -60,7 +61,7 @@ def open_source(
 
 
 def check_images(paths: tuple[Path, ...], channels: int) -> None:
-    """Raises `ValueError` naming the first picture that is no sound JPEG or PNG.
+    """Raises `InputError` naming the first picture that is no sound JPEG or PNG.
 
     Args:
       paths: the pictures.
@@ -70,18 +71,18 @@ def check_images(paths: tuple[Path, ...], channels: int) -> None:
     decoding = functools.partial(decoding_problem, channels=channels)
     problem = first_problem(paths, decoding if few else header_problem)
     if problem:
-        raise ValueError(f"{problem}: replace or remove it.")
+        raise InputError(f"{problem}: replace or remove it.")
 
 
 def _require_folder(data_dir: str | os.PathLike[str] | None) -> Path:
     if data_dir is None:
-        raise ValueError(
+        raise InputError(
             "The source folder needs --data_dir=DIR, with DIR/train/CLASS/*.jpg and "
             "DIR/test/CLASS/*.jpg, or DIR/CLASS/*.jpg."
         )
     folder = Path(data_dir)
     if not folder.is_dir():
-        raise ValueError(f"--data_dir={folder} is not a folder: give an existing one.")
+        raise InputError(f"--data_dir={folder} is not a folder: give an existing one.")
     return folder
 
 
@@ -91,12 +92,12 @@ def _parts(folder: Path) -> tuple[Path, Path | None]:
     if (folder / "train").is_dir():
         if tests:
             return folder / "train", tests[0]
-        raise ValueError(
+        raise InputError(
             f"{folder} has a folder train, but no test or val beside it: add one, or "
             "give a folder that holds the class folders itself, to be split."
         )
     if tests:
-        raise ValueError(
+        raise InputError(
             f"{folder} has a folder {tests[0].name}, but no train: add it."
         )
     return folder, None
@@ -109,7 +110,7 @@ def _visible(folder: Path) -> list[Path]:
 def _class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(path.name for path in _visible(folder) if path.is_dir())
     if len(names) < 2:
-        raise ValueError(
+        raise InputError(
             f"{folder} has {len(names)} class folders {list(names)}: expected at least "
             "two, each with the pictures of one class."
         )
@@ -121,7 +122,7 @@ def _check_same_classes(
 ) -> None:
     unknown = [name for name in _class_names(test_folder) if name not in names]
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"{test_folder / unknown[0]} is a class that {train_folder} does not have: "
             "both need the same class folders."
         )
@@ -134,18 +135,18 @@ def _list_examples(
     labels: list[int] = []
     for label, name in enumerate(names):
         if not (folder / name).is_dir():
-            raise ValueError(
+            raise InputError(
                 f"{folder / name} does not exist: add the class's pictures."
             )
         pictures = _visible(folder / name)
         for path in pictures:
             if path.suffix.lower() not in SUFFIXES or not path.is_file():
-                raise ValueError(
+                raise InputError(
                     f"{path} is not a picture ({', '.join(SUFFIXES)}): convert it or "
                     "move it elsewhere."
                 )
         if not pictures:
-            raise ValueError(
+            raise InputError(
                 f"{folder / name} has no picture: add some or remove the folder."
             )
         paths += pictures

@@ -12,6 +12,7 @@ from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import DataConfig
 from r2b_keras.data.image_shapes import fit_to_shape
 from r2b_keras.data.sources import Source
+from r2b_keras.errors import InputError
 
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 UNSIGNED_BYTE = 0x08
@@ -37,7 +38,7 @@ def open_source(
       data_dir: the folder; Debian's folder for Fashion-MNIST when None.
 
     Raises:
-      ValueError: a file is missing, broken or does not fit the others.
+      InputError: a file is missing, broken or does not fit the others.
     """
     folder = Path(data_dir or DEBIAN_FOLDER)
     train_images, train_labels = _read_part(folder, "train")
@@ -66,12 +67,12 @@ def read_idx(path: Path, num_dimensions: int) -> np.ndarray:
       A uint8 array with that many dimensions.
 
     Raises:
-      ValueError: the file cannot be read, or is not such an IDX file.
+      InputError: the file cannot be read, or is not such an IDX file.
     """
     content = _read_bytes(path)
     expected = bytes([0, 0, UNSIGNED_BYTE, num_dimensions])
     if content[:4] != expected:
-        raise ValueError(
+        raise InputError(
             f"{path} starts with the bytes {content[:4].hex() or 'of nothing'}, but an "
             f"IDX file of {num_dimensions} dimension(s) of unsigned bytes starts with "
             f"{expected.hex()}: get the file again."
@@ -81,7 +82,7 @@ def read_idx(path: Path, num_dimensions: int) -> np.ndarray:
     shape = tuple(int(size) for size in sizes)
     size = int(np.prod(shape, dtype=object))
     if len(content) - start != size or size == 0:
-        raise ValueError(
+        raise InputError(
             f"{path} says it holds {' x '.join(map(str, shape))} bytes, but has "
             f"{max(len(content) - start, 0)}: the file is cut off or "
             "empty, get it again."
@@ -96,7 +97,7 @@ def _read_part(folder: Path, prefix: str) -> tuple[np.ndarray, np.ndarray]:
     images = read_idx(images_path, IMAGES_DIMENSIONS)
     labels = read_idx(labels_path, LABELS_DIMENSIONS)
     if len(images) != len(labels):
-        raise ValueError(
+        raise InputError(
             f"{images_path} has {len(images)} images, but {labels_path} has "
             f"{len(labels)} labels: the two files do not belong together."
         )
@@ -108,13 +109,13 @@ def _check_classes(folder: Path, train: np.ndarray, test: np.ndarray) -> None:
     known = np.unique(train)
     missing = sorted(set(range(int(known[-1]) + 1)) - set(known.tolist()))
     if missing or len(known) < 2:
-        raise ValueError(
+        raise InputError(
             f"{folder}: the training labels are {known.tolist()}, expected 0 to the "
             "number of classes minus 1, at least two, and each at least once."
         )
     unknown = sorted(set(np.unique(test).tolist()) - set(known.tolist()))
     if unknown:
-        raise ValueError(
+        raise InputError(
             f"{_require(folder, 't10k-labels-idx1-ubyte')} has the labels {unknown}, "
             "which no training image has: the files do not belong together."
         )
@@ -135,7 +136,7 @@ def _find(folder: Path, name: str) -> Path | None:
 def _require(folder: Path, name: str) -> Path:
     path = _find(folder, name)
     if path is None:
-        raise ValueError(
+        raise InputError(
             f"{folder / name} (or {name}.gz) does not exist: give the folder with the "
             "four IDX files as --data_dir, or install Fashion-MNIST with "
             "`apt install dataset-fashion-mnist`."
@@ -150,4 +151,4 @@ def _read_bytes(path: Path) -> bytes:
                 return file.read()
         return path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read ({error}): get it again.") from error
+        raise InputError(f"{path} cannot be read ({error}): get it again.") from error

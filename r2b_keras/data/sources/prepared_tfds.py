@@ -16,6 +16,7 @@ from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
 from r2b_keras.data.streams import StreamedExamples
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -38,7 +39,7 @@ def open_source(
       data_dir: tfds's data folder, `~/tensorflow_datasets` when None.
 
     Raises:
-      ValueError: the set is not prepared there, or is not for image classification.
+      InputError: the set is not prepared there, or is not for image classification.
     """
     return open_named(config.source.removeprefix(TFDS_PREFIX), config, data_dir)
 
@@ -75,7 +76,7 @@ def _import_tfds() -> Any:
             warnings.simplefilter("ignore")
             import tensorflow_datasets
     except ImportError as error:
-        raise ValueError(
+        raise InputError(
             f"Sources tfds:NAME need TensorFlow Datasets, which cannot be imported "
             f"({error}): run `pip install tensorflow-datasets importlib_resources`."
         ) from error
@@ -93,7 +94,7 @@ def _builder(
     except tfds.core.registered.DatasetNotFoundError as error:
         shown = folder or tfds.core.constants.DATA_DIR
         argument = "" if folder is None else f", data_dir='{folder}'"
-        raise ValueError(
+        raise InputError(
             f"The set {name} of TensorFlow Datasets is not prepared in {shown}: "
             'prepare it once with network, `python -c "import tensorflow_datasets as '
             f"tfds; tfds.load('{name}'{argument})\"`, or give the folder that has it "
@@ -111,7 +112,7 @@ def _keys(name: str, builder: "tfds.core.DatasetBuilder") -> tuple[str, str]:
         is_image = isinstance(image, features.Image) and image.dtype == np.uint8
         if is_image and isinstance(label, features.ClassLabel):
             return keys[0], keys[1]
-    raise ValueError(
+    raise InputError(
         f"tfds:{name} has the supervised features {keys}, expected an image of 8 bits "
         "and a class label: choose a set for image classification."
     )
@@ -119,7 +120,7 @@ def _keys(name: str, builder: "tfds.core.DatasetBuilder") -> tuple[str, str]:
 
 def _train_split(name: str, builder: "tfds.core.DatasetBuilder") -> str:
     if "train" not in builder.info.splits:
-        raise ValueError(
+        raise InputError(
             f"tfds:{name} has the splits {sorted(builder.info.splits)}, but no split "
             "train: choose another set."
         )
@@ -147,14 +148,14 @@ def _to_arrays(
     try:
         batches = list(examples.decoded().batch(READ_BATCH).as_numpy_iterator())
     except tf.errors.OpError as error:
-        raise ValueError(
+        raise InputError(
             f"tfds:{name} cannot be read from {examples.builder.data_dir} "
             f"({error.message.splitlines()[0]}): prepare it again."
         ) from error
     images, labels = (np.concatenate(each) for each in zip(*batches, strict=True))
     array = ArrayExamples(images, labels.astype(np.int64))
     if array.labels.min() < 0:
-        raise ValueError(
+        raise InputError(
             f"tfds:{name} has images without a label in its split "
             f"{examples.split_name}: choose another set."
         )
