@@ -5,7 +5,7 @@ import typing
 from typing import Any
 
 from r2b_keras.errors import InputError
-from r2b_keras.recipes.schema import Recipe
+from r2b_keras.recipes.schema import DESCRIPTIONS, Recipe
 
 
 def to_dict(value: Any) -> Any:
@@ -35,11 +35,11 @@ def from_dict(values: Any) -> Recipe:
 def _decode(kind: Any, value: Any) -> Any:
     """Makes a value of the type `kind` of plain data."""
     options = [option for option in typing.get_args(kind) if option is not type(None)]
-    if value is None:
-        return None
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{key: _decode(hints[key], item) for key, item in value.items()})
+    if value is None:
+        return None
     if typing.get_origin(kind) is tuple:
         return tuple(_decode(options[0], item) for item in value)
     if options and dataclasses.is_dataclass(options[0]):
@@ -50,18 +50,27 @@ def _decode(kind: Any, value: Any) -> Any:
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """Names the places where two recipes in plain form differ.
 
+    Summaries and expected accuracies are not looked at: a recipe trains the same when
+    they change.
+
+    Args:
+      old: what `to_dict` gave for one recipe, or anything that holds it.
+      new: the same for the other.
+      path: where in the whole the two are.
+
     Returns:
       One `path: old value -> new value` for each.
     """
     if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*old, *(key for key in new if key not in old)]
+        keys = [key for key in {**old, **new} if key not in DESCRIPTIONS]
         found = [
             differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
             for key in keys
         ]
         return [line for lines in found for line in lines]
-    stages = isinstance(old, list) and isinstance(new, list) and len(old) == len(new)
-    if stages and any(isinstance(item, dict) for item in old):
+    if _holds_stages(old) and _holds_stages(new):
+        if len(old) != len(new):
+            return [f"{path}: {len(old)} of them -> {len(new)} of them"]
         found = [
             differences(a, b, f"{path}.{index}")
             for index, (a, b) in enumerate(zip(old, new, strict=True))
@@ -70,8 +79,15 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     return [] if old == new else [f"{path}: {old} -> {new}"]
 
 
+def _holds_stages(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, dict) for item in value)
+
+
 def describe(recipe: Recipe) -> str:
-    """Writes a recipe as indented `field: value` lines, for people."""
+    """Writes a recipe as indented `field: value` lines, for people.
+
+    Values are written as overrides take them.
+    """
     return "\n".join(_lines(to_dict(recipe), 0))
 
 
@@ -79,13 +95,19 @@ def _lines(value: Any, depth: int) -> list[str]:
     lines: list[str] = []
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
-        nested = isinstance(item, dict) or (
-            isinstance(item, list) and any(isinstance(part, dict) for part in item)
-        )
         head = f"{'  ' * depth}{key}:"
-        if nested:
+        if isinstance(item, dict) or _holds_stages(item):
             lines += [head, *_lines(item, depth + 1)]
         else:
-            shown = ", ".join(map(str, item)) if isinstance(item, list) else item
-            lines.append(f"{head} {shown}")
+            lines.append(f"{head} {_word(item)}")
     return lines
+
+
+def _word(value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value) or "(default)"

@@ -72,4 +72,30 @@ REAL_TO_BINARY = Recipe(
         ),
     ),
 )
-RECIPES = (REAL_TO_BINARY,)
+# Equal in data, width and total epochs to the four stages above.
+STRONG_BASELINE = Recipe(
+    name="digits/strong_baseline",
+    summary="handwritten digits of scikit-learn, the strong baseline's two stages",
+    data=_DATA,
+    stages=(
+        Stage(
+            student=_network("strong_baseline18", "binary_activations"),
+            epochs=27,
+            batch_size=64,
+            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
+            schedule=Schedule("cosine", warmup_epochs=1),
+            augmentation=_AUGMENTATION,
+        ),
+        Stage(
+            student=_network("strong_baseline18", "binary"),
+            start_from=0,
+            absorb_magnitude=True,
+            epochs=28,
+            batch_size=64,
+            optimizer=Optimizer(learning_rate=5e-3),
+            schedule=Schedule("cosine"),
+            augmentation=_AUGMENTATION,
+        ),
+    ),
+)
+RECIPES = (REAL_TO_BINARY, STRONG_BASELINE)

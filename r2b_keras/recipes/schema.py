@@ -1,20 +1,45 @@
 """What a recipe is: stages as frozen, checked values. Imports no TensorFlow."""
 
+import math
 from dataclasses import dataclass, field
 
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import Network
+from r2b_keras.models.config import PRECISIONS, Network
 
 OPTIMIZERS = ("adam", "sgd")
 DECAYS = ("l2", "decoupled")
 SCHEDULES = ("constant", "step", "cosine", "linear")
 ATTENTION_FORMS = ("norm", "squared_mean", "max_normalised")
 
+# Fields of `Recipe` and `Stage` that tell people about them and change no training.
+DESCRIPTIONS = ("summary", "expected")
+
+# Fields of `Network` that decide how large the feature maps of its blocks are, and
+# those that decide which weights it has.
+_MAPS = ("blocks", "stem")
+_WEIGHTS = (
+    *_MAPS,
+    "width",
+    "stem_activation",
+    "downsample",
+    "rescaling",
+    "reduction",
+    "gate_width",
+)
+
 
 def _require(holds: bool, field_name: str, value: object, expected: str) -> None:
     if not holds:
         raise InputError(f"{field_name} is {value!r}, expected {expected}.")
+
+
+def _positive(field_name: str, value: float) -> None:
+    _require(0 < value < math.inf, field_name, value, "a positive number")
+
+
+def _not_negative(field_name: str, value: float) -> None:
+    _require(0 <= value < math.inf, field_name, value, "0 or more")
 
 
 def _choice(field_name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -45,10 +70,8 @@ class Optimizer:
         """Refuses settings that cannot train."""
         _choice("optimizer.name", self.name, OPTIMIZERS)
         _choice("optimizer.decay", self.decay, DECAYS)
-        rate = self.learning_rate
-        _require(rate > 0, "optimizer.learning_rate", rate, "a positive number")
-        decay = self.weight_decay
-        _require(decay >= 0, "optimizer.weight_decay", decay, "0 or more")
+        _positive("optimizer.learning_rate", self.learning_rate)
+        _not_negative("optimizer.weight_decay", self.weight_decay)
         _require(
             0 <= self.momentum < 1,
             "optimizer.momentum",
@@ -92,11 +115,14 @@ class Schedule:
             self.drop_epochs,
             "epochs for the kind 'step' and none for any other",
         )
-        for name in ("drop_factor", "final_fraction"):
-            value = getattr(self, name)
-            _require(0 <= value <= 1, f"schedule.{name}", value, "between 0 and 1")
-        warmup = self.warmup_epochs
-        _require(warmup >= 0, "schedule.warmup_epochs", warmup, "0 or more")
+        factor, fraction = self.drop_factor, self.final_fraction
+        _require(
+            0 < factor <= 1, "schedule.drop_factor", factor, "above 0 and at most 1"
+        )
+        _require(
+            0 <= fraction <= 1, "schedule.final_fraction", fraction, "between 0 and 1"
+        )
+        _not_negative("schedule.warmup_epochs", self.warmup_epochs)
 
 
 @dataclass(frozen=True)
@@ -119,15 +145,16 @@ class Losses:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses negative weights and unknown forms."""
+        """Refuses negative weights, unknown forms, and no loss at all."""
         for name in ("cross_entropy", "attention", "logit_matching"):
-            value = getattr(self, name)
-            _require(value >= 0, f"losses.{name}", value, "0 or more")
+            _not_negative(f"losses.{name}", getattr(self, name))
         _choice("losses.attention_form", self.attention_form, ATTENTION_FORMS)
-        temperature = self.temperature
-        _require(
-            temperature > 0, "losses.temperature", temperature, "a positive number"
-        )
+        _positive("losses.temperature", self.temperature)
+        if not (self.cross_entropy or self.needs_teacher):
+            raise InputError(
+                "All weights of losses are 0, expected at least one above 0: there is "
+                "nothing to train with."
+            )
 
     @property
     def needs_teacher(self) -> bool:
@@ -151,6 +178,7 @@ class Expected:
     def __post_init__(self) -> None:
         """Refuses what is no fraction."""
         _require(0 < self.top1 <= 1, "expected.top1", self.top1, "a fraction in (0, 1]")
+        _require(bool(self.source), "expected.source", self.source, "a source")
 
 
 @dataclass(frozen=True)
@@ -194,6 +222,13 @@ class Stage:
                 "A stage has weights for attention or logit matching but no teacher: "
                 "name the teacher's stage, or set both weights to 0."
             )
+        binary = PRECISIONS[self.student.precision].weights == "sign"
+        if self.absorb_magnitude and (self.start_from is None or not binary):
+            raise InputError(
+                "absorb_magnitude is true, expected false for a stage without "
+                "start_from or with real weights: it is for a binary student that "
+                "starts from real weights."
+            )
         if self.schedule.warmup_epochs > self.epochs:
             raise InputError(
                 f"schedule.warmup_epochs is {self.schedule.warmup_epochs}, expected at "
@@ -223,22 +258,50 @@ class Recipe:
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        """Refuses stages that look at themselves or ahead."""
+        """Refuses links to the stage itself, to later ones or to ones that do not fit.
+
+        A network that does not fit would else be found only after hours of training.
+        """
+        _require(bool(self.name), "name", self.name, "a name")
         _require(bool(self.stages), "stages", self.stages, "at least one stage")
         for number, stage in enumerate(self.stages):
-            for role in ("teacher", "start_from"):
-                other = getattr(stage, role)
-                if other is not None and not 0 <= other < number:
-                    raise InputError(
-                        f"stages.{number}.{role} is {other}, expected an earlier stage "
-                        f"(0 to {number - 1}) or none."
-                    )
+            self._check_link(number, "teacher", stage.teacher)
+            self._check_link(number, "start_from", stage.start_from)
+            if stage.start_from is not None:
+                self._check_fit(number, "start_from", stage.start_from, _WEIGHTS)
+            if stage.losses.attention > 0 and stage.teacher is not None:
+                self._check_fit(number, "teacher", stage.teacher, _MAPS)
+
+    def _check_link(self, number: int, role: str, other: int | None) -> None:
+        earlier = f"an earlier stage (0 to {number - 1}) or none" if number else "none"
+        holds = other is None or 0 <= other < number
+        _require(holds, f"stages.{number}.{role}", other, earlier)
+
+    def _check_fit(
+        self, number: int, role: str, other: int, fields: tuple[str, ...]
+    ) -> None:
+        """Refuses a linked network whose weights or feature maps have other shapes."""
+        student, linked = self.stages[number].student, self.stages[other].student
+        for name in fields:
+            mine, theirs = getattr(student, name), getattr(linked, name)
+            # An empty re-scaling is the registry's to fill in.
+            unknown = name == "rescaling" and "" in (mine, theirs)
+            if mine != theirs and not unknown:
+                raise InputError(
+                    f"stages.{number}.student.{name} is {mine!r}, expected {theirs!r} "
+                    f"as in stage {other}, its {role}: give both stages the same."
+                )
 
     def stages_needed(self, number: int) -> list[int]:
-        """Numbers of the stages that stage `number` rests on, itself included."""
+        """Numbers of the stages that stage `number` rests on, itself included.
+
+        A teacher to whom no loss listens is not among them.
+        """
         needed = {number}
-        for stage in range(number, -1, -1):
-            if stage in needed:
-                links = (self.stages[stage].teacher, self.stages[stage].start_from)
+        for index in range(number, -1, -1):
+            if index in needed:
+                stage = self.stages[index]
+                teacher = stage.teacher if stage.losses.needs_teacher else None
+                links = (teacher, stage.start_from)
                 needed.update(link for link in links if link is not None)
         return sorted(needed)

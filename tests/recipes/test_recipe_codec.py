@@ -1,0 +1,115 @@
+"""Recipes as plain data: there and back, compared, and printed."""
+
+import dataclasses
+import json
+
+import pytest
+from chains import chain, recipe, stage
+
+from r2b_keras import recipes
+from r2b_keras.errors import InputError
+from r2b_keras.recipes import Expected, describe, differences, from_dict, to_dict
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_recipe_comes_back_from_json_as_it_was(name):
+    whole = recipes.get(name)
+    text = json.dumps(to_dict(whole))
+    assert from_dict(json.loads(text)) == whole
+    assert differences(to_dict(whole), json.loads(text)) == []
+
+
+def test_plain_data_is_what_the_fields_say():
+    plain = to_dict(chain())
+    assert plain["data"]["image_shape"] == [8, 8, 1]
+    assert plain["stages"][0]["teacher"] is None
+    assert plain["stages"][3]["schedule"] == {
+        "kind": "step",
+        "drop_epochs": [5, 8],
+        "drop_factor": 0.1,
+        "warmup_epochs": 1,
+        "final_fraction": 0.0,
+    }
+    assert plain["stages"][1]["expected"] == {"top1": 0.5, "source": "paper"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda plain: plain.pop("data"),
+        lambda plain: plain.update(stages=3),
+        lambda plain: plain.update(more=1),
+        lambda plain: plain["stages"][0].pop("student"),
+        lambda plain: plain["stages"][0].update(epochs="many"),
+        lambda plain: plain["stages"][0].update(losses=[1]),
+    ],
+)
+def test_what_is_no_recipe_is_refused(damage):
+    plain = to_dict(chain())
+    damage(plain)
+    with pytest.raises(InputError, match="This is no recipe of this version"):
+        from_dict(plain)
+
+
+@pytest.mark.parametrize("values", [None, 3, [], "digits"])
+def test_what_is_no_dictionary_is_refused(values):
+    with pytest.raises(InputError, match="This is no recipe of this version"):
+        from_dict(values)
+
+
+def test_differences_name_path_and_both_values():
+    plain = to_dict(chain())
+    other = to_dict(chain())
+    other["data"]["mean"] = [0.5]
+    other["stages"][3]["teacher"] = None
+    other["stages"][3]["optimizer"]["learning_rate"] = 0.002
+    assert differences(plain, other) == [
+        "data.mean: [0.3] -> [0.5]",
+        "stages.3.teacher: 2 -> None",
+        "stages.3.optimizer.learning_rate: 0.001 -> 0.002",
+    ]
+
+
+def test_differences_go_below_what_holds_the_recipe():
+    plain = to_dict(chain())
+    assert differences({"recipe": plain, "seed": 0}, {"recipe": plain, "seed": 1}) == [
+        "seed: 0 -> 1"
+    ]
+    changed = to_dict(chain())
+    changed["stages"][0]["epochs"] = 3
+    assert differences({"recipe": plain}, {"recipe": changed}) == [
+        "recipe.stages.0.epochs: 10 -> 3"
+    ]
+
+
+def test_other_numbers_of_stages_are_one_short_difference():
+    one, two = recipe(stage()), recipe(stage(), stage())
+    assert differences(to_dict(one), to_dict(two)) == ["stages: 1 of them -> 2 of them"]
+
+
+def test_a_key_that_only_one_has_is_a_difference():
+    assert differences({"a": 1}, {"a": 1, "b": 2}) == ["b: None -> 2"]
+    assert differences({"a": 1, "b": 2}, {"a": 1}) == ["b: 2 -> None"]
+
+
+def test_other_words_about_a_recipe_are_no_difference():
+    """A workdir stays usable when a summary or an expected accuracy is mended."""
+    old = recipe(stage(), summary="old")
+    new = recipe(
+        dataclasses.replace(stage(), expected=Expected(0.9, "measured")), summary="new"
+    )
+    assert differences(to_dict(old), to_dict(new)) == []
+
+
+def test_a_recipe_is_printed_with_every_field_on_its_own_line():
+    lines = describe(chain()).splitlines()
+    assert lines[0] == "name: r"
+    assert "  image_shape: 8,8,1" in lines
+    assert "    teacher: none" in lines
+    assert "    absorb_magnitude: true" in lines
+    assert "      drop_epochs: 5,8" in lines
+    assert "      drop_epochs: none" in lines
+    assert "      rescaling: (default)" in lines
+    assert "      top1: 0.5" in lines
+    assert lines.index("  3:") > lines.index("  2:") > lines.index("stages:")
+    assert all(line == line.rstrip() for line in lines)

@@ -1,0 +1,295 @@
+"""Changes of a recipe by `path=value`: what they do, and what they say when refused."""
+
+import dataclasses
+
+import pytest
+from chains import chain
+
+from r2b_keras.errors import InputError
+from r2b_keras.recipes import apply_overrides, differences, to_dict
+
+
+def value_at(recipe, path):
+    value = recipe
+    for key in path.split("."):
+        value = value[int(key)] if key.isdigit() else getattr(value, key)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("stages.3.epochs", "20", 20),
+        ("stages.3.optimizer.learning_rate", "2", 2.0),
+        ("stages.3.optimizer.learning_rate", "5e-3", 0.005),
+        ("stages.3.optimizer.name", "sgd", "sgd"),
+        ("stages.2.start_from", "1", 1),
+        ("stages.3.start_from", "1", 1),
+        ("stages.0.augmentation.flip", "false", False),
+        ("stages.0.augmentation.random_resized_crop", "True", True),
+        ("stages.3.schedule.drop_epochs", "4,6,9", (4, 6, 9)),
+        ("stages.3.schedule.drop_epochs", "(4, 6)", (4, 6)),
+        ("stages.3.schedule.drop_epochs", "4", (4,)),
+        ("stages.0.student.blocks", "2, 2", None),
+        ("data.mean", "0.5", (0.5,)),
+        ("data.validation_size", "0", 0),
+        ("data.source", "tfds:mnist", "tfds:mnist"),
+        ("stages.1.losses.temperature", " 4 ", 4.0),
+    ],
+)
+def test_a_value_gets_the_type_of_its_field(path, text, expected):
+    if path.endswith("blocks"):
+        # The students are taught by attention: all of one depth.
+        path, expected = "stages.*.student.blocks", (2, 2)
+        changed = apply_overrides(chain(), [f"{path}={text}"])
+        assert [s.student.blocks for s in changed.stages] == [expected] * 4
+        return
+    changed = apply_overrides(chain(), [f"{path}={text}"])
+    value = value_at(changed, path)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+def test_only_the_named_field_changes_and_the_recipe_stays():
+    recipe = chain()
+    before = to_dict(recipe)
+    changed = apply_overrides(recipe, ["stages.3.losses.temperature=4"])
+    assert to_dict(recipe) == before
+    assert differences(before, to_dict(changed)) == [
+        "stages.3.losses.temperature: 1.0 -> 4.0"
+    ]
+
+
+def test_none_takes_a_link_away():
+    changed = apply_overrides(
+        chain(), ["stages.3.start_from=none", "stages.3.absorb_magnitude=false"]
+    )
+    assert changed.stages[3].start_from is None
+    assert changed.stages[3].absorb_magnitude is False
+
+
+def test_a_star_changes_every_stage():
+    changed = apply_overrides(chain(), ["stages.*.batch_size=7"])
+    assert [stage.batch_size for stage in changed.stages] == [7, 7, 7, 7]
+
+
+def test_of_two_changes_of_a_field_the_later_one_holds():
+    early = apply_overrides(chain(), ["stages.2.epochs=30", "stages.*.epochs=20"])
+    late = apply_overrides(chain(), ["stages.*.epochs=20", "stages.2.epochs=30"])
+    assert [stage.epochs for stage in early.stages] == [20, 20, 20, 20]
+    assert [stage.epochs for stage in late.stages] == [20, 20, 30, 20]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["stages.3.schedule.kind=cosine", "stages.3.schedule.drop_epochs=none"],
+        ["data.image_shape=8,8,3", "data.mean=0.3,0.3,0.3", "data.std=0.3,0.3,0.3"],
+        ["stages.3.epochs=2", "stages.3.schedule.drop_epochs=1"],
+        ["stages.2.student.width=16", "stages.3.student.width=16"],
+        ["stages.1.losses.attention=0", "stages.1.losses.logit_matching=0"]
+        + ["stages.1.teacher=none"],
+    ],
+)
+def test_changes_that_depend_on_each_other_are_made_at_once(overrides, order):
+    changed = apply_overrides(chain(), overrides[::order])
+    assert len(differences(to_dict(chain()), to_dict(changed))) == len(overrides)
+
+
+def test_a_changed_recipe_expects_nothing():
+    recipe = chain()
+    assert recipe.stages[1].expected is not None
+    changed = apply_overrides(recipe, ["stages.0.epochs=11"])
+    assert [stage.expected for stage in changed.stages] == [None] * 4
+
+
+def test_no_change_gives_the_same_recipe():
+    assert apply_overrides(chain(), []) == chain()
+    assert apply_overrides(chain(), ["stages.0.epochs=10"]) == chain()
+
+
+REFUSED = [
+    (
+        "stages.3.epochs",
+        "Override 'stages.3.epochs' has no '=': expected key=value, for example "
+        "stages.3.epochs=10.",
+    ),
+    (
+        "=10",
+        "Override '=10' has no '=': expected key=value, for example "
+        "stages.3.epochs=10.",
+    ),
+    (
+        "stages.3.epoch=10",
+        "Override 'stages.3.epoch=10': Stage has no field 'epoch'; did you mean "
+        "'epochs'?",
+    ),
+    (
+        "stage.3.epochs=10",
+        "Override 'stage.3.epochs=10': Recipe has no field 'stage'; did you mean "
+        "'stages'?",
+    ),
+    (
+        "stages.3.optimizer.lerning_rate=1",
+        "Override 'stages.3.optimizer.lerning_rate=1': Optimizer has no field "
+        "'lerning_rate'; did you mean 'learning_rate'?",
+    ),
+    (
+        "stages.4.epochs=10",
+        "Override 'stages.4.epochs=10': there is no stage '4', expected 0 to 3, or * "
+        "for all.",
+    ),
+    (
+        "stages.-1.epochs=10",
+        "Override 'stages.-1.epochs=10': there is no stage '-1', expected 0 to 3, or * "
+        "for all.",
+    ),
+    (
+        "stages.epochs=10",
+        "Override 'stages.epochs=10': there is no stage 'epochs', expected 0 to 3, or "
+        "* for all.",
+    ),
+    (
+        "stages.²=10",
+        "Override 'stages.²=10': there is no stage '²', expected 0 to 3, or * for all.",
+    ),
+    (
+        "stages.3=10",
+        "Override 'stages.3=10': stage 3 is not one value: name a field of it, for "
+        "example stages.3.epochs.",
+    ),
+    (
+        "stages=10",
+        "Override 'stages=10': stages is not one value: name a field of it, for "
+        "example stages.0.epochs.",
+    ),
+    (
+        "stages.3.losses=0",
+        "Override 'stages.3.losses=0': losses is not one value: name a field of it, "
+        "for example losses.cross_entropy.",
+    ),
+    (
+        "stages.3.epochs.x=1",
+        "Override 'stages.3.epochs.x=1': 'epochs' is a single value and has no field "
+        "'x'.",
+    ),
+    (
+        "data.mean.0=1",
+        "Override 'data.mean.0=1': 'mean' is a single value and has no field '0'.",
+    ),
+    (
+        "name=other",
+        "Override 'name=other': 'name' describes the recipe and is no setting of it.",
+    ),
+    (
+        "stages.1.expected.top1=0.9",
+        "Override 'stages.1.expected.top1=0.9': 'expected' describes the recipe and is "
+        "no setting of it.",
+    ),
+    (
+        "stages.3.epochs=2.5",
+        "Override 'stages.3.epochs=2.5': epochs got '2.5', expected a whole number.",
+    ),
+    (
+        "stages.3.epochs=none",
+        "Override 'stages.3.epochs=none': epochs got 'none', expected a whole number.",
+    ),
+    (
+        "stages.3.teacher=last",
+        "Override 'stages.3.teacher=last': teacher got 'last', expected a whole number "
+        "or none.",
+    ),
+    (
+        "stages.3.optimizer.learning_rate=fast",
+        "Override 'stages.3.optimizer.learning_rate=fast': learning_rate got 'fast', "
+        "expected a number.",
+    ),
+    (
+        "stages.0.student.batch_norm_epsilon=nan",
+        "Override 'stages.0.student.batch_norm_epsilon=nan': batch_norm_epsilon got "
+        "'nan', expected a number.",
+    ),
+    (
+        "stages.0.augmentation.flip=yes",
+        "Override 'stages.0.augmentation.flip=yes': flip got 'yes', expected true or "
+        "false.",
+    ),
+    (
+        "stages.3.schedule.drop_epochs=4,x",
+        "Override 'stages.3.schedule.drop_epochs=4,x': drop_epochs got 'x', expected a "
+        "whole number.",
+    ),
+    (
+        "stages.*.epochs=0",
+        "Override 'stages.*.epochs=0': epochs is 0, expected at least 1.",
+    ),
+    (
+        "stages.3.optimizer.learning_rate=-1",
+        "Override 'stages.3.optimizer.learning_rate=-1': optimizer.learning_rate is "
+        "-1.0, expected a positive number.",
+    ),
+    (
+        "stages.3.teacher=3",
+        "Override 'stages.3.teacher=3': stages.3.teacher is 3, expected an earlier "
+        "stage (0 to 2) or none.",
+    ),
+    (
+        "stages.3.student.width=16",
+        "Override 'stages.3.student.width=16': stages.3.student.width is 16, expected "
+        "8 as in stage 2, its start_from: give both stages the same.",
+    ),
+    (
+        "stages.0.student.stem=resnet",
+        "Override 'stages.0.student.stem=resnet': Network.stem is 'resnet', expected "
+        "one of imagenet, cifar, small.",
+    ),
+    (
+        "data.validation_size=-1",
+        "Override 'data.validation_size=-1': validation_size is -1: expected a number "
+        "0 to 2147483648.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), REFUSED)
+def test_a_bad_override_is_refused_in_one_sentence(override, message):
+    with pytest.raises(InputError) as error:
+        apply_overrides(chain(), [override])
+    assert str(error.value) == message
+
+
+def test_a_refusal_names_the_overrides_that_led_to_it_and_no_others():
+    overrides = ["data.validation_size=9", "stages.3.epochs=4", "stages.3.batch_size=2"]
+    with pytest.raises(InputError) as error:
+        apply_overrides(chain(), overrides)
+    assert str(error.value) == (
+        "Overrides 'stages.3.epochs=4' and 'stages.3.batch_size=2': "
+        "schedule.drop_epochs is (5, 8), expected all to be before the end of the "
+        "stage at epoch 4."
+    )
+
+
+def test_every_setting_can_be_overridden_with_what_is_printed_for_it():
+    """`--dry_run` prints values in the form that overrides take."""
+    recipe = chain()
+
+    def leaves(value, path):
+        for field in dataclasses.fields(value):
+            item = getattr(value, field.name)
+            where = [*path, field.name]
+            if field.name in ("summary", "expected") or where == ["name"]:
+                continue
+            if dataclasses.is_dataclass(item):
+                yield from leaves(item, where)
+            elif field.name == "stages":
+                for index, stage in enumerate(item):
+                    yield from leaves(stage, [*where, str(index)])
+            else:
+                yield ".".join(where), item
+
+    found = dict(leaves(recipe, []))
+    assert len(found) > 100
+    for path, item in found.items():
+        shown = str(item).lower() if item in (None, True, False) else str(item)
+        assert apply_overrides(recipe, [f"{path}={shown}"]) == recipe, path

@@ -1,0 +1,240 @@
+"""What a recipe refuses, each with its sentence, and what its stages rest on."""
+
+import dataclasses
+import math
+
+import pytest
+from chains import chain, network, recipe, stage
+
+from r2b_keras.errors import InputError
+from r2b_keras.recipes import Expected, Losses, Optimizer, Schedule
+
+TAUGHT = Losses(attention=1.0)
+
+
+def step(*epochs):
+    return Schedule("step", drop_epochs=epochs)
+
+
+REFUSED = [
+    (
+        lambda: Optimizer("lion"),
+        "optimizer.name is 'lion', expected one of adam, sgd.",
+    ),
+    (
+        lambda: Optimizer(decay="l1"),
+        "optimizer.decay is 'l1', expected one of l2, decoupled.",
+    ),
+    (
+        lambda: Optimizer(learning_rate=0.0),
+        "optimizer.learning_rate is 0.0, expected a positive number.",
+    ),
+    (
+        lambda: Optimizer(learning_rate=math.inf),
+        "optimizer.learning_rate is inf, expected a positive number.",
+    ),
+    (
+        lambda: Optimizer(weight_decay=-1e-5),
+        "optimizer.weight_decay is -1e-05, expected 0 or more.",
+    ),
+    (
+        lambda: Optimizer(weight_decay=math.nan),
+        "optimizer.weight_decay is nan, expected 0 or more.",
+    ),
+    (
+        lambda: Optimizer(momentum=1.0),
+        "optimizer.momentum is 1.0, expected at least 0 and below 1.",
+    ),
+    (
+        lambda: Schedule("steps"),
+        "schedule.kind is 'steps', expected one of constant, step, cosine, linear.",
+    ),
+    (
+        lambda: step(5, 5),
+        "schedule.drop_epochs is (5, 5), expected positive, rising epochs.",
+    ),
+    (
+        lambda: step(0, 5),
+        "schedule.drop_epochs is (0, 5), expected positive, rising epochs.",
+    ),
+    (
+        lambda: step(),
+        "schedule.drop_epochs is (), expected epochs for the kind 'step' and none for "
+        "any other.",
+    ),
+    (
+        lambda: Schedule("cosine", drop_epochs=(5,)),
+        "schedule.drop_epochs is (5,), expected epochs for the kind 'step' and none "
+        "for any other.",
+    ),
+    (
+        lambda: Schedule(drop_factor=0.0),
+        "schedule.drop_factor is 0.0, expected above 0 and at most 1.",
+    ),
+    (
+        lambda: Schedule(drop_factor=10),
+        "schedule.drop_factor is 10, expected above 0 and at most 1.",
+    ),
+    (
+        lambda: Schedule(final_fraction=1.5),
+        "schedule.final_fraction is 1.5, expected between 0 and 1.",
+    ),
+    (
+        lambda: Schedule(warmup_epochs=-1),
+        "schedule.warmup_epochs is -1, expected 0 or more.",
+    ),
+    (
+        lambda: Losses(cross_entropy=-1.0),
+        "losses.cross_entropy is -1.0, expected 0 or more.",
+    ),
+    (
+        lambda: Losses(attention=-0.5),
+        "losses.attention is -0.5, expected 0 or more.",
+    ),
+    (
+        lambda: Losses(logit_matching=math.nan),
+        "losses.logit_matching is nan, expected 0 or more.",
+    ),
+    (
+        lambda: Losses(attention_form="l2"),
+        "losses.attention_form is 'l2', expected one of norm, squared_mean, "
+        "max_normalised.",
+    ),
+    (
+        lambda: Losses(temperature=0.0),
+        "losses.temperature is 0.0, expected a positive number.",
+    ),
+    (
+        lambda: Losses(cross_entropy=0.0),
+        "All weights of losses are 0, expected at least one above 0: there is nothing "
+        "to train with.",
+    ),
+    (
+        lambda: Expected(65.4, "paper"),
+        "expected.top1 is 65.4, expected a fraction in (0, 1].",
+    ),
+    (
+        lambda: Expected(0.654, ""),
+        "expected.source is '', expected a source.",
+    ),
+    (
+        lambda: stage(epochs=0),
+        "epochs is 0, expected at least 1.",
+    ),
+    (
+        lambda: stage(batch_size=0),
+        "batch_size is 0, expected at least 1.",
+    ),
+    (
+        lambda: stage(losses=TAUGHT),
+        "A stage has weights for attention or logit matching but no teacher: name the "
+        "teacher's stage, or set both weights to 0.",
+    ),
+    (
+        lambda: stage("binary", absorb_magnitude=True),
+        "absorb_magnitude is true, expected false for a stage without start_from or "
+        "with real weights: it is for a binary student that starts from real weights.",
+    ),
+    (
+        lambda: stage(start_from=0, absorb_magnitude=True),
+        "absorb_magnitude is true, expected false for a stage without start_from or "
+        "with real weights: it is for a binary student that starts from real weights.",
+    ),
+    (
+        lambda: stage(schedule=Schedule(warmup_epochs=11)),
+        "schedule.warmup_epochs is 11, expected at most the stage's 10 epochs.",
+    ),
+    (
+        lambda: stage(schedule=step(5, 10)),
+        "schedule.drop_epochs is (5, 10), expected all to be before the end of the "
+        "stage at epoch 10.",
+    ),
+    (
+        lambda: recipe(stage(), name=""),
+        "name is '', expected a name.",
+    ),
+    (
+        lambda: recipe(),
+        "stages is (), expected at least one stage.",
+    ),
+    (
+        lambda: recipe(stage(teacher=0)),
+        "stages.0.teacher is 0, expected none.",
+    ),
+    (
+        lambda: recipe(stage(), stage(start_from=1)),
+        "stages.1.start_from is 1, expected an earlier stage (0 to 0) or none.",
+    ),
+    (
+        lambda: recipe(stage(), stage(), stage(teacher=-1)),
+        "stages.2.teacher is -1, expected an earlier stage (0 to 1) or none.",
+    ),
+    (
+        lambda: recipe(stage(), stage(student=network(width=16), start_from=0)),
+        "stages.1.student.width is 16, expected 8 as in stage 0, its start_from: give "
+        "both stages the same.",
+    ),
+    (
+        lambda: recipe(
+            stage(),
+            stage(student=network(blocks=(2, 2)), teacher=0, losses=TAUGHT),
+        ),
+        "stages.1.student.blocks is (2, 2), expected (1, 1) as in stage 0, its "
+        "teacher: give both stages the same.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED)
+def test_what_cannot_train_is_refused_in_one_sentence(make, message):
+    with pytest.raises(InputError) as error:
+        make()
+    assert str(error.value) == message
+
+
+def test_everything_in_a_recipe_is_frozen():
+    whole = chain()
+    first = whole.stages[0]
+    for value in (whole, first, first.optimizer, first.schedule, first.losses):
+        name = dataclasses.fields(value)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, name, None)
+
+
+def test_a_teacher_may_be_wider_and_taught_by_logits_it_may_be_deeper():
+    wide = stage("real", student=network("real", width=32))
+    deep = stage("real", student=network("real", blocks=(2, 2)))
+    recipe(wide, stage(teacher=0, losses=TAUGHT))
+    recipe(deep, stage(teacher=0, losses=Losses(logit_matching=1.0)))
+
+
+def test_an_empty_rescaling_fits_any_as_the_registry_fills_it_in():
+    explicit = network("binary", rescaling="gate_and_scale")
+    recipe(stage(), stage(student=explicit, start_from=0))
+    other = network(rescaling="gate")
+    with pytest.raises(InputError, match=r"stages\.1\.student\.rescaling"):
+        recipe(stage(student=other), stage(student=explicit, start_from=0))
+
+
+@pytest.mark.parametrize(
+    ("number", "needed"), [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (3, [0, 1, 2, 3])]
+)
+def test_a_stage_rests_on_its_teachers_teachers(number, needed):
+    assert chain().stages_needed(number) == needed
+
+
+def test_stages_that_nothing_rests_on_are_not_needed():
+    logits = Losses(logit_matching=1.0)
+    forked = recipe(
+        stage("real"),
+        stage(),
+        stage(teacher=0, losses=logits),
+        stage("binary", start_from=1),
+        stage("binary", start_from=2, teacher=0, losses=logits),
+    )
+    assert forked.stages_needed(3) == [1, 3]
+    assert forked.stages_needed(4) == [0, 2, 4]
+
+
+def test_a_teacher_without_a_loss_is_not_needed():
+    assert recipe(stage(), stage(teacher=0)).stages_needed(1) == [1]

@@ -1,0 +1,153 @@
+"""Every committed recipe: complete, buildable, and linked as Sec. 4.2 says."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from r2b_keras import recipes
+from r2b_keras.errors import InputError
+from r2b_keras.models import intermediate_names
+from r2b_keras.models.registry import REGISTRY, build_network
+from r2b_keras.trainers.handover import absorb_magnitude, hand_over
+
+SETS = ("digits", "fashion_mnist", "cifar10", "cifar100", "imagenet")
+BASELINES = tuple(f"{name}/strong_baseline" for name in SETS)
+
+
+def small(network):
+    return dataclasses.replace(network, width=4)
+
+
+def test_every_set_has_its_recipe_and_its_strong_baseline():
+    assert set(recipes.names()) == {*SETS, *BASELINES}
+    for name in recipes.names():
+        assert recipes.get(name).name == name
+        assert recipes.get(name).summary
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest_name():
+    with pytest.raises(InputError) as error:
+        recipes.get("cifar-100")
+    assert str(error.value) == (
+        "Unknown recipe 'cifar-100'; did you mean 'cifar100'? The recipes are "
+        f"{', '.join(recipes.names())}."
+    )
+    with pytest.raises(InputError, match="did you mean"):
+        recipes.get("")
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_network_is_in_the_registry(name):
+    for stage in recipes.get(name).stages:
+        assert stage.student.precision in REGISTRY[stage.student.name].precisions
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_four_stages_are_linked_as_in_the_paper(name):
+    recipe = recipes.get(name)
+    links = [(s.student.name, s.student.precision, s.teacher) for s in recipe.stages]
+    assert links == [
+        ("resnet18", "real", None),
+        ("real_to_binary18", "soft", 0),
+        ("real_to_binary18", "binary_activations", 1),
+        ("real_to_binary18", "binary", 2),
+    ]
+    assert recipe.stages[3].start_from == 2
+    assert [s.losses.cross_entropy for s in recipe.stages] == [1.0] * 4
+    assert [s.losses.attention > 0 for s in recipe.stages] == [False, True, True, False]
+    assert [s.losses.logit_matching > 0 for s in recipe.stages] == [False] + [True] * 3
+    assert [s.absorb_magnitude for s in recipe.stages] == [False] * 3 + [True]
+    assert recipe.stages_needed(3) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "imagenet"])
+def test_the_papers_first_three_stages_start_from_scratch(name):
+    starts = [stage.start_from for stage in recipes.get(name).stages]
+    assert starts == [None, None, None, 2]
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_strong_baselines_have_two_stages_with_labels_only(name):
+    recipe = recipes.get(name)
+    assert [
+        (s.student.name, s.student.precision, s.teacher, s.start_from)
+        for s in recipe.stages
+    ] == [
+        ("strong_baseline18", "binary_activations", None, None),
+        ("strong_baseline18", "binary", None, 0),
+    ]
+    assert [s.losses for s in recipe.stages] == [recipes.Losses()] * 2
+    assert recipe.stages_needed(1) == [0, 1]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_strong_baseline_differs_in_network_and_losses_only(name):
+    chain, baseline = recipes.get(name), recipes.get(f"{name}/strong_baseline")
+    assert baseline.data == chain.data
+    for of_chain, of_baseline in zip(chain.stages[2:], baseline.stages, strict=True):
+        renamed = dataclasses.replace(of_baseline.student, name="real_to_binary18")
+        assert renamed == of_chain.student
+        for field in ("optimizer", "batch_size", "augmentation"):
+            assert getattr(of_baseline, field) == getattr(of_chain, field)
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion_mnist"])
+def test_where_both_are_run_here_they_have_equal_epochs(name):
+    chain, baseline = recipes.get(name), recipes.get(f"{name}/strong_baseline")
+    assert sum(s.epochs for s in baseline.stages) == sum(s.epochs for s in chain.stages)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_binary_weights_have_no_decay_no_warm_up_and_no_jitter(name):
+    """Sec. 4.1, whatever the other numbers of a recipe are."""
+    for stage in recipes.get(name).stages:
+        if stage.student.precision == "binary":
+            assert stage.optimizer.weight_decay == 0.0
+            assert stage.schedule.warmup_epochs == 0
+            assert stage.augmentation.color_jitter == 0.0
+        else:
+            assert stage.optimizer.weight_decay == 1e-5
+            assert stage.schedule.warmup_epochs > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [*(("digits", number) for number in range(4)), ("imagenet", 0), ("imagenet", 3)],
+)
+def test_students_build_with_their_taps(name, number):
+    recipe = recipes.get(name)
+    student = small(recipe.stages[number].student)
+    shape = (32, 32, recipe.data.image_shape[2])
+    model = build_network(student, shape, num_classes=10)
+    assert model.output_shape == (None, 10)
+    blocks = [f"block_{index + 1}" for index in range(sum(student.blocks))]
+    assert intermediate_names(model) == blocks
+
+
+@pytest.mark.parametrize("name", ["cifar100", "cifar100/strong_baseline"])
+def test_the_last_stage_takes_over_the_weights_of_the_one_before(name):
+    last = recipes.get(name).stages[-1]
+    first = recipes.get(name).stages[last.start_from]
+    shape = (16, 16, 3)
+    source = build_network(small(first.student), shape, 10)
+    target = build_network(small(last.student), shape, 10)
+    hand_over(source, target)
+    # 8 blocks of 2 binary convolutions.
+    assert absorb_magnitude(target) == 16
+
+
+def test_recipes_are_read_changed_and_printed_without_tensorflow():
+    code = (
+        "import sys; from r2b_keras import recipes\n"
+        "for name in recipes.names():\n"
+        "    overrides = ['stages.*.batch_size=2']\n"
+        "    recipe = recipes.apply_overrides(recipes.get(name), overrides)\n"
+        "    assert recipes.from_dict(recipes.to_dict(recipe)) == recipe\n"
+        "    assert recipes.describe(recipe)\n"
+        "for module in ('tensorflow', 'tf_keras', 'keras', 'larq', 'numpy'):\n"
+        "    assert module not in sys.modules, module\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
