@@ -13,7 +13,7 @@ from r2b_keras import environment
 __version__ = "0.1.0"
 __all__ = ["__version__", "converters", "data", "models", "recipes", "trainers"]
 
-
+environment.check_at_import()
 # Before anything imports TensorFlow, a user's own `import larq` included.
 environment.choose_legacy_keras()
 

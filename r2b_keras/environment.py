@@ -52,13 +52,17 @@ def check_python(version: tuple[int, ...] | None = None) -> None:
 
 
 def check_packages() -> None:
-    """Raises `EnvironmentProblem` if TensorFlow or tf-keras is not installed."""
-    for module, package in (("tensorflow", "tensorflow"), ("tf_keras", "tf-keras")):
+    """Raises `EnvironmentProblem` if TensorFlow, tf-keras or larq is not installed."""
+    for module, package, hint in (
+        ("tensorflow", "tensorflow", ""),
+        ("tf_keras", "tf-keras", ", in the version that tensorflow has"),
+        ("larq", "larq", ""),
+    ):
         if importlib.util.find_spec(module) is None:
             raise EnvironmentProblem(
                 f"The package {package} is not installed, and r2b_keras needs it (larq "
                 f"runs on Keras 2 only): run `pip install {package}` in this "
-                "environment, with the version of tensorflow for tf-keras."
+                f"environment{hint}."
             )
 
 
@@ -93,6 +97,24 @@ def check() -> None:
     check_python()
     check_packages()
     check_keras()
+
+
+def check_at_import() -> None:
+    """Refuses a wrong Python before newer syntax or a missing package is met.
+
+    For `python -m r2b_keras.NAME` it checks everything and ends with the sentence
+    alone, without a traceback: the command's own imports come too late for that.
+    While Python looks for the module that it is to run, `sys.argv[0]` is `-m`.
+
+    Raises:
+      EnvironmentProblem: Python is not 3.10, 3.11 or 3.12.
+    """
+    if sys.argv[:1] != ["-m"]:
+        return check_python()
+    try:
+        check()
+    except EnvironmentProblem as problem:
+        raise SystemExit(str(problem)) from None
 
 
 @contextlib.contextmanager
