@@ -7,7 +7,7 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from absl import app
+from absl import app, logging
 
 from r2b_keras import environment
 from r2b_keras.errors import InputError, NonFiniteLossError
@@ -39,6 +39,8 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 def _run(main: Callable[[], int], arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _raise_terminated)
+    # Keras's hints about slow callbacks and retracing are of no use to a user.
+    logging.set_verbosity(logging.ERROR)
     try:
         if len(arguments) > 1:
             raise InputError(

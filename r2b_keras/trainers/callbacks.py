@@ -18,6 +18,9 @@ Logs = dict[str, Any] | None
 class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
     """Stops at the first step whose loss is not finite.
 
+    And at the end of an epoch whose last step left weights that are not: they would
+    become the checkpoint. Give it before what saves.
+
     Args:
       stage: number of the stage, for the message.
     """
@@ -27,6 +30,7 @@ class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
         super().__init__()
         self.stage = stage
         self.epoch = 0
+        self.step = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Remembers the epoch."""
@@ -37,12 +41,23 @@ class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
 
         The mean turns with the first loss that does, so this is that loss's step.
         """
+        self.step = batch + 1
         if logs and not math.isfinite(logs["loss"]):
-            raise NonFiniteLossError(
-                f"The loss is {logs['loss']} in stage {self.stage}, epoch "
-                f"{self.epoch + 1}, step {batch + 1}: the last good checkpoint is "
-                "kept; lower the learning rate or a loss weight in a new --workdir."
-            )
+            raise self._error(f"The loss is {logs['loss']} in")
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Raises `NonFiniteLossError` if a weight is not finite."""
+        for weight in self.model.weights:
+            finite = tf.math.is_finite(weight) if weight.dtype.is_floating else True
+            if not tf.reduce_all(finite):
+                raise self._error(f"{weight.name} is not finite after")
+
+    def _error(self, what: str) -> NonFiniteLossError:
+        return NonFiniteLossError(
+            f"{what} stage {self.stage}, epoch {self.epoch + 1}, step {self.step}: the "
+            "last good checkpoint is kept; lower the learning rate or a loss weight in "
+            "a new --workdir."
+        )
 
 
 class ProgressReport(tf.keras.callbacks.Callback):

@@ -3,6 +3,7 @@
 The teacher is never in it: it lies finished in its own stage's folder.
 """
 
+import io
 import pathlib
 import zipfile
 from dataclasses import dataclass
@@ -13,6 +14,20 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.trainers.files import written_whole
 from r2b_keras.trainers.handover import named_weights
+
+
+# What NumPy and zipfile raise for bytes that are no checkpoint: RuntimeError for a flag
+# or method that zipfile does not know, the last two for a file that is a bare array.
+_DAMAGE = (
+    OSError,
+    KeyError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,21 @@ def _named(model: tf.keras.Model) -> dict[str, tf.Variable]:
     named = {f"student/{name}": weight for name, weight in weights.items()}
     # Names of the optimizer's slots are not unique, their order is the student's.
     slots = enumerate(model.optimizer.variables)
-    return named | {f"optimizer/{index}": slot for index, slot in slots}
+    named |= {f"optimizer/{index}": slot for index, slot in slots}
+    return named | _loss_scale(model.optimizer)
+
+
+def _loss_scale(optimizer: tf.keras.optimizers.Optimizer) -> dict[str, tf.Variable]:
+    """State of float16's dynamic loss scale, which `variables` leaves out."""
+    scaled = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+    if not scaled or not optimizer.dynamic:
+        return {}
+    # Keras has no public way to the variable behind `optimizer.loss_scale`.
+    state = optimizer._loss_scale
+    return {
+        "optimizer/loss_scale": state.current_loss_scale,
+        "optimizer/loss_scale_counter": state.counter,
+    }
 
 
 def save(path: pathlib.Path, model: tf.keras.Model, progress: Progress) -> None:
@@ -46,15 +75,15 @@ def save(path: pathlib.Path, model: tf.keras.Model, progress: Progress) -> None:
       progress: how far it has come.
     """
     arrays = {name: variable.numpy() for name, variable in _named(model).items()}
+    progressed = {
+        "progress/epochs": progress.epochs,
+        "progress/seconds": progress.seconds,
+    }
+    # In memory first: a full disk then meets one plain write, which fails cleanly.
+    content = io.BytesIO()
+    np.savez(content, **progressed, **arrays)
     with written_whole(path) as aside:
-        np.savez(
-            aside,
-            **{
-                "progress/epochs": progress.epochs,
-                "progress/seconds": progress.seconds,
-            },
-            **arrays,
-        )
+        aside.write_bytes(content.getbuffer())
 
 
 def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
@@ -75,7 +104,7 @@ def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
             arrays = {name: file[name] for name in file.files}
         epochs = int(arrays.pop("progress/epochs"))
         seconds = float(arrays.pop("progress/seconds"))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise InputError(
             f"The checkpoint {path} is damaged ({error}): delete it to train this "
             "stage from its start; finished stages are kept."

@@ -9,7 +9,9 @@ from r2b_keras.errors import InputError
 from r2b_keras.models.intermediates import with_intermediates
 from r2b_keras.trainers import losses
 
-LOGITS = "logits"
+# No layer can have these names, so no tap can be mistaken for the logits.
+LOGITS = "(logits)"
+_OUTPUT = "(output)"
 Outputs = dict[str, tf.Tensor]
 
 
@@ -134,6 +136,11 @@ class Distiller(tf.keras.Model):
                 raise InputError(
                     f"The weight of {name} is {weight}, expected 0 or more."
                 )
+        if not self._active_parts() and not self.student.losses:
+            raise InputError(
+                "All loss weights are 0, expected at least one above 0: there is "
+                "nothing to train with."
+            )
         taught = [
             n for n in ("attention", "logit_matching") if n in self._active_parts()
         ]
@@ -218,8 +225,8 @@ def _outputs(
     model: tf.keras.Model, taps: Sequence[str], logits: str | None
 ) -> _Forward:
     names = [*taps, logits] if logits else list(taps)
-    joined = with_intermediates(model, names, output="output")
-    key = logits or "output"
+    joined = with_intermediates(model, names, output=_OUTPUT)
+    key = logits or _OUTPUT
 
     def run(images: tf.Tensor, training: bool) -> Outputs:
         outputs = joined(images, training=training)
@@ -246,19 +253,34 @@ def _check_fit(
 ) -> None:
     for own, other in (*tap_pairs, (LOGITS, LOGITS)):
         ours, theirs = student.shapes[own], teacher.shapes[other]
-        spatial = slice(1, 3) if len(ours) == 4 else slice(1, None)
-        if len(ours) != len(theirs) or ours[spatial] != theirs[spatial]:
+        rank, compared = (2, slice(1, 2)) if own == LOGITS else (4, slice(1, 3))
+        ranks = (len(ours), len(theirs))
+        if ranks != (rank, rank) or not _equal(ours[compared], theirs[compared]):
             raise InputError(
                 f"{own!r} of student {student.name!r} has shape {ours} and {other!r} "
-                f"of teacher {teacher.name!r} has {theirs}, expected the same height "
-                "and width (and as many classes): pair taps of equal resolution."
+                f"of teacher {teacher.name!r} has {theirs}, expected taps "
+                "[B, H, W, C] of the same height and width, and logits [B, K] of as "
+                "many classes: pair taps of equal resolution."
             )
 
 
+def _equal(ours: tuple[int | None, ...], theirs: tuple[int | None, ...]) -> bool:
+    """Whether two shapes are equal as far as they are known."""
+    return tf.TensorShape(ours).is_compatible_with(theirs)
+
+
 def _probabilities(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    if labels.shape.rank == 2 and labels.shape[-1] == logits.shape[-1]:
+    num_classes = logits.shape[-1]
+    if labels.shape.rank == 2 and labels.shape[-1] == num_classes:
         return labels
-    return tf.one_hot(_classes(labels), logits.shape[-1])
+    if labels.shape.rank == 2 and labels.shape[-1] is None:
+        # Keras knows no sizes of what a Python generator gives.
+        return tf.cond(
+            tf.shape(labels)[-1] == 1,
+            lambda: tf.one_hot(tf.cast(labels[:, 0], tf.int64), num_classes),
+            lambda: tf.cast(labels, tf.float32),
+        )
+    return tf.one_hot(_classes(labels), num_classes)
 
 
 def _classes(labels: tf.Tensor) -> tf.Tensor:
@@ -266,6 +288,12 @@ def _classes(labels: tf.Tensor) -> tf.Tensor:
         return tf.cast(labels, tf.int64)
     if labels.shape[-1] == 1:
         return tf.cast(labels[:, 0], tf.int64)
+    if labels.shape[-1] is None:
+        return tf.cond(
+            tf.shape(labels)[-1] == 1,
+            lambda: tf.cast(labels[:, 0], tf.int64),
+            lambda: tf.argmax(labels, axis=-1),
+        )
     return tf.argmax(labels, axis=-1)
 
 

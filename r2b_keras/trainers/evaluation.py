@@ -66,7 +66,7 @@ def make_report(
       class_names: K names.
 
     Raises:
-      InputError: no images, or logits that are not finite.
+      InputError: no images, logits that are not finite, or other classes than K.
     """
     if not len(logits):
         raise InputError(
@@ -78,6 +78,14 @@ def make_report(
             "train the stage again."
         )
     num_classes = len(class_names)
+    if logits.shape[1] != num_classes or not np.all(
+        (labels >= 0) & (labels < num_classes)
+    ):
+        raise InputError(
+            f"The network tells {logits.shape[1]} classes apart and the labels go up "
+            f"to {labels.max()}, expected the data set's {num_classes} classes, from "
+            "0: evaluate it on the data that it was trained for."
+        )
     ranked = np.argsort(-logits, axis=1, kind="stable")
     hits = ranked[:, :5] == labels[:, None]
     confusion = np.zeros((num_classes, num_classes), np.int64)

@@ -4,11 +4,14 @@ import contextlib
 import json
 import os
 import pathlib
-import tempfile
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
 from r2b_keras.errors import InputError
+
+# First part of the name of a file that is being written.
+PARTIAL = ".partial-"
 
 
 @contextlib.contextmanager
@@ -21,20 +24,30 @@ def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
       OSError: the disk is full or the folder cannot be written.
     """
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-    )
-    os.close(handle)
-    aside = pathlib.Path(name)
+    unique = f"{PARTIAL}{path.stem}-{secrets.token_hex(4)}{path.suffix}"
+    aside = path.with_name(unique)
+    aside.touch(exist_ok=False)
     try:
         yield aside
         _flush_to_disk(aside)
-        # mkstemp's files are for their owner only; results are for all to read.
-        aside.chmod(0o644)
         aside.replace(path)
         # The rename itself must survive a power cut too.
         _flush_to_disk(path.parent)
+    except OSError as error:
+        if error.filename:
+            raise
+        # A full disk does not say which file it was.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
+        aside.unlink(missing_ok=True)
+
+
+def remove_partial(folder: pathlib.Path) -> None:
+    """Removes what a process that was killed had not finished, at any depth.
+
+    Only for a folder in which no other process writes.
+    """
+    for aside in folder.rglob(f"{PARTIAL}*"):
         aside.unlink(missing_ok=True)
 
 

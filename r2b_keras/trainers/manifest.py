@@ -1,5 +1,6 @@
 """The manifest: all that is needed to know where a result came from."""
 
+import contextlib
 import importlib.metadata
 import os
 import pathlib
@@ -10,16 +11,26 @@ import time
 from typing import Any
 
 import r2b_keras
+from r2b_keras.errors import InputError
 from r2b_keras.trainers import files
 from r2b_keras.trainers.workdir import Workdir
 
-PACKAGES = ("tensorflow", "tf-keras", "larq", "numpy", "scikit-learn")
+PACKAGES = (
+    "tensorflow",
+    "tensorflow-cpu",
+    "tf-keras",
+    "larq",
+    "numpy",
+    "scikit-learn",
+)
 
 
 def _versions() -> dict[str, str]:
     found = {"r2b_keras": r2b_keras.__version__, "python": platform.python_version()}
     for package in PACKAGES:
-        found[package] = importlib.metadata.version(package)
+        # TensorFlow may be here as tensorflow-cpu, or as a build of one's own.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
     return found
 
 
@@ -65,6 +76,11 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+# With the process number this tells one run from another: in a container every run may
+# have the same number.
+_STARTED = _now()
+
+
 def write_manifest(workdir: Workdir, identity: dict[str, Any], num_stages: int) -> None:
     """Writes `manifest.json` as of now.
 
@@ -74,18 +90,26 @@ def write_manifest(workdir: Workdir, identity: dict[str, Any], num_stages: int) 
       workdir: the run's folder.
       identity: what the folder is for.
       num_stages: stages of the recipe; the complete ones are listed with their times.
+
+    Raises:
+      InputError: the manifest that is there is damaged.
     """
     path = workdir.path / "manifest.json"
-    old = files.read_json(path) if path.exists() else {"runs": []}
     run = {
         "process": os.getpid(),
+        "started": _STARTED,
         "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
         "versions": _versions(),
         "git_revision": _git_revision(),
         "machine": _machine(),
         "written": _now(),
     }
-    runs = [entry for entry in old["runs"] if entry["process"] != os.getpid()]
+    this = (run["process"], run["started"])
+    runs = [
+        entry
+        for entry in _earlier_runs(path)
+        if (entry.get("process"), entry.get("started")) != this
+    ]
     results = [workdir.result(number) for number in range(num_stages)]
     timings = {
         f"stage_{result.stage}_seconds": round(result.seconds, 1)
@@ -103,3 +127,17 @@ def write_manifest(workdir: Workdir, identity: dict[str, Any], num_stages: int) 
             "runs": [*runs, run],
         },
     )
+
+
+def _earlier_runs(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The runs that a manifest lists, none where there is no file yet."""
+    if not path.exists():
+        return []
+    old = files.read_json(path)
+    runs = old.get("runs") if isinstance(old, dict) else None
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        raise InputError(
+            f"{path} is no manifest of this command's: restore it, or move it away to "
+            "start a new one."
+        )
+    return runs

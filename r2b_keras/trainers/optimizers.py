@@ -15,12 +15,18 @@ def decayed_variables(model: tf.keras.Model) -> list[tf.Variable]:
     for layer in model.submodules:
         if not isinstance(layer, tf.keras.layers.Layer):
             continue
-        if getattr(layer, "kernel_quantizer", None) is not None:
-            continue
         for variable in vars(layer).values():
-            if isinstance(variable, tf.Variable) and "kernel" in variable.name:
+            if isinstance(variable, tf.Variable) and _is_real_kernel(layer, variable):
                 found.append(variable)
     return found
+
+
+def _is_real_kernel(layer: tf.keras.layers.Layer, variable: tf.Variable) -> bool:
+    name = variable.name.split("/")[-1].split(":")[0]
+    # Larq: `kernel` has a `kernel_quantizer`, `depthwise_kernel` a
+    # `depthwise_quantizer`.
+    quantizer = f"{name.removesuffix('kernel').rstrip('_') or 'kernel'}_quantizer"
+    return "kernel" in name and getattr(layer, quantizer, None) is None
 
 
 def make_optimizer(

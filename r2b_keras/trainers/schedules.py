@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from r2b_keras.environment import tf
-from r2b_keras.recipes.schema import Schedule
+from r2b_keras.errors import InputError
+from r2b_keras.recipes.schema import SCHEDULES, Schedule
 
 
 def steps(epochs: float, steps_per_epoch: int) -> int:
@@ -29,6 +30,9 @@ class LearningRate(tf.keras.optimizers.schedules.LearningRateSchedule):
       drop_steps: for "step".
       drop_factor: for "step".
       final_fraction: for "cosine" and "linear".
+
+    Raises:
+      InputError: an unknown kind.
     """
 
     def __init__(
@@ -41,7 +45,11 @@ class LearningRate(tf.keras.optimizers.schedules.LearningRateSchedule):
         drop_factor: float = 0.1,
         final_fraction: float = 0.0,
     ) -> None:
-        """Stores the arguments."""
+        """Checks the kind and stores the arguments."""
+        if kind not in SCHEDULES:
+            raise InputError(
+                f"Schedule is {kind!r}, expected one of {', '.join(SCHEDULES)}."
+            )
         self.kind = kind
         self.peak = peak
         self.total_steps = total_steps

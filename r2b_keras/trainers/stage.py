@@ -72,15 +72,18 @@ def train_stage(run: Run, number: int) -> StageResult:
     stage = run.recipe.stages[number]
     run.workdir.stage(number).mkdir(exist_ok=True)
     tf.keras.backend.clear_session()
-    # Each stage has its own seed, so that it is the same whether trained alone or as
-    # part of a chain.
-    tf.keras.utils.set_random_seed(run.seed * 1000 + number)
+    tf.keras.utils.set_random_seed(_seed(run, number))
     with run.strategy.scope():
         model = _make_distiller(run, stage)
         progress = _restore(run, number, model)
     if progress.epochs < stage.epochs:
         progress = _fit(run, number, model, progress)
     return _finish(run, number, model.student, progress)
+
+
+def _seed(run: Run, number: int) -> int:
+    """Each stage's own seed: it is the same trained alone or as part of a chain."""
+    return run.seed * 1000 + number
 
 
 def _make_distiller(run: Run, stage: Stage) -> Distiller:
@@ -132,30 +135,38 @@ def _fit(
     stage, dataset = run.recipe.stages[number], run.dataset
     steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
     save = SaveEpoch(run.workdir, number, progress)
-    model.fit(
-        dataset.train(
-            stage.batch_size,
-            stage.augmentation,
-            seed=run.seed * 1000 + number,
-            first_epoch=progress.epochs,
-            num_epochs=stage.epochs,
-        ),
-        initial_epoch=progress.epochs,
-        epochs=stage.epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=(
-            dataset.validation(EVALUATION_BATCH) if dataset.num_validation else None
-        ),
-        callbacks=[
-            StopOnNonFiniteLoss(number),
-            ProgressReport(number, steps_per_epoch * stage.batch_size),
-            tf.keras.callbacks.TensorBoard(
-                str(run.workdir.stage(number) / "tensorboard"), write_graph=False
-            ),
-            save,
-        ],
-        verbose=0,
+    images = dataset.train(
+        stage.batch_size,
+        stage.augmentation,
+        seed=_seed(run, number),
+        first_epoch=progress.epochs,
+        num_epochs=stage.epochs,
     )
+    validation = None
+    if dataset.num_validation:
+        validation = dataset.validation(EVALUATION_BATCH)
+    logs = run.workdir.stage(number) / "tensorboard"
+    try:
+        model.fit(
+            images,
+            initial_epoch=progress.epochs,
+            epochs=stage.epochs,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation,
+            callbacks=[
+                StopOnNonFiniteLoss(number),
+                ProgressReport(number, steps_per_epoch * stage.batch_size),
+                tf.keras.callbacks.TensorBoard(str(logs), write_graph=False),
+                save,
+            ],
+            verbose=0,
+        )
+    except tf.errors.InvalidArgumentError as error:
+        # Decoding happens deep in the pipeline, where the file's name is lost.
+        broken = dataset.find_broken_image()
+        if broken is None:
+            raise
+        raise InputError(broken) from error
     return save.progress
 
 

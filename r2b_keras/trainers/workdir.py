@@ -14,13 +14,17 @@ import csv
 import dataclasses
 import fcntl
 import io
+import os
 import pathlib
+import weakref
 from typing import Any
 
 from r2b_keras import recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import files
+
+LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Workdir:
     def __init__(self, path: str | pathlib.Path) -> None:
         """Stores the path; nothing is created."""
         self.path = pathlib.Path(path)
-        self._lock: io.TextIOWrapper | None = None
+        self._locked = False
 
     def stage(self, number: int) -> pathlib.Path:
         """Folder of a stage."""
@@ -115,21 +119,39 @@ class Workdir:
         path = self.path / "recipe.json"
         if path.exists():
             self.check(identity)
-        elif self.path.exists() and any(self.path.iterdir()):
+        else:
+            self._check_new()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        files.remove_partial(self.path)
+        if path.exists():
+            # Another process may have made it its own before the lock was taken.
+            self.check(identity)
+        else:
+            files.write_json(path, identity)
+
+    def _check_new(self) -> None:
+        """Refuses a folder of somebody else's files.
+
+        What a run that was killed at its very start leaves behind is our own.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(
+                f"{self.path} is a file, expected a folder or a new name: choose "
+                "another --workdir."
+            )
+        names = [item.name for item in self.path.iterdir()] if self.path.exists() else []
+        if any(name != LOCK and not name.startswith(files.PARTIAL) for name in names):
             raise InputError(
                 f"{self.path} is not empty and holds no recipe.json, expected a new "
                 "folder or one made by this command: choose another --workdir."
             )
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
-        if not path.exists():
-            files.write_json(path, identity)
 
     def recipe(self) -> Recipe:
         """The recipe that the folder was made for.
 
         Raises:
-          InputError: there is none.
+          InputError: there is none, or it is damaged.
         """
         path = self.path / "recipe.json"
         if not path.exists():
@@ -137,7 +159,12 @@ class Workdir:
                 f"{self.path} holds no recipe.json, expected the --workdir of a "
                 "training run: make one with `python -m r2b_keras.train --workdir=...`."
             )
-        return recipes.from_dict(files.read_json(path)["recipe"])
+        identity = files.read_json(path)
+        if not isinstance(identity, dict) or "recipe" not in identity:
+            raise InputError(
+                f"{path} holds no recipe: restore it, or train in a new folder."
+            )
+        return recipes.from_dict(identity["recipe"])
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raises `InputError` if the folder was made by another run."""
@@ -151,32 +178,39 @@ class Workdir:
             )
 
     def _take_lock(self) -> None:
-        """Holds a lock on the folder for the life of the process."""
-        self._lock = (self.path / ".lock").open("w")
+        """Holds a lock on the folder for as long as this object or process lives."""
+        if self._locked:
+            return
+        descriptor = os.open(self.path / LOCK, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if not isinstance(error, BlockingIOError):
+                raise
             raise InputError(
                 f"Another process is training in {self.path}: wait for it, or choose "
                 "another --workdir."
             ) from error
+        self._locked = True
+        weakref.finalize(self, os.close, descriptor)
 
     def append_metrics(self, stage: int, epoch: int, values: dict[str, float]) -> None:
         """Writes an epoch's row to `metrics.csv`.
 
         Rows of the same stage from this epoch on, left by a run that was cut off after
         them but before its checkpoint, are replaced.
+
+        Raises:
+          InputError: the file is damaged.
         """
         path = self.path / "metrics.csv"
-        rows: list[dict[str, Any]] = []
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [
-                    row
-                    for row in csv.DictReader(file)
-                    if (int(row["stage"]), int(row["epoch"])) < (stage, epoch)
-                    or int(row["stage"]) > stage
-                ]
+        rows = [
+            row
+            for row in _read_rows(path)
+            if (int(row["stage"]), int(row["epoch"])) < (stage, epoch)
+            or int(row["stage"]) > stage
+        ]
         new = {"stage": stage, "epoch": epoch}
         rows.append(new | {name: f"{value:.6g}" for name, value in values.items()})
         rows.sort(key=lambda row: (int(row["stage"]), int(row["epoch"])))
@@ -186,3 +220,24 @@ class Workdir:
         writer.writeheader()
         writer.writerows(rows)
         files.write_text(path, text.getvalue())
+
+
+def _read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Rows of a `metrics.csv`, none where there is no file yet."""
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        damaged = any(
+            None in row or not (int(row["stage"]) >= 0 and int(row["epoch"]) >= 0)
+            for row in rows
+        )
+    except (ValueError, KeyError, TypeError, csv.Error):
+        damaged = True
+    if damaged:
+        raise InputError(
+            f"{path} is no table of this command's: restore it, or move it away to "
+            "start a new one."
+        )
+    return rows

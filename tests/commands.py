@@ -1,0 +1,73 @@
+"""Runs the project's commands as a user does: in a process of their own."""
+
+import io
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import h5py
+import numpy as np
+
+# Four stages of a network that trains in seconds.
+TINY = (
+    "--recipe=digits",
+    "--override=stages.*.epochs=2",
+    "--override=stages.*.student.width=8",
+    "--override=stages.*.student.blocks=1,1",
+)
+
+
+def command(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"r2b_keras.{name}", *arguments]
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(name, *arguments), capture_output=True, text=True, timeout=600
+    )
+
+
+def run_and_interrupt(
+    arguments: tuple[str, ...], after: str, number: signal.Signals
+) -> tuple[int, str]:
+    """Starts a training, sends a signal once it printed `after`; code and errors."""
+    with subprocess.Popen(
+        command("train", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for line in process.stdout:
+            if after in line:
+                # Somewhere inside the next epoch rather than at its edge.
+                time.sleep(0.1)
+                process.send_signal(number)
+                break
+        _, errors = process.communicate(timeout=600)
+    return process.returncode, errors
+
+
+def assert_one_sentence(result: subprocess.CompletedProcess, *words: str) -> None:
+    """The command failed with a short message that has all the words."""
+    assert result.returncode not in (0, None)
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def stored_weights(workdir: pathlib.Path, stage: int) -> dict[str, np.ndarray]:
+    """All arrays of a finished model file, read without the project's code."""
+    found = {}
+    archive = zipfile.ZipFile(workdir / f"stage_{stage}" / "model.keras")
+    with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+
+        def keep(name, item):
+            if isinstance(item, h5py.Dataset):
+                found[name] = item[()]
+
+        file.visititems(keep)
+    return found

@@ -1,0 +1,141 @@
+"""What gets into the wheel and the source archive, and what they ask for."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import r2b_keras
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "r2b_keras"
+
+
+def build(kind: str, folder: Path) -> Path:
+    """Builds a `wheel` or an `sdist` without network and returns its file."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    (archive,) = folder.iterdir()
+    return archive
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def our_modules() -> set[str]:
+    """Paths of the package's modules, as they are named in an archive."""
+    return {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    metadata_folder = f"r2b_keras-{r2b_keras.__version__}.dist-info"
+    assert {name.partition("/")[0] for name in names} == {"r2b_keras", metadata_folder}
+    assert f"{metadata_folder}/licenses/LICENSE" in names
+    assert our_modules() <= names
+    assert {"r2b_keras/train.py", "r2b_keras/recipes/digits.py"} <= names
+    assert not [name for name in names if "test" in name or "__pycache__" in name]
+
+
+def test_wheel_runs_on_any_platform(wheel):
+    assert wheel.name == f"r2b_keras-{r2b_keras.__version__}-py3-none-any.whl"
+
+
+def test_metadata(metadata):
+    assert metadata["Name"] == "r2b-keras"
+    assert metadata["Version"] == r2b_keras.__version__
+    assert set(metadata["Requires-Python"].split(",")) == {">=3.10", "<3.13"}
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+
+
+def test_wheel_imports_from_an_unpacked_folder(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-m", "r2b_keras.train", "--list"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "digits" in result.stdout
+    result = subprocess.run(
+        [sys.executable, "-c", "import r2b_keras; print(r2b_keras.__file__)"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert Path(result.stdout.strip()) == tmp_path / "r2b_keras" / "__init__.py"
+
+
+def test_source_archive_is_enough_to_build_and_test(tmp_path):
+    archive = build("sdist", tmp_path)
+    with tarfile.open(archive) as sources:
+        names = {name.partition("/")[2] for name in sources.getnames()}
+    wanted = {"pyproject.toml", "constraints.txt", "Makefile", "README.md", "LICENSE"}
+    assert wanted | our_modules() <= names
+    assert "tests/test_packaging.py" in names
+    assert {name.partition("/")[0] for name in names}.isdisjoint(
+        {"models", "trainers", "converters", "runs", ".venv"}
+    )
+
+
+def test_every_import_is_a_declared_dependency(metadata):
+    declared = {normal(name) for name in metadata.get_all("Requires-Dist")}
+    providers = importlib.metadata.packages_distributions()
+    for path in PACKAGE.rglob("*.py"):
+        for module in imported_modules(path) - sys.stdlib_module_names - {"r2b_keras"}:
+            names = {normal(name) for name in providers.get(module, [module])}
+            assert names & declared, f"{path} imports {module}: not in pyproject.toml"
+
+
+def test_every_dependency_is_pinned(metadata):
+    pins = {
+        normal(line)
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if re.match(r"[\w.-]+==[\w.]+(; .+)?$", line)
+    }
+    assert {normal(name) for name in metadata.get_all("Requires-Dist")} <= pins
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Top-level names of all modules that a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def normal(requirement: str) -> str:
+    """Name of the distribution in a requirement, spelt as registries compare it."""
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()

@@ -1,0 +1,59 @@
+"""Which stages a run trains, without training any."""
+
+import pytest
+
+from r2b_keras import recipes
+from r2b_keras.errors import InputError
+from r2b_keras.trainers.chain import stages_to_train
+from r2b_keras.trainers.workdir import StageResult, Workdir
+
+DIGITS = recipes.get("digits")
+
+
+def finished(workdir, *numbers):
+    for number in numbers:
+        folder = workdir.stage(number)
+        folder.mkdir(parents=True)
+        workdir.save_result(
+            StageResult(number, "n", "real", 0.9, 0.9, 0.9, 1, 1.0, 1, 1, 0)
+        )
+    return workdir
+
+
+@pytest.mark.parametrize(
+    ("done", "stage", "expected"),
+    [
+        ((), 3, [0, 1, 2, 3]),
+        ((), 0, [0]),
+        ((0, 1), 3, [2, 3]),
+        ((0, 2), 3, [1, 3]),
+        ((0, 1, 2, 3), 3, []),
+        ((0, 1, 2, 3), 1, []),
+    ],
+)
+def test_missing_stages_in_order(tmp_path, done, stage, expected):
+    workdir = finished(Workdir(tmp_path), *done)
+    assert stages_to_train(DIGITS, stage, workdir) == expected
+
+
+def test_only_trains_one_stage(tmp_path):
+    workdir = finished(Workdir(tmp_path), 0)
+    assert stages_to_train(DIGITS, 1, workdir, only=True) == [1]
+    assert stages_to_train(DIGITS, 0, workdir, only=True) == []
+
+
+def test_only_names_teacher_and_start_weights(tmp_path):
+    with pytest.raises(InputError, match=r"teacher \(stage 2\) and its start weights"):
+        stages_to_train(DIGITS, 3, Workdir(tmp_path), only=True)
+
+
+def test_only_needs_no_grandparents(tmp_path):
+    """Stage 3 rests on stage 2 alone once that is finished."""
+    workdir = finished(Workdir(tmp_path), 2)
+    assert stages_to_train(DIGITS, 3, workdir, only=True) == [3]
+
+
+@pytest.mark.parametrize("stage", [-1, 4])
+def test_stage_out_of_range(tmp_path, stage):
+    with pytest.raises(InputError, match="0 to 3"):
+        stages_to_train(DIGITS, stage, Workdir(tmp_path))
