@@ -21,7 +21,7 @@ def small(network):
 
 
 def test_every_set_has_its_recipe_and_its_strong_baseline():
-    assert set(recipes.names()) == {*SETS, *BASELINES}
+    assert {*SETS, *BASELINES} <= set(recipes.names())
     for name in recipes.names():
         assert recipes.get(name).name == name
         assert recipes.get(name).summary
