@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -57,6 +58,10 @@ def _run(main: Callable[[], int], arguments: Sequence[str]) -> int:
         return _say("Stopped by Ctrl-C; finished epochs are kept.", 128 + signal.SIGINT)
     except (environment.EnvironmentProblem, InputError, NonFiniteLossError) as error:
         return _say(str(error), EXIT_PROBLEM)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; Python must not flush to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         return _say(_describe(error), EXIT_PROBLEM)
 

@@ -128,9 +128,7 @@ def test_only_names_what_is_missing(finished, tmp_path):
 
 @pytest.mark.slow
 def test_non_finite_loss_stops_with_stage_epoch_and_step(tmp_path):
-    overrides = [
-        f"--override=stages.0.optimizer.{key}" for key in ("learning_rate=1e30",)
-    ]
+    rate = "--override=stages.0.optimizer.learning_rate=1e30"
     result = run("train", *TINY, rate, "--stage=0", f"--workdir={tmp_path / 'run'}")
     assert_one_sentence(result, "stage 0", "epoch 1", "step ", "nan")
     assert not (tmp_path / "run" / "stage_0" / "result.json").exists()

@@ -3,7 +3,14 @@
 import difflib
 
 from r2b_keras.errors import InputError
-from r2b_keras.recipes import cifar10, cifar100, digits, fashion_mnist, imagenet
+from r2b_keras.recipes import (
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    imagenet,
+    pictures,
+)
 from r2b_keras.recipes.codec import describe, differences, from_dict, to_dict
 from r2b_keras.recipes.overrides import apply_overrides
 from r2b_keras.recipes.schema import (
@@ -33,7 +40,7 @@ __all__ = [
 
 _RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for module in (digits, fashion_mnist, cifar10, cifar100, imagenet)
+    for module in (digits, fashion_mnist, pictures, cifar10, cifar100, imagenet)
     for recipe in module.RECIPES
 }
 

@@ -49,12 +49,10 @@ def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
         )
     models.layers  # noqa: B018 - registers the layers that the file names
     try:
-        return tf.keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return models.load(path)
+    except InputError as error:
         raise InputError(
-            f"{path} is damaged or no model of this package ({reason}): delete the "
-            f"folder {path.parent} to train that stage again."
+            f"{error} Delete the folder {path.parent} to train that stage again."
         ) from error
 
 
