@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         OuterProductScale,
     )
     from r2b_keras.models.registry import build, names
+    from r2b_keras.models.saved import load
     from r2b_keras.models.summary import ModelSize, model_size
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "names": "registry",
     "intermediate_names": "intermediates",
     "with_intermediates": "intermediates",
+    "load": "saved",
     "ModelSize": "summary",
     "model_size": "summary",
 }
@@ -47,6 +49,7 @@ __all__ = [
     "Precision",
     "build",
     "intermediate_names",
+    "load",
     "model_size",
     "names",
     "with_intermediates",

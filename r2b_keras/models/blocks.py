@@ -128,7 +128,7 @@ def shortcut(x: tf.Tensor, filters: int, network: Network, name: str) -> tf.Tens
     the paper reports such rows without saying how they are made).
     """
     x = layers.AveragePooling2D(2, strides=2, padding="same", name=f"{name}_pool")(x)
-    if network.downsample == "binary":
+    if network.downsample == "binary" and network.precision != "real":
         x = batch_norm(x, network, f"{name}_threshold")
         x = quantized_convolution(x, filters, 1, 1, network, f"{name}_conv")
     else:

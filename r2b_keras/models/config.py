@@ -3,8 +3,10 @@
 Nothing here imports TensorFlow, so recipes can be listed and checked at once.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral, Real
+from typing import Any, Literal
 
 from r2b_keras.errors import InputError
 
@@ -57,14 +59,38 @@ PRECISIONS = {
 
 def _check_choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
+        choices = ", ".join(choice or "'' (the name's default)" for choice in allowed)
+        raise InputError(f"Network.{field} is {value!r}, expected one of {choices}.")
+
+
+def _check_count(field: str, value: object) -> None:
+    if not isinstance(value, Integral) or value < 1:
         raise InputError(
-            f"Network.{field} is {value!r}, expected one of {', '.join(allowed)}."
+            f"Network.{field} is {value!r}, expected a whole number of at least 1."
         )
+
+
+def _check_blocks(blocks: Any) -> None:
+    if not isinstance(blocks, tuple | list) or not blocks:
+        raise InputError(
+            f"Network.blocks is {blocks!r}, expected the number of blocks in each "
+            "group, for example (2, 2, 2, 2)."
+        )
+    for num_blocks in blocks:
+        _check_count("blocks", num_blocks)
+
+
+def _is_real(value: object) -> bool:
+    """Whether `value` is a finite number."""
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
 class Network:
     """A network by name, precision and options; equal values build equal networks.
+
+    A real-valued ResNet has no use for the options of binary convolutions and ignores
+    them, so that one set of options can describe a teacher and its students.
 
     Attributes:
       name: an entry of the registry, see `r2b_keras.models.names()`.
@@ -77,7 +103,7 @@ class Network:
       stem_activation: "prelu" or "relu"; not printed in the paper, PReLU is what
         larq-zoo's released weights have.
       downsample: "real" or "binary" 1x1 convolution in the shortcut of a block that
-        halves the resolution.
+        halves the resolution; always real in a network of precision "real".
       rescaling: what multiplies a binary convolution's output: "none"; "analytic",
         XNOR-Net's alpha and K (Eq. 1); "channel_scale" and "outer_product_scale",
         the learned Gamma of XNOR-Net++; "gate", G alone; "gate_and_scale", alpha and G
@@ -123,27 +149,22 @@ class Network:
         )
         _check_choice("weight_binarizer", self.weight_binarizer, WEIGHT_BINARIZERS)
         for field in ("width", "reduction"):
-            if getattr(self, field) < 1:
-                raise InputError(
-                    f"Network.{field} is {getattr(self, field)}, expected at least 1."
-                )
-        if not self.blocks or min(self.blocks) < 1:
-            raise InputError(
-                f"Network.blocks is {self.blocks}, expected one or more groups of at "
-                "least one block, for example (2, 2, 2, 2)."
-            )
+            _check_count(field, getattr(self, field))
+        _check_blocks(self.blocks)
+        # A list, as JSON has it, would compare unequal and have no hash.
+        object.__setattr__(self, "blocks", tuple(self.blocks))
         if self.pad_value not in (0.0, 1.0):
             raise InputError(
-                f"Network.pad_value is {self.pad_value}, expected 0 or 1 (the values "
+                f"Network.pad_value is {self.pad_value!r}, expected 0 or 1 (the values "
                 "that a deployed binary convolution can pad with)."
             )
-        if not 0.0 <= self.batch_norm_momentum < 1.0:
+        momentum, epsilon = self.batch_norm_momentum, self.batch_norm_epsilon
+        if not (_is_real(momentum) and 0.0 <= momentum < 1.0):
             raise InputError(
-                f"Network.batch_norm_momentum is {self.batch_norm_momentum}, expected "
-                "at least 0 and below 1."
+                f"Network.batch_norm_momentum is {momentum!r}, expected a number of at "
+                "least 0 and below 1."
             )
-        if self.batch_norm_epsilon <= 0.0:
+        if not (_is_real(epsilon) and epsilon > 0.0):
             raise InputError(
-                f"Network.batch_norm_epsilon is {self.batch_norm_epsilon}, expected a "
-                "positive number."
+                f"Network.batch_norm_epsilon is {epsilon!r}, expected a number above 0."
             )

@@ -23,8 +23,10 @@ def with_intermediates(
       A model from the same inputs to a dictionary of tensors by name.
 
     Raises:
-      InputError: a name that no layer has; the message lists some that exist.
+      InputError: a name that no layer has (the message lists some that exist), or a
+        model whose layers' outputs cannot be told (subclassed, or not built yet).
     """
+    _check_model(model)
     known = {layer.name for layer in model.layers}
     missing = [name for name in names if name not in known]
     if missing:
@@ -49,3 +51,18 @@ def intermediate_names(model: tf.keras.Model) -> list[str]:
         layer.name for layer in model.layers if re.fullmatch(r"block_\d+", layer.name)
     ]
     return sorted(found, key=lambda name: int(name.split("_")[1]))
+
+
+def _check_model(model: tf.keras.Model) -> None:
+    """Raises `InputError` unless `model` is a graph of layers with one output."""
+    if not model.inputs:
+        raise InputError(
+            f"Model {model.name!r} has no graph of layers to take intermediate outputs "
+            "from: expected a functional model, or a sequential one that knows its "
+            "input shape (begin it with a layer `Input`)."
+        )
+    if len(model.outputs) != 1:
+        raise InputError(
+            f"Model {model.name!r} has {len(model.outputs)} outputs, expected one: "
+            "make a model of the one you want, `tf.keras.Model(model.inputs, output)`."
+        )

@@ -114,7 +114,8 @@ class ActivationScale(tf.keras.layers.Layer):
         """Returns K, one value for each position of the convolution's output."""
         magnitude = tf.reduce_mean(tf.abs(inputs), axis=-1, keepdims=True)
         shape = (self.kernel_size, self.kernel_size, 1, 1)
-        box = tf.fill(shape, tf.cast(1.0 / self.kernel_size**2, magnitude.dtype))
+        share = tf.constant(1.0 / self.kernel_size**2, magnitude.dtype)
+        box = tf.fill(shape, share)
         return tf.nn.conv2d(magnitude, box, self.strides, padding="SAME")
 
     def get_config(self) -> dict[str, Any]:
@@ -169,11 +170,16 @@ class ChannelGating(tf.keras.layers.Dense):
             shape=(1, 1, self.bottleneck, self.units),
             initializer="he_normal",
         )
-        self.built = True
+        # Not Dense's own, which would add a kernel.
+        tf.keras.layers.Layer.build(self, input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the gate's values."""
-        pooled = tf.reduce_mean(inputs, axis=[1, 2], keepdims=True)
+        # In float32 under mixed precision: the sum of a large map overflows float16.
+        pooled = tf.reduce_mean(
+            tf.cast(inputs, self.variable_dtype), axis=[1, 2], keepdims=True
+        )
+        pooled = tf.cast(pooled, inputs.dtype)
         hidden = tf.nn.relu(tf.nn.conv2d(pooled, self.reduce_kernel, 1, "VALID"))
         return tf.sigmoid(tf.nn.conv2d(hidden, self.expand_kernel, 1, "VALID"))
 

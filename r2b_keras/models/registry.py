@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 from r2b_keras.environment import tf
@@ -61,9 +62,11 @@ def build_network(
       named `block_1` ... `block_n` (the end of each block) and `logits`.
 
     Raises:
-      InputError: an unknown name, or a precision that this network does not have.
+      InputError: an unknown name, a precision that this network does not have, an
+        `input_shape` that is not one of images, or no classes.
     """
     entry = _entry(network)
+    _check_sizes(input_shape, num_classes)
     if not network.rescaling:
         network = dataclasses.replace(network, rescaling=entry.rescaling)
     inputs = layers.Input(input_shape, name="image")
@@ -109,10 +112,11 @@ def build(
     Raises:
       InputError: an unknown name, precision, option or value.
     """
-    fields = {field.name for field in dataclasses.fields(Network)}
+    known = [field.name for field in dataclasses.fields(Network)]
+    known = [field for field in known if field not in ("name", "precision")]
     for option in options:
-        if option not in fields:
-            nearest = difflib.get_close_matches(option, fields, 1, cutoff=0.0)
+        if option not in known:
+            nearest = difflib.get_close_matches(option, known, 1, cutoff=0.0)
             raise InputError(
                 f"Unknown option {option!r} of {name}; did you mean {nearest[0]!r}?"
             )
@@ -131,3 +135,22 @@ def _entry(network: Network) -> Entry:
             f"expected one of {', '.join(entry.precisions)}."
         )
     return entry
+
+
+def _check_sizes(input_shape: Any, num_classes: Any) -> None:
+    sizes = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
+    # Height and width may be unknown.
+    counts = [size for size in sizes[:2] if size is not None] + list(sizes[2:])
+    if len(sizes) != 3 or not all(_is_count(count) for count in counts):
+        raise InputError(
+            f"The input shape is {input_shape!r}, expected (height, width, channels) "
+            "in pixels, for example (224, 224, 3)."
+        )
+    if not _is_count(num_classes):
+        raise InputError(
+            f"num_classes is {num_classes!r}, expected a whole number of at least 1."
+        )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1

@@ -13,7 +13,7 @@ class ModelSize:
       parameters: weights of any precision, as `lq.models.summary` counts them
         (BatchNorm as the scale and offset that remain of it).
       binary_parameters: how many of them are one bit wide.
-      bytes: binary weights at one bit, all others at 32.
+      bytes: binary weights at one bit, all others at 32, rounded up.
       macs: multiply-accumulates of one image.
       binary_macs: how many of them have one-bit inputs and one-bit weights.
     """
@@ -31,7 +31,7 @@ def model_size(model: tf.keras.Model) -> ModelSize:
     return ModelSize(
         parameters=profile.weight_count(),
         binary_parameters=profile.weight_count(1),
-        bytes=profile.memory // 8,
+        bytes=-(-profile.memory // 8),
         macs=profile.op_count("mac"),
         binary_macs=profile.op_count("mac", 1),
     )

@@ -1,0 +1,102 @@
+"""`Network` refuses what no network can have, and imports no TensorFlow."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import r2b_keras.models
+from r2b_keras.errors import InputError
+from r2b_keras.models.config import PRECISIONS, Network
+
+
+def network(**options):
+    return Network("real_to_binary18", **{"precision": "binary", **options})
+
+
+def test_defaults_are_the_papers():
+    plain = network()
+    assert (plain.width, plain.blocks, plain.reduction) == (64, (2, 2, 2, 2), 8)
+    assert (plain.stem, plain.downsample, plain.gate_width) == (
+        "imagenet",
+        "real",
+        "out",
+    )
+    assert plain.rescaling == ""  # the registry's choice for the name
+
+
+def test_precisions():
+    table = {name: (p.activations, p.weights) for name, p in PRECISIONS.items()}
+    assert table == {
+        "real": ("real", "real"),
+        "soft": ("tanh", "real"),
+        "binary_activations": ("sign", "real"),
+        "binary": ("sign", "sign"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("precision", "bianry", "one of real, soft, binary_activations, binary"),
+        ("stem", "7x7", "one of imagenet, cifar, small"),
+        ("stem_activation", "tanh", "one of prelu, relu"),
+        ("downsample", "none", "one of real, binary"),
+        (
+            "rescaling",
+            "gamma",
+            r"one of '' \(the name's default\), none, analytic, channel_scale, "
+            "outer_product_scale, gate, gate_and_scale",
+        ),
+        ("gate_width", "both", "one of out, in"),
+        ("activation_binarizer", "sign", "one of ste_sign, approx_sign, swish_sign"),
+        ("weight_binarizer", None, "one of ste_sign, approx_sign, swish_sign"),
+        ("width", 0, "a whole number of at least 1"),
+        ("width", 16.5, "a whole number of at least 1"),
+        ("width", "16", "a whole number of at least 1"),
+        ("reduction", -8, "a whole number of at least 1"),
+        ("blocks", (), r"the number of blocks in each group, .* \(2, 2, 2, 2\)"),
+        ("blocks", 2, r"the number of blocks in each group, .* \(2, 2, 2, 2\)"),
+        ("blocks", (2, 0), "a whole number of at least 1"),
+        ("pad_value", 0.5, "0 or 1"),
+        ("pad_value", -1.0, "0 or 1"),
+        ("batch_norm_momentum", 1.0, "at least 0 and below 1"),
+        ("batch_norm_momentum", -0.1, "at least 0 and below 1"),
+        ("batch_norm_momentum", "0.9", "at least 0 and below 1"),
+        ("batch_norm_epsilon", 0.0, "a number above 0"),
+        ("batch_norm_epsilon", float("nan"), "a number above 0"),
+        ("batch_norm_epsilon", float("inf"), "a number above 0"),
+    ],
+)
+def test_refused(field, value, expected):
+    with pytest.raises(
+        InputError, match=f"Network.{field} is .*, expected .*{expected}"
+    ):
+        network(**{field: value})
+
+
+def test_equal_values_are_equal():
+    assert network(blocks=[1, 2]) == network(blocks=(1, 2))
+    assert hash(network(blocks=[1, 2])) == hash(network(blocks=(1, 2)))
+    assert network(width=np.int64(16)) == network(width=16)
+    assert network(width=16) != network(width=32)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        network().width = 3
+
+
+def test_importing_a_description_imports_no_tensorflow():
+    code = (
+        "import sys; from r2b_keras.models import Network, PRECISIONS; "
+        "import r2b_keras.converters; Network('resnet18', 'real'); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_public_name_is_there():
+    for name in r2b_keras.models.__all__:
+        assert getattr(r2b_keras.models, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'resnet50'"):
+        r2b_keras.models.resnet50  # noqa: B018
