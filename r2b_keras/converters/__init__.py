@@ -1,0 +1,22 @@
+"""Conversion of trained networks into flatbuffers with binary operations.
+
+Modules are imported on first use: `from r2b_keras.converters import convert`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from r2b_keras.converters.flatbuffer import convert, count_operators
+
+_HOMES = {"convert": "flatbuffer", "count_operators": "flatbuffer"}
+
+__all__ = ["convert", "count_operators"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the module that defines `name`, and TensorFlow with it."""
+    if name in _HOMES:
+        module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
