@@ -168,7 +168,7 @@ class SaveEpoch(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Writes both files."""
         seconds = time.monotonic() - self.started
-        rate = float(self.model.optimizer.learning_rate)
+        rate = float(self.model.optimizer.learning_rate.numpy())
         values = {**(logs or {}), "learning_rate": rate, "seconds": seconds}
         self.workdir.append_metrics(self.stage, epoch + 1, values)
         self.progress = checkpoints.Progress(epoch + 1, self.progress.seconds + seconds)

@@ -15,7 +15,6 @@ from r2b_keras.errors import InputError
 from r2b_keras.trainers.files import written_whole
 from r2b_keras.trainers.handover import named_weights
 
-
 # What NumPy and zipfile raise for bytes that are no checkpoint: RuntimeError for a flag
 # or method that zipfile does not know, the last two for a file that is a bare array.
 _DAMAGE = (
@@ -100,7 +99,8 @@ def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
       InputError: the file is damaged or is of another network; nothing was changed.
     """
     try:
-        with np.load(path) as file:
+        # Opened here: NumPy leaves a damaged file open.
+        with path.open("rb") as content, np.load(content) as file:
             arrays = {name: file[name] for name in file.files}
         epochs = int(arrays.pop("progress/epochs"))
         seconds = float(arrays.pop("progress/seconds"))

@@ -48,7 +48,7 @@ class Distiller(tf.keras.Model):
 
     Raises:
       InputError: taps that are missing or do not fit, a teacher's loss without a
-        teacher, or a negative weight.
+        teacher, a negative weight, no loss at all, or an unknown form or temperature.
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class Distiller(tf.keras.Model):
         }
         self.temperature = temperature
         self.attention_form = attention_form
+        losses.check_attention_form(attention_form)
+        losses.check_temperature(temperature)
         self._check(teacher, taps)
         taps = taps if attention_weight else ()
         teacher_taps = (teacher_taps or taps) if attention_weight else ()
@@ -96,6 +98,8 @@ class Distiller(tf.keras.Model):
             name: tf.keras.metrics.Mean(name=name)
             for name in ("loss", *self._active_parts(), "accuracy")
         }
+        # All variables are there: `summary` and `load_weights` need no first step.
+        self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the student's output for images `[B, H, W, C]`."""

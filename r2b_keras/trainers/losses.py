@@ -13,6 +13,20 @@ EPSILON = 1e-12
 ATTENTION_FORMS = ("norm", "squared_mean", "max_normalised")
 
 
+def check_attention_form(form: str) -> None:
+    """Raises `InputError` unless `form` is one of `ATTENTION_FORMS`."""
+    if form not in ATTENTION_FORMS:
+        raise InputError(
+            f"Attention form is {form!r}, expected one of {', '.join(ATTENTION_FORMS)}."
+        )
+
+
+def check_temperature(temperature: float) -> None:
+    """Raises `InputError` unless `temperature` is positive."""
+    if temperature <= 0.0:
+        raise InputError(f"Temperature is {temperature}, expected a positive number.")
+
+
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Cross-entropy with the labels.
 
@@ -67,10 +81,7 @@ def attention_matching(
     Raises:
       InputError: an unknown form, lists of different length, or no taps at all.
     """
-    if form not in ATTENTION_FORMS:
-        raise InputError(
-            f"Attention form is {form!r}, expected one of {', '.join(ATTENTION_FORMS)}."
-        )
+    check_attention_form(form)
     if not student_features or len(student_features) != len(teacher_features):
         raise InputError(
             f"Attention matching got {len(student_features)} feature maps of the "
@@ -119,8 +130,7 @@ def logit_matching(
     Raises:
       InputError: a temperature that is not positive.
     """
-    if temperature <= 0.0:
-        raise InputError(f"Temperature is {temperature}, expected a positive number.")
+    check_temperature(temperature)
     teacher = tf.stop_gradient(tf.cast(teacher_logits, tf.float32)) / temperature
     student = tf.cast(student_logits, tf.float32) / temperature
     log_teacher = tf.nn.log_softmax(teacher)

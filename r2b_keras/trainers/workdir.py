@@ -140,7 +140,9 @@ class Workdir:
                 f"{self.path} is a file, expected a folder or a new name: choose "
                 "another --workdir."
             )
-        names = [item.name for item in self.path.iterdir()] if self.path.exists() else []
+        names = (
+            [item.name for item in self.path.iterdir()] if self.path.exists() else []
+        )
         if any(name != LOCK and not name.startswith(files.PARTIAL) for name in names):
             raise InputError(
                 f"{self.path} is not empty and holds no recipe.json, expected a new "

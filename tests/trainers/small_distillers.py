@@ -1,0 +1,97 @@
+"""Distillers of a few weights, and their losses in NumPy."""
+
+import numpy as np
+import pytest
+import scipy.special
+from small_networks import plain, randomize
+
+from r2b_keras.environment import tf
+from r2b_keras.trainers import Distiller
+
+TAPS = ("tap_1", "tap_2")
+TEACHER_TAPS = ("first", "second")
+
+
+def teacher_network(**options):
+    """As deep as the student, wider, and with other names."""
+    return randomize(plain(TEACHER_TAPS, channels=6, name="teacher", **options), seed=9)
+
+
+def student_network(**options):
+    return randomize(plain(TAPS, **options), seed=8)
+
+
+def compiled(student, teacher=None, optimizer=None, eager=True, **options):
+    model = Distiller(student, teacher, **options)
+    model.compile(optimizer or tf.keras.optimizers.SGD(0.1), run_eagerly=eager)
+    return model
+
+
+def taught(student=None, teacher=None, eager=True, optimizer=None, **options):
+    """A distiller with all three losses, each of another weight."""
+    options = {
+        "taps": TAPS,
+        "teacher_taps": TEACHER_TAPS,
+        "cross_entropy_weight": 0.75,
+        "attention_weight": 2.0,
+        "logit_weight": 0.5,
+        "temperature": 3.0,
+        **options,
+    }
+    return compiled(
+        student or student_network(),
+        teacher or teacher_network(),
+        optimizer,
+        eager,
+        **options,
+    )
+
+
+def outputs(model, names, pictures):
+    """Outputs of named layers in inference mode, in float64."""
+    found = tf.keras.Model(model.inputs, {n: model.get_layer(n).output for n in names})
+    by_name = found(pictures, training=False)
+    return [np.array(by_name[name], np.float64) for name in names]
+
+
+def numpy_cross_entropy(logits, labels):
+    return -(labels * scipy.special.log_softmax(logits, axis=-1)).sum(-1)
+
+
+def numpy_attention(student, teacher):
+    total = 0.0
+    for features in zip(student, teacher, strict=True):
+        maps = [(f**2).sum(-1).reshape(len(f), -1) for f in features]
+        s, t = (q / np.linalg.norm(q, axis=1, keepdims=True) for q in maps)
+        total = total + np.linalg.norm(s - t, axis=1)
+    return total
+
+
+def numpy_logit_matching(student, teacher, temperature):
+    p, q = (scipy.special.softmax(x / temperature, axis=-1) for x in (teacher, student))
+    return temperature**2 * scipy.special.rel_entr(p, q).sum(-1)
+
+
+def numpy_parts(model, teacher, pictures, labels):
+    """Per-example values of the three losses of `taught`."""
+    *student_maps, logits = outputs(model.student, (*TAPS, "dense"), pictures)
+    *teacher_maps, targets = outputs(teacher, (*TEACHER_TAPS, "dense"), pictures)
+    return {
+        "cross_entropy": numpy_cross_entropy(logits, labels),
+        "attention": numpy_attention(student_maps, teacher_maps),
+        "logit_matching": numpy_logit_matching(logits, targets, 3.0),
+        "accuracy": (logits.argmax(-1) == labels.argmax(-1)).astype(float),
+    }
+
+
+def assert_logs(logs, parts, weights=1.0):
+    """Each part under its name, and their weighted sum."""
+    expected = {name: (weights * value).mean() for name, value in parts.items()}
+    expected["loss"] = (
+        0.75 * expected["cross_entropy"]
+        + 2.0 * expected["attention"]
+        + 0.5 * expected["logit_matching"]
+    )
+    assert set(logs) == set(expected)
+    for name, value in expected.items():
+        assert logs[name] == pytest.approx(value, rel=1e-5), name

@@ -1,0 +1,112 @@
+"""What the distiller takes for labels, and sample weights."""
+
+import numpy as np
+import pytest
+from small_distillers import (
+    assert_logs,
+    compiled,
+    numpy_cross_entropy,
+    numpy_parts,
+    outputs,
+    student_network,
+    taught,
+    teacher_network,
+)
+from small_networks import NUM_CLASSES, classes, images, one_hot
+
+from r2b_keras.environment import tf
+
+
+def test_mixed_labels_are_used_as_they_are():
+    pictures, labels = images(4), np.full((4, NUM_CLASSES), 0.2, np.float32)
+    labels[:, 1] = 0.6
+    model = compiled(student_network())
+    (logits,) = outputs(model.student, ["dense"], pictures)
+    logs = model.test_on_batch(pictures, labels, return_dict=True)
+    expected = numpy_cross_entropy(logits, labels).mean()
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+    assert logs["accuracy"] == (logits.argmax(-1) == 1).mean()
+
+
+SAMPLE_WEIGHT = np.array([0.0, 2.0, 0.5, 1.0, 3.0], np.float32)
+
+
+def test_sample_weight_multiplies_every_part():
+    teacher = teacher_network()
+    model = taught(teacher=teacher)
+    pictures, labels = images(5), one_hot(classes(5))
+    parts = numpy_parts(model, teacher, pictures, labels)
+    accuracy = parts.pop("accuracy")
+    for shape in ([5], [5, 1]):
+        weights = SAMPLE_WEIGHT.reshape(shape)
+        logs = model.test_on_batch(pictures, labels, weights, return_dict=True)
+        found = logs.pop("accuracy")
+        assert_logs(logs, parts, SAMPLE_WEIGHT)
+        # As Keras's weighted metrics: a weighted mean.
+        expected = np.average(accuracy, weights=SAMPLE_WEIGHT)
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_labels_only_are_keras_own_training(weighted):
+    """Loss, sample weights and the weights after two steps as plain Keras has them."""
+    pictures, labels = images(5), one_hot(classes(5))
+    weights = SAMPLE_WEIGHT if weighted else None
+    student, reference = student_network(), student_network()
+    reference.compile(
+        tf.keras.optimizers.SGD(0.1),
+        tf.keras.losses.CategoricalCrossentropy(from_logits=True),
+        run_eagerly=True,
+    )
+    model = compiled(student)
+    for _ in range(2):
+        found = model.train_on_batch(pictures, labels, weights, return_dict=True)
+        expected = reference.train_on_batch(pictures, labels, weights, return_dict=True)
+        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    for one, other in zip(student.weights, reference.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda numbers: numbers,
+        lambda numbers: numbers.astype(np.int32)[:, None],
+        lambda numbers: numbers.astype(np.float32),
+        lambda numbers: np.eye(NUM_CLASSES, dtype=np.int64)[numbers],
+    ],
+    ids=["numbers", "column", "floats", "integer one-hot"],
+)
+def test_class_numbers_and_one_hot_labels_are_the_same(make):
+    pictures, numbers = images(5), classes(5)
+    model = taught()
+    expected = model.test_on_batch(pictures, one_hot(numbers), return_dict=True)
+    found = model.test_on_batch(pictures, make(numbers), return_dict=True)
+    assert found == expected
+
+
+@pytest.mark.parametrize("kind", ["numbers", "column", "mixed"])
+def test_labels_from_a_python_generator(kind):
+    """Keras does not know the sizes of what a generator gives."""
+    pictures, numbers = images(4), classes(4)
+    labels = {
+        "numbers": numbers,
+        "column": numbers[:, None],
+        "mixed": 0.7 * one_hot(numbers) + 0.1,
+    }[kind]
+    model = compiled(student_network(), eager=False)
+    expected = model.test_on_batch(pictures, labels, return_dict=True)
+    found = model.evaluate(
+        (batch for batch in [(pictures, labels)]), verbose=0, return_dict=True
+    )
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-6), name
+
+
+def test_last_batch_counts_by_its_size():
+    """Means over an epoch are means over images, as if it were one batch."""
+    teacher = teacher_network()
+    model = taught(teacher=teacher)
+    pictures, labels = images(5), one_hot(classes(5))
+    logs = model.evaluate(pictures, labels, batch_size=4, verbose=0, return_dict=True)
+    assert_logs(logs, numpy_parts(model, teacher, pictures, labels))

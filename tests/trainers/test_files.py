@@ -1,0 +1,135 @@
+"""Files are written whole or not at all."""
+
+import errno
+import os
+import stat
+
+import pytest
+
+from r2b_keras.errors import InputError
+from r2b_keras.trainers import files
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    return path
+
+
+def assert_untouched(path):
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_new_content_replaces_the_old(path):
+    files.write_text(path, "new\nämne\n")
+    assert path.read_bytes() == "new\nämne\n".encode()
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_old_content_stays_until_the_end(path):
+    with files.written_whole(path) as aside:
+        aside.write_text("new")
+        assert path.read_text() == "old"
+        # On the same file system, or the move would be a copy.
+        assert aside.parent == path.parent
+        assert aside.suffix == path.suffix
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_exception_keeps_the_old_content(path, error):
+    with pytest.raises(error), files.written_whole(path) as aside:
+        aside.write_text("half of the n")
+        raise error
+    assert_untouched(path)
+
+
+def test_exception_leaves_no_new_file(tmp_path):
+    with pytest.raises(ValueError), files.written_whole(tmp_path / "new") as aside:
+        aside.write_text("half")
+        raise ValueError
+    assert os.listdir(tmp_path) == []
+
+
+def test_full_disk_keeps_the_old_content(path, monkeypatch):
+    def no_space(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space left on device.*result.json") as caught:
+        files.write_text(path, "new")
+    assert caught.value.errno == errno.ENOSPC
+    assert_untouched(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no /dev/full")
+def test_full_disk_while_writing(path):
+    with pytest.raises(OSError, match="No space left"), files.written_whole(path):
+        with open("/dev/full", "w") as full:
+            full.write("new")
+    assert_untouched(path)
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        files.write_text(tmp_path / "absent" / "result.json", "new")
+
+
+def test_content_is_on_the_disk_before_the_name(path, monkeypatch):
+    """A power cut after the rename must not leave an empty file."""
+    flushed = []
+    flush = os.fsync
+
+    def record(descriptor):
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        flushed.append(("folder" if is_folder else "file", path.read_text()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    files.write_text(path, "new")
+    assert flushed == [("file", "old"), ("folder", "new")]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_permissions_are_those_of_any_new_file(path, mask, mode):
+    before = os.umask(mask)
+    try:
+        files.write_text(path, "new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_what_a_killed_process_left_is_removed(path):
+    folder = path.parent / "stage_1"
+    folder.mkdir()
+    (folder / f"{files.PARTIAL}checkpoint-1234.npz").write_text("half")
+    (path.parent / f"{files.PARTIAL}result-1234.json").write_text("half")
+    files.remove_partial(path.parent)
+    assert os.listdir(folder) == []
+    assert path.read_text() == "old"
+
+
+def test_json_keeps_values_and_order(tmp_path):
+    value = {"b": [1, 2.5, None], "a": {"text": "ä", "true": True}}
+    files.write_json(tmp_path / "value.json", value)
+    again = files.read_json(tmp_path / "value.json")
+    assert again == value
+    assert list(again) == ["b", "a"]
+    assert (tmp_path / "value.json").read_bytes().endswith(b"}\n")
+
+
+def test_value_that_is_no_json_keeps_the_old_content(path):
+    with pytest.raises(TypeError):
+        files.write_json(path, {"a": object()})
+    assert_untouched(path)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe{}", b"{'a': 1}"])
+def test_damaged_json_names_the_file(tmp_path, content):
+    path = tmp_path / "recipe.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"recipe\.json is not valid JSON"):
+        files.read_json(path)

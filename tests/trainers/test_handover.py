@@ -1,0 +1,206 @@
+"""Weights go from one network to the next by name and shape, or not at all."""
+
+import numpy as np
+import pytest
+from small_networks import (
+    assert_all_equal,
+    images,
+    plain,
+    randomize,
+    real_to_binary,
+    values,
+)
+
+from r2b_keras import models
+from r2b_keras.environment import lq, tf
+from r2b_keras.errors import InputError
+from r2b_keras.trainers.handover import absorb_magnitude, hand_over, named_weights
+
+
+def test_every_weight_has_a_name():
+    model = real_to_binary()
+    named = named_weights(model)
+    assert len(named) == len(model.weights)
+    assert {id(v) for v in named.values()} == {id(v) for v in model.weights}
+    for name in (
+        "stem_conv/kernel",
+        "block_1a_conv/kernel",
+        "block_1a_scale/scale",
+        "block_2b_gate/reduce_kernel",
+        "block_2a_shortcut_batch_norm/moving_variance",
+        "block_1b_prelu/alpha",
+        "logits/bias",
+    ):
+        assert name in named
+
+
+def test_names_of_nested_models():
+    dense = tf.keras.layers.Dense
+    inner = tf.keras.Sequential([dense(2, name="dense")], name="inner")
+    outer = tf.keras.Sequential([inner, dense(1, name="dense")])
+    outer.build((None, 3))
+    assert list(named_weights(outer)) == [
+        "inner/dense/kernel",
+        "inner/dense/bias",
+        "dense/kernel",
+        "dense/bias",
+    ]
+
+
+def test_weights_of_one_name_are_an_error():
+    class Twins(tf.keras.layers.Layer):
+        def build(self, input_shape):
+            self.one = self.add_weight(name="w", shape=(2,))
+            self.other = self.add_weight(name="w", shape=(2,))
+
+        def call(self, inputs):
+            return inputs * self.one + self.other
+
+    model = tf.keras.Sequential([tf.keras.layers.Input(2), Twins(name="twins")])
+    with pytest.raises(InputError, match="'twins'.*several weights of one name"):
+        named_weights(model)
+
+
+@pytest.mark.parametrize(
+    ("before", "from_file"), [("soft", False), ("binary_activations", True)]
+)
+def test_hand_over_copies_every_weight(tmp_path, before, from_file):
+    source = randomize(real_to_binary(before), seed=3)
+    expected = named_weights(source)
+    if from_file:
+        source.save(tmp_path / "model.keras")
+        source = tf.keras.models.load_model(tmp_path / "model.keras", compile=False)
+    target = real_to_binary("binary")
+    hand_over(source, target)
+    for name, weight in named_weights(target).items():
+        np.testing.assert_array_equal(weight, expected[name], err_msg=name)
+
+
+def test_network_of_the_same_precision_then_computes_the_same():
+    source = randomize(real_to_binary("soft"))
+    target = real_to_binary("soft", "strong_baseline18", rescaling="gate_and_scale")
+    hand_over(source, target)
+    pictures = images(3)
+    np.testing.assert_array_equal(source(pictures), target(pictures))
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        # Every second one is of another shape; the first is named.
+        (
+            lambda: real_to_binary(width=8),
+            r"'stem_conv/kernel' has shape.*2, 4\).*2, 8",
+        ),
+        (
+            lambda: real_to_binary(blocks=(1,)),
+            r"only 'real_to_binary18_soft' has 'block_2a_batch_norm/beta' \(and \d+",
+        ),
+        (
+            lambda: real_to_binary(blocks=(1, 1, 1)),
+            r"only 'real_to_binary18_binary' has 'block_3a_batch_norm/beta'",
+        ),
+        (lambda: real_to_binary(rescaling="gate"), "has 'block_1a_scale/scale'"),
+        (
+            lambda: real_to_binary(reduction=1),
+            "'block_1a_gate/reduce_kernel' has shape",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named_and_nothing_is_copied(target, message):
+    source, target = randomize(real_to_binary("soft")), target()
+    before = values(target.weights)
+    with pytest.raises(InputError, match=message):
+        hand_over(source, target)
+    assert_all_equal(values(target.weights), before)
+
+
+def latent(convolution):
+    with lq.context.quantized_scope(False):
+        return np.array(convolution.kernel)
+
+
+def test_absorb_magnitude_against_numpy():
+    model = randomize(real_to_binary("binary"), seed=1)
+    before = {name: np.array(value) for name, value in named_weights(model).items()}
+    assert absorb_magnitude(model) == 4, "one for each half block"
+    for name, weight in named_weights(model).items():
+        expected = before[name]
+        if name.endswith("_scale/scale"):
+            kernel = before[name.replace("_scale/scale", "_conv/kernel")]
+            expected = expected * np.abs(kernel).mean(axis=(0, 1, 2))
+            np.testing.assert_allclose(weight, expected, rtol=1e-5)
+        else:
+            np.testing.assert_array_equal(weight, expected, err_msg=name)
+
+
+def test_half_block_before_and_after():
+    """The scaled convolution becomes alpha * mean|W| * sign(W) (*) sign(A)."""
+    model = randomize(real_to_binary("binary"), seed=1)
+    convolution = model.get_layer("block_2b_conv")
+    scale = model.get_layer("block_2b_scale")
+    half_block = tf.keras.Model(model.inputs, [convolution.input, scale.output])
+    alpha, kernel = np.array(scale.scale), latent(convolution)
+    pictures = images(2)
+
+    def expected(alpha):
+        normalized, _ = half_block(pictures)
+        signs = np.where(np.array(normalized) >= 0, 1.0, -1.0)
+        binary = np.where(kernel >= 0, 1.0, -1.0)
+        padding = [(0, 0), (1, 1), (1, 1), (0, 0)]
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(signs, padding), (3, 3), axis=(1, 2)
+        )
+        return alpha * np.einsum("bhwcij,ijco->bhwo", windows, binary)
+
+    np.testing.assert_allclose(half_block(pictures)[1], expected(alpha), rtol=1e-4)
+    absorb_magnitude(model)
+    magnitude = np.abs(kernel).mean(axis=(0, 1, 2))
+    after = half_block(pictures)[1]
+    np.testing.assert_allclose(after, expected(alpha * magnitude), rtol=1e-4)
+
+
+def test_magnitude_is_the_best_factor():
+    """Of all factors a, mean|W| brings a * sign(W) nearest to W (XNOR-Net, Eq. 1)."""
+    model = randomize(real_to_binary("binary"), seed=2)
+    kernel = latent(model.get_layer("block_1a_conv"))
+    model.get_layer("block_1a_scale").scale.assign(np.ones(4))
+    absorb_magnitude(model)
+    best = np.array(model.get_layer("block_1a_scale").scale)
+
+    def error(factor):
+        return ((kernel - factor * np.sign(kernel)) ** 2).sum(axis=(0, 1, 2))
+
+    assert (error(best) < error(best * 1.01)).all()
+    assert (error(best) < error(best * 0.99)).all()
+
+
+@pytest.mark.parametrize("precision", ["soft", "binary_activations"])
+def test_real_weights_keep_their_size(precision):
+    model = randomize(real_to_binary(precision))
+    before = values(model.weights)
+    assert absorb_magnitude(model) == 0
+    assert_all_equal(values(model.weights), before)
+
+
+@pytest.mark.parametrize(("downsample", "expected"), [("real", 4), ("binary", 4)])
+def test_only_convolutions_with_an_alpha_count(downsample, expected):
+    """A binary shortcut has no alpha: the BatchNorm after it takes its size."""
+    assert absorb_magnitude(real_to_binary(downsample=downsample)) == expected
+    assert absorb_magnitude(real_to_binary(rescaling="gate")) == 0
+    assert absorb_magnitude(plain()) == 0
+
+
+def test_absorbed_from_a_file(tmp_path):
+    model = randomize(real_to_binary("binary"))
+    model.save(tmp_path / "model.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "model.keras", compile=False)
+    assert absorb_magnitude(loaded) == absorb_magnitude(model)
+    assert_all_equal(values(loaded.weights), values(model.weights))
+
+
+def test_strong_baseline_is_absorbed_too():
+    model = models.build(
+        "strong_baseline18", "binary", (5, 5, 1), 2, width=4, blocks=(1,), stem="cifar"
+    )
+    assert absorb_magnitude(model) == 2

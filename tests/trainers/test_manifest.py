@@ -1,0 +1,105 @@
+"""The manifest: what is needed to know where a result came from."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+
+import pytest
+
+import r2b_keras
+from r2b_keras.errors import InputError
+from r2b_keras.trainers import manifest
+from r2b_keras.trainers.workdir import StageResult, Workdir
+
+IDENTITY = {
+    "recipe": {"name": "digits"},
+    "seed": 7,
+    "precision": "float32",
+    "data_fingerprint": "abc",
+}
+
+
+def written(path, num_stages=3):
+    manifest.write_manifest(Workdir(path), IDENTITY, num_stages)
+    return json.loads((path / "manifest.json").read_text())
+
+
+def test_facts_of_the_folder(tmp_path):
+    values = written(tmp_path)
+    assert values["recipe"] == "digits"
+    assert values["seed"] == 7
+    assert values["precision"] == "float32"
+    assert values["data_fingerprint"] == "abc"
+    assert values["timings"] == {}
+
+
+def test_facts_of_the_run(tmp_path):
+    (run,) = written(tmp_path)["runs"]
+    assert run["process"] == os.getpid()
+    assert run["versions"]["r2b_keras"] == r2b_keras.__version__
+    assert run["versions"]["python"] == platform.python_version()
+    for package in ("tf-keras", "larq", "numpy", "scikit-learn"):
+        assert run["versions"][package] == importlib.metadata.version(package)
+    assert run["machine"]["cores"] >= 1
+    assert run["machine"]["processor"]
+    assert run["machine"]["platform"] == platform.platform()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", run["written"])
+    assert run["started"] <= run["written"]
+    revision = run["git_revision"]
+    assert revision is None or re.match("[0-9a-f]{40}", revision)
+
+
+def test_revision_of_no_checkout_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest, "__file__", str(tmp_path / "manifest.py"))
+    assert manifest._git_revision() is None
+    monkeypatch.setenv("PATH", "")
+    assert manifest._git_revision() is None
+
+
+def test_package_that_is_not_installed_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest, "PACKAGES", ("numpy", "no-such-package"))
+    (run,) = written(tmp_path)["runs"]
+    assert list(run["versions"]) == ["r2b_keras", "python", "numpy"]
+
+
+def test_timings_are_those_of_complete_stages(tmp_path):
+    workdir = Workdir(tmp_path)
+    for stage, seconds in ((0, 12.34), (2, 56.78)):
+        workdir.stage(stage).mkdir()
+        workdir.save_result(
+            StageResult(stage, "n", "real", 0.9, 0.9, 0.9, 1, seconds, 1, 1, 0)
+        )
+    timings = written(tmp_path)["timings"]
+    assert timings == {"stage_0_seconds": 12.3, "stage_2_seconds": 56.8}
+
+
+def test_same_run_writes_itself_once(tmp_path):
+    written(tmp_path)
+    assert len(written(tmp_path)["runs"]) == 1
+
+
+def test_second_run_adds_itself(tmp_path, monkeypatch):
+    (first,) = written(tmp_path)["runs"]
+    monkeypatch.setattr(os, "getpid", lambda: first["process"] + 1)
+    runs = written(tmp_path)["runs"]
+    assert runs[0] == first
+    assert [run["process"] - first["process"] for run in runs] == [0, 1]
+
+
+def test_second_run_of_the_same_process_number_adds_itself(tmp_path, monkeypatch):
+    """In a container every run may be process number 1."""
+    (first,) = written(tmp_path)["runs"]
+    monkeypatch.setattr(manifest, "_STARTED", "2100-01-01T00:00:00Z")
+    runs = written(tmp_path)["runs"]
+    assert [run["started"] for run in runs] == [first["started"], manifest._STARTED]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"runs": [1]}'])
+def test_damaged_manifest_is_named_and_kept(tmp_path, content):
+    path = tmp_path / "manifest.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        written(tmp_path)
+    assert path.read_text() == content

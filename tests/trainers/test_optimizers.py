@@ -1,0 +1,179 @@
+"""Which variables decay, and by how much."""
+
+import numpy as np
+import pytest
+from small_networks import (
+    IMAGE_SHAPE,
+    classes,
+    images,
+    one_hot,
+    plain,
+    randomize,
+    real_to_binary,
+    values,
+)
+
+from r2b_keras.environment import lq, tf
+from r2b_keras.recipes import Optimizer
+from r2b_keras.trainers import Distiller
+from r2b_keras.trainers.handover import named_weights
+from r2b_keras.trainers.optimizers import decayed_variables, make_optimizer
+
+REAL_KERNELS = {
+    "stem_conv/kernel",
+    "block_2a_shortcut_conv/kernel",
+    "logits/kernel",
+    *(
+        f"block_{half}_gate/{which}_kernel"
+        for half in ("1a", "1b", "2a", "2b")
+        for which in ("reduce", "expand")
+    ),
+}
+BINARY_KERNELS = {f"block_{half}_conv/kernel" for half in ("1a", "1b", "2a", "2b")}
+
+
+def decayed_names(model):
+    found = {id(variable) for variable in decayed_variables(model)}
+    assert len(found) == len(decayed_variables(model)), "none twice"
+    return {n for n, v in named_weights(model).items() if id(v) in found}
+
+
+@pytest.mark.parametrize(
+    ("precision", "from_file", "expected"),
+    [
+        ("soft", False, REAL_KERNELS | BINARY_KERNELS),
+        ("binary_activations", False, REAL_KERNELS | BINARY_KERNELS),
+        ("binary", False, REAL_KERNELS),
+        ("binary", True, REAL_KERNELS),
+    ],
+)
+def test_real_kernels_decay(tmp_path, precision, from_file, expected):
+    model = real_to_binary(precision)
+    if from_file:
+        model.save(tmp_path / "model.keras")
+        model = tf.keras.models.load_model(tmp_path / "model.keras", compile=False)
+    assert decayed_names(model) == expected
+
+
+def test_binary_shortcut_does_not_decay():
+    model = real_to_binary(downsample="binary")
+    assert decayed_names(model) == REAL_KERNELS - {"block_2a_shortcut_conv/kernel"}
+
+
+def test_kernels_of_the_real_network_decay():
+    model = real_to_binary("real", "resnet18")
+    kernels = {name for name in named_weights(model) if name.endswith("/kernel")}
+    assert decayed_names(model) == kernels
+    assert len(kernels) == 7
+
+
+def test_networks_that_are_not_ours():
+    """Names of layers do not count, and each kernel of a layer has its quantizer."""
+    binary = {"depthwise_quantizer": "ste_sign", "depthwise_constraint": "weight_clip"}
+    model = tf.keras.Sequential(
+        [
+            tf.keras.layers.Input(IMAGE_SHAPE),
+            tf.keras.layers.Conv2D(2, 1, name="kernel_conv"),
+            tf.keras.layers.BatchNormalization(name="kernel_norm"),
+            lq.layers.QuantDepthwiseConv2D(3, name="depthwise", **binary),
+            lq.layers.QuantSeparableConv2D(2, 3, name="separable", **binary),
+            tf.keras.layers.SeparableConv2D(2, 1, name="real_separable"),
+            tf.keras.layers.Flatten(),
+            lq.layers.QuantDense(2, kernel_quantizer="ste_sign", name="binary_dense"),
+            lq.layers.QuantDense(2, name="real_dense"),
+        ]
+    )
+    assert decayed_names(model) == {
+        "kernel_conv/kernel",
+        "separable/pointwise_kernel",
+        "real_separable/depthwise_kernel",
+        "real_separable/pointwise_kernel",
+        "real_dense/kernel",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [("sgd", "float32"), ("adam", "float32"), ("adam", "mixed_bfloat16")],
+)
+def test_decoupled_decay_without_gradient(name, policy):
+    """Takes `rate * decay * w` from the decayed weights and leaves all others."""
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = randomize(real_to_binary("binary"))
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    settings = Optimizer(name, weight_decay=0.5, decay="decoupled")
+    optimizer = make_optimizer(settings, 0.125, model)
+    before = {n: np.array(v) for n, v in named_weights(model).items()}
+    variables = model.trainable_variables
+    optimizer.apply_gradients([(tf.zeros_like(v), v) for v in variables])
+    for weight, variable in named_weights(model).items():
+        factor = 1 - 0.125 * 0.5 if weight in REAL_KERNELS else 1.0
+        expected = before[weight] * np.float32(factor)
+        np.testing.assert_allclose(variable, expected, rtol=1e-6, err_msg=weight)
+
+
+def test_decoupled_decay_follows_the_learning_rate():
+    model = plain()
+    kernel = model.get_layer("dense").kernel
+    settings = Optimizer("sgd", weight_decay=0.5, decay="decoupled")
+    rate = tf.keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.5, 0.25])
+    optimizer = make_optimizer(settings, rate, model)
+    expected = np.array(kernel)
+    for step in (0.5, 0.25):
+        optimizer.apply_gradients([(tf.zeros_like(kernel), kernel)])
+        expected = expected * (1 - 0.5 * step)
+        np.testing.assert_allclose(kernel, expected, rtol=1e-6)
+
+
+def test_l2_decay_is_none_of_the_optimizers_work():
+    model = plain()
+    for name in ("sgd", "adam"):
+        optimizer = make_optimizer(Optimizer(name, weight_decay=0.5), 0.1, model)
+        assert not optimizer.weight_decay
+
+
+@pytest.mark.parametrize("precision", ["soft", "binary"])
+def test_l2_decay_adds_decay_times_weight_to_the_gradient(precision):
+    """With plain SGD: w -> w - rate * (gradient + decay * w)."""
+    rate, decay = 0.1, 0.25
+    moved = {}
+    for l2 in (0.0, decay):
+        student = randomize(real_to_binary(precision))
+        before = {n: np.array(v) for n, v in named_weights(student).items()}
+        model = Distiller(student, l2=l2, l2_variables=decayed_variables(student))
+        settings = Optimizer("sgd", momentum=0.0, weight_decay=decay)
+        model.compile(make_optimizer(settings, rate, student), run_eagerly=True)
+        model.train_on_batch(images(4), one_hot(classes(4)))
+        moved[l2] = {n: np.array(v) for n, v in named_weights(student).items()}
+    decayed = REAL_KERNELS | (BINARY_KERNELS if precision == "soft" else set())
+    for name, weight in moved[decay].items():
+        expected = -rate * decay * before[name] if name in decayed else 0.0
+        np.testing.assert_allclose(
+            weight - moved[0.0][name], expected, atol=1e-6, err_msg=name
+        )
+
+
+def test_l2_part_is_half_the_sum_of_squares():
+    student = randomize(real_to_binary("binary"))
+    model = Distiller(student, l2=0.01, l2_variables=decayed_variables(student))
+    model.compile(run_eagerly=True)
+    logs = model.test_on_batch(images(4), classes(4), return_dict=True)
+    named = named_weights(student)
+    expected = 0.5 * sum((np.array(named[name]) ** 2).sum() for name in REAL_KERNELS)
+    assert logs["l2"] == pytest.approx(expected, rel=1e-5)
+    total = logs["cross_entropy"] + 0.01 * logs["l2"]
+    assert logs["loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_momentum_by_hand():
+    model = plain()
+    kernel = model.get_layer("dense").kernel
+    settings = Optimizer("sgd", momentum=0.5)
+    optimizer = make_optimizer(settings, 0.1, model)
+    (before,) = values([kernel])
+    for _ in range(3):
+        optimizer.apply_gradients([(tf.ones_like(kernel), kernel)])
+    # Velocities 1, 1.5, 1.75.
+    np.testing.assert_allclose(kernel, before - 0.1 * 4.25, rtol=1e-5, atol=1e-6)
