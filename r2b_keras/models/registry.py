@@ -65,7 +65,7 @@ def build_network(
       InputError: an unknown name, a precision that this network does not have, an
         `input_shape` that is not one of images, or no classes.
     """
-    entry = _entry(network)
+    entry = find(network)
     _check_sizes(input_shape, num_classes)
     if not network.rescaling:
         network = dataclasses.replace(network, rescaling=entry.rescaling)
@@ -123,7 +123,12 @@ def build(
     return build_network(Network(name, precision, **options), input_shape, num_classes)
 
 
-def _entry(network: Network) -> Entry:
+def find(network: Network) -> Entry:
+    """Returns the registry's entry for a network.
+
+    Raises:
+      InputError: an unknown name, or a precision that this network does not have.
+    """
     if network.name not in REGISTRY:
         raise InputError(
             f"Unknown network {network.name!r}, expected one of {', '.join(names())}."

@@ -4,6 +4,7 @@ from typing import Any
 
 from r2b_keras import data, recipes
 from r2b_keras.environment import tf
+from r2b_keras.models import registry
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import manifest
@@ -101,6 +102,9 @@ def train_chain(
       NonFiniteLossError: the loss left the reals.
     """
     numbers = stages_to_train(recipe, stage, workdir, only)
+    for number in numbers:
+        # Before anything is trained, rather than when that stage's turn comes.
+        registry.find(recipe.stages[number].student)
     tf.config.experimental.enable_op_determinism()
     tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
     placement = make_strategy(strategy)
