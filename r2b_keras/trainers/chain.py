@@ -4,8 +4,8 @@ from typing import Any
 
 from r2b_keras import data, recipes
 from r2b_keras.environment import tf
-from r2b_keras.models import registry
 from r2b_keras.errors import InputError
+from r2b_keras.models import registry
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import manifest
 from r2b_keras.trainers.stage import Run, train_stage
