@@ -14,6 +14,9 @@ from r2b_keras.trainers.workdir import Workdir
 
 Logs = dict[str, Any] | None
 
+# The loss parts need the room that a wide bar would take.
+BAR = "{desc} {percentage:3.0f}% |{bar:10}| {rate_fmt} {remaining} left{postfix}"
+
 
 class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
     """Stops at the first step whose loss is not finite.
@@ -85,13 +88,15 @@ class ProgressReport(tf.keras.callbacks.Callback):
                 total=self.images_per_epoch,
                 desc=self._title(epoch),
                 unit=" images",
+                bar_format=BAR,
                 dynamic_ncols=True,
+                leave=False,
             )
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Moves the bar."""
         if self.bar is not None:
-            self.bar.set_postfix_str(_parts(logs), refresh=False)
+            self.bar.set_postfix_str(_parts(logs, digits=3), refresh=False)
             self.bar.update(self.images_per_epoch // self.params["steps"])
 
     def on_test_begin(self, logs: Logs = None) -> None:
@@ -130,8 +135,9 @@ def _brief(logs: Logs) -> Logs:
     }
 
 
-def _parts(logs: Logs) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+def _parts(logs: Logs, digits: int = 4) -> str:
+    values = (logs or {}).items()
+    return "  ".join(f"{name} {value:.{digits}f}" for name, value in values)
 
 
 def _duration(seconds: float) -> str:

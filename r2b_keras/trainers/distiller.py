@@ -96,7 +96,7 @@ class Distiller(tf.keras.Model):
         self._l2_variables = lambda: l2_variables
         self._trackers = {
             name: tf.keras.metrics.Mean(name=name)
-            for name in ("loss", *self._active_parts(), "accuracy")
+            for name in ("loss", "accuracy", *self._active_parts())
         }
         # All variables are there: `summary` and `load_weights` need no first step.
         self.built = True
