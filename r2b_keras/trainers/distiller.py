@@ -101,6 +101,24 @@ class Distiller(tf.keras.Model):
         # All variables are there: `summary` and `load_weights` need no first step.
         self.built = True
 
+    def compile(self, optimizer: Any = "adam", **options: Any) -> None:
+        """Sets the optimizer; losses and metrics are the distiller's own.
+
+        Args:
+          optimizer: a Keras optimizer or its name.
+          **options: as `keras.Model.compile`, but for losses and metrics.
+
+        Raises:
+          InputError: a loss or a metric, which would not be used.
+        """
+        unused = {"loss", "loss_weights", "metrics", "weighted_metrics"} & set(options)
+        if unused:
+            raise InputError(
+                f"Distiller.compile got {', '.join(sorted(unused))}, expected none: the "
+                "loss parts and their weights are arguments of Distiller itself."
+            )
+        super().compile(optimizer, **options)
+
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the student's output for images `[B, H, W, C]`."""
         return self.student(inputs, training=training)

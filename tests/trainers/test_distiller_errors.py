@@ -67,3 +67,10 @@ def test_temperature_that_is_not_positive():
 def test_student_without_a_graph_of_layers():
     with pytest.raises(InputError, match="no graph of layers"):
         Distiller(tf.keras.Sequential([layers.Dense(3)]))
+
+
+@pytest.mark.parametrize("name", ["loss", "metrics"])
+def test_compile_refuses_what_it_would_not_use(name):
+    distiller = Distiller(student_network())
+    with pytest.raises(InputError, match=name):
+        distiller.compile("adam", **{name: "mse"})
