@@ -35,6 +35,7 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "strategy", "none", ["none", "mirrored", "multi_worker", "tpu"], "Where to run."
     )
+    flags.DEFINE_bool("deterministic", True, "Repeat results to the bit; see README.")
 
 
 def main() -> int:
@@ -62,6 +63,7 @@ def main() -> int:
         only=FLAGS.only,
         precision=FLAGS.precision,
         strategy=FLAGS.strategy,
+        deterministic=FLAGS.deterministic,
     )
     if not numbers:
         print(f"Stage {stage} is complete in {workdir.path}, nothing to train.")

@@ -20,13 +20,14 @@ PRECISION_POLICIES = {
 
 
 def run_identity(
-    recipe: Recipe, seed: int, precision: str, fingerprint: str
+    recipe: Recipe, seed: int, precision: str, deterministic: bool, fingerprint: str
 ) -> dict[str, Any]:
     """What makes two runs the same: they may share a workdir only if this is equal."""
     return {
         "recipe": recipes.to_dict(recipe),
         "seed": seed,
         "precision": precision,
+        "deterministic": deterministic,
         "data_fingerprint": fingerprint,
     }
 
@@ -78,6 +79,7 @@ def train_chain(
     only: bool = False,
     precision: str = "float32",
     strategy: str = "none",
+    deterministic: bool = True,
 ) -> list[StageResult]:
     """Brings a workdir up to a stage.
 
@@ -89,10 +91,11 @@ def train_chain(
       stage: the stage to reach.
       workdir: the run's folder.
       data_dir: where the images lie, None for the source's own places.
-      seed: for weights, order and augmentation; results repeat to the bit.
+      seed: for weights, order and augmentation.
       only: train just this stage.
       precision: "float32", or "bfloat16" or "float16" for mixed precision.
       strategy: "none", "mirrored", "multi_worker" or "tpu".
+      deterministic: results repeat to the bit on the same machine.
 
     Returns:
       Results of the stages that stage `stage` rests on, itself last.
@@ -105,11 +108,17 @@ def train_chain(
     for number in numbers:
         # Before anything is trained, rather than when that stage's turn comes.
         registry.find(recipe.stages[number].student)
-    tf.config.experimental.enable_op_determinism()
+    if precision not in PRECISION_POLICIES:
+        raise InputError(
+            f"Precision is {precision!r}, expected one of "
+            f"{', '.join(PRECISION_POLICIES)}."
+        )
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
     placement = make_strategy(strategy)
     dataset = data.load(recipe.data, data_dir)
-    identity = run_identity(recipe, seed, precision, dataset.fingerprint)
+    identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
     workdir.claim(identity)
     run = Run(recipe, workdir, dataset, seed, placement)
     if numbers:

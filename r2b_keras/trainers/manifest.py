@@ -122,6 +122,7 @@ def write_manifest(workdir: Workdir, identity: dict[str, Any], num_stages: int) 
             "recipe": identity["recipe"]["name"],
             "seed": identity["seed"],
             "precision": identity["precision"],
+            "deterministic": identity["deterministic"],
             "data_fingerprint": identity["data_fingerprint"],
             "timings": timings,
             "runs": [*runs, run],

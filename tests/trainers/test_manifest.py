@@ -17,6 +17,7 @@ IDENTITY = {
     "recipe": {"name": "digits"},
     "seed": 7,
     "precision": "float32",
+    "deterministic": True,
     "data_fingerprint": "abc",
 }
 

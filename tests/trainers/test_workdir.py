@@ -36,6 +36,7 @@ def identity(overrides=(), recipe="digits", **changes):
         "recipe": recipes.to_dict(chosen),
         "seed": 0,
         "precision": "float32",
+        "deterministic": True,
         "data_fingerprint": "abc",
         **changes,
     }
