@@ -114,8 +114,8 @@ class Distiller(tf.keras.Model):
         unused = {"loss", "loss_weights", "metrics", "weighted_metrics"} & set(options)
         if unused:
             raise InputError(
-                f"Distiller.compile got {', '.join(sorted(unused))}, expected none: the "
-                "loss parts and their weights are arguments of Distiller itself."
+                f"Distiller.compile got {', '.join(sorted(unused))}, expected none: "
+                "the loss parts and their weights are arguments of Distiller itself."
             )
         super().compile(optimizer, **options)
 
