@@ -35,7 +35,7 @@ def test_own_network_in_ten_lines(tmp_path):
         f"--workdir={tmp_path / 'runs' / 'digits'}",
     )
     assert result.returncode == 0, result.stderr
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     finished = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
