@@ -1,8 +1,42 @@
-"""Fashion-MNIST, 60,000 + 10,000 images of 28x28 pixels."""
+"""Fashion-MNIST, 60,000 + 10,000 images of 28x28 pixels (Xiao et al., 2017).
+
+    python -m r2b_keras.train --recipe=fashion_mnist --stage=3
+
+The images come from Debian's package `dataset-fashion-mnist`, from a folder with the
+four IDX files (`--data_dir`), or from a prepared TensorFlow Datasets copy.
+
+Hardware: 2 CPU cores. Time: 1 hour 10 minutes for the four stages, measured while the
+machine also did other work. Top-1 on the 10,000 test images, measured here with seed 0
+(`results/fashion_mnist`):
+
+    stage  student                     top-1
+    0      real ResNet-18              92.0 %
+    1      tanh, real weights          92.2 %
+    2      binary activations          91.5 %
+    3      binary                      91.9 %
+
+The stages are those of Sec. 4.2 in a network of a quarter of the paper's width. The
+paper has no such set, so all numbers below are ours:
+
+- width 16 and 50 epochs, for four stages in an evening on a small machine; a cosine
+  instead of steps and a learning rate of 2e-3, because there are so few epochs;
+- stage 2 starts from stage 1's weights (the paper is silent): in 10 epochs a fresh start
+  would still be learning what stage 1 knows;
+- stage 3's learning rate is 3e-3 instead of 2e-4, for the same reason;
+- temperature 4 softens teachers that are nearly always right on the images they saw;
+- approx_sign, whose gradient is nearer to that of the sign than the clipped identity's.
+"""
 
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.models.config import Network
-from r2b_keras.recipes.schema import Losses, Optimizer, Recipe, Schedule, Stage
+from r2b_keras.recipes.schema import (
+    Expected,
+    Losses,
+    Optimizer,
+    Recipe,
+    Schedule,
+    Stage,
+)
 
 
 def _network(name: str, precision: str) -> Network:
@@ -32,6 +66,7 @@ REAL_TO_BINARY = Recipe(
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
             augmentation=_AUGMENTATION,
+            expected=Expected(0.9196, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "soft"),
@@ -42,6 +77,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine", warmup_epochs=1),
             losses=Losses(attention=1.0, logit_matching=1.0, temperature=4.0),
             augmentation=_AUGMENTATION,
+            expected=Expected(0.9216, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "binary_activations"),
@@ -53,6 +89,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine", warmup_epochs=1),
             losses=Losses(attention=1.0, logit_matching=1.0, temperature=4.0),
             augmentation=_AUGMENTATION,
+            expected=Expected(0.9146, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "binary"),
@@ -65,6 +102,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine"),
             losses=Losses(logit_matching=1.0, temperature=4.0),
             augmentation=_AUGMENTATION,
+            expected=Expected(0.9192, "measured"),
         ),
     ),
 )
