@@ -20,7 +20,7 @@ paper has no such set, so all numbers below are ours:
 
 - width 16 and 50 epochs, for four stages in an evening on a small machine; a cosine
   instead of steps and a learning rate of 2e-3, because there are so few epochs;
-- stage 2 starts from stage 1's weights (the paper is silent): in 10 epochs a fresh start
+- stage 2 starts from stage 1's weights (the paper is silent): in 10 epochs a new start
   would still be learning what stage 1 knows;
 - stage 3's learning rate is 3e-3 instead of 2e-4, for the same reason;
 - temperature 4 softens teachers that are nearly always right on the images they saw;
