@@ -1,18 +1,13 @@
 """The distiller: a Keras model that trains a student under an optional teacher."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.models.intermediates import with_intermediates
 from r2b_keras.trainers import losses
-
-# No layer can have these names, so no tap can be mistaken for the logits.
-LOGITS = "(logits)"
-_OUTPUT = "(output)"
-Outputs = dict[str, tf.Tensor]
+from r2b_keras.trainers.labels import classes, probabilities
+from r2b_keras.trainers.taps import LOGITS, Outputs, check_fit, forward, pair_taps
 
 
 class Distiller(tf.keras.Model):
@@ -87,12 +82,12 @@ class Distiller(tf.keras.Model):
         teacher_taps = (teacher_taps or taps) if attention_weight else ()
         # Plain tuples of names and closures: Keras would track layers and variables,
         # and the teacher would be saved and counted with the student.
-        self._tap_pairs = _pair_taps(taps, teacher_taps)
-        self._student_outputs = _outputs(student, taps, student_logits)
+        self._tap_pairs = pair_taps(taps, teacher_taps)
+        self._student_outputs = forward(student, taps, student_logits)
         self._teacher_outputs = None
         if teacher is not None and (attention_weight or logit_weight):
-            self._teacher_outputs = _outputs(teacher, teacher_taps, teacher_logits)
-            _check_fit(self._student_outputs, self._teacher_outputs, self._tap_pairs)
+            self._teacher_outputs = forward(teacher, teacher_taps, teacher_logits)
+            check_fit(self._student_outputs, self._teacher_outputs, self._tap_pairs)
         self._l2_variables = lambda: l2_variables
         self._trackers = {
             name: tf.keras.metrics.Mean(name=name)
@@ -191,7 +186,7 @@ class Distiller(tf.keras.Model):
         values: dict[str, tf.Tensor] = {}
         if "cross_entropy" in active:
             values["cross_entropy"] = losses.cross_entropy(
-                _probabilities(labels, logits), logits
+                probabilities(labels, logits), logits
             )
         if "attention" in active:
             values["attention"] = losses.attention_matching(
@@ -222,101 +217,13 @@ class Distiller(tf.keras.Model):
         logits: tf.Tensor,
         sample_weight: Any,
     ) -> dict[str, tf.Tensor]:
-        correct = tf.cast(_classes(labels) == tf.argmax(logits, -1), tf.float32)
+        correct = tf.cast(classes(labels) == tf.argmax(logits, -1), tf.float32)
         # Weighted by the batch's size, so that a smaller last batch counts for less.
         size = tf.shape(logits)[0]
         for name, value in {"loss": loss, **parts}.items():
             self._trackers[name].update_state(value, sample_weight=size)
         self._trackers["accuracy"].update_state(correct, sample_weight=sample_weight)
         return {name: tracker.result() for name, tracker in self._trackers.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Forward:
-    """One network's forward pass to a dictionary of taps and logits."""
-
-    shapes: dict[str, Any]
-    run: Callable[..., Outputs]
-    name: str
-
-    def __call__(self, images: tf.Tensor, training: bool) -> Outputs:
-        return self.run(images, training=training)
-
-
-def _outputs(
-    model: tf.keras.Model, taps: Sequence[str], logits: str | None
-) -> _Forward:
-    names = [*taps, logits] if logits else list(taps)
-    joined = with_intermediates(model, names, output=_OUTPUT)
-    key = logits or _OUTPUT
-
-    def run(images: tf.Tensor, training: bool) -> Outputs:
-        outputs = joined(images, training=training)
-        return {**{tap: outputs[tap] for tap in taps}, LOGITS: outputs[key]}
-
-    shapes = {tap: joined.output_shape[tap] for tap in taps}
-    shapes[LOGITS] = joined.output_shape[key]
-    return _Forward(shapes, run, model.name)
-
-
-def _pair_taps(
-    taps: Sequence[str], teacher_taps: Sequence[str]
-) -> tuple[tuple[str, str], ...]:
-    if len(taps) != len(teacher_taps):
-        raise InputError(
-            f"The student has {len(taps)} taps and the teacher {len(teacher_taps)}, "
-            "expected equally many: they are matched one to one."
-        )
-    return tuple(zip(taps, teacher_taps, strict=True))
-
-
-def _check_fit(
-    student: _Forward, teacher: _Forward, tap_pairs: Sequence[tuple[str, str]]
-) -> None:
-    for own, other in (*tap_pairs, (LOGITS, LOGITS)):
-        ours, theirs = student.shapes[own], teacher.shapes[other]
-        rank, compared = (2, slice(1, 2)) if own == LOGITS else (4, slice(1, 3))
-        ranks = (len(ours), len(theirs))
-        if ranks != (rank, rank) or not _equal(ours[compared], theirs[compared]):
-            raise InputError(
-                f"{own!r} of student {student.name!r} has shape {ours} and {other!r} "
-                f"of teacher {teacher.name!r} has {theirs}, expected taps "
-                "[B, H, W, C] of the same height and width, and logits [B, K] of as "
-                "many classes: pair taps of equal resolution."
-            )
-
-
-def _equal(ours: tuple[int | None, ...], theirs: tuple[int | None, ...]) -> bool:
-    """Whether two shapes are equal as far as they are known."""
-    return tf.TensorShape(ours).is_compatible_with(theirs)
-
-
-def _probabilities(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    num_classes = logits.shape[-1]
-    if labels.shape.rank == 2 and labels.shape[-1] == num_classes:
-        return labels
-    if labels.shape.rank == 2 and labels.shape[-1] is None:
-        # Keras knows no sizes of what a Python generator gives.
-        return tf.cond(
-            tf.shape(labels)[-1] == 1,
-            lambda: tf.one_hot(tf.cast(labels[:, 0], tf.int64), num_classes),
-            lambda: tf.cast(labels, tf.float32),
-        )
-    return tf.one_hot(_classes(labels), num_classes)
-
-
-def _classes(labels: tf.Tensor) -> tf.Tensor:
-    if labels.shape.rank == 1:
-        return tf.cast(labels, tf.int64)
-    if labels.shape[-1] == 1:
-        return tf.cast(labels[:, 0], tf.int64)
-    if labels.shape[-1] is None:
-        return tf.cond(
-            tf.shape(labels)[-1] == 1,
-            lambda: tf.cast(labels[:, 0], tf.int64),
-            lambda: tf.argmax(labels, axis=-1),
-        )
-    return tf.argmax(labels, axis=-1)
 
 
 def _mean(values: tf.Tensor, sample_weight: Any) -> tf.Tensor:
