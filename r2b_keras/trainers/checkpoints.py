@@ -12,7 +12,7 @@ import numpy as np
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.trainers.files import written_whole
+from r2b_keras.files import written_whole
 from r2b_keras.trainers.handover import named_weights
 
 # What NumPy and zipfile raise for bytes that are no checkpoint: RuntimeError for a flag

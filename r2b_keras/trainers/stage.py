@@ -5,12 +5,12 @@ import dataclasses
 from r2b_keras import data, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.files import written_whole
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, schedules
 from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
 from r2b_keras.trainers.distiller import Distiller
-from r2b_keras.trainers.files import written_whole
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 EVALUATION_BATCH = 250

@@ -19,10 +19,9 @@ import pathlib
 import weakref
 from typing import Any
 
-from r2b_keras import recipes
+from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
-from r2b_keras.trainers import files
 
 LOCK = ".lock"
 

@@ -10,9 +10,8 @@ import sys
 
 import pytest
 
-from r2b_keras import recipes
+from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
-from r2b_keras.trainers import files
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 RESULT = StageResult(

@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
+from r2b_keras import files
 from r2b_keras.errors import InputError
-from r2b_keras.trainers import files
 
 
 @pytest.fixture
