@@ -7,15 +7,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from r2b_keras.converters.flatbuffer import convert, count_operators
+    from r2b_keras.converters.flatbuffer import convert
+    from r2b_keras.converters.tflite_file import count_operators
 
-_HOMES = {"convert": "flatbuffer", "count_operators": "flatbuffer"}
+_HOMES = {"convert": "flatbuffer", "count_operators": "tflite_file"}
 
 __all__ = ["convert", "count_operators"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the module that defines `name`, and TensorFlow with it."""
+    """Imports the module that defines `name`, and TensorFlow where it needs it."""
     if name in _HOMES:
         module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
         return getattr(module, name)

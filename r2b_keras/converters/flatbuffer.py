@@ -1,6 +1,5 @@
 """Keras models to flatbuffers, with Larq Compute Engine's converter."""
 
-import collections
 import contextlib
 import logging
 import os
@@ -9,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
+from r2b_keras.converters.tflite_file import count_operators
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
@@ -53,31 +53,6 @@ def binary_layers(model: tf.keras.Model) -> list[str]:
         if _is_binary(layer, "input_quantizer")
         and _is_binary(layer, "kernel_quantizer")
     )
-
-
-def count_operators(flatbuffer: bytes) -> collections.Counter[str]:
-    """Counts the operators of a flatbuffer by name.
-
-    Returns:
-      How often each operator occurs: custom ones under their own names, such as
-      "LceBconv2d", TensorFlow Lite's under the names of its schema, such as "CONV_2D".
-    """
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    names = {
-        code: name
-        for name, code in vars(schema.BuiltinOperator).items()
-        if name.isupper()
-    }
-    model = schema.Model.GetRootAsModel(flatbuffer, 0)
-    counts: collections.Counter[str] = collections.Counter()
-    for i in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(i)
-        for j in range(graph.OperatorsLength()):
-            code = model.OperatorCodes(graph.Operators(j).OpcodeIndex())
-            custom = code.CustomCode()
-            counts[custom.decode() if custom else names[code.BuiltinCode()]] += 1
-    return counts
 
 
 def _is_binary(layer: tf.Module, quantizer: str) -> bool:

@@ -1,0 +1,288 @@
+"""What runs a flatbuffer, by name.
+
+LCE's own interpreter exists for x86-64 (and macOS) only, and its Python package imports
+TensorFlow. Stock LiteRT runs networks without binary operations.
+"""
+
+import contextlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from r2b_keras.converters import tflite_file
+from r2b_keras.errors import InputError
+
+LCE_OPERATORS = ("LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d")
+
+
+class _Runner(Protocol):
+    """One network in one interpreter, for batches of one size."""
+
+    def set_input(self, images: np.ndarray) -> None:
+        """Stores a batch `[B, H, W, C]`."""
+
+    def run(self) -> None:
+        """Runs the network on the stored batch."""
+
+    def output(self) -> np.ndarray:
+        """A copy of the scores `[B, K]` of the last run."""
+
+
+class _LarqRunner:
+    """Larq Compute Engine's interpreter."""
+
+    def __init__(
+        self, flatbuffer: bytes, num_threads: int, batch_size: int, **kernels: bool
+    ) -> None:
+        from larq_compute_engine.tflite.python.interpreter import Interpreter
+
+        # Its interpreter has no resize: the batch is written into the file instead.
+        content = tflite_file.with_batch_size(flatbuffer, batch_size)
+        # Predict of the inner object takes a whole batch, the outer one splits it.
+        self._interpreter = Interpreter(content, num_threads, **kernels).interpreter
+        self._output = np.empty(0)
+
+    def set_input(self, images: np.ndarray) -> None:
+        self._images = images
+
+    def run(self) -> None:
+        self._output = self._interpreter.predict([self._images])[0]
+
+    def output(self) -> np.ndarray:
+        return self._output
+
+
+class _LiteRTRunner:
+    """Stock LiteRT, with XNNPACK as it comes."""
+
+    def __init__(self, flatbuffer: bytes, num_threads: int, batch_size: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(
+            model_content=flatbuffer, num_threads=num_threads
+        )
+        details = self._interpreter.get_input_details()[0]
+        self._input = details["index"]
+        shape = [batch_size, *details["shape"][1:]]
+        self._interpreter.resize_tensor_input(self._input, shape)
+        self._interpreter.allocate_tensors()
+        self._output = self._interpreter.get_output_details()[0]["index"]
+
+    def set_input(self, images: np.ndarray) -> None:
+        self._interpreter.set_tensor(self._input, images)
+
+    def run(self) -> None:
+        self._interpreter.invoke()
+
+    def output(self) -> np.ndarray:
+        scores: np.ndarray = self._interpreter.get_tensor(self._output)
+        return scores
+
+
+@dataclass(frozen=True)
+class _Kind:
+    package: str
+    operators: tuple[str, ...]
+    make: Callable[..., _Runner]
+    options: dict[str, bool]
+
+
+_LCE, _LITERT = "larq_compute_engine", "ai_edge_litert"
+_KINDS = {
+    "lce": _Kind(_LCE, LCE_OPERATORS, _LarqRunner, {}),
+    "lce_indirect": _Kind(
+        _LCE, LCE_OPERATORS, _LarqRunner, {"use_indirect_bgemm": True}
+    ),
+    "lce_indirect_xnnpack": _Kind(
+        _LCE,
+        LCE_OPERATORS,
+        _LarqRunner,
+        {"use_indirect_bgemm": True, "use_xnnpack": True},
+    ),
+    "lce_reference": _Kind(
+        _LCE, LCE_OPERATORS, _LarqRunner, {"use_reference_bconv": True}
+    ),
+    "litert": _Kind(_LITERT, (), _LiteRTRunner, {}),
+}
+NAMES = tuple(_KINDS)
+
+
+class Engine:
+    """A network that is loaded and can be run.
+
+    Attributes:
+      name: the engine's name, one of `NAMES`.
+      input_shape: (batch, height, width, channels).
+      num_classes: length of the scores.
+    """
+
+    def __init__(
+        self, name: str, runner: _Runner, input_shape: tuple[int, ...], num_classes: int
+    ) -> None:
+        """Takes a loaded network; `load` makes it."""
+        self.name = name
+        self.input_shape = input_shape
+        self.num_classes = num_classes
+        self._runner = runner
+        runner.set_input(np.zeros(input_shape, np.float32))
+
+    def set_input(self, images: np.ndarray) -> None:
+        """Stores the batch that `run` takes, float32 of `input_shape`."""
+        self._runner.set_input(np.ascontiguousarray(images, np.float32))
+
+    def run(self) -> None:
+        """Runs the network once, for timing."""
+        self._runner.run()
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Scores of any number of images.
+
+        Args:
+          images: `[N, H, W, C]` float32, as the network sees them.
+
+        Returns:
+          `[N, K]` float32.
+
+        Raises:
+          InputError: the images have another shape.
+        """
+        if images.ndim != 4 or images.shape[1:] != self.input_shape[1:]:
+            raise InputError(
+                f"The images have the shape {images.shape}, the network takes "
+                f"{('N', *self.input_shape[1:])}."
+            )
+        batch = self.input_shape[0]
+        scores = [np.zeros((0, self.num_classes), np.float32)]
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            padded = np.zeros(self.input_shape, np.float32)
+            padded[: len(part)] = part
+            self.set_input(padded)
+            self.run()
+            scores.append(self._runner.output()[: len(part)])
+        return np.concatenate(scores)
+
+
+def names_for(flatbuffer: bytes) -> tuple[str, ...]:
+    """Engines that can run a flatbuffer and are installed, the preferred one first.
+
+    Raises:
+      InputError: it is no flatbuffer, or a damaged one.
+    """
+    return _names_for(_custom_operators(tflite_file.parse(flatbuffer)))
+
+
+def _names_for(custom: set[str]) -> tuple[str, ...]:
+    able = [
+        name
+        for name, kind in _KINDS.items()
+        if custom <= set(kind.operators) and importlib.util.find_spec(kind.package)
+    ]
+    if custom:
+        return tuple(able)
+    # LCE's binary kernels are all the same to a network without binary operations.
+    return tuple(name for name in ("litert", "lce") if name in able)
+
+
+def load(
+    flatbuffer: bytes,
+    name: str | None = None,
+    num_threads: int = 1,
+    batch_size: int = 1,
+) -> Engine:
+    """Loads a network into an engine.
+
+    Args:
+      flatbuffer: content of a `.tflite` file, one input `[B, H, W, C]` of float32.
+      name: one of `NAMES`; the first of `names_for` when None.
+      num_threads: threads that an inference may use.
+      batch_size: images of one inference.
+
+    Raises:
+      InputError: the file is damaged, or has operators, inputs or outputs that the
+        engine does not know, or the engine is not installed.
+    """
+    model = tflite_file.parse(flatbuffer)
+    shape, num_classes = _signature(model)
+    name = _choose(_custom_operators(model), name)
+    kind = _KINDS[name]
+    try:
+        with _quiet():
+            runner = kind.make(flatbuffer, num_threads, batch_size, **kind.options)
+            engine = Engine(name, runner, (batch_size, *shape[1:]), num_classes)
+            engine.run()
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"The engine {name} cannot run this .tflite file ({error}): convert the "
+            "network again, or choose another engine."
+        ) from error
+    return engine
+
+
+def _choose(custom: set[str], name: str | None) -> str:
+    able = _names_for(custom)
+    if name is None and able:
+        return able[0]
+    if name in able:
+        return str(name)
+    if name is not None and name not in NAMES:
+        raise InputError(
+            f"There is no engine {name!r}, expected one of {', '.join(NAMES)}."
+        )
+    unknown = sorted(custom - set(LCE_OPERATORS))
+    if unknown:
+        reason = f"it has operators that no engine knows ({', '.join(unknown)})"
+    elif able:
+        reason = f"expected one of {', '.join(able)}"
+    else:
+        package = "larq-compute-engine" if custom else "ai-edge-litert"
+        reason = f"it needs the package {package}: run `pip install {package}`"
+    wanted = f"The engine {name} cannot" if name else "No engine can"
+    raise InputError(f"{wanted} run this .tflite file, {reason}.")
+
+
+def _custom_operators(model: tflite_file.Model) -> set[str]:
+    return {
+        tflite_file.operator_name(model, operator)
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if model.operatorCodes[operator.opcodeIndex].customCode
+    }
+
+
+def _signature(model: tflite_file.Model) -> tuple[tuple[int, ...], int]:
+    """Shape of the input and number of classes."""
+    graph = model.subgraphs[0]
+    inputs = [graph.tensors[index] for index in graph.inputs]
+    outputs = [graph.tensors[index] for index in graph.outputs]
+    shapes = [tuple(map(int, tensor.shape)) for tensor in (*inputs, *outputs)]
+    float32 = tflite_file.schema.TensorType.FLOAT32
+    real = all(tensor.type == float32 for tensor in (*inputs, *outputs))
+    if not real or [len(shape) for shape in shapes] != [4, 2]:
+        raise InputError(
+            f"The .tflite file has inputs and outputs of the shapes {shapes}, expected "
+            "one input (batch, height, width, channels) and one output (batch, "
+            "classes), both of float32."
+        )
+    return shapes[0], shapes[1][1]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the engines' start-up notes off the screen."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,244 @@
+"""A `.tflite` file as objects: read, checked, changed and written again.
+
+Needs no TensorFlow, so that boards can use it too. The tables and their fields are
+those of TensorFlow Lite's schema, version 3.
+"""
+
+import collections
+import os
+import pathlib
+import struct
+from functools import cache
+from typing import Any, TypeAlias
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from r2b_keras.errors import InputError
+
+IDENTIFIER = b"TFL3"
+# What the schema asks for, and some kernels rely on, for the data of constants.
+_ALIGNMENT = 16
+
+Model: TypeAlias = schema.ModelT
+
+
+class _AlignedBuffer(schema.BufferT):
+    """A buffer that is written at the alignment that the schema asks for.
+
+    The generated writer ignores the schema's `force_align`.
+    """
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
+        """Writes the buffer and returns its place."""
+        data = None
+        if self.data is not None and len(self.data):
+            content = np.asarray(self.data, np.uint8).tobytes()
+            builder.StartVector(1, len(content), _ALIGNMENT)
+            builder.head = builder.Head() - len(content)
+            builder.Bytes[builder.Head() : builder.Head() + len(content)] = content
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Content of a `.tflite` file.
+
+    Raises:
+      InputError: there is no such file.
+    """
+    try:
+        return pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no file {os.fspath(path)}: expected a converted network, made "
+            "with `python -m r2b_keras.convert`."
+        ) from None
+
+
+def parse(flatbuffer: bytes) -> Model:
+    """Reads every table of a flatbuffer and checks that they refer to each other.
+
+    Interpreters trust what they load; a damaged file can crash them.
+
+    Raises:
+      InputError: it is no `.tflite` file, is cut off, or contradicts itself.
+    """
+    if len(flatbuffer) < 8 or flatbuffer[4:8] != IDENTIFIER:
+        raise InputError(
+            "The file is no .tflite file: expected one that begins with a "
+            f"{IDENTIFIER.decode()} header, made with `python -m r2b_keras.convert`."
+        )
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
+        _check(model)
+    except (struct.error, IndexError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"The .tflite file is damaged ({error}): copy it again, or convert the "
+            "network again."
+        ) from error
+    model.buffers = [_aligned(buffer) for buffer in model.buffers]
+    return model
+
+
+def serialize(model: Model) -> bytes:
+    """Writes the tables as a flatbuffer; equal objects give equal bytes."""
+    model.buffers = [_aligned(buffer) for buffer in model.buffers]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def add_buffer(model: Model, content: bytes) -> int:
+    """Adds a buffer and returns its index."""
+    buffer = _AlignedBuffer()
+    buffer.data = np.frombuffer(content, np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
+def take_buffer(model: Model, index: int) -> bytes:
+    """Takes the content out of a buffer; the last one is removed, others stay, empty.
+
+    Buffers are known by their places, so one in the middle cannot go.
+    """
+    data = model.buffers[index].data
+    content = b"" if data is None else np.asarray(data, np.uint8).tobytes()
+    if index == len(model.buffers) - 1:
+        model.buffers.pop()
+    else:
+        model.buffers[index].data = None
+    return content
+
+
+def add_metadata(model: Model, name: str, buffer: int) -> None:
+    """Names a buffer in the file's metadata."""
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = name.encode(), buffer
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def remove_metadata(model: Model, name: str) -> int | None:
+    """Removes a name from the metadata and returns its buffer, None if not there."""
+    entries = model.metadata or []
+    found = [entry for entry in entries if entry.name == name.encode()]
+    if not found:
+        return None
+    model.metadata = [entry for entry in entries if entry not in found]
+    return int(found[0].buffer)
+
+
+def operator_name(model: Model, operator: Any) -> str:
+    """Name of an operator's kind, as `count_operators` gives it."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    if code.customCode:
+        return str(code.customCode.decode())
+    # Old files have the kind in the first field only, new ones have both.
+    kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _builtin_names()[kind]
+
+
+def count_operators(flatbuffer: bytes) -> collections.Counter[str]:
+    """Counts the operators of a flatbuffer by name.
+
+    Returns:
+      How often each operator occurs: custom ones under their own names, such as
+      "LceBconv2d", TensorFlow Lite's under the names of its schema, such as "CONV_2D".
+
+    Raises:
+      InputError: it is no flatbuffer, or a damaged one.
+    """
+    model = parse(flatbuffer)
+    return collections.Counter(
+        operator_name(model, operator)
+        for graph in model.subgraphs
+        for operator in graph.operators
+    )
+
+
+def with_batch_size(flatbuffer: bytes, batch_size: int) -> bytes:
+    """The same network for batches of `batch_size` images.
+
+    Only the inputs say so; interpreters infer all other shapes when they load it.
+    """
+    model = parse(flatbuffer)
+    graph = model.subgraphs[0]
+    for index in graph.inputs:
+        tensor = graph.tensors[index]
+        tensor.shape = np.array([batch_size, *tensor.shape[1:]], np.int32)
+    return serialize(model)
+
+
+@cache
+def _builtin_names() -> dict[int, str]:
+    return {
+        code: name
+        for name, code in vars(schema.BuiltinOperator).items()
+        if name.isupper()
+    }
+
+
+def _aligned(buffer: Any) -> _AlignedBuffer:
+    aligned = _AlignedBuffer()
+    aligned.__dict__.update(buffer.__dict__)
+    return aligned
+
+
+def _check(model: Model) -> None:
+    """Raises ValueError where an index leads nowhere or a constant has another size."""
+    if not model.subgraphs or not model.buffers:
+        raise ValueError("it holds no graph")
+    for graph in model.subgraphs:
+        tensors = len(graph.tensors)
+        for tensor in graph.tensors:
+            _require(0 <= tensor.buffer < len(model.buffers), "a tensor has no buffer")
+            _check_size(tensor, model.buffers[tensor.buffer])
+        for operator in graph.operators or ():
+            known = 0 <= operator.opcodeIndex < len(model.operatorCodes)
+            _require(known, "an operator has no kind")
+            code = model.operatorCodes[operator.opcodeIndex]
+            kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+            _require(bool(code.customCode) or kind in _builtin_names(), "unknown kind")
+            inputs = operator.inputs if operator.inputs is not None else ()
+            # -1 stands for an optional input that is left out.
+            _require(all(-1 <= i < tensors for i in inputs), "an operator lacks input")
+            _require(_within(operator.outputs, tensors), "an operator lacks output")
+        _require(_within(graph.inputs, tensors), "the graph has no input")
+        _require(_within(graph.outputs, tensors), "the graph has no output")
+
+
+def _within(indices: Any, count: int) -> bool:
+    return (
+        indices is not None
+        and len(indices) > 0
+        and all(0 <= index < count for index in indices)
+    )
+
+
+def _check_size(tensor: Any, buffer: Any) -> None:
+    sizes = {
+        schema.TensorType.FLOAT32: 4,
+        schema.TensorType.FLOAT16: 2,
+        schema.TensorType.INT32: 4,
+        schema.TensorType.INT64: 8,
+        schema.TensorType.INT8: 1,
+        schema.TensorType.UINT8: 1,
+    }
+    if buffer.data is None or not len(buffer.data) or tensor.type not in sizes:
+        return
+    shape = tensor.shape if tensor.shape is not None else ()
+    expected = sizes[tensor.type] * int(np.prod(np.asarray(shape, np.int64)))
+    _require(
+        len(buffer.data) == expected,
+        f"constant {(tensor.name or b'').decode(errors='replace')!r} has "
+        f"{len(buffer.data)} bytes instead of {expected}",
+    )
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise ValueError(problem)
