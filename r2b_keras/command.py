@@ -27,35 +27,51 @@ def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
-def run(main: Callable[[], int]) -> NoReturn:
+def run(
+    main: Callable[..., int],
+    needs_tensorflow: bool = True,
+    arguments: bool = False,
+    kept: str = "; finished epochs are kept",
+) -> NoReturn:
     """Parses the flags, runs `main` and exits.
 
     A problem that the user can mend ends in one sentence on standard error and exit
     code 1; Ctrl-C and SIGTERM in one sentence and 128 plus the signal's number. Any
     other exception is a defect of this package and keeps its traceback.
+
+    Args:
+      main: the command; returns the exit code.
+      needs_tensorflow: False for a command that also runs on boards without it.
+      arguments: whether `main` takes the list of what is no option; other commands
+        refuse such arguments.
+      kept: ends the sentence about a command that was stopped.
     """
-    app.run(lambda arguments: _run(main, arguments))
+    app.run(lambda given: _run(main, given, needs_tensorflow, arguments, kept))
     raise SystemExit(0)
 
 
-def _run(main: Callable[[], int], arguments: Sequence[str]) -> int:
+def _run(
+    main: Callable[..., int],
+    given: Sequence[str],
+    needs_tensorflow: bool,
+    arguments: bool,
+    kept: str,
+) -> int:
     signal.signal(signal.SIGTERM, _raise_terminated)
     # Keras's hints about slow callbacks and retracing are of no use to a user.
     logging.set_verbosity(logging.ERROR)
     try:
-        if len(arguments) > 1:
+        if given[1:] and not arguments:
             raise InputError(
-                f"Unknown argument {arguments[1]!r}: every option is written "
+                f"Unknown argument {given[1]!r}: every option is written "
                 "--name=value, see --help."
             )
-        environment.check()
-        return main()
+        environment.check(needs_tensorflow)
+        return main(list(given[1:])) if arguments else main()
     except Terminated:
-        return _say(
-            "Stopped by SIGTERM; finished epochs are kept.", 128 + signal.SIGTERM
-        )
+        return _say(f"Stopped by SIGTERM{kept}.", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        return _say("Stopped by Ctrl-C; finished epochs are kept.", 128 + signal.SIGINT)
+        return _say(f"Stopped by Ctrl-C{kept}.", 128 + signal.SIGINT)
     except (environment.EnvironmentProblem, InputError, NonFiniteLossError) as error:
         return _say(str(error), EXIT_PROBLEM)
     except BrokenPipeError:
@@ -63,14 +79,14 @@ def _run(main: Callable[[], int], arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
-        return _say(_describe(error), EXIT_PROBLEM)
+        return _say(_describe(error, kept), EXIT_PROBLEM)
 
 
-def _describe(error: OSError) -> str:
+def _describe(error: OSError, kept: str) -> str:
     where = f" ({error.filename})" if error.filename else ""
     return (
         f"{error.strerror or error}{where}: free space or mend the permissions, then "
-        "run the same command again; finished epochs are kept."
+        f"run the same command again{kept}."
     )
 
 

@@ -23,6 +23,17 @@ MINIMUM_PYTHON = (3, 10)
 FIRST_UNSUPPORTED_PYTHON = (3, 13)
 KERAS_VARIABLE = "TF_USE_LEGACY_KERAS"
 
+# Module, package that has it, and what else is to be said: of every command, of those
+# that train or convert, and of those that only run a converted network.
+COMMAND_PACKAGES = (("absl", "absl-py", ""), ("numpy", "numpy", ""))
+TENSORFLOW_PACKAGES = (
+    ("tensorflow", "tensorflow", ""),
+    # Keras 2, as larq does not run on Keras 3.
+    ("tf_keras", "tf-keras", ", in the version that tensorflow has"),
+    ("larq", "larq", ""),
+)
+DEVICE_PACKAGES = (("PIL", "pillow", ""), ("ai_edge_litert", "ai-edge-litert", ""))
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -51,18 +62,17 @@ def check_python(version: tuple[int, ...] | None = None) -> None:
         )
 
 
-def check_packages() -> None:
-    """Raises `EnvironmentProblem` if TensorFlow, tf-keras or larq is not installed."""
-    for module, package, hint in (
-        ("tensorflow", "tensorflow", ""),
-        ("tf_keras", "tf-keras", ", in the version that tensorflow has"),
-        ("larq", "larq", ""),
-    ):
+def check_packages(packages: tuple[tuple[str, str, str], ...]) -> None:
+    """Raises `EnvironmentProblem` naming the first package that is not installed.
+
+    Args:
+      packages: each as (module, package, end of the sentence).
+    """
+    for module, package, hint in packages:
         if importlib.util.find_spec(module) is None:
             raise EnvironmentProblem(
-                f"The package {package} is not installed, and r2b_keras needs it (larq "
-                f"runs on Keras 2 only): run `pip install {package}` in this "
-                f"environment{hint}."
+                f"The package {package} is not installed, and r2b_keras needs it: run "
+                f"`pip install {package}` in this environment{hint}."
             )
 
 
@@ -92,19 +102,27 @@ def check_keras() -> None:
         )
 
 
-def check() -> None:
-    """Raises `EnvironmentProblem` if this environment cannot run the package."""
+def check(needs_tensorflow: bool = True) -> None:
+    """Raises `EnvironmentProblem` if this environment cannot run the package.
+
+    Args:
+      needs_tensorflow: False for what only runs converted networks.
+    """
     check_python()
-    check_packages()
-    check_keras()
+    check_packages(COMMAND_PACKAGES)
+    if needs_tensorflow:
+        check_packages(TENSORFLOW_PACKAGES)
+        check_keras()
+    else:
+        check_packages(DEVICE_PACKAGES)
 
 
 def check_at_import() -> None:
     """Refuses a wrong Python before newer syntax or a missing package is met.
 
-    For `python -m r2b_keras.NAME` it checks everything and ends with the sentence
-    alone, without a traceback: the command's own imports come too late for that.
-    While Python looks for the module that it is to run, `sys.argv[0]` is `-m`.
+    For `python -m r2b_keras.NAME` it also checks what every command imports at once,
+    and ends with the sentence alone, without a traceback; `command.run` checks the
+    rest. While Python looks for the module that it is to run, `sys.argv[0]` is `-m`.
 
     Raises:
       EnvironmentProblem: Python is not 3.10, 3.11 or 3.12.
@@ -112,7 +130,8 @@ def check_at_import() -> None:
     if sys.argv[:1] != ["-m"]:
         return check_python()
     try:
-        check()
+        check_python()
+        check_packages(COMMAND_PACKAGES)
     except EnvironmentProblem as problem:
         raise SystemExit(str(problem)) from None
 

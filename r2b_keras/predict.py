@@ -1,0 +1,258 @@
+"""Names pictures: `python -m r2b_keras.predict --model=model.tflite PICTURE...`.
+
+Runs on boards without TensorFlow, as far as the engine does.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import pathlib
+import sys
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+from absl import flags
+
+from r2b_keras import command
+from r2b_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from r2b_keras.converters.card import ModelCard
+    from r2b_keras.converters.engines import Engine
+
+FLAGS = flags.FLAGS
+# Scores this close to a sum of 1 are probabilities, those of 16-bit floats included.
+SUM_TOLERANCE = 1e-3
+
+
+class Guess(TypedDict):
+    """One class that a picture may show."""
+
+    label: str
+    index: int
+    probability: float
+
+
+def define_flags() -> None:
+    """Declares the command's flags."""
+    flags.DEFINE_string("model", None, "Converted network, a .tflite file.")
+    flags.DEFINE_integer("top", 5, "Classes to show for a picture.", 1)
+    flags.DEFINE_bool("json", False, "Print one JSON object instead of text.")
+    flags.DEFINE_bool(
+        "upright",
+        False,
+        "Turn pictures by their EXIF orientation first; training takes them as stored.",
+    )
+    flags.DEFINE_string("engine", None, "What runs the network, the best if unset.")
+    flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1)
+    without = "for a model without a card"
+    flags.DEFINE_string("labels", None, f"File, a class name a line, {without}.")
+    flags.DEFINE_string(
+        "mean", None, f"Means of the channels, as 0.485,0.456,0.406, {without}."
+    )
+    flags.DEFINE_string(
+        "std", None, f"Standard deviations, in units of pixel / 255, {without}."
+    )
+    flags.DEFINE_enum(
+        "framing", None, ["whole", "center"], f"Part of a picture to use, {without}."
+    )
+
+
+def main(paths: list[str]) -> int:
+    """Prints the likeliest classes of each picture; returns the exit code."""
+    if FLAGS.model is None:
+        raise InputError(
+            "--model is missing, expected a converted network: --model=model.tflite."
+        )
+    if not paths:
+        raise InputError(
+            "No picture is given: name JPEG or PNG files after the options, such as "
+            f"--model={FLAGS.model} cat.jpg."
+        )
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and classes may hold what the terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    engine, card = load_network(FLAGS.model, FLAGS.engine, FLAGS.num_threads)
+    found: dict[str, list[Guess]] = {}
+    code = 0
+    for path in paths:
+        try:
+            found[path] = guess(engine, card, path, FLAGS.top, FLAGS.upright)
+        except InputError as error:
+            code = command.EXIT_PROBLEM
+            print(error, file=sys.stderr, flush=True)
+            continue
+        if not FLAGS.json:
+            print(to_text(path, found[path]), flush=True)
+    if FLAGS.json:
+        print(json.dumps(found))
+    return code
+
+
+def load_network(
+    path: str, engine: str | None = None, num_threads: int = 1
+) -> tuple[Engine, ModelCard]:
+    """Loads a converted network and what is to be known of it.
+
+    Args:
+      path: a `.tflite` file.
+      engine: one of `engines.NAMES`, the first able one when None.
+      num_threads: threads of the engine.
+
+    Raises:
+      InputError: the file is missing, damaged or of another kind, no engine runs it, or
+        the flags do not say what its card leaves open, or contradict it.
+    """
+    from r2b_keras.converters import card, engines, tflite_file
+
+    flatbuffer = tflite_file.read_bytes(path)
+    own = card.read(flatbuffer)
+    loaded = engines.load(flatbuffer, engine, num_threads)
+    shape = loaded.input_shape[1:]
+    given = _given()
+    if own is None:
+        own = _card_of_flags(path, shape, loaded.num_classes, given)
+    for name, value in given.items():
+        if getattr(own, name) != value:
+            flag = "labels" if name == "class_names" else name
+            raise InputError(
+                f"--{flag}={getattr(FLAGS, flag)} contradicts the model card of {path}:"
+                " leave the flag out."
+            )
+    if (*own.image_shape, len(own.class_names)) != (*shape, loaded.num_classes):
+        raise InputError(
+            f"{path} takes images of the shape {shape} and has {loaded.num_classes} "
+            f"outputs, expected {own.image_shape} and {len(own.class_names)}, one for "
+            "each class name: convert the network again, or mend --labels."
+        )
+    return loaded, own
+
+
+def guess(
+    engine: Engine, card: ModelCard, path: str, top: int, upright: bool = False
+) -> list[Guess]:
+    """The likeliest classes of a picture, the first one first.
+
+    Args:
+      engine: the loaded network.
+      card: its card.
+      path: a JPEG or PNG file.
+      top: number of classes, all if there are fewer.
+      upright: turn the picture by its EXIF orientation.
+
+    Raises:
+      InputError: the picture is missing or broken, or the network's scores are.
+    """
+    from r2b_keras.converters import pictures
+
+    scores = engine.predict(pictures.load(path, card, upright)[np.newaxis])[0]
+    if not np.isfinite(scores).all():
+        raise InputError(
+            f"The network's scores for {path} are not finite numbers: convert it again "
+            "and verify it."
+        )
+    shares = probabilities(scores)
+    return [
+        Guess(
+            label=card.class_names[index],
+            index=int(index),
+            probability=float(shares[index]),
+        )
+        for index in np.argsort(-shares, kind="stable")[:top]
+    ]
+
+
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    """Softmax of logits; scores that are probabilities already stay as they are.
+
+    Args:
+      scores: `[K]`.
+
+    Returns:
+      `[K]` float64, not negative, of sum 1.
+    """
+    scores = scores.astype(np.float64)
+    if scores.min() >= 0 and abs(scores.sum() - 1) <= SUM_TOLERANCE:
+        return scores
+    exponentials = np.exp(scores - scores.max())
+    shares: np.ndarray = exponentials / exponentials.sum()
+    return shares
+
+
+def to_text(path: str, guesses: Sequence[Guess]) -> str:
+    """A picture's name and, below it, a line for each class."""
+    lines = (f"{each['probability']:>8.2%}  {each['label']}" for each in guesses)
+    return "\n".join((path, *lines))
+
+
+def _given() -> dict[str, object]:
+    """What the flags say, by the names of the card's fields."""
+    given: dict[str, object] = {}
+    if FLAGS.labels is not None:
+        given["class_names"] = _read_labels(FLAGS.labels)
+    for name in ("mean", "std"):
+        if getattr(FLAGS, name) is not None:
+            given[name] = _numbers(name, getattr(FLAGS, name))
+    if FLAGS.framing is not None:
+        given["framing"] = FLAGS.framing
+    return given
+
+
+def _card_of_flags(
+    path: str, shape: tuple[int, ...], num_classes: int, given: dict[str, object]
+) -> ModelCard:
+    """A card for a foreign model.
+
+    Raises:
+      InputError: flags are missing, named in the sentence, or make no card.
+    """
+    from r2b_keras.converters.card import ModelCard
+
+    numbers = "1 number" if shape[-1] == 1 else f"{shape[-1]} numbers"
+    needed = {
+        "class_names": f"--labels=FILE (the {num_classes} class names, one per line)",
+        "mean": f"--mean ({numbers})",
+        "std": f"--std ({numbers})",
+        "framing": "--framing (whole or center)",
+    }
+    missing = [text for name, text in needed.items() if name not in given]
+    if missing:
+        raise InputError(
+            f"{path} has no model card that tells its classes and preprocessing: give "
+            f"{', '.join(missing)}."
+        )
+    return ModelCard(image_shape=shape, **given)  # type: ignore[arg-type]
+
+
+def _read_labels(path: str) -> tuple[str, ...]:
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise InputError(
+            f"--labels={path} cannot be read ({reason}): expected a text file with one "
+            "class name per line."
+        ) from error
+    return tuple(line.strip() for line in text.rstrip().split("\n"))
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+        if all(map(math.isfinite, values)):
+            return values
+    except ValueError:
+        pass
+    raise InputError(
+        f"--{name}={text} is not a list of numbers: separate them by commas, such as "
+        f"--{name}=0.5,0.5,0.5."
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(command.run(main, needs_tensorflow=False, arguments=True, kept=""))
