@@ -7,12 +7,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from r2b_keras.converters.benchmarking import Measurement, benchmark
     from r2b_keras.converters.flatbuffer import convert
     from r2b_keras.converters.tflite_file import count_operators
 
-_HOMES = {"convert": "flatbuffer", "count_operators": "tflite_file"}
+_HOMES = {
+    "Measurement": "benchmarking",
+    "benchmark": "benchmarking",
+    "convert": "flatbuffer",
+    "count_operators": "tflite_file",
+}
 
-__all__ = ["convert", "count_operators"]
+__all__ = ["Measurement", "benchmark", "convert", "count_operators"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The process in which one network runs on one engine, for the benchmark.
 
-It is asked by lines of JSON on standard input, and answers each with one on standard
-output, see `serve`. It ends with its input, so that none outlives the benchmark.
+It is asked by lines of JSON on standard input and answers each with one, see `serve`.
+It ends with its input, so that none outlives the benchmark.
 """
 
 import ctypes
@@ -29,22 +29,24 @@ _CLEAR_REFS = pathlib.Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 
 
-def main(engine: str, num_threads: int) -> None:
-    """Serves until standard input ends; a problem is the last answer."""
+def main(engine: str, num_threads: int, descriptor: int) -> None:
+    """Serves until standard input ends; a problem is the last answer.
+
+    Args:
+      engine: a name of `engines.NAMES`.
+      num_threads: threads of an inference.
+      descriptor: where answers go; standard output is the engine's to print on.
+    """
     # Ctrl-C reaches the whole group; the benchmark itself ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What an engine prints must not get among the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    answers = os.fdopen(descriptor, "w", encoding="utf-8")
     try:
         serve(engine, num_threads, sys.stdin.buffer, answers)
     except InputError as error:
         _answer(answers, {"error": str(error)})
 
 
-def serve(
-    engine: str, num_threads: int, requests: IO[bytes], answers: IO[str]
-) -> None:
+def serve(engine: str, num_threads: int, requests: IO[bytes], answers: IO[str]) -> None:
     """Answers requests.
 
     The first answer, `{}`, comes unasked, once the engine's package is imported. Then:
@@ -187,7 +189,3 @@ def _smallest_flatbuffer() -> bytes:
     model.version, model.operatorCodes = 3, [code]
     model.subgraphs, model.buffers = [graph], [schema.BufferT()]
     return tflite_file.serialize(model)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,134 @@
+"""Compares flatbuffers: `python -m r2b_keras.benchmark --model=A.tflite ...`."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from r2b_keras import command, files
+from r2b_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from r2b_keras.converters.benchmark_report import Machine
+    from r2b_keras.converters.benchmarking import Measurement
+
+FLAGS = flags.FLAGS
+CSV, PNG = "benchmark.csv", "benchmark.png"
+
+
+def define_flags() -> None:
+    """Declares the command's flags."""
+    flags.DEFINE_multi_string("model", [], "A .tflite file; give it once for each.")
+    flags.DEFINE_list("engines", None, "Engines to run them on, all that can if unset.")
+    flags.DEFINE_integer("threads", 1, "Threads that an inference may use.")
+    flags.DEFINE_integer("rounds", 10, "How often each model has its turn.")
+    flags.DEFINE_float("seconds", 0.5, "How long a turn takes.")
+    flags.DEFINE_bool(
+        "float_baseline",
+        False,
+        "Add the real-valued ResNet-18 of the same images, width and classes as the "
+        "first model; needs TensorFlow.",
+    )
+    flags.DEFINE_string(
+        "output_dir", None, "Folder for benchmark.csv and benchmark.png."
+    )
+
+
+def main() -> int:
+    """Measures, prints the table and writes the files; returns the exit code."""
+    from r2b_keras.converters import benchmark_report, benchmarking
+    from r2b_keras.converters.benchmark_plan import check_engines, plan
+
+    engines = FLAGS.engines or None
+    amounts = (FLAGS.threads, FLAGS.rounds, FLAGS.seconds)
+    benchmarking.check_amounts(*amounts)
+    flatbuffers = read_models(FLAGS.model)
+    check_engines(engines or ())
+    # With a baseline, which is not there yet, engines may be for that one alone.
+    plan(flatbuffers, None if FLAGS.float_baseline else engines)
+    output_dir = FLAGS.output_dir and prepare_folder(FLAGS.output_dir)
+    if FLAGS.float_baseline:
+        _add_float_baseline(flatbuffers)
+    num_rows = len(plan(flatbuffers, engines))
+    machine = benchmark_report.describe_machine()
+    print(machine.to_text())
+    seconds = num_rows * FLAGS.seconds * (1.1 * FLAGS.rounds + 1)
+    print(f"{num_rows} rows, about {seconds:.0f} s ...\n", flush=True)
+    rows = benchmarking.benchmark(flatbuffers, engines, *amounts)
+    print(benchmark_report.to_text(rows), flush=True)
+    if output_dir:
+        _write(output_dir, rows, machine)
+    return 0
+
+
+def read_models(paths: list[str]) -> dict[str, bytes]:
+    """Contents of files by name: the file's, or the path where two files share one.
+
+    A file that is given again is measured again, under a name of its own: how far
+    from 1 their ratio is, is how far from 1 a ratio that means nothing can be.
+
+    Raises:
+      InputError: no path, or one that leads to no file.
+    """
+    from r2b_keras.converters import tflite_file
+
+    if not paths:
+        raise InputError(
+            "--model is missing, expected a converted network: --model=model.tflite, "
+            "for example."
+        )
+    found: dict[str, bytes] = {}
+    for path in paths:
+        name = pathlib.Path(path).name
+        if len({other for other in paths if pathlib.Path(other).name == name}) > 1:
+            name = path
+        times = sum(other.partition(" #")[0] == name for other in found)
+        found[f"{name} #{times + 1}" if times else name] = tflite_file.read_bytes(path)
+    return found
+
+
+def prepare_folder(path: str) -> pathlib.Path:
+    """Makes the folder for the files, before anything takes time.
+
+    Raises:
+      InputError: it cannot be made or written, or matplotlib is not installed.
+    """
+    from r2b_keras.converters import benchmark_chart
+
+    benchmark_chart.check_matplotlib()
+    folder = pathlib.Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise InputError(
+            f"--output_dir={path} cannot be written ({error.strerror or error}): give "
+            "a folder that can."
+        ) from error
+
+
+def _add_float_baseline(flatbuffers: dict[str, bytes]) -> None:
+    from r2b_keras.converters import benchmark_baseline
+
+    first = next(iter(flatbuffers.values()))
+    flatbuffers[benchmark_baseline.NAME] = benchmark_baseline.float_baseline(first)
+
+
+def _write(folder: pathlib.Path, rows: list[Measurement], machine: Machine) -> None:
+    """Writes both files, once the content of both is there."""
+    from r2b_keras.converters import benchmark_chart, benchmark_report
+
+    picture = benchmark_chart.to_png(rows, machine)
+    files.write_text(folder / CSV, benchmark_report.to_csv(rows, machine))
+    with files.written_whole(folder / PNG) as aside:
+        aside.write_bytes(picture)
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(command.run(main, needs_tensorflow=False, kept=""))

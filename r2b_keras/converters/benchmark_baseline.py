@@ -1,0 +1,44 @@
+"""The real-valued network that a binary one is compared with."""
+
+from r2b_keras.converters import card, engines
+from r2b_keras.environment import tf
+from r2b_keras.models import Network
+
+SEED = 0
+# What decides about the time that a network takes, and is the same in both.
+LAYOUT = ("width", "blocks", "stem")
+NAME = "real ResNet (random weights)"
+
+
+def float_baseline(flatbuffer: bytes) -> bytes:
+    """Makes the real-valued ResNet of the same images and classes as a given network.
+
+    Width, blocks and stem are those of the network in the file's model card; without
+    one they are those of ResNet-18 on ImageNet. Its weights are random, and training
+    would change nothing about its latency, memory and size.
+
+    Args:
+      flatbuffer: content of a `.tflite` file.
+
+    Returns:
+      The real-valued network, as a flatbuffer.
+
+    Raises:
+      InputError: the file is no network for images, or a damaged one.
+    """
+    from r2b_keras.converters.flatbuffer import convert
+    from r2b_keras.models.registry import build_network
+
+    given = engines.load(flatbuffer)
+    height, width, channels = given.input_shape[1:]
+    network = layout(card.read(flatbuffer))
+    tf.keras.utils.set_random_seed(SEED)
+    return convert(build_network(network, (height, width, channels), given.num_classes))
+
+
+def layout(model_card: card.ModelCard | None) -> Network:
+    """The real-valued network with the layout that the card tells."""
+    known = (model_card and model_card.network) or {}
+    return Network(
+        "resnet18", "real", **{key: known[key] for key in LAYOUT if key in known}
+    )

@@ -1,0 +1,104 @@
+"""A benchmark's rows as a bar chart."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from r2b_keras.converters.benchmark_report import Machine, in_words
+from r2b_keras.converters.benchmarking import Measurement
+from r2b_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 100
+WIDTH = 1000
+# Pixels of title and axis together, and of a row.
+FRAME_HEIGHT, ROW_HEIGHT = 140, 40
+
+_LABEL_LENGTH = 40
+# Colours of the models, told apart by colour-blind readers too (Okabe and Ito).
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+
+
+def check_matplotlib() -> None:
+    """Raises `InputError` unless matplotlib is installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "The bar chart needs matplotlib, which is not installed: run `pip install "
+            "r2b_keras[benchmark]`, or leave out --output_dir."
+        ) from error
+
+
+def to_png(rows: Sequence[Measurement], machine: Machine) -> bytes:
+    """Draws the rows and returns the picture, see `draw`.
+
+    Raises:
+      InputError: matplotlib is not installed.
+    """
+    content = io.BytesIO()
+    draw(rows, machine).savefig(content, format="png", dpi=DOTS_PER_INCH)
+    return content.getvalue()
+
+
+def draw(rows: Sequence[Measurement], machine: Machine) -> "Figure":
+    """Draws a bar of the median latency for each row, the first one on top.
+
+    A line on each bar goes from the 10th to the 90th percentile. The figure is `WIDTH`
+    pixels wide and `FRAME_HEIGHT + ROW_HEIGHT * len(rows)` high.
+
+    Raises:
+      InputError: matplotlib is not installed.
+    """
+    check_matplotlib()
+    # Without pyplot: no window system, and nothing of the caller's is changed.
+    from matplotlib.figure import Figure
+
+    height = FRAME_HEIGHT + ROW_HEIGHT * len(rows)
+    figure = Figure(
+        figsize=(WIDTH / DOTS_PER_INCH, height / DOTS_PER_INCH),
+        dpi=DOTS_PER_INCH,
+        layout="constrained",
+    )
+    axes = figure.subplots()
+    _draw_bars(axes, rows)
+    threads = in_words(rows[0].threads, "thread")
+    axes.set_title(f"Latency of one image on {threads}", fontsize=11)
+    axes.set_xlabel(
+        f"milliseconds: median, 10th to 90th percentile\n\n{machine.to_text()}",
+        fontsize=8,
+    )
+    return figure
+
+
+def _draw_bars(axes: "Axes", rows: Sequence[Measurement]) -> None:
+    models = list(dict.fromkeys(row.model for row in rows))
+    places = range(len(rows))
+    axes.barh(
+        places,
+        [row.median_ms for row in rows],
+        xerr=(
+            [row.median_ms - row.p10_ms for row in rows],
+            [row.p90_ms - row.median_ms for row in rows],
+        ),
+        color=[_COLOURS[models.index(row.model) % len(_COLOURS)] for row in rows],
+        height=0.7,
+    )
+    for place, row in zip(places, rows, strict=True):
+        text = f"  {row.median_ms:.3g} ms"
+        axes.annotate(text, (row.p90_ms, place), va="center", fontsize=9)
+    labels = [f"{_shorten(row.model)}\n{row.engine}" for row in rows]
+    axes.set_yticks(places, labels, fontsize=8)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    # Room for the last numbers.
+    axes.set_xlim(0, 1.2 * max(row.p90_ms for row in rows))
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _shorten(name: str) -> str:
+    """The end of a long name: of a path, the file."""
+    return name if len(name) <= _LABEL_LENGTH else "..." + name[3 - _LABEL_LENGTH :]

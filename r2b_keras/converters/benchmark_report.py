@@ -1,0 +1,184 @@
+"""A benchmark's rows as text and as CSV, with the machine that they are of."""
+
+import csv
+import dataclasses
+import datetime
+import importlib.metadata
+import io
+import os
+import pathlib
+import platform
+from collections.abc import Sequence
+
+from r2b_keras import __version__
+from r2b_keras.converters.benchmarking import Measurement
+
+PACKAGES = ("ai-edge-litert", "larq-compute-engine")
+# An inference that has its core to itself uses more processor time per elapsed time.
+BUSY = 0.95
+
+_CPU_NAMES = ("model name", "Model", "Hardware")
+_BOARD = pathlib.Path("/proc/device-tree/model")
+_GOVERNOR = pathlib.Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Where and when a benchmark ran.
+
+    Attributes:
+      cpu: the processor's name, as far as the system tells it.
+      num_cores: those that this process may use.
+      governor: what chooses the clock of the processor; empty if unknown.
+      load_average: of the last minute, before the benchmark; None where the system does
+        not tell. A busy machine makes everything slower.
+      date: in UTC.
+      versions: of Python and of the packages, as text.
+    """
+
+    cpu: str
+    num_cores: int
+    governor: str
+    load_average: float | None
+    date: str
+    versions: str
+
+    def to_text(self) -> str:
+        """Describes the machine in two lines."""
+        parts = [self.cpu, in_words(self.num_cores, "core")]
+        if self.governor:
+            parts.append(f"governor {self.governor}")
+        if self.load_average is not None:
+            parts.append(f"load average {self.load_average:.2f}")
+        return f"{', '.join(parts)}, {self.date}\n{self.versions}"
+
+
+def in_words(count: int, thing: str) -> str:
+    """One thing or several, such as "2 threads"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def describe_machine() -> Machine:
+    """Describes this machine as it is now."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return Machine(
+        cpu=_cpu_name(),
+        num_cores=_num_cores(),
+        governor=_first_line(_GOVERNOR),
+        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        date=now.strftime("%Y-%m-%d %H:%M UTC"),
+        versions=", ".join(
+            [f"Python {platform.python_version()}", f"r2b_keras {__version__}"]
+            + [f"{name} {_version(name)}" for name in PACKAGES if _version(name)]
+        ),
+    )
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_name(information: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
+    """Name of the processor, of the board where the processor has none."""
+    lines = _text(information).splitlines()
+    entries = [[part.strip() for part in line.partition(":")[::2]] for line in lines]
+    for wanted in _CPU_NAMES:
+        for name, value in entries:
+            if name == wanted and value:
+                return value
+    return _first_line(_BOARD) or platform.processor() or platform.machine()
+
+
+def _text(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""  # systems differ in what they tell
+
+
+def _first_line(path: pathlib.Path) -> str:
+    return _text(path).partition("\n")[0].strip("\0 ")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def to_csv(rows: Sequence[Measurement], machine: Machine) -> str:
+    """One line for each row; each says of which machine it is, so files can be joined.
+
+    The columns are the fields of `Measurement` and of `Machine`, numbers unrounded.
+    """
+    text = io.StringIO()
+    kinds: tuple[type, ...] = (Measurement, Machine)
+    names = [field.name for kind in kinds for field in dataclasses.fields(kind)]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(dataclasses.asdict(row) | dataclasses.asdict(machine))
+    return text.getvalue()
+
+
+def to_text(rows: Sequence[Measurement]) -> str:
+    """The table for people; what its columns are is written under it."""
+    lines: list[tuple[str, ...]] = [
+        ("model", "engine", "ms", "10-90 %", "ratio", "10-90 %", "cores", "MiB", "KiB")
+    ]
+    lines += [_cells(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = [
+        "  ".join(
+            cell.ljust(width) if index < 2 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([*table, "", *_legend(rows)])
+
+
+def _legend(rows: Sequence[Measurement]) -> list[str]:
+    threads = in_words(rows[0].threads, "thread")
+    inferences = _range([row.num_inferences for row in rows])
+    warmup = _range([row.num_warmup for row in rows])
+    lines = [
+        f"ms      median latency of one image on {threads}, of {inferences}",
+        f"        inferences; {warmup} more were for warm-up",
+        "ratio   latency in parts of the first row's, round by round",
+        "cores   processor time per elapsed time",
+        "MiB     peak memory above that of the idle engine; KiB: size of the file",
+    ]
+    if any(row.cores_used < BUSY for row in rows):
+        lines.append(
+            f"Cores below {BUSY}: other processes took time, quiet machines are faster."
+        )
+    return lines
+
+
+def _cells(row: Measurement) -> tuple[str, ...]:
+    memory = row.peak_memory_mib
+    return (
+        row.model,
+        row.engine,
+        _number(row.median_ms),
+        f"{_number(row.p10_ms)}-{_number(row.p90_ms)}",
+        f"{row.ratio:.2f}",
+        f"{row.ratio_p10:.2f}-{row.ratio_p90:.2f}",
+        f"{row.cores_used:.2f}",
+        "?" if memory is None else f"{memory:.1f}",
+        f"{row.size_kib:.1f}",
+    )
+
+
+def _number(value: float) -> str:
+    """Three digits or more, never in powers of ten."""
+    return f"{value:.{2 if value >= 1 else 4}f}"
+
+
+def _range(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,218 @@
+"""Latency, memory and size of flatbuffers, side by side in one run.
+
+Numbers of different runs do not compare: other processes, the processor's clock and its
+temperature change them by more than most improvements do. So everything that is to be
+compared is measured in one run, in turns:
+
+- Each model on each engine (a row) has a process of its own. All are loaded and warmed
+  up first; then each waits, blocked on a pipe, whenever it is not its turn. With more
+  than one thread, a pause lets the threads of the one before fall asleep: they spin for
+  a while.
+- In each round every row has one turn. The order is shuffled, and every other round
+  reverses the order of the one before, so that a steady drift cancels out.
+- A row runs equally many inferences in each of its turns. A fixed time would hold fewer
+  of them while the machine is slow, and count slow moments less.
+- The first tenth of a turn does not count: it brings the network back into the caches
+  and the processor to the clock that its instructions get.
+- Ratios are of medians of the same round, so that what slows down both cancels out.
+- The processor time tells whether the threads really ran: `cores_used` well below the
+  number of threads says that others had the processor, or that the engine cannot use
+  more.
+
+What the numbers do not tell:
+
+- They are those of warm caches and of one network at a time. The processor's clock is
+  what its governor makes it; fix it to compare with other machines.
+- A few microseconds of Python are in each inference, and for Larq Compute Engine the
+  copies of image and scores. Only for very small networks does it matter.
+- Every engine gets the same normally distributed image. Networks whose activations fall
+  below 1e-38 (weights that were never trained, for example) run slower: processors are
+  slow with denormal numbers. BatchNorm keeps those of this package far from that.
+- Memory is the highest of the process during inferences, minus that of the same process
+  before the model was loaded, when the engine was imported and had run a network of one
+  operator. The flatbuffer's own bytes are in it, pages of the engine's code that it
+  touches first (about 1 MiB) too. What loading takes for a moment is not: here, that
+  is Python reading the file. Larq Compute Engine's package imports TensorFlow, some
+  600 MiB, of which a program in C++ would need nothing and which is not counted.
+"""
+
+import contextlib
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from r2b_keras.converters.benchmark_plan import orders, plan
+from r2b_keras.converters.benchmark_process import Visit, WorkerProcess
+from r2b_keras.converters.benchmark_worker import num_settling
+from r2b_keras.errors import InputError
+
+ROUNDS = 10
+SECONDS = 0.5
+PAUSE_SECONDS = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One model on one engine; a row of the table.
+
+    Attributes:
+      model: the model's name.
+      engine: the engine's name.
+      threads: threads that an inference may use.
+      median_ms: median of the latency of one image, in milliseconds.
+      p10_ms: a tenth of the inferences took no longer.
+      p90_ms: nine tenths of the inferences took no longer.
+      ratio: the latency in parts of the first row's: median over the rounds.
+      ratio_p10: a tenth of the rounds had a smaller ratio.
+      ratio_p90: nine tenths of the rounds had a smaller ratio.
+      num_inferences: inferences that count.
+      num_warmup: inferences that do not, before all rounds and in each.
+      cores_used: processor time per elapsed time; see the module.
+      peak_memory_mib: highest memory above that of the idle engine, None where the
+        system does not tell.
+      size_kib: the file's size, 1 KiB being 1024 bytes.
+    """
+
+    model: str
+    engine: str
+    threads: int
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    ratio: float
+    ratio_p10: float
+    ratio_p90: float
+    num_inferences: int
+    num_warmup: int
+    cores_used: float
+    peak_memory_mib: float | None
+    size_kib: float
+
+
+def benchmark(
+    flatbuffers: Mapping[str, bytes],
+    engines: Sequence[str] | None = None,
+    threads: int = 1,
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+) -> list[Measurement]:
+    """Measures models on engines, in turns; see the module for how.
+
+    Args:
+      flatbuffers: contents of `.tflite` files by the names that the rows get.
+      engines: names of `converters.engines.NAMES`; all that can run a model when None.
+      threads: threads that an inference may use.
+      rounds: turns of each row.
+      seconds: how long a turn is to take, for each row; also the time of its warm-up.
+
+    Returns:
+      One row for each model and each engine that can run it, in the order of both.
+
+    Raises:
+      InputError: threads, rounds or seconds are not positive, no model or no engine
+        fits (see `benchmark_plan.plan`), or an engine died.
+    """
+    check_amounts(threads, rounds, seconds)
+    pairs = plan(flatbuffers, engines)
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(WorkerProcess(model, engine, threads))
+            for model, engine in pairs
+        ]
+        warmups = _prepare(workers, flatbuffers, seconds)
+        counts = [num_inferences(warmup, seconds) for warmup in warmups]
+        visits: list[list[Visit]] = [[] for _ in workers]
+        for order in orders(len(workers), rounds):
+            for row in order:
+                time.sleep(PAUSE_SECONDS if threads > 1 else 0)
+                visits[row].append(workers[row].measure(counts[row]))
+    return [
+        summarize(
+            pair,
+            threads,
+            len(flatbuffers[pair[0]]),
+            warmups[row],
+            visits[row],
+            visits[0],
+        )
+        for row, pair in enumerate(pairs)
+    ]
+
+
+def _prepare(
+    workers: Sequence[WorkerProcess], flatbuffers: Mapping[str, bytes], seconds: float
+) -> list[Visit]:
+    """Loads and warms up one worker after the other, once all have started."""
+    for worker in workers:
+        worker.wait_until_ready()
+    warmups = []
+    for worker in workers:
+        worker.load(flatbuffers[worker.model])
+        warmups.append(worker.warm_up(seconds))
+    return warmups
+
+
+def check_amounts(threads: int, rounds: int, seconds: float) -> None:
+    """Raises `InputError` unless all are positive, and the first two whole numbers."""
+    for name, value in (("threads", threads), ("rounds", rounds)):
+        if not isinstance(value, int) or value < 1:
+            raise InputError(
+                f"{name} is {value!r}, expected a whole number of at least 1."
+            )
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise InputError(f"seconds is {seconds!r}, expected a positive number.")
+
+
+def num_inferences(warmup: Visit, seconds: float) -> int:
+    """How many inferences fill a turn, by the second half of the warm-up."""
+    half = warmup.nanoseconds[len(warmup.nanoseconds) // 2 :]
+    return max(1, round(seconds * 1e9 / statistics.median(half)))
+
+
+def summarize(
+    pair: tuple[str, str],
+    threads: int,
+    num_bytes: int,
+    warmup: Visit,
+    visits: Sequence[Visit],
+    first_row: Sequence[Visit],
+) -> Measurement:
+    """Makes a row of what was measured.
+
+    Args:
+      pair: names of model and engine.
+      threads: threads that an inference may use.
+      num_bytes: the file's size.
+      warmup: what does not count.
+      visits: one of each round.
+      first_row: those of the first row, in the same rounds.
+    """
+    times = np.concatenate([visit.nanoseconds for visit in visits]) / 1e6
+    ratios = [
+        np.median(visit.nanoseconds) / np.median(first.nanoseconds)
+        for visit, first in zip(visits, first_row, strict=True)
+    ]
+    p10, median, p90 = map(float, np.percentile(times, (10, 50, 90)))
+    ratio_p10, ratio, ratio_p90 = map(float, np.percentile(ratios, (10, 50, 90)))
+    settling = sum(num_settling(len(visit.nanoseconds)) for visit in visits)
+    cpu = sum(visit.cpu_ns for visit in visits)
+    peaks = [visit.peak_bytes for visit in visits if visit.peak_bytes is not None]
+    return Measurement(
+        *pair,
+        threads=threads,
+        median_ms=median,
+        p10_ms=p10,
+        p90_ms=p90,
+        ratio=ratio,
+        ratio_p10=ratio_p10,
+        ratio_p90=ratio_p90,
+        num_inferences=len(times),
+        num_warmup=len(warmup.nanoseconds) + settling,
+        cores_used=cpu / sum(visit.elapsed_ns for visit in visits),
+        peak_memory_mib=max(peaks) / 2**20 if peaks else None,
+        size_kib=num_bytes / 1024,
+    )

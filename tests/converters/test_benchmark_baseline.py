@@ -1,0 +1,57 @@
+"""The real-valued network beside a binary one."""
+
+import numpy as np
+import pytest
+
+from r2b_keras import models
+from r2b_keras.converters import benchmark_baseline, card, engines
+from r2b_keras.converters.flatbuffer import convert
+from r2b_keras.converters.tflite_file import count_operators
+from r2b_keras.models import Network
+
+LAYOUT = {"width": 8, "blocks": (1, 1), "stem": "small"}
+
+
+def card_with(network):
+    names = tuple("abcde")
+    return card.ModelCard(names, (12, 9, 3), (0.5,) * 3, (0.5,) * 3, network=network)
+
+
+@pytest.fixture(scope="module")
+def binary():
+    model = models.build("real_to_binary18", "binary", (12, 9, 3), 5, **LAYOUT)
+    network = {"name": "real_to_binary18", "precision": "binary", "reduction": 4}
+    return card.attach(convert(model), card_with({**network, **LAYOUT}))
+
+
+def test_baseline_has_the_layout_of_the_card(binary):
+    flatbuffer = benchmark_baseline.float_baseline(binary)
+    assert flatbuffer == benchmark_baseline.float_baseline(binary)
+    expected = convert(models.build("resnet18", "real", (12, 9, 3), 5, **LAYOUT))
+    assert count_operators(flatbuffer) == count_operators(expected)
+    assert len(flatbuffer) == pytest.approx(len(expected), rel=0.01)
+    # Two convolutions a block, one in its shortcut, and the stem.
+    assert count_operators(flatbuffer)["CONV_2D"] == 1 + 2 * 2 + 1
+    assert not set(count_operators(flatbuffer)) & set(engines.LCE_OPERATORS)
+    engine = engines.load(flatbuffer, "litert")
+    assert engine.input_shape == (1, 12, 9, 3)
+    assert engine.num_classes == 5
+    images = np.random.default_rng(0).normal(size=(2, 12, 9, 3)).astype(np.float32)
+    scores = np.abs(engine.predict(images))
+    # Neither denormal, which takes longer, nor on the way to infinity.
+    assert 1e-4 < scores.min() and scores.max() < 1e4
+
+
+@pytest.mark.parametrize(
+    ("known", "options"),
+    [
+        (None, {}),
+        ({}, {}),
+        ({"name": "other", "width": 32}, {"width": 32}),
+        (LAYOUT | {"blocks": [3, 4]}, LAYOUT | {"blocks": (3, 4)}),
+    ],
+)
+def test_layout(known, options):
+    expected = Network("resnet18", "real", **options)
+    assert benchmark_baseline.layout(card_with(known)) == expected
+    assert benchmark_baseline.layout(None) == Network("resnet18", "real")

@@ -1,0 +1,245 @@
+"""`python -m r2b_keras.benchmark`, in processes of its own."""
+
+import csv
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from r2b_keras import benchmark
+from r2b_keras.converters import benchmark_baseline, benchmark_worker, benchmarking
+from tests import commands
+
+QUICK = ("--rounds=2", "--seconds=0.01")
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(benchmark_worker._smallest_flatbuffer())
+    return path
+
+
+def run(*arguments, **variables):
+    return subprocess.run(
+        commands.command("benchmark", *map(str, arguments)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | variables,
+    )
+
+
+def test_table_csv_and_chart(model, tmp_path):
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / "model.tflite").write_bytes(model.read_bytes())
+    folder = tmp_path / "new" / "results"
+    result = run(
+        f"--model={model}",
+        f"--model={model}",
+        f"--model={again / 'model.tflite'}",
+        "--engines=litert",
+        "--threads=2",
+        f"--output_dir={folder}",
+        *QUICK,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    names = [str(model), f"{model} #2", str(again / "model.tflite")]
+    machine, _, rows, _, header, *lines = result.stdout.splitlines()
+    assert "load average" in machine
+    assert rows.startswith("3 rows, about 0 s")
+    assert header.startswith("model ")
+    for name, line in zip(names, lines, strict=False):
+        assert line.startswith(f"{name} ") and " litert " in line
+    assert sorted(os.listdir(folder)) == ["benchmark.csv", "benchmark.png"]
+    with open(folder / "benchmark.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["model"] for row in found] == names
+    assert {row["threads"] for row in found} == {"2"}
+    assert all(float(row["median_ms"]) > 0 for row in found)
+    assert found[0]["cpu"] and found[0]["cpu"] in machine
+    assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_defaults_are_the_librarys(model):
+    help_text = run("--help").stdout
+    assert f"(default: '{benchmarking.ROUNDS}')" in help_text
+    assert f"(default: '{benchmarking.SECONDS}')" in help_text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ["--model is missing", "--model=model.tflite"]),
+        (("--model=absent.tflite",), ["absent.tflite"]),
+        (("--model={model}", "--threads=0"), ["threads is 0", "at least 1"]),
+        (("--model={model}", "--rounds=0"), ["rounds is 0"]),
+        (("--model={model}", "--seconds=-1"), ["seconds is -1.0"]),
+        (("--model={model}", "--engines=litret"), ["'litret'", "mean 'litert'"]),
+        (("--model={model}", "--engines=lce_indirect"), ["lce_indirect", "litert"]),
+        (("--model={model}", "--model={cut}"), ["cut.tflite", "damaged"]),
+        (("--model={picture}",), ["picture.png", "no .tflite file"]),
+        (("--model={model}", "{model}"), ["Unknown argument"]),
+    ],
+)
+def test_bad_input_is_one_sentence(model, tmp_path, arguments, words):
+    (tmp_path / "cut.tflite").write_bytes(model.read_bytes()[:-90])
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" * 20)
+    paths = {
+        "model": model,
+        "cut": tmp_path / "cut.tflite",
+        "picture": tmp_path / "picture.png",
+    }
+    folder = tmp_path / "results"
+    arguments = [argument.format(**paths) for argument in arguments]
+    result = run(f"--output_dir={folder}", *QUICK, *arguments)
+    commands.assert_one_sentence(result, *words)
+    assert result.stdout == ""
+    assert not folder.exists()
+
+
+def test_folder_that_cannot_be_written(model, tmp_path):
+    (tmp_path / "file").write_text("old")
+    result = run(f"--model={model}", f"--output_dir={tmp_path / 'file'}", *QUICK)
+    commands.assert_one_sentence(result, "--output_dir", "cannot be written")
+    result = run(f"--model={model}", "--output_dir=/proc/nowhere", *QUICK)
+    commands.assert_one_sentence(result, "--output_dir=/proc/nowhere", "cannot be")
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_missing_matplotlib_is_told_at_once(model, tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError")
+    arguments = (f"--model={model}", "--engines=litert", *QUICK)
+    environment = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    result = run(*arguments, f"--output_dir={tmp_path / 'new'}", **environment)
+    commands.assert_one_sentence(result, "pip install r2b_keras[benchmark]")
+    assert result.stdout == ""
+    # Nobody misses it who wants no chart.
+    assert run(*arguments, **environment).returncode == 0
+
+
+def children(pid):
+    path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()]
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # An orphan that ended and that nobody waited for is no process any more.
+    status = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+)
+def test_stopped_benchmark_leaves_no_process(model, tmp_path, number, code):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "benchmark.csv").write_text("old")
+    arguments = [f"--model={model}", f"--model={model}", "--engines=litert"]
+    arguments += [f"--output_dir={folder}", "--rounds=1000"]
+    with subprocess.Popen(
+        commands.command("benchmark", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while "rows" not in process.stdout.readline():
+            pass
+        time.sleep(1)
+        workers = children(process.pid)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert len(workers) == 2
+    if number != signal.SIGKILL:
+        assert errors.startswith("Stopped by ") and errors.count("\n") == 1
+    end = time.monotonic() + 20
+    while any(map(is_alive, workers)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(is_alive, workers))
+    assert os.listdir(folder) == ["benchmark.csv"]
+    assert (folder / "benchmark.csv").read_text() == "old"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_worker_that_dies_is_one_sentence(model):
+    arguments = [f"--model={model}", "--engines=litert", "--rounds=1000"]
+    with subprocess.Popen(
+        commands.command("benchmark", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while "rows" not in process.stdout.readline():
+            pass
+        time.sleep(1)
+        (worker,) = children(process.pid)
+        os.kill(worker, signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.count("\n") == 1
+    assert errors.startswith("The engine litert died on model model.tflite (SIGKILL)")
+
+
+def test_names_of_models(tmp_path):
+    paths = [tmp_path / "a" / "x", tmp_path / "b" / "x", tmp_path / "b" / "y"]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(str(number))
+    first, second, third = map(str, paths)
+    found = benchmark.read_models([first, third, second, third, third])
+    assert found == {
+        first: b"0",
+        "y": b"2",
+        second: b"1",
+        "y #2": b"2",
+        "y #3": b"2",
+    }
+    assert list(found) == [first, "y", second, "y #2", "y #3"]
+
+
+@pytest.mark.slow
+def test_binary_network_beside_its_real_one(tmp_path):
+    from r2b_keras import models
+    from r2b_keras.converters import card, convert
+
+    layout = {"width": 8, "blocks": (1, 1), "stem": "small"}
+    network = models.build("real_to_binary18", "binary", (28, 28, 1), 10, **layout)
+    names = tuple("0123456789")
+    model_card = card.ModelCard(names, (28, 28, 1), (0.5,), (0.5,), network=layout)
+    flatbuffer = card.attach(convert(network), model_card)
+    (tmp_path / "binary.tflite").write_bytes(flatbuffer)
+    result = run(
+        f"--model={tmp_path / 'binary.tflite'}",
+        "--float_baseline",
+        "--engines=lce_indirect_xnnpack,litert",
+        f"--output_dir={tmp_path}",
+        *QUICK,
+    )
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / "benchmark.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    baseline = benchmark_baseline.NAME
+    assert "random weights" in baseline
+    assert [(row["model"], row["engine"]) for row in rows] == [
+        ("binary.tflite", "lce_indirect_xnnpack"),
+        (baseline, "litert"),
+    ]
+    assert rows[0]["size_kib"] == str(len(flatbuffer) / 1024)
+    assert float(rows[0]["size_kib"]) < float(rows[1]["size_kib"])
+    for row in rows:
+        # Not TensorFlow's, which Larq Compute Engine's package imports.
+        assert 0 <= float(row["peak_memory_mib"]) < 10
