@@ -86,8 +86,11 @@ def read_models(paths: list[str]) -> dict[str, bytes]:
         name = pathlib.Path(path).name
         if len({other for other in paths if pathlib.Path(other).name == name}) > 1:
             name = path
-        times = sum(other.partition(" #")[0] == name for other in found)
-        found[f"{name} #{times + 1}" if times else name] = tflite_file.read_bytes(path)
+        unique, times = name, 1
+        while unique in found:
+            times += 1
+            unique = f"{name} #{times}"
+        found[unique] = tflite_file.read_bytes(path)
     return found
 
 

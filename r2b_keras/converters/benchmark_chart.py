@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from r2b_keras.converters.benchmark_report import Machine, in_words
+from r2b_keras.converters.benchmark_report import Machine, in_words, number
 from r2b_keras.converters.benchmarking import Measurement
 from r2b_keras.errors import InputError
 
@@ -88,7 +88,7 @@ def _draw_bars(axes: "Axes", rows: Sequence[Measurement]) -> None:
         height=0.7,
     )
     for place, row in zip(places, rows, strict=True):
-        text = f"  {row.median_ms:.3g} ms"
+        text = f"  {number(row.median_ms)} ms"
         axes.annotate(text, (row.p90_ms, place), va="center", fontsize=9)
     labels = [f"{_shorten(row.model)}\n{row.engine}" for row in rows]
     axes.set_yticks(places, labels, fontsize=8)
@@ -101,4 +101,6 @@ def _draw_bars(axes: "Axes", rows: Sequence[Measurement]) -> None:
 
 def _shorten(name: str) -> str:
     """The end of a long name: of a path, the file."""
-    return name if len(name) <= _LABEL_LENGTH else "..." + name[3 - _LABEL_LENGTH :]
+    if len(name) > _LABEL_LENGTH:
+        name = "..." + name[3 - _LABEL_LENGTH :]
+    return name.replace("$", r"\$")  # or matplotlib takes it for mathematics

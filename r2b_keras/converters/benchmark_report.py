@@ -164,8 +164,8 @@ def _cells(row: Measurement) -> tuple[str, ...]:
     return (
         row.model,
         row.engine,
-        _number(row.median_ms),
-        f"{_number(row.p10_ms)}-{_number(row.p90_ms)}",
+        number(row.median_ms),
+        f"{number(row.p10_ms)}-{number(row.p90_ms)}",
         f"{row.ratio:.2f}",
         f"{row.ratio_p10:.2f}-{row.ratio_p90:.2f}",
         f"{row.cores_used:.2f}",
@@ -174,8 +174,8 @@ def _cells(row: Measurement) -> tuple[str, ...]:
     )
 
 
-def _number(value: float) -> str:
-    """Three digits or more, never in powers of ten."""
+def number(value: float) -> str:
+    """Milliseconds for people: three digits or more, never in powers of ten."""
     return f"{value:.{2 if value >= 1 else 4}f}"
 
 

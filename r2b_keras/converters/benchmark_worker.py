@@ -21,7 +21,7 @@ from r2b_keras.errors import InputError
 
 SEED = 0
 MINIMUM_WARMUP = 3
-# Of what is measured in a visit, this part again runs before it and is not counted.
+# Before the inferences of a visit that count, this part of their number runs uncounted.
 SETTLING = 0.1
 
 _STATUS = pathlib.Path("/proc/self/status")

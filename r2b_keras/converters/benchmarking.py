@@ -25,9 +25,9 @@ What the numbers do not tell:
   what its governor makes it; fix it to compare with other machines.
 - A few microseconds of Python are in each inference, and for Larq Compute Engine the
   copies of image and scores. Only for very small networks does it matter.
-- Every engine gets the same normally distributed image. Networks whose activations fall
-  below 1e-38 (weights that were never trained, for example) run slower: processors are
-  slow with denormal numbers. BatchNorm keeps those of this package far from that.
+- Every engine gets the same normally distributed image. A network whose activations
+  fall below 1e-38 would run slower, as processors are slow with denormal numbers;
+  BatchNorm keeps those of this package far from that, trained or not.
 - Memory is the highest of the process during inferences, minus that of the same process
   before the model was loaded, when the engine was imported and had run a network of one
   operator. The flatbuffer's own bytes are in it, pages of the engine's code that it

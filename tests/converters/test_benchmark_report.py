@@ -157,7 +157,7 @@ def test_chart_has_the_stated_size(count):
 
 
 def test_chart_has_a_bar_for_each_row():
-    third = dataclasses.replace(ROW, engine="lce_reference", model="a" * 60)
+    third = dataclasses.replace(ROW, engine="lce_reference", model="$" + "a" * 39)
     (axes,) = benchmark_chart.draw([*ROWS, third], MACHINE).axes
     assert [bar.get_width() for bar in axes.patches] == [
         ROW.median_ms,
@@ -166,9 +166,9 @@ def test_chart_has_a_bar_for_each_row():
     ]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[0] == "binary.tflite\nlce"
-    assert labels[2] == f"...{'a' * 37}\nlce_reference"
+    assert labels[2] == rf"\${'a' * 39}" + "\nlce_reference"
     assert [text.get_text().strip() for text in axes.texts][:2] == [
-        "33.3 ms",
+        "33.33 ms",
         "0.0123 ms",
     ]
     # The first on top, models told apart by colour.
@@ -177,6 +177,14 @@ def test_chart_has_a_bar_for_each_row():
     colours = [bar.get_facecolor() for bar in axes.patches]
     assert len(set(colours)) == 3
     assert MACHINE.to_text() in axes.get_xlabel()
+
+
+def test_long_names_keep_their_end():
+    row = dataclasses.replace(ROW, model="folder/" * 9 + "model.tflite")
+    (axes,) = benchmark_chart.draw([row], MACHINE).axes
+    name = axes.get_yticklabels()[0].get_text().splitlines()[0]
+    assert len(name) == 40
+    assert name.startswith("...") and name.endswith("folder/model.tflite")
 
 
 def test_whiskers_end_at_the_percentiles():
