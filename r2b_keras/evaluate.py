@@ -1,21 +1,29 @@
-"""Evaluates a stage: `python -m r2b_keras.evaluate --workdir=DIR --stage=3`."""
+"""Evaluates on the test set: a stage of a workdir, or a flatbuffer.
+
+python -m r2b_keras.evaluate --workdir=DIR --stage=3
+python -m r2b_keras.evaluate --model=model.tflite --recipe=digits
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from absl import flags
 
 from r2b_keras import command
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
+    from r2b_keras.converters.verification import Verification
+    from r2b_keras.data import ImageDataset
     from r2b_keras.trainers.evaluation import Report
     from r2b_keras.trainers.workdir import Workdir
 
 FLAGS = flags.FLAGS
+EVALUATION_BATCH = 250
 
 
 def define_flags() -> None:
@@ -24,49 +32,35 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "stage", None, "Stage to evaluate, the last finished if unset."
     )
+    flags.DEFINE_string(
+        "model", None, "A .tflite file; with --workdir, it is compared with the stage."
+    )
+    flags.DEFINE_string("recipe", None, "Recipe whose test set a --model is for.")
+    flags.DEFINE_string("engine", None, "What runs the --model, the best if unset.")
+    flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1)
     flags.DEFINE_string("data_dir", None, "Folder with the images.")
     flags.DEFINE_bool("json", False, "Print one JSON object instead of text.")
 
 
 def main() -> int:
     """Evaluates on the test set and prints the report; returns the exit code."""
+    if FLAGS.model is not None:
+        return _print_flatbuffer()
     if FLAGS.workdir is None:
         raise InputError(
             "--workdir is missing, expected the folder of a training run: "
-            "--workdir=runs/digits, for example."
+            "--workdir=runs/digits, for example; or a flatbuffer, --model=model.tflite."
         )
     from r2b_keras.trainers.workdir import Workdir
 
     workdir = Workdir(FLAGS.workdir)
-    stage = _stage(workdir)
+    stage = workdir.finished_stage(FLAGS.stage)
     report = evaluate_stage(workdir, stage, FLAGS.data_dir)
     if FLAGS.json:
         print(json.dumps({"stage": stage, **report.to_dict()}))
     else:
         print(f"{workdir.path}, stage {stage}, test set\n{report.to_text()}")
     return 0
-
-
-def _stage(workdir: Workdir) -> int:
-    """The stage that was asked for, or the last one that is complete."""
-    count = len(workdir.recipe().stages)
-    finished = [number for number in range(count) if workdir.result(number)]
-    stage = FLAGS.stage
-    if stage is None and finished:
-        return finished[-1]
-    if stage is not None and not 0 <= stage < count:
-        raise InputError(
-            f"--stage={stage} is out of range, the recipe of {workdir.path} has stages "
-            f"0 to {count - 1}."
-        )
-    if stage not in finished:
-        wanted = "No stage" if stage is None else f"Stage {stage}"
-        complete = ", ".join(map(str, finished)) or "none"
-        raise InputError(
-            f"{wanted} is complete in {workdir.path} (complete: {complete}): train it "
-            "first with `python -m r2b_keras.train`."
-        )
-    return stage
 
 
 def evaluate_stage(workdir: Workdir, stage: int, data_dir: str | None = None) -> Report:
@@ -82,7 +76,7 @@ def evaluate_stage(workdir: Workdir, stage: int, data_dir: str | None = None) ->
     """
     from r2b_keras import data
     from r2b_keras.trainers import evaluation
-    from r2b_keras.trainers.stage import EVALUATION_BATCH, load_student
+    from r2b_keras.trainers.stage import load_student
 
     student = load_student(workdir, stage)
     dataset = data.load(workdir.recipe().data, data_dir)
@@ -96,6 +90,107 @@ def evaluate_stage(workdir: Workdir, stage: int, data_dir: str | None = None) ->
     return evaluation.evaluate(student, test, dataset.class_names)
 
 
+def _print_flatbuffer() -> int:
+    """Evaluates a flatbuffer, beside its Keras model where there is one."""
+    from r2b_keras import data, recipes
+    from r2b_keras.converters import card, engines, tflite_file
+    from r2b_keras.trainers import evaluation
+    from r2b_keras.trainers.workdir import Workdir
+
+    flatbuffer = tflite_file.read_bytes(FLAGS.model)
+    own = card.read(flatbuffer)
+    workdir = None if FLAGS.workdir is None else Workdir(FLAGS.workdir)
+    name = FLAGS.recipe or (own.recipe if own else None)
+    if workdir is None and name is None:
+        raise InputError(
+            f"{FLAGS.model} does not say which recipe it is from: give --recipe, whose "
+            "test set it is to be evaluated on."
+        )
+    recipe = workdir.recipe() if workdir else recipes.get(str(name))
+    engine = engines.load(flatbuffer, FLAGS.engine, FLAGS.num_threads)
+    dataset = data.load(recipe.data, FLAGS.data_dir)
+    _check_fits(own, engine, dataset)
+    images, labels = _read(dataset)
+    scores = engine.predict(images)
+    report = evaluation.make_report(scores, labels, dataset.class_names)
+    keras = own.accuracy if own and own.recipe == recipe.name else None
+    compared = None
+    if workdir:
+        compared, keras = _compare(workdir, own, images, labels, scores, engine.name)
+    if FLAGS.json:
+        values = {"engine": engine.name, "keras_top1": keras, **report.to_dict()}
+        if compared:
+            values["agreement"] = compared.agreement
+        print(json.dumps(values))
+        return 0
+    print(f"{FLAGS.model}, {recipe.name}, test set, engine {engine.name}")
+    if keras is not None:
+        print(f"top-1 of the Keras model {keras:.2%}, of this file {report.top1:.2%}")
+    if compared:
+        print(compared.to_text())
+    print(report.to_text())
+    return 0
+
+
+def _check_fits(own: Any, engine: Any, dataset: ImageDataset) -> None:
+    """Refuses a flatbuffer that was made for other images than the recipe's."""
+    config = dataset.config
+    expected = {
+        "image_shape": config.image_shape,
+        "mean": config.mean,
+        "std": config.std,
+        "class_names": dataset.class_names,
+    }
+    found = {
+        "image_shape": engine.input_shape[1:],
+        "class_names": dataset.class_names[: engine.num_classes],
+    }
+    if own:
+        found = {name: getattr(own, name) for name in expected}
+    for name, value in found.items():
+        if value != expected[name]:
+            raise InputError(
+                f"{FLAGS.model} was made for {name} {value}, and the recipe has "
+                f"{expected[name]}: give the --recipe it was trained with."
+            )
+    if engine.num_classes != dataset.num_classes:
+        raise InputError(
+            f"{FLAGS.model} knows {engine.num_classes} classes and the recipe has "
+            f"{dataset.num_classes}: give the --recipe it was trained with."
+        )
+
+
+def _read(dataset: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
+    """All test images, and their classes."""
+    batches = list(dataset.test(EVALUATION_BATCH).as_numpy_iterator())
+    if not batches:
+        raise InputError(
+            "There are no images to evaluate: the data set's part is empty."
+        )
+    images = np.concatenate([images for images, _ in batches])
+    return images, np.concatenate([np.argmax(label, axis=1) for _, label in batches])
+
+
+def _compare(
+    workdir: Workdir,
+    own: Any,
+    images: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    engine: str,
+) -> tuple[Verification, float]:
+    """How the scores agree with those of the workdir's stage, and its accuracy."""
+    from r2b_keras.converters import verification
+    from r2b_keras.trainers.stage import load_student
+
+    stage = FLAGS.stage if FLAGS.stage is not None or not own else own.stage
+    student = load_student(workdir, workdir.finished_stage(stage))
+    expected = student.predict(images, EVALUATION_BATCH, verbose=0)
+    kind = own.real_weights if own else "float32"
+    compared = verification.compare(student, images, expected, scores, engine, kind)
+    return compared, float(np.mean(expected.argmax(axis=1) == labels))
+
+
 if __name__ == "__main__":
     define_flags()
-    sys.exit(command.run(main))
+    sys.exit(command.run(main, kept=""))

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import io
 import json
-import math
-import pathlib
 import sys
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from absl import flags
 
-from r2b_keras import command
+from r2b_keras import card_flags, command
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,17 +47,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("engine", None, "What runs the network, the best if unset.")
     flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1)
-    without = "for a model without a card"
-    flags.DEFINE_string("labels", None, f"File, a class name a line, {without}.")
-    flags.DEFINE_string(
-        "mean", None, f"Means of the channels, as 0.485,0.456,0.406, {without}."
-    )
-    flags.DEFINE_string(
-        "std", None, f"Standard deviations, in units of pixel / 255, {without}."
-    )
-    flags.DEFINE_enum(
-        "framing", None, ["whole", "center"], f"Part of a picture to use, {without}."
-    )
+    card_flags.define("for a model without a card")
 
 
 def main(paths: list[str]) -> int:
@@ -113,7 +101,7 @@ def load_network(
     own = card.read(flatbuffer)
     loaded = engines.load(flatbuffer, engine, num_threads)
     shape = loaded.input_shape[1:]
-    given = _given()
+    given = card_flags.given(FLAGS)
     if own is None:
         own = _card_of_flags(path, shape, loaded.num_classes, given)
     for name, value in given.items():
@@ -189,19 +177,6 @@ def to_text(path: str, guesses: Sequence[Guess]) -> str:
     return "\n".join((path, *lines))
 
 
-def _given() -> dict[str, object]:
-    """What the flags say, by the names of the card's fields."""
-    given: dict[str, object] = {}
-    if FLAGS.labels is not None:
-        given["class_names"] = _read_labels(FLAGS.labels)
-    for name in ("mean", "std"):
-        if getattr(FLAGS, name) is not None:
-            given[name] = _numbers(name, getattr(FLAGS, name))
-    if FLAGS.framing is not None:
-        given["framing"] = FLAGS.framing
-    return given
-
-
 def _card_of_flags(
     path: str, shape: tuple[int, ...], num_classes: int, given: dict[str, object]
 ) -> ModelCard:
@@ -226,31 +201,6 @@ def _card_of_flags(
             f"{', '.join(missing)}."
         )
     return ModelCard(image_shape=shape, **given)  # type: ignore[arg-type]
-
-
-def _read_labels(path: str) -> tuple[str, ...]:
-    try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        raise InputError(
-            f"--labels={path} cannot be read ({reason}): expected a text file with one "
-            "class name per line."
-        ) from error
-    return tuple(line.strip() for line in text.rstrip().split("\n"))
-
-
-def _numbers(name: str, text: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(","))
-        if all(map(math.isfinite, values)):
-            return values
-    except ValueError:
-        pass
-    raise InputError(
-        f"--{name}={text} is not a list of numbers: separate them by commas, such as "
-        f"--{name}=0.5,0.5,0.5."
-    )
 
 
 if __name__ == "__main__":

@@ -8,17 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from r2b_keras.converters.benchmarking import Measurement, benchmark
+    from r2b_keras.converters.card import ModelCard
     from r2b_keras.converters.flatbuffer import convert
     from r2b_keras.converters.tflite_file import count_operators
+    from r2b_keras.converters.verification import Verification, verify
 
 _HOMES = {
     "Measurement": "benchmarking",
+    "ModelCard": "card",
+    "Verification": "verification",
     "benchmark": "benchmarking",
     "convert": "flatbuffer",
     "count_operators": "tflite_file",
+    "verify": "verification",
 }
 
-__all__ = ["Measurement", "benchmark", "convert", "count_operators"]
+__all__ = [
+    "Measurement",
+    "ModelCard",
+    "Verification",
+    "benchmark",
+    "convert",
+    "count_operators",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

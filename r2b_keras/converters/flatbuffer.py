@@ -8,6 +8,8 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
+from r2b_keras.converters import position_factors, simplification, small_maps
+from r2b_keras.converters.real_weights import shrink
 from r2b_keras.converters.tflite_file import count_operators
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -15,14 +17,19 @@ from r2b_keras.errors import InputError
 BINARY_CONVOLUTION = "LceBconv2d"
 
 
-def convert(model: tf.keras.Model) -> bytes:
+def convert(
+    model: tf.keras.Model, simplify: bool = True, real_weights: str = "float32"
+) -> bytes:
     """Converts a network into a flatbuffer whose binary layers are binary operations.
 
     The flatbuffer takes batches of the size that the model's `Input` names, of one
-    image when it names none.
+    image when it names none; the interpreter's input can be resized.
 
     Args:
       model: a Keras model in float32, its binary layers larq's.
+      simplify: apply `simplification.simplify` first, which changes no answer.
+      real_weights: how weights that are not binary are stored, one of
+        `real_weights.KINDS`.
 
     Returns:
       The flatbuffer, to be written to a `.tflite` file.
@@ -32,7 +39,14 @@ def convert(model: tf.keras.Model) -> bytes:
         it would leave binary layers of the model as real-valued ones.
     """
     _check_float32(model)
-    flatbuffer = _convert_quietly(model)
+    deployed = simplification.simplify(model) if simplify else model
+    flatbuffer = _convert_quietly(small_maps.correct(deployed))
+    flatbuffer = position_factors.take_out(flatbuffer)
+    _check_binary_layers(model, flatbuffer)
+    return shrink(flatbuffer, real_weights)
+
+
+def _check_binary_layers(model: tf.keras.Model, flatbuffer: bytes) -> None:
     names = binary_layers(model)
     num_converted = count_operators(flatbuffer)[BINARY_CONVOLUTION]
     if num_converted != len(names):
@@ -42,7 +56,6 @@ def convert(model: tf.keras.Model) -> bytes:
             f"{', '.join(names) or 'its layers'} to be a 2-D convolution that is "
             "called once, its input and its kernel binarized to -1 and +1."
         )
-    return flatbuffer
 
 
 def binary_layers(model: tf.keras.Model) -> list[str]:

@@ -115,6 +115,27 @@ def take_buffer(model: Model, index: int) -> bytes:
     return content
 
 
+def constant(model: Model, tensor: Any) -> bytes:
+    """Content of a constant; empty for a tensor that is none."""
+    data = model.buffers[tensor.buffer].data
+    return b"" if data is None else np.asarray(data, np.uint8).tobytes()
+
+
+def operator_code(model: Model, name: str, version: int) -> int:
+    """Index of a built-in kind of operator in one version, added where it is new."""
+    kind = getattr(schema.BuiltinOperator, name)
+    for index, code in enumerate(model.operatorCodes):
+        builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if not code.customCode and (builtin, code.version) == (kind, version):
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.version = kind, version
+    # Old readers know this field only, which ends at 127.
+    code.deprecatedBuiltinCode = min(kind, 127)
+    model.operatorCodes = [*model.operatorCodes, code]
+    return len(model.operatorCodes) - 1
+
+
 def add_metadata(model: Model, name: str, buffer: int) -> None:
     """Names a buffer in the file's metadata."""
     entry = schema.MetadataT()
@@ -140,6 +161,20 @@ def operator_name(model: Model, operator: Any) -> str:
     # Old files have the kind in the first field only, new ones have both.
     kind = max(code.builtinCode, code.deprecatedBuiltinCode)
     return _builtin_names()[kind]
+
+
+def builtin_code(model: Model, name: str) -> int:
+    """Index of the kind of a built-in operator, which is added where it is missing."""
+    number = getattr(schema.BuiltinOperator, name)
+    for index, code in enumerate(model.operatorCodes):
+        if not code.customCode and code.builtinCode == number:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.version = number, 1
+    # The old field is one byte wide; this stands for "see the new one".
+    code.deprecatedBuiltinCode = min(number, 127)
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
 
 
 def count_operators(flatbuffer: bytes) -> collections.Counter[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
+from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.data.sources import Source, open_source
 from r2b_keras.environment import tf
@@ -82,6 +83,15 @@ class ImageDataset:
         self._train, self._validation = source.train.split(config.validation_size)
         self._test = source.test
         self._evaluation_datasets: dict[tuple[str, int], tf.data.Dataset] = {}
+
+    @property
+    def framing(self) -> str:
+        """How a picture becomes an image of the evaluation parts.
+
+        "whole": all of it, scaled; "center": the central part of it, for pictures that
+        are read from their files one by one.
+        """
+        return "whole" if isinstance(self._test, ArrayExamples) else "center"
 
     @property
     def num_train(self) -> int:

@@ -132,10 +132,10 @@ class ChannelGating(tf.keras.layers.Dense):
     """The data-driven gate G(A; W_G) of Eq. 3 (Sec. 4.3, Fig. 1 right).
 
     Global average pool -> 1x1 convolution to `bottleneck` channels -> ReLU -> 1x1
-    convolution to `units` channels -> sigmoid. No biases (the authors' later code and
-    larq-zoo have none). The pooled map stays `[B, 1, 1, C]`, so that the batch survives
-    conversion. It is a `Dense` layer with a bottleneck, and derives from one so that
-    `lq.models.summary` counts its multiply-accumulates.
+    convolution to `units` channels -> sigmoid. No biases in training (the authors'
+    later code and larq-zoo have none). The pooled map stays `[B, 1, 1, C]`, so that the
+    batch survives conversion. It is a `Dense` layer with a bottleneck, and derives from
+    one so that `lq.models.summary` counts its multiply-accumulates.
 
     Input shape: `[B, H, W, C]`, the output of the half block's BatchNorm. Output shape:
     `[B, 1, 1, units]`, values in (0, 1).
@@ -143,11 +143,15 @@ class ChannelGating(tf.keras.layers.Dense):
     Args:
       units: channels of the convolution to be gated.
       bottleneck: hidden channels, C / r in the paper.
+      use_bias: whether the hidden channels have a bias, as they may need where a
+        BatchNorm was folded into the gate for deployment.
     """
 
-    def __init__(self, units: int, bottleneck: int, **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, bottleneck: int, use_bias: bool = False, **kwargs: Any
+    ) -> None:
         """Validates and stores the sizes."""
-        super().__init__(units, use_bias=False, **kwargs)
+        super().__init__(units, use_bias=use_bias, **kwargs)
         if bottleneck < 1:
             raise InputError(
                 f"ChannelGating got bottleneck={bottleneck}, expected at least 1."
@@ -170,6 +174,10 @@ class ChannelGating(tf.keras.layers.Dense):
             shape=(1, 1, self.bottleneck, self.units),
             initializer="he_normal",
         )
+        if self.use_bias:
+            self.reduce_bias = self.add_weight(
+                name="reduce_bias", shape=(self.bottleneck,), initializer="zeros"
+            )
         # Not Dense's own, which would add a kernel.
         tf.keras.layers.Layer.build(self, input_shape)
 
@@ -180,7 +188,10 @@ class ChannelGating(tf.keras.layers.Dense):
             tf.cast(inputs, self.variable_dtype), axis=[1, 2], keepdims=True
         )
         pooled = tf.cast(pooled, inputs.dtype)
-        hidden = tf.nn.relu(tf.nn.conv2d(pooled, self.reduce_kernel, 1, "VALID"))
+        hidden = tf.nn.conv2d(pooled, self.reduce_kernel, 1, "VALID")
+        if self.use_bias:
+            hidden += self.reduce_bias
+        hidden = tf.nn.relu(hidden)
         return tf.sigmoid(tf.nn.conv2d(hidden, self.expand_kernel, 1, "VALID"))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -195,4 +206,5 @@ class ChannelGating(tf.keras.layers.Dense):
             "dtype": super().get_config()["dtype"],
             "units": self.units,
             "bottleneck": self.bottleneck,
+            "use_bias": self.use_bias,
         }

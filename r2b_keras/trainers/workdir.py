@@ -99,6 +99,30 @@ class Workdir:
                 f"{path.parent} to train that stage again."
             ) from error
 
+    def finished_stage(self, stage: int | None = None) -> int:
+        """The stage that is asked for, or the last finished one when None.
+
+        Raises:
+          InputError: it is not complete, or the recipe has no such stage.
+        """
+        count = len(self.recipe().stages)
+        if stage is not None and not 0 <= stage < count:
+            raise InputError(
+                f"--stage={stage} is out of range, the recipe of {self.path} has "
+                f"stages 0 to {count - 1}."
+            )
+        finished = [number for number in range(count) if self.result(number)]
+        if stage is None and finished:
+            return finished[-1]
+        if stage is None or stage not in finished:
+            wanted = "No stage" if stage is None else f"Stage {stage}"
+            complete = ", ".join(map(str, finished)) or "none"
+            raise InputError(
+                f"{wanted} is complete in {self.path} (complete: {complete}): train it "
+                "first with `python -m r2b_keras.train`."
+            )
+        return stage
+
     def save_result(self, result: StageResult) -> None:
         """Marks a stage complete and removes its checkpoint."""
         path = self.stage(result.stage) / "result.json"

@@ -1,0 +1,111 @@
+"""Converts a network: `python -m r2b_keras.convert --workdir=DIR --output=m.tflite`."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from r2b_keras import card_flags, command, files
+from r2b_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from r2b_keras.converters.sources import Source
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Declares the command's flags."""
+    flags.DEFINE_string("workdir", None, "Folder of a training run.")
+    flags.DEFINE_integer("stage", None, "Its stage, the last finished if unset.")
+    flags.DEFINE_string("model", None, "A .keras file, instead of a workdir.")
+    flags.DEFINE_string(
+        "weights", None, "larq-zoo's Real-to-Binary weights (.h5), instead of both."
+    )
+    flags.DEFINE_string("name", "real_to_binary18", "The network of --weights.")
+    flags.DEFINE_string("recipe", None, "Recipe whose data a --model was trained on.")
+    flags.DEFINE_string("data_dir", None, "Folder with the recipe's images.")
+    flags.DEFINE_string("output", None, "The .tflite file to write.")
+    flags.DEFINE_enum(
+        "real_weights",
+        "float32",
+        ["float32", "float16", "int8"],
+        "How weights that are not binary are stored.",
+    )
+    flags.DEFINE_bool("simplify", True, "Make cheaper what can be, with equal answers.")
+    flags.DEFINE_string(
+        "verify_images", None, "Folder of PNG or JPEG pictures to verify with."
+    )
+    flags.DEFINE_integer("num_images", 500, "Images to verify with, at most.", 1)
+    card_flags.define("for --model without --recipe and for --weights")
+
+
+def main() -> int:
+    """Converts, verifies and writes the file; returns the exit code."""
+    if FLAGS.output is None:
+        raise InputError(
+            "--output is missing, expected the file to write: --output=model.tflite."
+        )
+    output = pathlib.Path(FLAGS.output)
+    if output.is_dir() or not output.parent.is_dir():
+        raise InputError(
+            f"--output={output} is a folder or lies in none, expected the name of a "
+            "file in a folder that exists."
+        )
+    from r2b_keras.converters import deployment
+
+    result = deployment.deploy(
+        _source(), simplify=FLAGS.simplify, real_weights=FLAGS.real_weights
+    )
+    rejected = output.with_name(f"{output.name}.rejected")
+    written = output if result.accepted else rejected
+    with files.written_whole(written) as aside:
+        aside.write_bytes(result.flatbuffer)
+    print(f"{written}\n{result.to_text()}")
+    if result.accepted:
+        rejected.unlink(missing_ok=True)
+        return 0
+    print(
+        f"The flatbuffer does not do what the network does: it is kept as {rejected} "
+        "to look at, and not to be used.",
+        file=sys.stderr,
+    )
+    return command.EXIT_PROBLEM
+
+
+def _source() -> Source:
+    """The network that the flags name."""
+    from r2b_keras.converters import sources
+
+    named = {name: getattr(FLAGS, name) for name in ("workdir", "model", "weights")}
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) != 1:
+        came = " and ".join(f"--{name}" for name in given) or "none of them"
+        raise InputError(
+            "Expected one of --workdir (a training run), --model (a .keras file) and "
+            f"--weights (larq-zoo's), but {came} came."
+        )
+    card = card_flags.given(FLAGS)
+    folder, limit = FLAGS.verify_images, FLAGS.num_images
+    if FLAGS.workdir is not None:
+        if card:
+            raise InputError(
+                "--labels, --mean, --std and --framing come from the recipe of "
+                f"{FLAGS.workdir}: leave them out."
+            )
+        return sources.from_workdir(
+            FLAGS.workdir, FLAGS.stage, FLAGS.data_dir, folder, limit
+        )
+    if FLAGS.model is not None:
+        return sources.from_file(
+            FLAGS.model, FLAGS.recipe, FLAGS.data_dir, card, folder, limit
+        )
+    return sources.from_larq_zoo(FLAGS.weights, FLAGS.name, card, folder, limit)
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(command.run(main, kept=""))

@@ -1,0 +1,241 @@
+"""What can be converted: a stage of a training run, a Keras file, larq-zoo's weights.
+
+Each comes with its model card and with real images to verify with.
+"""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import r2b_keras
+from r2b_keras import data, models, recipes
+from r2b_keras.converters import pictures
+from r2b_keras.converters.card import ModelCard
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
+from r2b_keras.recipes import Recipe
+from r2b_keras.trainers.stage import load_student
+from r2b_keras.trainers.workdir import Workdir
+
+PICTURES = (".png", ".jpg", ".jpeg")
+_PACKAGES = ("larq-compute-engine", "larq", "tensorflow")
+_BATCH = 250
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A network to be converted.
+
+    Attributes:
+      model: the Keras network, from `[N, H, W, C]` to `[N, K]`.
+      card: what the flatbuffer will say about itself.
+      images: `[N, H, W, C]` float32, as the network sees them, to verify with.
+    """
+
+    model: tf.keras.Model
+    card: ModelCard
+    images: np.ndarray
+
+
+def from_workdir(
+    path: str | pathlib.Path,
+    stage: int | None = None,
+    data_dir: str | None = None,
+    verify_images: str | None = None,
+    limit: int = 500,
+) -> Source:
+    """A finished stage of a training run.
+
+    Args:
+      path: the workdir.
+      stage: its stage, the last finished one when None.
+      data_dir: where the recipe's images lie, None for the source's own places.
+      verify_images: folder of pictures to verify with, None for the recipe's
+        validation part.
+      limit: images to verify with, at most.
+
+    Raises:
+      InputError: the stage is not finished, or data is missing or damaged.
+    """
+    workdir = Workdir(path)
+    number = workdir.finished_stage(stage)
+    recipe, result = workdir.recipe(), workdir.result(number)
+    model = load_student(workdir, number)
+    dataset = data.load(recipe.data, data_dir)
+    card = dataclasses.replace(
+        _card(recipe, dataset),
+        stage=number,
+        accuracy=result.top1 if result else None,
+        network=dataclasses.asdict(recipe.stages[number].student),
+    )
+    return _source(model, card, _images(card, dataset, verify_images, limit))
+
+
+def from_file(
+    path: str,
+    recipe: str | None = None,
+    data_dir: str | None = None,
+    given: Mapping[str, Any] | None = None,
+    verify_images: str | None = None,
+    limit: int = 500,
+) -> Source:
+    """A network saved as `.keras`, ours or any other of Keras and larq layers.
+
+    Args:
+      path: the file.
+      recipe: name of the recipe whose data it was trained on, or None.
+      data_dir: where the recipe's images lie.
+      given: without a recipe, fields of the card: class_names, mean, std, framing.
+      verify_images: folder of pictures, needed without a recipe.
+      limit: images to verify with, at most.
+
+    Raises:
+      InputError: something is missing or damaged; the message says what.
+    """
+    model = models.load(path)
+    if recipe is not None:
+        found = recipes.get(recipe)
+        dataset = data.load(found.data, data_dir)
+        card = _card(found, dataset)
+        return _source(model, card, _images(card, dataset, verify_images, limit))
+    card = _foreign_card(path, model, dict(given or {}))
+    return _source(model, card, _pictures(card, verify_images, limit))
+
+
+def from_larq_zoo(
+    path: str,
+    name: str = "real_to_binary18",
+    given: Mapping[str, Any] | None = None,
+    verify_images: str | None = None,
+    limit: int = 500,
+) -> Source:
+    """larq-zoo's Real-to-Binary network for ImageNet.
+
+    Args:
+      path: its HDF5 file.
+      name: "real_to_binary18", the only network of larq-zoo's that is ours too.
+      given: fields of the card; `class_names` are numbers unless they are given.
+      verify_images: folder of pictures.
+      limit: images to verify with, at most.
+
+    Raises:
+      InputError: something is missing or damaged; the message says what.
+    """
+    from r2b_keras.converters import larq_zoo
+
+    if name != larq_zoo.NETWORK.name:
+        raise InputError(
+            f"--name={name} has no weights in larq-zoo, expected "
+            f"{larq_zoo.NETWORK.name}."
+        )
+    model = larq_zoo.load_weights(path)
+    values = {
+        "class_names": _numbered(model),
+        "mean": larq_zoo.MEAN,
+        "std": larq_zoo.STD,
+        "framing": "center",
+        **(given or {}),
+    }
+    card = ModelCard(
+        image_shape=model.input_shape[1:],
+        recipe="larq-zoo",
+        network=dataclasses.asdict(larq_zoo.NETWORK),
+        **values,
+    )
+    return _source(model, card, _pictures(card, verify_images, limit))
+
+
+def _source(model: tf.keras.Model, card: ModelCard, images: np.ndarray) -> Source:
+    shapes = model.input_shape, model.output_shape
+    if not all(isinstance(shape, tuple) for shape in shapes):
+        raise InputError(
+            f"Model {model.name!r} has inputs {shapes[0]} and outputs {shapes[1]}, "
+            "expected one of each."
+        )
+    expected = (None, *card.image_shape), (None, len(card.class_names))
+    if (shapes[0][1:], shapes[1][1:]) != (expected[0][1:], expected[1][1:]):
+        raise InputError(
+            f"Model {model.name!r} goes from {shapes[0]} to {shapes[1]}, and the data "
+            f"from {expected[0]} to {expected[1]}: give the recipe or --labels that it "
+            "was trained with."
+        )
+    versions = {"r2b_keras": r2b_keras.__version__}
+    for package in _PACKAGES:
+        versions[package] = _version(package)
+    return Source(model, dataclasses.replace(card, versions=versions), images)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        # TensorFlow may be here as tensorflow-cpu, or as a build of one's own.
+        return tf.__version__ if package == "tensorflow" else "unknown"
+
+
+def _card(recipe: Recipe, dataset: data.ImageDataset) -> ModelCard:
+    return ModelCard(
+        class_names=dataset.class_names,
+        image_shape=recipe.data.image_shape,
+        mean=recipe.data.mean,
+        std=recipe.data.std,
+        framing=dataset.framing,
+        recipe=recipe.name,
+    )
+
+
+def _foreign_card(path: str, model: tf.keras.Model, given: dict[str, Any]) -> ModelCard:
+    given.setdefault("framing", "whole")
+    missing = [f"--{name}" for name in ("mean", "std") if name not in given]
+    if missing:
+        raise InputError(
+            f"{path} does not say how its images were prepared: give "
+            f"{' and '.join(missing)}, or the --recipe it was trained with."
+        )
+    return ModelCard(
+        image_shape=tuple(model.input_shape[1:]),
+        **{"class_names": _numbered(model), **given},
+    )
+
+
+def _numbered(model: tf.keras.Model) -> tuple[str, ...]:
+    return tuple(f"class {number}" for number in range(model.output_shape[-1]))
+
+
+def _images(
+    card: ModelCard, dataset: data.ImageDataset, folder: str | None, limit: int
+) -> np.ndarray:
+    if folder is not None:
+        return _pictures(card, folder, limit)
+    # A recipe without a validation part: agreement chooses nothing, any image will do.
+    part = dataset.validation if dataset.num_validation else dataset.test
+    batches, count = [], 0
+    for images, _ in part(_BATCH):
+        batches.append(images.numpy())
+        count += len(batches[-1])
+        if count >= limit:
+            break
+    return np.concatenate(batches)[:limit]
+
+
+def _pictures(card: ModelCard, folder: str | None, limit: int) -> np.ndarray:
+    if folder is None:
+        raise InputError(
+            "There are no images to verify the conversion with: give a folder of real "
+            "PNG or JPEG pictures, --verify_images=DIR."
+        )
+    paths = sorted(
+        path
+        for path in pathlib.Path(folder).rglob("*")
+        if path.suffix.lower() in PICTURES
+    )
+    if not paths:
+        raise InputError(
+            f"--verify_images={folder} holds no PNG or JPEG pictures, expected a "
+            "folder with some."
+        )
+    return np.stack([pictures.load(path, card) for path in paths[:limit]])
