@@ -2,15 +2,15 @@
 
     small = real_weights.shrink(flatbuffer, "int8")
 
-Stem, downsampling, gates and classifier keep real weights, most of a binary network's
-file. They are stored as float16 or int8, and a DEQUANTIZE operator makes of them, once,
-in the first inference, the float32 tensors that the convolutions read. All engines
-compute in float32 as before: weights are rounded, activations are not.
+Downsampling, gates and classifier keep real weights, most of a binary network's file.
+They are stored as float16 or int8, and a DEQUANTIZE operator makes of them, once, in
+the first inference, the float32 tensors that the convolutions read. All engines compute
+in float32 as before: weights are rounded, activations are not.
 
 Which weights: constants that a convolution or a matrix product reads as its weights and
 that nothing else reads. Biases, slopes of PReLU, offsets, multipliers and thresholds
-stay: they are 2 % of the file, and rounding one shifts a whole channel. So does a
-weight whose tables would take more bytes than it saves.
+stay: they are 2 % of the file, and rounding one shifts a whole channel. Weights whose
+tables would take more bytes than they save stay too.
 
 Rounding before a sign turns some signs, and each turns others in the blocks that
 follow. So in a binary network what comes before the first sign, the stem, stays
