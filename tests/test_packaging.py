@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "r2b_keras"
 
 # Distributions that are named unlike the module in them.
-DISTRIBUTIONS = {"absl": "absl-py", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "sklearn": "scikit-learn"}
 
 
 def build(kind: str, folder: Path) -> Path:
