@@ -1,9 +1,9 @@
 """From a picture file to what the network sees, without TensorFlow.
 
 The same as the evaluation in training does: `data/decoding.py` for the framing
-"center", `data/image_shapes.py` for "whole". Pixels of a PNG come out alike; those of a
-JPEG differ by a level or two, as Pillow decodes it accurately and TensorFlow, unless
-told otherwise, with the fast integer transform.
+"center", `data/image_shapes.py` for "whole". Pixels come out alike, but for the first
+and the last two columns of a JPEG's central window: training decodes the window alone,
+and lacks the colours beside it, which are stored at half resolution.
 """
 
 from __future__ import annotations

@@ -12,6 +12,26 @@ if TYPE_CHECKING:
 # The usual evaluation on ImageNet: shorter side to 256, of which the middle 224.
 CENTRAL_SHARE = 224 / 256
 LARGEST_PLAIN_SHRINKING = 2.0
+# As Pillow decodes JPEG, with which a converted network sees its pictures. TensorFlow's
+# own choice, the fast transform, is off by 0.8 of a level on average.
+DCT_METHOD = "INTEGER_ACCURATE"
+
+
+def decode(encoded: "tf.Tensor | bytes", channels: int) -> "tf.Tensor":
+    """A whole image.
+
+    Args:
+      encoded: scalar string, the content of a JPEG or PNG file.
+      channels: 1 for grey, 3 for RGB.
+
+    Returns:
+      [height, width, channels] uint8.
+    """
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=channels, dct_method=DCT_METHOD),
+        lambda: tf.io.decode_png(encoded, channels=channels),
+    )
 
 
 def decode_center(encoded: "tf.Tensor", shape: tuple[int, int, int]) -> "tf.Tensor":
@@ -83,7 +103,7 @@ def _decode_window(
     def jpeg() -> "tf.Tensor":
         size = tf.image.extract_jpeg_shape(encoded)[:2]
         return tf.image.decode_and_crop_jpeg(
-            encoded, choose_window(size), channels=channels
+            encoded, choose_window(size), channels=channels, dct_method=DCT_METHOD
         )
 
     def png() -> "tf.Tensor":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from r2b_keras.data import decoding
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import DataConfig
 from r2b_keras.data.files import (
@@ -68,8 +69,8 @@ def check_images(paths: tuple[Path, ...], channels: int) -> None:
       channels: 1 if they are to be grey, 3 for RGB.
     """
     few = sum(path.stat().st_size for path in paths) <= FULL_CHECK_BYTES
-    decoding = functools.partial(decoding_problem, channels=channels)
-    problem = first_problem(paths, decoding if few else header_problem)
+    whole = functools.partial(decoding_problem, channels=channels)
+    problem = first_problem(paths, whole if few else header_problem)
     if problem:
         raise InputError(f"{problem}: replace or remove it.")
 
@@ -165,9 +166,7 @@ def _read_all(examples: FileExamples) -> ArrayExamples:
     channels = examples.image_shape[2]
     with tf.device("CPU:0"):
         images = [
-            tf.io.decode_image(
-                path.read_bytes(), channels=channels, expand_animations=False
-            ).numpy()
+            decoding.decode(path.read_bytes(), channels).numpy()
             for path in examples.paths
         ]
     return ArrayExamples(np.stack(images), examples.labels)
