@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from r2b_keras.converters import position_factors, simplification, small_maps
 from r2b_keras.converters.real_weights import shrink
-from r2b_keras.converters.tflite_file import count_operators
+from r2b_keras.converters.tflite_file import count_operators, without_ballast
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
@@ -41,7 +41,7 @@ def convert(
     _check_float32(model)
     deployed = simplification.simplify(model) if simplify else model
     flatbuffer = _convert_quietly(small_maps.correct(deployed))
-    flatbuffer = position_factors.take_out(flatbuffer)
+    flatbuffer = without_ballast(position_factors.take_out(flatbuffer))
     _check_binary_layers(model, flatbuffer)
     return shrink(flatbuffer, real_weights)
 
