@@ -19,7 +19,7 @@ float16. Gates and classifier, which are most of the real weights, weigh whole c
 and turn few signs. On Fashion-MNIST (three trained networks, 10,000 images) the answers
 then agree with the float32 file's on 99.0 to 99.7 % of the images; with int8 everywhere
 on 96.3 to 98.0 %. Answers that change are corrected about as often as spoilt. All this
-costs 0.19 MB of a 224x224 network's 2.72. Networks without signs have no such limits.
+costs 0.19 MB of a 224x224 network's 2.69. Networks without signs have no such limits.
 
 Needs no TensorFlow.
 """
