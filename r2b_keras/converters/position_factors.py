@@ -89,7 +89,7 @@ def _elementwise(
     model: tflite_file.Model, kind: str, inputs: list[int], output: int
 ) -> Any:
     operator = schema.OperatorT()
-    operator.opcodeIndex = tflite_file.builtin_code(model, kind)
+    operator.opcodeIndex = tflite_file.operator_code(model, kind, 1)
     operator.inputs = np.array(inputs, np.int32)
     operator.outputs = np.array([output], np.int32)
     options = {"MUL": "MulOptions", "ADD": "AddOptions"}[kind]

@@ -163,20 +163,6 @@ def operator_name(model: Model, operator: Any) -> str:
     return _builtin_names()[kind]
 
 
-def builtin_code(model: Model, name: str) -> int:
-    """Index of the kind of a built-in operator, which is added where it is missing."""
-    number = getattr(schema.BuiltinOperator, name)
-    for index, code in enumerate(model.operatorCodes):
-        if not code.customCode and code.builtinCode == number:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode, code.version = number, 1
-    # The old field is one byte wide; this stands for "see the new one".
-    code.deprecatedBuiltinCode = min(number, 127)
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
-
-
 def without_ballast(flatbuffer: bytes) -> bytes:
     """The same network without what no interpreter reads: a twentieth of a small file.
 
