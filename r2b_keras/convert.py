@@ -55,6 +55,11 @@ def main() -> int:
             f"--output={output} is a folder or lies in none, expected the name of a "
             "file in a folder that exists."
         )
+    if FLAGS.output in (FLAGS.model, FLAGS.weights):
+        raise InputError(
+            f"--output={output} is what is to be converted, expected another name: it "
+            "would be overwritten."
+        )
     from r2b_keras.converters import deployment
 
     result = deployment.deploy(

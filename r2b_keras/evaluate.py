@@ -135,29 +135,24 @@ def _print_flatbuffer() -> int:
 def _check_fits(own: Any, engine: Any, dataset: ImageDataset) -> None:
     """Refuses a flatbuffer that was made for other images than the recipe's."""
     config = dataset.config
-    expected = {
-        "image_shape": config.image_shape,
-        "mean": config.mean,
-        "std": config.std,
-        "class_names": dataset.class_names,
-    }
-    found = {
-        "image_shape": engine.input_shape[1:],
-        "class_names": dataset.class_names[: engine.num_classes],
-    }
+    expected: dict[str, Any] = {"image_shape": config.image_shape}
+    found: dict[str, Any] = {"image_shape": engine.input_shape[1:]}
     if own:
-        found = {name: getattr(own, name) for name in expected}
+        names = ("image_shape", "mean", "std")
+        expected = {name: getattr(config, name) for name in names}
+        found = {name: getattr(own, name) for name in names}
+    expected["num_classes"] = dataset.num_classes
+    found["num_classes"] = engine.num_classes
+    if own and engine.num_classes == dataset.num_classes:
+        both = zip(own.class_names, dataset.class_names, strict=False)
+        other = next((pair for pair in both if pair[0] != pair[1]), (None, None))
+        found["a class"], expected["a class"] = other
     for name, value in found.items():
         if value != expected[name]:
             raise InputError(
-                f"{FLAGS.model} was made for {name} {value}, and the recipe has "
-                f"{expected[name]}: give the --recipe it was trained with."
+                f"{FLAGS.model} was made for {name} {value!r}, and the recipe has "
+                f"{expected[name]!r}: give the --recipe it was trained with."
             )
-    if engine.num_classes != dataset.num_classes:
-        raise InputError(
-            f"{FLAGS.model} knows {engine.num_classes} classes and the recipe has "
-            f"{dataset.num_classes}: give the --recipe it was trained with."
-        )
 
 
 def _read(dataset: ImageDataset) -> tuple[np.ndarray, np.ndarray]:

@@ -315,7 +315,7 @@ def test_flags_must_not_contradict_a_card(refused, real, foreign, tmp_path):
 
 def test_flags_that_agree_with_a_card(monkeypatch, real, foreign):
     given = {"class_names": LABELS, "mean": MEAN, "std": STD, "framing": "center"}
-    monkeypatch.setattr(predict, "_given", lambda: given)
+    monkeypatch.setattr(predict.card_flags, "given", lambda values: given)
     assert predict.load_network(str(real[1]))[1] == CARD
 
 

@@ -7,6 +7,7 @@ but the file: classes, input size and preprocessing are read and never guessed.
 import dataclasses
 import hashlib
 import json
+import math
 from typing import Any
 
 from r2b_keras.converters import tflite_file
@@ -15,6 +16,8 @@ from r2b_keras.errors import InputError
 NAME = "r2b_keras.model_card"
 FORMAT = 1
 FRAMINGS = ("whole", "center")
+# From the finest to the coarsest.
+REAL_WEIGHTS = ("float32", "float16", "int8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,39 +55,72 @@ class ModelCard:
     def __post_init__(self) -> None:
         """Makes lists, as JSON has them, tuples, and refuses what cannot be used."""
         for name in ("class_names", "image_shape", "mean", "std"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        channels = self.image_shape[-1] if len(self.image_shape) == 3 else 0
-        if channels not in (1, 3) or min(self.image_shape) < 1:
-            raise InputError(
-                f"image_shape is {self.image_shape}, expected (height, width, "
-                "channels), positive, with 1 (grey) or 3 (RGB) channels."
-            )
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+        names, shape = self.class_names, self.image_shape
+        _require(self, "class_names", _all_are(str, names), "a list of names")
+        positive = _all_are(int, shape) and len(shape) == 3 and min(shape) >= 1
+        expected = (
+            "(height, width, channels), positive, with 1 (grey) or 3 (RGB) channels"
+        )
+        _require(self, "image_shape", positive and shape[-1] in (1, 3), expected)
+        expected = f"one number for each of the {shape[-1]} channels"
         for name in ("mean", "std"):
-            if len(getattr(self, name)) != channels:
-                raise InputError(
-                    f"{name} is {getattr(self, name)}, expected one number for each "
-                    f"of the {channels} channels."
-                )
-        if min(self.std) <= 0:
-            raise InputError(f"std is {self.std}, expected positive numbers.")
-        if self.framing not in FRAMINGS:
-            raise InputError(
-                f"framing is {self.framing!r}, expected one of {', '.join(FRAMINGS)}."
+            numbers = getattr(self, name)
+            finite = _all_are((int, float), numbers) and all(
+                map(math.isfinite, numbers)
             )
+            _require(self, name, finite and len(numbers) == shape[-1], expected)
+        _require(self, "std", min(self.std) > 0, "positive numbers")
+        for name, choice in (("framing", FRAMINGS), ("real_weights", REAL_WEIGHTS)):
+            expected = f"one of {', '.join(choice)}"
+            _require(self, name, getattr(self, name) in choice, expected)
+        self._check_origin()
+
+    def _check_origin(self) -> None:
+        none = type(None)
+        for name, kind, expected in (
+            ("recipe", (str, none), "a name or None"),
+            ("stage", (int, none), "a number or None"),
+            ("network", (dict, none), "the network's options or None"),
+            ("versions", dict, "versions by package"),
+        ):
+            _require(self, name, _is(kind, getattr(self, name)), expected)
+        known = self.accuracy is None or (
+            _is((int, float), self.accuracy) and 0 <= self.accuracy <= 1
+        )
+        _require(self, "accuracy", known, "a fraction from 0 to 1, or None")
+
+
+def _require(card: ModelCard, name: str, holds: bool, expected: str) -> None:
+    if not holds:
+        raise InputError(f"{name} is {getattr(card, name)!r}, expected {expected}.")
+
+
+def _is(kind: Any, value: Any) -> bool:
+    # A bool is an int to Python, and never what a card has.
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _all_are(kind: Any, values: Any) -> bool:
+    """Whether it is a list, not an empty one, of values of a kind."""
+    return (
+        isinstance(values, tuple)
+        and len(values) > 0
+        and all(_is(kind, value) for value in values)
+    )
 
 
 def attach(flatbuffer: bytes, card: ModelCard) -> bytes:
     """Writes the card into a flatbuffer, in place of one that it may have.
 
-    A checksum of all else goes with it, so that a damaged file is told from a good one.
+    A checksum goes with it, so that a damaged file is told from a good one.
     """
     model = tflite_file.parse(flatbuffer)
     _detach(model)
-    content = {
-        "format": FORMAT,
-        "checksum": _checksum(model),
-        **dataclasses.asdict(card),
-    }
+    values = dataclasses.asdict(card)
+    content = {"format": FORMAT, "checksum": _checksum(model, values), **values}
     buffer = tflite_file.add_buffer(model, json.dumps(content).encode())
     tflite_file.add_metadata(model, NAME, buffer)
     return tflite_file.serialize(model)
@@ -102,26 +138,36 @@ def read(flatbuffer: bytes) -> ModelCard | None:
         return None
     try:
         values = json.loads(content)
-        checksum, version = values.pop("checksum"), values.pop("format")
-        if version != FORMAT:
-            raise InputError(
-                f"The model card has format {version}, this r2b_keras reads format "
-                f"{FORMAT}: update it, or convert the network again."
-            )
-        card = ModelCard(**values)
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
+        version, checksum = values.pop("format"), values.pop("checksum")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"The model card in the .tflite file is damaged ({error}): copy the file "
             "again, or convert the network again."
         ) from error
-    if checksum != _checksum(model):
+    if version != FORMAT:
+        raise InputError(
+            f"The model card has format {version!r}, this r2b_keras reads format "
+            f"{FORMAT}: update it, or convert the network again."
+        )
+    if checksum != _checksum(model, values):
         raise InputError(
             "The .tflite file is damaged, its content does not match its checksum: "
             "copy it again, or convert the network again."
         )
-    return card
+    return _from_values(values)
+
+
+def _from_values(values: dict[str, Any]) -> ModelCard:
+    known = {field.name for field in dataclasses.fields(ModelCard)}
+    unknown = sorted(values.keys() - known)
+    try:
+        return ModelCard(**values)
+    except TypeError as error:
+        problem = f"does not know {', '.join(unknown)}" if unknown else "finds too few"
+        raise InputError(
+            f"The model card has the fields {', '.join(values)}, and this r2b_keras "
+            f"{problem}: update it, or convert the network again."
+        ) from error
 
 
 def _detach(model: tflite_file.Model) -> bytes | None:
@@ -130,5 +176,8 @@ def _detach(model: tflite_file.Model) -> bytes | None:
     return None if buffer is None else tflite_file.take_buffer(model, buffer)
 
 
-def _checksum(model: tflite_file.Model) -> str:
-    return hashlib.sha256(tflite_file.serialize(model)).hexdigest()
+def _checksum(model: tflite_file.Model, values: dict[str, Any]) -> str:
+    """Of the model without its card, and of what the card says."""
+    # As JSON gives them back: lists for tuples.
+    said = json.dumps(values, sort_keys=True).encode()
+    return hashlib.sha256(tflite_file.serialize(model) + said).hexdigest()

@@ -15,10 +15,10 @@ from typing import Protocol
 
 import numpy as np
 
-from r2b_keras.converters import tflite_file
+from r2b_keras.converters import binary_operators, tflite_file
 from r2b_keras.errors import InputError
 
-LCE_OPERATORS = ("LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d")
+LCE_OPERATORS = binary_operators.OPERATORS
 
 
 class _Runner(Protocol):
@@ -206,23 +206,39 @@ def load(
 
     Raises:
       InputError: the file is damaged, or has operators, inputs or outputs that the
-        engine does not know, or the engine is not installed.
+        engine does not know, or the engine is not installed, or lacks a package.
     """
     model = tflite_file.parse(flatbuffer)
     shape, num_classes = _signature(model)
     name = _choose(_custom_operators(model), name)
+    binary_operators.check(model)
     kind = _KINDS[name]
     try:
         with _quiet():
             runner = kind.make(flatbuffer, num_threads, batch_size, **kind.options)
             engine = Engine(name, runner, (batch_size, *shape[1:]), num_classes)
             engine.run()
-    except (ValueError, RuntimeError) as error:
+            found = runner.output().shape
+    except ImportError as error:
         raise InputError(
-            f"The engine {name} cannot run this .tflite file ({error}): convert the "
-            "network again, or choose another engine."
+            f"The engine {name} does not start here ({_one_line(error)}): install what "
+            "it lacks, or choose another engine."
         ) from error
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise InputError(
+            f"The engine {name} cannot run this .tflite file ({_one_line(error)}): "
+            "convert the network again, or choose another engine."
+        ) from error
+    if found != (batch_size, num_classes):
+        raise InputError(
+            f"The engine {name} gives scores of the shape {found} for this .tflite "
+            f"file, expected {(batch_size, num_classes)}: convert the network again."
+        )
     return engine
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _choose(custom: set[str], name: str | None) -> str:
@@ -269,6 +285,11 @@ def _signature(model: tflite_file.Model) -> tuple[tuple[int, ...], int]:
             f"The .tflite file has inputs and outputs of the shapes {shapes}, expected "
             "one input (batch, height, width, channels) and one output (batch, "
             "classes), both of float32."
+        )
+    if min(shapes[0]) < 1:
+        raise InputError(
+            f"The .tflite file takes images of the shape {shapes[0]}, expected sizes "
+            "above 0: convert the network again."
         )
     return shapes[0], shapes[1][1]
 

@@ -39,8 +39,7 @@ from r2b_keras.converters.rounding import (
 )
 from r2b_keras.errors import InputError
 
-# From the finest to the coarsest.
-KINDS = ("float32", "float16", "int8")
+KINDS = card.REAL_WEIGHTS
 
 _schema = tflite_file.schema
 # The second input of each is its weights; the axis of its output channels.

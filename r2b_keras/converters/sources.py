@@ -97,6 +97,7 @@ def from_file(
       InputError: something is missing or damaged; the message says what.
     """
     model = models.load(path)
+    _check_classifier(model)
     if recipe is not None:
         found = recipes.get(recipe)
         dataset = data.load(found.data, data_dir)
@@ -150,16 +151,11 @@ def from_larq_zoo(
 
 
 def _source(model: tf.keras.Model, card: ModelCard, images: np.ndarray) -> Source:
-    shapes = model.input_shape, model.output_shape
-    if not all(isinstance(shape, tuple) for shape in shapes):
+    found = model.input_shape[1:], model.output_shape[1:]
+    expected = card.image_shape, (len(card.class_names),)
+    if found != expected:
         raise InputError(
-            f"Model {model.name!r} has inputs {shapes[0]} and outputs {shapes[1]}, "
-            "expected one of each."
-        )
-    expected = (None, *card.image_shape), (None, len(card.class_names))
-    if (shapes[0][1:], shapes[1][1:]) != (expected[0][1:], expected[1][1:]):
-        raise InputError(
-            f"Model {model.name!r} goes from {shapes[0]} to {shapes[1]}, and the data "
+            f"Model {model.name!r} goes from {found[0]} to {found[1]}, and the data "
             f"from {expected[0]} to {expected[1]}: give the recipe or --labels that it "
             "was trained with."
         )
@@ -167,6 +163,26 @@ def _source(model: tf.keras.Model, card: ModelCard, images: np.ndarray) -> Sourc
     for package in _PACKAGES:
         versions[package] = _version(package)
     return Source(model, dataclasses.replace(card, versions=versions), images)
+
+
+def _check_classifier(model: tf.keras.Model) -> None:
+    """Raises `InputError` unless the network goes from images to scores."""
+    # A network that was never built has no shapes at all.
+    shapes: list[Any] = [
+        getattr(model, name, None) for name in ("input_shape", "output_shape")
+    ]
+    single = all(isinstance(shape, tuple) for shape in shapes)
+    if not single or [len(shape) for shape in shapes] != [4, 2]:
+        raise InputError(
+            f"Model {model.name!r} has inputs {shapes[0]} and outputs {shapes[1]}, "
+            "expected one input (N, height, width, channels) and one output (N, "
+            "classes)."
+        )
+    if None in (*shapes[0][1:], *shapes[1][1:]):
+        raise InputError(
+            f"Model {model.name!r} goes from {shapes[0]} to {shapes[1]}, expected "
+            "sizes: build it with an `Input` that names height and width."
+        )
 
 
 def _version(package: str) -> str:
@@ -231,7 +247,7 @@ def _pictures(card: ModelCard, folder: str | None, limit: int) -> np.ndarray:
     paths = sorted(
         path
         for path in pathlib.Path(folder).rglob("*")
-        if path.suffix.lower() in PICTURES
+        if path.suffix.lower() in PICTURES and not path.name.startswith(".")
     )
     if not paths:
         raise InputError(

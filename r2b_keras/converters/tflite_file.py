@@ -15,6 +15,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from r2b_keras.converters import table_checks
 from r2b_keras.errors import InputError
 
 IDENTIFIER = b"TFL3"
@@ -49,15 +50,24 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Content of a `.tflite` file.
 
     Raises:
-      InputError: there is no such file.
+      InputError: there is no such file, or it cannot be read.
     """
+    name = os.fspath(path)
     try:
         return pathlib.Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(
-            f"There is no file {os.fspath(path)}: expected a converted network, made "
-            "with `python -m r2b_keras.convert`."
+            f"There is no file {name}: expected a converted network, made with "
+            "`python -m r2b_keras.convert`."
         ) from None
+    except IsADirectoryError:
+        raise InputError(
+            f"{name} is a folder: expected a .tflite file, such as {name}/model.tflite."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{name} cannot be read ({error.strerror}): expected a .tflite file."
+        ) from error
 
 
 def parse(flatbuffer: bytes) -> Model:
@@ -75,13 +85,15 @@ def parse(flatbuffer: bytes) -> Model:
         )
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
-        _check(model)
+        table_checks.check(model)
     except (struct.error, IndexError, ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"The .tflite file is damaged ({error}): copy it again, or convert the "
             "network again."
         ) from error
     model.buffers = [_aligned(buffer) for buffer in model.buffers]
+    for graph in model.subgraphs:
+        graph.operators = graph.operators or []
     return model
 
 
@@ -231,59 +243,3 @@ def _aligned(buffer: Any) -> _AlignedBuffer:
     aligned = _AlignedBuffer()
     aligned.__dict__.update(buffer.__dict__)
     return aligned
-
-
-def _check(model: Model) -> None:
-    """Raises ValueError where an index leads nowhere or a constant has another size."""
-    if not model.subgraphs or not model.buffers:
-        raise ValueError("it holds no graph")
-    for graph in model.subgraphs:
-        tensors = len(graph.tensors)
-        for tensor in graph.tensors:
-            _require(0 <= tensor.buffer < len(model.buffers), "a tensor has no buffer")
-            _check_size(tensor, model.buffers[tensor.buffer])
-        for operator in graph.operators or ():
-            known = 0 <= operator.opcodeIndex < len(model.operatorCodes)
-            _require(known, "an operator has no kind")
-            code = model.operatorCodes[operator.opcodeIndex]
-            kind = max(code.builtinCode, code.deprecatedBuiltinCode)
-            _require(bool(code.customCode) or kind in _builtin_names(), "unknown kind")
-            inputs = operator.inputs if operator.inputs is not None else ()
-            # -1 stands for an optional input that is left out.
-            _require(all(-1 <= i < tensors for i in inputs), "an operator lacks input")
-            _require(_within(operator.outputs, tensors), "an operator lacks output")
-        _require(_within(graph.inputs, tensors), "the graph has no input")
-        _require(_within(graph.outputs, tensors), "the graph has no output")
-
-
-def _within(indices: Any, count: int) -> bool:
-    return (
-        indices is not None
-        and len(indices) > 0
-        and all(0 <= index < count for index in indices)
-    )
-
-
-def _check_size(tensor: Any, buffer: Any) -> None:
-    sizes = {
-        schema.TensorType.FLOAT32: 4,
-        schema.TensorType.FLOAT16: 2,
-        schema.TensorType.INT32: 4,
-        schema.TensorType.INT64: 8,
-        schema.TensorType.INT8: 1,
-        schema.TensorType.UINT8: 1,
-    }
-    if buffer.data is None or not len(buffer.data) or tensor.type not in sizes:
-        return
-    shape = tensor.shape if tensor.shape is not None else ()
-    expected = sizes[tensor.type] * int(np.prod(np.asarray(shape, np.int64)))
-    _require(
-        len(buffer.data) == expected,
-        f"constant {(tensor.name or b'').decode(errors='replace')!r} has "
-        f"{len(buffer.data)} bytes instead of {expected}",
-    )
-
-
-def _require(holds: bool, problem: str) -> None:
-    if not holds:
-        raise ValueError(problem)

@@ -6,6 +6,7 @@ that image differ by more. Any other difference is a defect, and fails.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -73,6 +74,8 @@ class Verification:
     @property
     def accepted(self) -> bool:
         """Whether the flatbuffer is what the network is."""
+        if not math.isfinite(self.largest_difference):
+            return False
         if self.agreement < LEAST_AGREEMENT[self.real_weights]:
             return False
         return self.real_weights != "float32" or all(
