@@ -64,8 +64,8 @@ def check(model: tflite_file.Model) -> None:
                     _CHECKS[name](model, graph, operator)
             except ValueError as error:
                 raise InputError(
-                    f"The .tflite file is damaged ({name}: {error}): copy it again, or "
-                    "convert the network again."
+                    f"The .tflite file is damaged ({name}: {error} cannot be right): "
+                    "copy it again, or convert the network again."
                 ) from error
 
 
@@ -149,4 +149,4 @@ def _shape(tensor: Any) -> list[int]:
 
 def _require(holds: bool, problem: str) -> None:
     if not holds:
-        raise ValueError(f"{problem} cannot be right")
+        raise ValueError(problem)
