@@ -92,6 +92,8 @@ def parse(flatbuffer: bytes) -> Model:
             "network again."
         ) from error
     model.buffers = [_aligned(buffer) for buffer in model.buffers]
+    # An empty list and none at all are written differently, and mean the same.
+    model.metadata = model.metadata or None
     for graph in model.subgraphs:
         graph.operators = graph.operators or []
     return model
@@ -161,7 +163,7 @@ def remove_metadata(model: Model, name: str) -> int | None:
     found = [entry for entry in entries if entry.name == name.encode()]
     if not found:
         return None
-    model.metadata = [entry for entry in entries if entry not in found]
+    model.metadata = [entry for entry in entries if entry not in found] or None
     return int(found[0].buffer)
 
 
