@@ -85,7 +85,7 @@ def _check_convolution(model: tflite_file.Model, graph: Any, operator: Any) -> N
     inputs = _inputs(operator)
     _require(len(inputs) == 5 and min(inputs[:2]) >= 0, "its tensors")
     packed, kernel = (graph.tensors[index] for index in inputs[:2])
-    activations, filters = _shape(packed), _shape(kernel)
+    activations, filters = tflite_file.shape(packed), tflite_file.shape(kernel)
     int32 = tflite_file.schema.TensorType.INT32
     _require(packed.type == kernel.type == int32, "its filters")
     _require(len(filters) == len(activations) == 4, "its filters")
@@ -101,7 +101,8 @@ def _check_convolution(model: tflite_file.Model, graph: Any, operator: Any) -> N
         _require(index >= 0, "its numbers per channel")
         numbers = graph.tensors[index]
         known = bool(tflite_file.constant(model, numbers))
-        _require(known and _shape(numbers) == filters[:1], "its numbers per channel")
+        known = known and tflite_file.shape(numbers) == filters[:1]
+        _require(known, "its numbers per channel")
 
 
 _CHECKS: dict[str, Callable[[tflite_file.Model, Any, Any], None]] = {
@@ -141,10 +142,6 @@ def _read_options(operator: Any, ranges: dict[str, tuple[int, int]]) -> dict[str
 
 def _inputs(operator: Any) -> list[int]:
     return [] if operator.inputs is None else [int(i) for i in operator.inputs]
-
-
-def _shape(tensor: Any) -> list[int]:
-    return [] if tensor.shape is None else [int(size) for size in tensor.shape]
 
 
 def _require(holds: bool, problem: str) -> None:

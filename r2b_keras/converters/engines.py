@@ -277,7 +277,7 @@ def _signature(model: tflite_file.Model) -> tuple[tuple[int, ...], int]:
     graph = model.subgraphs[0]
     inputs = [graph.tensors[index] for index in graph.inputs]
     outputs = [graph.tensors[index] for index in graph.outputs]
-    shapes = [tuple(map(int, tensor.shape)) for tensor in (*inputs, *outputs)]
+    shapes = [tflite_file.shape(tensor) for tensor in (*inputs, *outputs)]
     float32 = tflite_file.schema.TensorType.FLOAT32
     real = all(tensor.type == float32 for tensor in (*inputs, *outputs))
     if not real or [len(shape) for shape in shapes] != [4, 2]:

@@ -172,13 +172,9 @@ def _inputs(operator: Any) -> list[int]:
     return [] if operator.inputs is None else list(map(int, operator.inputs))
 
 
-def _shape(tensor: Any) -> tuple[int, ...]:
-    return () if tensor.shape is None else tuple(map(int, tensor.shape))
-
-
 def _limit(name: str, inputs: Any) -> str:
     """The coarsest kind for weights after the first sign of a binary network."""
-    if name == "FULLY_CONNECTED" or np.prod(_shape(inputs)[1:3]) == 1:
+    if name == "FULLY_CONNECTED" or np.prod(tflite_file.shape(inputs)[1:3]) == 1:
         return "int8"
     return "float16"
 
@@ -198,7 +194,7 @@ def _by_buffer(
     for weight in weights:
         tensor = model.subgraphs[0].tensors[weight.tensor]
         real = tensor.type == _schema.TensorType.FLOAT32 and tensor.sparsity is None
-        in_rank = weight.axis < len(_shape(tensor))
+        in_rank = weight.axis < len(tflite_file.shape(tensor))
         if real and in_rank and tflite_file.constant(model, tensor):
             found.setdefault(tensor.buffer, []).append(weight)
     return {
@@ -266,7 +262,7 @@ def _cost(rounded: Rounded) -> int:
 
 def _round(model: tflite_file.Model, tensor: Any, axis: int, kind: str) -> Rounded:
     content = np.frombuffer(tflite_file.constant(model, tensor), "<f4")
-    weights = content.reshape(_shape(tensor))
+    weights = content.reshape(tflite_file.shape(tensor))
     largest = np.abs(weights).max()
     if not np.isfinite(largest):
         raise InputError(

@@ -129,6 +129,11 @@ def take_buffer(model: Model, index: int) -> bytes:
     return content
 
 
+def shape(tensor: Any) -> tuple[int, ...]:
+    """Sizes of a tensor; none for a single number."""
+    return () if tensor.shape is None else tuple(map(int, tensor.shape))
+
+
 def constant(model: Model, tensor: Any) -> bytes:
     """Content of a constant; empty for a tensor that is none."""
     data = model.buffers[tensor.buffer].data
@@ -228,7 +233,7 @@ def with_batch_size(flatbuffer: bytes, batch_size: int) -> bytes:
     graph = model.subgraphs[0]
     for index in graph.inputs:
         tensor = graph.tensors[index]
-        tensor.shape = np.array([batch_size, *tensor.shape[1:]], np.int32)
+        tensor.shape = np.array([batch_size, *shape(tensor)[1:]], np.int32)
     return serialize(model)
 
 

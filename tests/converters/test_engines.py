@@ -1,0 +1,268 @@
+"""Engines by name: the same scores as NumPy, and what they refuse in one sentence."""
+
+import importlib.util
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from small_flatbuffers import (
+    BINARY_SHAPE,
+    binary,
+    binary_scores,
+    changed,
+    custom,
+    dense,
+    refusal,
+)
+
+from r2b_keras.converters import engines, tflite_file
+from tests.test_environment import HIDE_MODULE, run_python
+
+LCE = ("lce", "lce_indirect", "lce_indirect_xnnpack", "lce_reference")
+REAL = ("litert", "lce")
+HERE = pathlib.Path(__file__).parent
+
+
+def images(num, shape=BINARY_SHAPE, seed=0):
+    values = np.random.default_rng(seed).normal(size=(num, *shape))
+    # The sign of a 0 is +1.
+    values.reshape(-1)[::7] = 0
+    return values.astype(np.float32)
+
+
+def dense_scores(x):
+    weights = np.random.default_rng(0).normal(size=(3, 64)).astype(np.float32)
+    return x.reshape(len(x), 64).astype(np.float64) @ weights.T
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("name", LCE)
+def test_binary_network_of_any_number_of_images(name, batch_size):
+    """To the last digits of float32: sums of signs are exact, their mean is not."""
+    engine = engines.load(binary(), name, batch_size=batch_size)
+    assert engine.name == name and engine.num_classes == 3
+    assert engine.input_shape == (batch_size, *BINARY_SHAPE)
+    x = images(11)
+    expected = binary_scores(x)
+    assert np.abs(expected).max() > 3
+    for num in (0, 1, 2, 3, 5, 7, 11):
+        found = engine.predict(x[:num])
+        assert found.shape == (num, 3) and found.dtype == np.float32
+        np.testing.assert_allclose(found, expected[:num], atol=2e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("name", REAL)
+def test_real_network_of_any_number_of_images(name, batch_size):
+    engine = engines.load(dense(), name, batch_size=batch_size)
+    x = images(7, (1, 64, 1))
+    for num in (0, 1, 4, 5, 7):
+        found = engine.predict(x[:num])
+        assert found.shape == (num, 3) and found.dtype == np.float32
+        np.testing.assert_allclose(found, dense_scores(x[:num]), atol=2e-5)
+
+
+@pytest.mark.parametrize(("name", "make"), [("lce", binary), ("litert", dense)])
+def test_images_of_another_kind_and_layout(name, make):
+    engine = engines.load(make(), name, num_threads=2, batch_size=2)
+    x = images(3, engine.input_shape[1:])
+    expected = engine.predict(x)
+    np.testing.assert_array_equal(engine.predict(x.astype(np.float64)), expected)
+    np.testing.assert_array_equal(engine.predict(np.asfortranarray(x)), expected)
+    for shape in (x.shape[1:], (3, 9, *x.shape[2:]), (*x.shape, 1)):
+        message = refusal(engine.predict, np.zeros(shape, np.float32))
+        assert str(shape) in message and "the network takes ('N', " in message
+
+
+@pytest.mark.parametrize(("name", "make"), [("lce", binary), ("litert", dense)])
+def test_a_run_leaves_earlier_scores_alone(name, make):
+    """What times an engine sets its input once and runs it many times."""
+    engine = engines.load(make(), name)
+    x = images(2, engine.input_shape[1:])
+    expected = engine.predict(x)
+    scores = []
+    for image in x:
+        engine.set_input(image[np.newaxis])
+        engine.run()
+        scores.append(engine._runner.output())
+        engine.run()
+    np.testing.assert_array_equal(np.concatenate(scores), expected)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
+
+
+def test_engines_that_are_able_are_named():
+    assert engines.names_for(binary()) == LCE
+    assert engines.names_for(dense()) == REAL
+    assert engines.names_for(custom("TheirOp")) == ()
+    assert engines.NAMES == (*LCE, "litert")
+    assert engines.load(binary()).name == "lce"
+    assert engines.load(dense()).name == "litert"
+    assert "is no .tflite file" in refusal(engines.names_for, b"")
+    assert "is no .tflite file" in refusal(engines.load, b"")
+
+
+def hide(monkeypatch, package):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        engines.importlib.util,
+        "find_spec",
+        lambda name: None if name == package else found(name),
+    )
+
+
+def test_without_larqs_engine(monkeypatch):
+    hide(monkeypatch, "larq_compute_engine")
+    assert engines.names_for(binary()) == ()
+    assert engines.names_for(dense()) == ("litert",)
+    needs = "it needs the package larq-compute-engine: run `pip install larq-compute"
+    assert "No engine can run" in refusal(engines.load, binary())
+    assert needs in refusal(engines.load, binary())
+    assert needs in refusal(engines.load, binary(), "lce_indirect")
+    message = refusal(engines.load, dense(), "lce")
+    assert "The engine lce cannot run" in message and "one of litert." in message
+
+
+def test_without_litert(monkeypatch):
+    hide(monkeypatch, "ai_edge_litert")
+    assert engines.names_for(dense()) == ("lce",)
+    assert engines.load(dense()).name == "lce"
+    hide(monkeypatch, "larq_compute_engine")
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    assert "it needs the package ai-edge-litert" in refusal(engines.load, dense())
+
+
+def test_an_engine_that_lacks_a_package_of_its_own(monkeypatch):
+    monkeypatch.setitem(
+        sys.modules, "larq_compute_engine.tflite.python.interpreter", None
+    )
+    message = refusal(engines.load, binary())
+    assert message.startswith("The engine lce does not start here (import of larq_co")
+    assert message.endswith("install what it lacks, or choose another engine.")
+
+
+@pytest.mark.slow
+def test_larqs_engine_imports_tensorflow_which_a_board_may_lack(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(HIDE_MODULE.format("tensorflow"))
+    (tmp_path / "model.tflite").write_bytes(binary())
+    code = (
+        "from r2b_keras.converters import engines, tflite_file\n"
+        f"content = tflite_file.read_bytes({str(tmp_path / 'model.tflite')!r})\n"
+        "try:\n"
+        "    engines.load(content)\n"
+        "except engines.InputError as problem:\n"
+        "    print(problem)"
+    )
+    result = run_python("-c", code, PYTHONPATH=str(tmp_path))
+    assert result.stdout.startswith("The engine lce does not start here ("), result
+    assert "tensorflow" in result.stdout and result.stdout.count("\n") == 1
+
+
+def test_names_that_are_none():
+    message = refusal(engines.load, dense(), "gpu")
+    assert "There is no engine 'gpu', expected one of lce, lce_indirect" in message
+    message = refusal(engines.load, binary(), "litert")
+    assert "The engine litert cannot run" in message
+    assert f"expected one of {', '.join(LCE)}." in message
+    # To a network without binary operations all of LCE's kernels are one.
+    message = refusal(engines.load, dense(), "lce_indirect")
+    assert "expected one of litert, lce." in message
+    for name in (None, "lce"):
+        message = refusal(engines.load, custom("TheirOp"), name)
+        assert "it has operators that no engine knows (TheirOp)" in message
+
+
+def second(side):
+    """The dense network with its input or output named twice."""
+
+    def change(model, graph):
+        setattr(graph, side, [getattr(graph, side)[0]] * 2)
+
+    return changed(dense(), change)
+
+
+def tensor(make, index, **fields):
+    def change(model, graph):
+        for name, value in fields.items():
+            setattr(graph.tensors[index], name, value)
+
+    return changed(make(), change)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            second("inputs"),
+            "[(1, 1, 64, 1), (1, 1, 64, 1), (1, 3)], expected one input",
+        ),
+        (second("outputs"), "[(1, 1, 64, 1), (1, 3), (1, 3)], expected one input"),
+        (tensor(dense, 0, shape=[1, 64]), "[(1, 64), (1, 3)], expected one input"),
+        (tensor(dense, 0, shape=None), "[(), (1, 3)], expected one input"),
+        (tensor(dense, 0, type=tflite_file.schema.TensorType.INT8), "both of float32"),
+        (tensor(dense, 0, shape=[1, 0, 64, 1]), "shape (1, 0, 64, 1), expected sizes"),
+        (tensor(dense, 2, shape=[1, 7]), "scores of the shape (1, 3)"),
+        (tensor(dense, 0, shape=[1, 1, 63, 1]), "cannot run this .tflite file ("),
+        (tensor(binary, 7, shape=[1, 4]), "scores of the shape (1, 3)"),
+        (tensor(binary, 1, shape=[1, 4, 5, 1]), "LceBconv2d: its channels cannot"),
+    ],
+)
+def test_networks_that_cannot_be_run(content, words):
+    assert words in refusal(engines.load, content)
+
+
+def test_nothing_is_printed(capfd):
+    for content, name in ((binary(), "lce"), (dense(), "litert"), (dense(), "lce")):
+        engines.load(content, name).run()
+    refusal(engines.load, tensor(dense, 0, shape=[1, 1, 63, 1]))
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+
+
+SWEEP = """
+import sys
+import numpy as np
+from small_flatbuffers import binary, dense
+from r2b_keras.converters import engines, tflite_file
+
+make, name, first = {"binary": binary, "dense": dense}[sys.argv[1]], *sys.argv[2:]
+original = np.frombuffer(make(), np.uint8)
+num_run = num_refused = 0
+for seed in range(int(first), 10_000):
+    generator = np.random.default_rng(seed)
+    damaged = original.copy()
+    damaged[generator.integers(8, damaged.size)] ^= 1 << generator.integers(8)
+    print(seed, end=" ", flush=True)
+    try:
+        tflite_file.parse(damaged.tobytes())
+    except engines.InputError:
+        continue
+    try:
+        engine = engines.load(damaged.tobytes(), name)
+        if np.prod(engine.input_shape) < 1e6:
+            engine.predict(np.ones((2, *engine.input_shape[1:]), np.float32))
+        num_run += 1
+    except engines.InputError as error:
+        assert "\\n" not in str(error)
+        num_refused += 1
+    if num_run + num_refused == 100:
+        break
+print("done", num_run, num_refused)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("make", "name"), [("binary", "lce"), ("dense", "litert")])
+def test_damaged_files_without_a_card_do_not_crash_engines(make, name):
+    """A hundred that the tables alone do not give away, in a process of their own."""
+    result = subprocess.run(
+        [sys.executable, "-c", SWEEP, make, name, "0"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, (result.stdout[-200:], result.stderr[-2000:])
+    _, num_run, num_refused = result.stdout.split()[-3:]
+    assert int(num_run) > 20 and int(num_refused) > 5
