@@ -1,5 +1,6 @@
 """Runs the project's commands as a user does: in a process of their own."""
 
+import functools
 import io
 import pathlib
 import signal
@@ -10,6 +11,10 @@ import zipfile
 
 import h5py
 import numpy as np
+import pytest
+from absl import flags
+
+from r2b_keras.errors import InputError
 
 # Four stages of a network that trains in seconds.
 TINY = (
@@ -57,6 +62,45 @@ def assert_one_sentence(result: subprocess.CompletedProcess, *words: str) -> Non
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     for word in words:
         assert word in result.stderr
+
+
+class InThisProcess:
+    """A command as a function: no seconds of start-up, no flags of other commands."""
+
+    def __init__(
+        self, module, monkeypatch: pytest.MonkeyPatch, capsys, arguments: bool = False
+    ) -> None:
+        self._module, self._capsys, self._arguments = module, capsys, arguments
+        self._flags = flags.FlagValues()
+        with monkeypatch.context() as patch:
+            for name in ("string", "integer", "bool", "enum"):
+                define = getattr(flags, f"DEFINE_{name}")
+                own = functools.partial(define, flag_values=self._flags)
+                patch.setattr(flags, f"DEFINE_{name}", own)
+            module.define_flags()
+        monkeypatch.setattr(module, "FLAGS", self._flags)
+
+    def run(self, *arguments: object) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error."""
+        self._flags.unparse_flags()
+        for name in self._flags:
+            self._flags[name].unparse()
+        rest = self._flags(["command", *map(str, arguments)])[1:]
+        self._capsys.readouterr()
+        code = self._module.main(rest) if self._arguments else self._module.main()
+        captured = self._capsys.readouterr()
+        return code, captured.out, captured.err
+
+    def refusal(self, *arguments: object) -> str:
+        """The sentence that it ends in, nothing printed before."""
+        with pytest.raises(InputError) as problem:
+            self.run(*arguments)
+        message = str(problem.value)
+        assert "\n" not in message and " object at " not in message
+        assert message.endswith(".") and len(message) < 500
+        captured = self._capsys.readouterr()
+        assert captured.out == captured.err == ""
+        return message
 
 
 def stored_weights(workdir: pathlib.Path, stage: int) -> dict[str, np.ndarray]:

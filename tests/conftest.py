@@ -1,10 +1,14 @@
 """One seed for every test, printed at the top of the run."""
 
+import pathlib
 import random
+import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from tests import commands
 
 SEED = 20200426
 
@@ -20,3 +24,23 @@ def _fixed_seeds() -> None:
     # Tests without TensorFlow stay free of its import.
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(SEED)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
+    """A workdir brought to stage 3 without interruption, and what was printed."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    result = commands.run("train", *commands.TINY, "--stage=3", f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    return workdir, result
+
+
+@pytest.fixture(scope="session")
+def converted(
+    finished, tmp_path_factory
+) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
+    """Its last stage as a flatbuffer, and what the conversion printed."""
+    path = tmp_path_factory.mktemp("converted") / "model.tflite"
+    result = commands.run("convert", f"--workdir={finished[0]}", f"--output={path}")
+    assert result.returncode == 0, result.stderr
+    return path, result

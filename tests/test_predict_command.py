@@ -1,6 +1,5 @@
 """The command that names pictures, as a user meets it, against Keras."""
 
-import functools
 import json
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from r2b_keras.converters import convert
 from r2b_keras.converters.card import ModelCard, attach
 from r2b_keras.data import decoding, image_shapes
 from r2b_keras.environment import tf
-from tests.commands import assert_one_sentence, run
+from tests.commands import InThisProcess, assert_one_sentence, run
 from tests.test_environment import HIDE_MODULE, run_python
 
 SHAPE = (28, 28, 3)
@@ -238,29 +237,7 @@ def test_a_bad_picture_does_not_stop_the_others(real, folder, tmp_path):
 @pytest.fixture
 def refused(monkeypatch, capsys):
     """The sentence that the command, run in this process, ends with."""
-
-    values = predict.flags.FlagValues()
-    for name in ("string", "integer", "bool", "enum"):
-        define = getattr(predict.flags, f"DEFINE_{name}")
-        monkeypatch.setattr(
-            predict.flags,
-            f"DEFINE_{name}",
-            functools.partial(define, flag_values=values),
-        )
-    predict.define_flags()
-    monkeypatch.setattr(predict, "FLAGS", values)
-
-    def sentence(*arguments):
-        values.unparse_flags()
-        for name in values:
-            values[name].unparse()
-        with pytest.raises(predict.InputError) as problem:
-            predict.main(values(["predict", *map(str, arguments)])[1:])
-        assert "\n" not in str(problem.value)
-        assert capsys.readouterr().out == ""
-        return str(problem.value)
-
-    return sentence
+    return InThisProcess(predict, monkeypatch, capsys, arguments=True).refusal
 
 
 def test_what_is_missing_is_asked_for(refused, real, foreign):

@@ -17,15 +17,6 @@ from tests.commands import (
 )
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A workdir brought to stage 3 without interruption, and what was printed."""
-    workdir = tmp_path_factory.mktemp("finished") / "run"
-    result = run("train", *TINY, "--stage=3", f"--workdir={workdir}")
-    assert result.returncode == 0, result.stderr
-    return workdir, result
-
-
 @pytest.mark.slow
 def test_prints_a_line_per_epoch_and_the_table(finished):
     workdir, result = finished
