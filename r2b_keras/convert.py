@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 from typing import TYPE_CHECKING
@@ -45,21 +46,7 @@ def define_flags() -> None:
 
 def main() -> int:
     """Converts, verifies and writes the file; returns the exit code."""
-    if FLAGS.output is None:
-        raise InputError(
-            "--output is missing, expected the file to write: --output=model.tflite."
-        )
-    output = pathlib.Path(FLAGS.output)
-    if output.is_dir() or not output.parent.is_dir():
-        raise InputError(
-            f"--output={output} is a folder or lies in none, expected the name of a "
-            "file in a folder that exists."
-        )
-    if FLAGS.output in (FLAGS.model, FLAGS.weights):
-        raise InputError(
-            f"--output={output} is what is to be converted, expected another name: it "
-            "would be overwritten."
-        )
+    output = _output()
     from r2b_keras.converters import deployment
 
     result = deployment.deploy(
@@ -81,6 +68,31 @@ def main() -> int:
     return command.EXIT_PROBLEM
 
 
+def _output() -> pathlib.Path:
+    """The file to write, if it can be written as far as is known before."""
+    if FLAGS.output is None:
+        raise InputError(
+            "--output is missing, expected the file to write: --output=model.tflite."
+        )
+    output = pathlib.Path(FLAGS.output)
+    if output.is_dir() or not output.parent.is_dir():
+        raise InputError(
+            f"--output={output} is a folder or lies in none, expected the name of a "
+            "file in a folder that exists."
+        )
+    if not os.access(output.parent, os.W_OK):
+        raise InputError(
+            f"--output={output} lies in a folder that you may not write to, expected "
+            "one that you may."
+        )
+    if FLAGS.output in (FLAGS.model, FLAGS.weights):
+        raise InputError(
+            f"--output={output} is what is to be converted, expected another name: it "
+            "would be overwritten."
+        )
+    return output
+
+
 def _source() -> Source:
     """The network that the flags name."""
     from r2b_keras.converters import sources
@@ -95,12 +107,12 @@ def _source() -> Source:
         )
     card = card_flags.given(FLAGS)
     folder, limit = FLAGS.verify_images, FLAGS.num_images
+    if card and (FLAGS.workdir is not None or (FLAGS.model and FLAGS.recipe)):
+        raise InputError(
+            "--labels, --mean, --std and --framing come from the recipe: leave them "
+            "out."
+        )
     if FLAGS.workdir is not None:
-        if card:
-            raise InputError(
-                "--labels, --mean, --std and --framing come from the recipe of "
-                f"{FLAGS.workdir}: leave them out."
-            )
         return sources.from_workdir(
             FLAGS.workdir, FLAGS.stage, FLAGS.data_dir, folder, limit
         )

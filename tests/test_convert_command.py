@@ -1,0 +1,295 @@
+"""The conversion command: what it writes, prints and refuses."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from r2b_keras import command, convert
+from r2b_keras.converters import card, deployment, engines, tflite_file
+from r2b_keras.converters.real_weights import bytes_by_part
+from r2b_keras.environment import lq, tf
+from r2b_keras.trainers.workdir import Workdir
+from tests.commands import InThisProcess, assert_one_sentence, run
+
+layers = tf.keras.layers
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """The command, run in this process."""
+    return InThisProcess(convert, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(4)
+    for number in range(20):
+        pixels = generator.integers(0, 256, (6, 5, 3), np.uint8)
+        image = Image.fromarray(pixels).resize((40, 30), Image.Resampling.BICUBIC)
+        image.save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def keras_file(tmp_path_factory):
+    """A binary network that is not ours, for colour pictures of 12x12."""
+    tf.keras.utils.set_random_seed(7)
+    image = tf.keras.Input((12, 12, 3))
+    x = layers.Conv2D(32, 3)(image)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = lq.layers.QuantConv2D(
+        16,
+        3,
+        use_bias=False,
+        input_quantizer="ste_sign",
+        kernel_quantizer="ste_sign",
+        kernel_constraint="weight_clip",
+    )(x)
+    x = layers.Dense(3)(layers.GlobalAveragePooling2D()(x))
+    path = tmp_path_factory.mktemp("keras") / "model.keras"
+    tf.keras.Model(image, x, name="mine").save(path)
+    return path
+
+
+@pytest.mark.slow
+def test_a_workdir_becomes_a_file_that_says_what_it_is(finished, converted):
+    path, result = converted
+    content = path.read_bytes()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["model.tflite"]
+    found = card.read(content)
+    trained = Workdir(finished[0]).result(3)
+    assert (found.recipe, found.stage, found.accuracy) == ("digits", 3, trained.top1)
+    assert (found.image_shape, found.framing) == ((8, 8, 1), "whole")
+    assert engines.names_for(content)[0] == "lce"
+    assert result.stderr == ""
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == [str(path)]
+    counts = tflite_file.count_operators(content)
+    assert counts["LceBconv2d"] == 4
+    for kind in counts:
+        (row,) = [words for words in lines if words[:1] == [kind]]
+        assert row[2] == str(counts[kind])
+    for part, size in bytes_by_part(content).items():
+        assert [*part.split(), f"{size:,}"] in lines
+    assert ["total", f"{len(content):,}"] in lines
+    text = result.stdout
+    assert "144 images, engine lce: top-1 agreement 100.00%" in text
+    assert text.endswith("accepted\n")
+
+
+def corrupted(flatbuffer):
+    """One bit of the first binary filter is wrong."""
+    model = tflite_file.parse(flatbuffer)
+    graph = model.subgraphs[0]
+    convolution = next(
+        operator
+        for operator in graph.operators
+        if tflite_file.operator_name(model, operator) == "LceBconv2d"
+    )
+    buffer = model.buffers[graph.tensors[convolution.inputs[1]].buffer]
+    data = np.array(buffer.data, np.uint8)
+    data[0] ^= 1
+    buffer.data = data
+    return tflite_file.serialize(model)
+
+
+@pytest.mark.slow
+def test_a_wrong_conversion_is_kept_aside(
+    here, finished, converted, tmp_path, monkeypatch
+):
+    """A converter with a defect: nothing is overwritten, and the code is not 0."""
+    sound = converted[0].read_bytes()
+    output = tmp_path / "model.tflite"
+    output.write_bytes(b"what was there")
+    arguments = (f"--workdir={finished[0]}", f"--output={output}", "--num_images=50")
+    monkeypatch.setattr(
+        deployment, "convert", lambda model, simplify=True: corrupted(sound)
+    )
+    code, printed, errors = here.run(*arguments)
+    assert code == command.EXIT_PROBLEM != 0
+    rejected = tmp_path / "model.tflite.rejected"
+    assert output.read_bytes() == b"what was there"
+    assert errors == (
+        "The flatbuffer does not do what the network does: it is kept as "
+        f"{rejected} to look at, and not to be used.\n"
+    )
+    assert printed.splitlines()[0] == str(rejected)
+    assert "without one: images 0, 1, 2, 3, 4\nREJECTED" in printed
+    assert card.read(rejected.read_bytes()).stage == 3
+    assert sorted(tmp_path.iterdir()) == [output, rejected]
+    # Once the defect is gone, so is the rejected file.
+    monkeypatch.setattr(deployment, "convert", lambda model, simplify=True: sound)
+    code, printed, errors = here.run(*arguments)
+    assert (code, errors) == (0, "") and printed.endswith("accepted\n")
+    assert "50 images" in printed
+    assert sorted(tmp_path.iterdir()) == [output]
+    assert card.read(output.read_bytes()).stage == 3
+
+
+@pytest.mark.slow
+def test_a_foreign_file_with_what_the_flags_say(here, keras_file, folder, tmp_path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("apple\nbear\ngrüne Gurke\n", encoding="utf-8")
+    output = tmp_path / "model.tflite"
+    code, printed, errors = here.run(
+        *(f"--model={keras_file}", f"--output={output}", f"--labels={labels}"),
+        *("--mean=0.5,0.4,0.3", "--std=0.25,0.5,0.2", "--framing=center"),
+        *(f"--verify_images={folder}", "--real_weights=float16"),
+    )
+    assert (code, errors) == (0, "")
+    assert printed.count("20 images, engine lce: top-1 agreement 100.00%") == 2
+    found = card.read(output.read_bytes())
+    assert found.class_names == ("apple", "bear", "grüne Gurke")
+    assert (found.mean, found.std) == ((0.5, 0.4, 0.3), (0.25, 0.5, 0.2))
+    assert (found.framing, found.real_weights) == ("center", "float16")
+    assert (found.recipe, found.image_shape) == (None, (12, 12, 3))
+    counts = tflite_file.count_operators(output.read_bytes())
+    assert counts["LceBconv2d"] == 1
+
+
+@pytest.mark.slow
+def test_a_file_with_the_recipe_of_its_data(
+    here, finished, converted, tmp_path, monkeypatch
+):
+    """The same network as the workdir's, so that its conversion need not be redone."""
+    sound = converted[0].read_bytes()
+    monkeypatch.setattr(deployment, "convert", lambda model, simplify=True: sound)
+    model = finished[0] / "stage_3" / "model.keras"
+    output = tmp_path / "model.tflite"
+    code, printed, _ = here.run(
+        f"--model={model}", "--recipe=digits", f"--output={output}"
+    )
+    assert code == 0 and "144 images, engine lce: top-1 agreement 100.00%" in printed
+    found, other = card.read(output.read_bytes()), card.read(sound)
+    assert (found.recipe, found.stage, found.network) == ("digits", None, None)
+    expected = dataclasses.replace(other, stage=None, accuracy=None, network=None)
+    assert found == expected
+
+
+@pytest.fixture
+def refused(here, tmp_path):
+    """The sentence it ends in; nothing is written."""
+
+    def sentence(*arguments, output=tmp_path / "model.tflite"):
+        before = sorted(tmp_path.rglob("*"))
+        given = () if output is None else (f"--output={output}",)
+        message = here.refusal(*given, *arguments)
+        assert sorted(tmp_path.rglob("*")) == before
+        return message
+
+    return sentence
+
+
+def test_what_is_missing_is_asked_for(refused, tmp_path):
+    assert "--output is missing" in refused("--workdir=run", output=None)
+    message = refused()
+    assert "Expected one of --workdir" in message and "none of them came" in message
+    message = refused("--workdir=run", "--model=model.keras")
+    assert "--workdir and --model came" in message
+    message = refused("--model=model.keras", "--weights=weights.h5")
+    assert "--model and --weights came" in message
+
+
+def test_places_that_cannot_be_written(refused, tmp_path, monkeypatch):
+    for output in (tmp_path, tmp_path / "none" / "model.tflite"):
+        message = refused("--workdir=run", output=output)
+        assert f"--output={output} is a folder or lies in none" in message
+    model = tmp_path / "model.keras"
+    model.write_bytes(b"a network")
+    for flag in ("--model", "--weights"):
+        message = refused(f"{flag}={model}", output=model)
+        assert "is what is to be converted" in message
+    assert model.read_bytes() == b"a network"
+    monkeypatch.setattr(convert.os, "access", lambda path, mode: path != tmp_path)
+    message = refused("--workdir=run")
+    assert "lies in a folder that you may not write to" in message
+
+
+@pytest.mark.slow
+def test_sources_that_are_none(refused, finished, keras_file, folder, tmp_path):
+    workdir = f"--workdir={finished[0]}"
+    assert "--stage=7 is out of range" in refused(workdir, "--stage=7")
+    assert "holds no recipe.json" in refused(f"--workdir={tmp_path}")
+    for flags in ([workdir], [f"--model={keras_file}", "--recipe=digits"]):
+        message = refused(*flags, "--mean=0.5")
+        assert "come from the recipe: leave them out" in message
+    assert "There is no file none.keras" in refused("--model=none.keras")
+    message = refused(f"--model={keras_file}")
+    assert "give --mean and --std, or the --recipe" in message
+    message = refused(f"--model={keras_file}", "--recipe=digits")
+    assert "goes from (12, 12, 3) to (3,), and the data from (8, 8, 1)" in message
+    message = refused("--weights=none.h5", "--name=resnet18")
+    assert "--name=resnet18 has no weights in larq-zoo" in message
+    assert "There is no file none.h5" in refused("--weights=none.h5")
+    (tmp_path / "weights.h5").write_bytes(b"\x89HDF")
+    message = refused(f"--weights={tmp_path / 'weights.h5'}")
+    assert "damaged, cut short or not an HDF5 file" in message
+
+
+def test_flags_that_cannot_be_read(refused, keras_file, folder, tmp_path):
+    pictures = f"--verify_images={folder}"
+    plain = (f"--model={keras_file}", pictures, "--mean=0,0,0")
+    for flag, words in (
+        ("--std=1;1;1", "--std=1;1;1 is not a list of numbers"),
+        ("--std=1,inf,1", "is not a list of numbers"),
+        ("--std=1,1", "expected one number for each of the 3 channels"),
+        ("--std=1,1,-1", "expected positive numbers"),
+    ):
+        assert words in refused(*plain, flag)
+    labels = tmp_path / "labels.txt"
+    for content, words in (
+        (b"one\ntwo\n", "to (3,), and the data from (12, 12, 3) to (2,)"),
+        (b"", "to (3,), and the data from (12, 12, 3) to (1,)"),
+        (b"\xff\xfe", "it is no text in UTF-8"),
+    ):
+        labels.write_bytes(content)
+        message = refused(*plain, "--std=1,1,1", f"--labels={labels}")
+        assert words in message
+    message = refused(*plain, "--std=1,1,1", f"--labels={tmp_path / 'none.txt'}")
+    assert "cannot be read (No such file or directory)" in message
+
+
+def test_pictures_to_verify_with(refused, keras_file, tmp_path):
+    plain = (f"--model={keras_file}", "--mean=0,0,0", "--std=1,1,1")
+    assert "--verify_images=DIR" in refused(*plain)
+    message = refused(*plain, f"--verify_images={tmp_path}")
+    assert "holds no PNG or JPEG pictures" in message
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    message = refused(*plain, f"--verify_images={tmp_path}")
+    assert f"{tmp_path / 'a.png'} is broken" in message
+
+
+@pytest.mark.slow
+def test_a_full_or_read_only_disk_leaves_nothing_behind(
+    here, finished, converted, tmp_path, monkeypatch
+):
+    """Found at the very end; `command` makes a sentence of it."""
+    sound = converted[0].read_bytes()
+    monkeypatch.setattr(deployment, "convert", lambda model, simplify=True: sound)
+    output = tmp_path / "model.tflite"
+    output.write_bytes(b"what was there")
+
+    def refuse(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(convert.pathlib.Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match="No space left") as problem:
+        here.run(f"--workdir={finished[0]}", f"--output={output}")
+    assert str(output) in str(problem.value.filename)
+    assert sorted(tmp_path.iterdir()) == [output]
+    assert output.read_bytes() == b"what was there"
+
+
+@pytest.mark.slow
+def test_one_sentence_without_a_traceback(tmp_path):
+    """As a user meets it; the reasons are tested above."""
+    output = tmp_path / "model.tflite"
+    result = run("convert", f"--workdir={tmp_path}", f"--output={output}")
+    assert_one_sentence(result, "holds no recipe.json")
+    result = run("convert", f"--output={output}", "--real_weights=int4")
+    assert result.returncode == 1 and "int8" in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
