@@ -5,27 +5,33 @@
 The images come from Debian's package `dataset-fashion-mnist`, from a folder with the
 four IDX files (`--data_dir`), or from a prepared TensorFlow Datasets copy.
 
-Hardware: 2 CPU cores. Time: 1 hour 10 minutes for the four stages, measured while the
-machine also did other work. Top-1 on the 10,000 test images, measured here with seed 0
+Hardware: one CPU core is enough. Time: 1 hour 18 minutes for the four stages on one
+core of a shared machine. Top-1 on the 10,000 test images, measured here with seed 0
 (`results/`):
 
     stage  student                     top-1
-    0      real ResNet-18              92.0 %
-    1      tanh, real weights          92.2 %
-    2      binary activations          91.5 %
-    3      binary                      91.9 %
+    0      real ResNet-18, width 32    92.9 %
+    1      tanh, real weights          92.3 %
+    2      binary activations          91.8 %
+    3      binary                      92.5 %
     fashion_mnist/strong_baseline
     0      binary activations          92.3 %
     1      binary                      92.4 %
 
-The stages are those of Sec. 4.2 in a network of a quarter of the paper's width. The
+The stages are those of Sec. 4.2 in students of a quarter of the paper's width. The
 paper has no such set, so all numbers below are ours:
 
 - width 16 and 50 epochs, for four stages in an evening on a small machine; a cosine
   instead of steps and a learning rate of 2e-3, because there are so few epochs;
+- a first teacher of width 32: one of width 16 got 92.0 % in its 10 epochs, less than its
+  students could reach, and the chain ended at 91.9 % (attention maps have no channels,
+  so teacher and student may differ in width);
 - stage 2 starts from stage 1's weights (the paper is silent): in 10 epochs a new start
   would still be learning what stage 1 knows;
-- stage 3's learning rate is 3e-3 instead of 2e-4, for the same reason;
+- attention weighs 0.3: at 1 its loss is three times the cross-entropy to the end;
+- stage 3's learning rate is 3e-3 instead of 2e-4, because there are so few epochs;
+- stage 0 teaches stage 3, where the paper has stage 2 teach it: here stage 3 passes
+  stage 2, and needs a teacher that is better than itself;
 - temperature 4 softens teachers that are nearly always right on the images they saw;
 - approx_sign, whose gradient is nearer to that of the sign than the clipped identity's.
 """
@@ -42,9 +48,9 @@ from r2b_keras.recipes.schema import (
 )
 
 
-def _network(name: str, precision: str) -> Network:
+def _network(name: str, precision: str, width: int = 16) -> Network:
     return Network(
-        name, precision, width=16, stem="small", activation_binarizer="approx_sign"
+        name, precision, width=width, stem="small", activation_binarizer="approx_sign"
     )
 
 
@@ -63,24 +69,24 @@ REAL_TO_BINARY = Recipe(
     data=_DATA,
     stages=(
         Stage(
-            student=_network("resnet18", "real"),
+            student=_network("resnet18", "real", width=32),
             epochs=10,
             batch_size=128,
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9196, "measured"),
+            expected=Expected(0.929, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "soft"),
             teacher=0,
-            epochs=10,
+            epochs=6,
             batch_size=128,
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
-            losses=Losses(attention=1.0, logit_matching=1.0, temperature=4.0),
+            losses=Losses(attention=0.3, logit_matching=1.0, temperature=4.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9216, "measured"),
+            expected=Expected(0.9225, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "binary_activations"),
@@ -90,22 +96,22 @@ REAL_TO_BINARY = Recipe(
             batch_size=128,
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
-            losses=Losses(attention=1.0, logit_matching=1.0, temperature=4.0),
+            losses=Losses(attention=0.3, logit_matching=1.0, temperature=4.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9146, "measured"),
+            expected=Expected(0.9175, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "binary"),
-            teacher=2,
+            teacher=0,
             start_from=2,
             absorb_magnitude=True,
-            epochs=20,
+            epochs=24,
             batch_size=128,
             optimizer=Optimizer(learning_rate=3e-3),
             schedule=Schedule("cosine"),
             losses=Losses(logit_matching=1.0, temperature=4.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9192, "measured"),
+            expected=Expected(0.9253, "measured"),
         ),
     ),
 )

@@ -1,0 +1,73 @@
+"""Converts Real-to-Binary ResNet-18 at 224x224, with and without simplification.
+
+    python benchmarks/conversion.py build/conversion
+    python -m r2b_keras.benchmark --model=build/conversion/plain_float32.tflite \
+        --model=build/conversion/simplified_float32.tflite \
+        --model=build/conversion/simplified_int8.tflite --float_baseline
+
+The network has larq-zoo's choices, the one whose size and latency others report. Its
+weights are random, BatchNorm's statistics and signs included: size, operators and
+latency do not depend on them.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+import numpy as np
+
+from r2b_keras import files
+from r2b_keras.converters import ModelCard, convert, count_operators, larq_zoo
+from r2b_keras.converters.card import attach
+from r2b_keras.converters.real_weights import KINDS, bytes_by_part, shrink
+from r2b_keras.environment import tf
+from r2b_keras.models.registry import build_network
+
+SHAPE, NUM_CLASSES = (224, 224, 3), 1000
+
+
+def randomize(model: tf.keras.Model, seed: int = 0) -> None:
+    """Gives BatchNorm and PReLU values as a trained network has them."""
+    generator = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            sign = np.where(generator.random(shape) < 0.1, -1, 1)
+            layer.gamma.assign(sign * generator.uniform(0.5, 1.5, shape))
+            layer.beta.assign(generator.normal(0, 0.3, shape))
+            layer.moving_mean.assign(generator.normal(0, 0.3, shape))
+            layer.moving_variance.assign(generator.uniform(0.5, 2, shape))
+        elif isinstance(layer, tf.keras.layers.PReLU):
+            layer.alpha.assign(generator.uniform(0, 0.5, layer.alpha.shape))
+
+
+def main(folder: pathlib.Path) -> None:
+    """Writes the files and prints operators and bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = build_network(larq_zoo.NETWORK, SHAPE, NUM_CLASSES)
+    randomize(model)
+    card = ModelCard(
+        class_names=tuple(f"class {number}" for number in range(NUM_CLASSES)),
+        image_shape=SHAPE,
+        mean=larq_zoo.MEAN,
+        std=larq_zoo.STD,
+        framing="center",
+        network=dataclasses.asdict(larq_zoo.NETWORK),
+    )
+    for name, simplify in (("plain", False), ("simplified", True)):
+        exact = convert(model, simplify=simplify)
+        operators = sorted(count_operators(exact).items(), key=lambda item: -item[1])
+        print(f"{name}: {', '.join(f'{count} {kind}' for kind, count in operators)}")
+        for kind in KINDS:
+            small = shrink(exact, kind)
+            content = attach(small, dataclasses.replace(card, real_weights=kind))
+            with files.written_whole(folder / f"{name}_{kind}.tflite") as aside:
+                aside.write_bytes(content)
+            parts = ", ".join(f"{k} {v:,}" for k, v in bytes_by_part(small).items())
+            print(f"  {kind}: {len(small):,} bytes ({parts})")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Give the folder to write to: python benchmarks/conversion.py DIR")
+    main(pathlib.Path(sys.argv[1]))
