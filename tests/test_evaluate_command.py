@@ -1,0 +1,185 @@
+"""`python -m r2b_keras.evaluate --model`: a flatbuffer on the recipe's test set."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from r2b_keras import data, evaluate, recipes
+from r2b_keras.converters import card, engines, tflite_file
+from r2b_keras.converters.card import ModelCard
+from r2b_keras.converters.real_weights import shrink
+from r2b_keras.trainers.workdir import Workdir
+from tests.commands import InThisProcess, run
+from tests.converters import small_flatbuffers
+from tests.test_convert_command import corrupted
+
+# In the recipe `digits`.
+DIGITS = ModelCard(tuple("0123456789"), (8, 8, 1), (0.305,), (0.376,), recipe="digits")
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """The command, run in this process."""
+    return InThisProcess(evaluate, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def test_part():
+    """All 359 images, and their classes."""
+    dataset = data.load(recipes.get("digits").data)
+    ((images, labels),) = dataset.test(359).as_numpy_iterator()
+    return images, np.argmax(labels, axis=1)
+
+
+@pytest.fixture(scope="module")
+def without_card(converted):
+    """The flatbuffer with no card."""
+    model = tflite_file.parse(converted[0].read_bytes())
+    buffer = tflite_file.remove_metadata(model, card.NAME)
+    tflite_file.take_buffer(model, buffer)
+    return tflite_file.serialize(model)
+
+
+def accuracy(flatbuffer, test_part, engine=None):
+    images, labels = test_part
+    scores = engines.load(flatbuffer, engine).predict(images)
+    return np.mean(scores.argmax(axis=1) == labels)
+
+
+@pytest.mark.slow
+def test_json_is_one_object_beside_keras(finished, converted, test_part):
+    """As a user runs it: the file, its stage, and how they agree."""
+    path, _ = converted
+    result = run("evaluate", f"--model={path}", f"--workdir={finished[0]}", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert found["top1"] == accuracy(path.read_bytes(), test_part)
+    assert found["keras_top1"] == Workdir(finished[0]).result(3).top1
+    # The whole test set: at least 99.9 % of the images, and within 0.1 point.
+    assert found["agreement"] >= 0.999
+    assert abs(found["top1"] - found["keras_top1"]) <= 0.001
+    assert found["engine"] == "lce" and found["num_images"] == 359
+    confusion = np.array(found["confusion"])
+    assert confusion.sum() == 359
+    np.testing.assert_array_equal(confusion.sum(axis=1), np.bincount(test_part[1]))
+    assert np.trace(confusion) / 359 == found["top1"]
+    assert list(found["per_class"]) == list("0123456789")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["lce_indirect", "lce_reference"])
+def test_the_card_names_the_recipe(here, converted, test_part, engine):
+    path, _ = converted
+    code, printed, errors = here.run(f"--model={path}", f"--engine={engine}")
+    assert (code, errors) == (0, "")
+    first, second, third, *_ = printed.splitlines()
+    assert first == f"{path}, digits, test set, engine {engine}"
+    keras = card.read(path.read_bytes()).accuracy
+    top1 = accuracy(path.read_bytes(), test_part, engine)
+    expected = f"top-1 of the Keras model {keras:.2%}, of this file {top1:.2%}"
+    assert second == expected
+    assert third.startswith(f"top-1 {top1:.2%}   top-5 ")
+    assert "agreement" not in printed
+
+
+@pytest.mark.slow
+def test_agreement_with_a_stage_in_words(here, finished, converted):
+    code, printed, _ = here.run(f"--model={converted[0]}", f"--workdir={finished[0]}")
+    assert code == 0
+    assert "359 images, engine lce: top-1 agreement 100.00%" in printed
+    assert "accepted" in printed.splitlines()
+    # Another stage is another network.
+    _, printed, _ = here.run(
+        f"--model={converted[0]}", f"--workdir={finished[0]}", "--stage=0"
+    )
+    keras = Workdir(finished[0]).result(0).top1
+    assert f"top-1 of the Keras model {keras:.2%}" in printed
+    assert "REJECTED" in printed.splitlines()
+
+
+@pytest.mark.slow
+def test_a_defect_shows(here, finished, converted, tmp_path):
+    """A wrong bit with a card that fits it, as a converter with a defect would make."""
+    path = tmp_path / "model.tflite"
+    own = card.read(converted[0].read_bytes())
+    path.write_bytes(card.attach(corrupted(converted[0].read_bytes()), own))
+    _, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}")
+    assert "REJECTED" in printed.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float16", "int8"])
+def test_rounded_weights_are_judged_by_their_classes(
+    here, finished, converted, tmp_path, test_part, kind
+):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(shrink(converted[0].read_bytes(), kind))
+    code, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}", "--json")
+    found = json.loads(printed)
+    assert code == 0 and 0.95 < found["agreement"] <= 1
+    assert found["top1"] == accuracy(path.read_bytes(), test_part)
+
+
+@pytest.mark.slow
+def test_a_file_without_a_card(here, without_card, tmp_path, test_part):
+    path = tmp_path / "foreign.tflite"
+    path.write_bytes(without_card)
+    message = here.refusal(f"--model={path}")
+    assert "does not say which recipe it is from: give --recipe" in message
+    code, printed, _ = here.run(f"--model={path}", "--recipe=digits", "--json")
+    found = json.loads(printed)
+    assert (code, found["keras_top1"]) == (0, None)
+    assert found["top1"] == accuracy(without_card, test_part)
+    assert "agreement" not in found
+    # The same data and another recipe: this file's accuracy in Keras is not known.
+    _, printed, _ = here.run(f"--model={path}", "--recipe=digits/strong_baseline")
+    assert "Keras" not in printed and f"top-1 {found['top1']:.2%}" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mean": (0.5,)}, "was made for mean (0.5,), and the recipe has (0.305,)"),
+        ({"std": (0.5,)}, "was made for std (0.5,), and the recipe has (0.376,)"),
+        (
+            {"image_shape": (28, 28, 1)},
+            "image_shape (28, 28, 1), and the recipe has (8",
+        ),
+        ({"class_names": tuple("0123456798")}, "a class '9', and the recipe has '8'"),
+        ({"recipe": "fashion"}, "'fashion'"),
+        ({"recipe": None}, "give --recipe"),
+    ],
+)
+def test_cards_of_other_data_are_refused(here, without_card, tmp_path, change, words):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(card.attach(without_card, dataclasses.replace(DIGITS, **change)))
+    assert words in here.refusal(f"--model={path}")
+
+
+@pytest.mark.slow
+def test_files_of_other_shapes_are_refused(here, without_card, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(small_flatbuffers.dense(num_inputs=64))
+    message = here.refusal(f"--model={path}", "--recipe=digits")
+    assert "image_shape (1, 64, 1), and the recipe has (8, 8, 1)" in message
+    assert "give the --recipe it was trained with" in message
+
+
+def test_what_cannot_be_evaluated(here, converted, tmp_path):
+    path, _ = converted
+    assert "There is no file none.tflite" in here.refusal("--model=none.tflite")
+    assert "is a folder" in here.refusal(f"--model={tmp_path}")
+    assert "There is no engine 'gpu'" in here.refusal(f"--model={path}", "--engine=gpu")
+    message = here.refusal(f"--model={path}", "--engine=litert")
+    assert "The engine litert cannot run" in message
+    assert "'no_such'" in here.refusal(f"--model={path}", "--recipe=no_such")
+    message = here.refusal(f"--model={path}", f"--workdir={tmp_path}")
+    assert "holds no recipe.json" in message
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(path.read_bytes()[:-200])
+    assert "damaged" in here.refusal(f"--model={damaged}")
+    damaged.write_bytes(corrupted(path.read_bytes()))
+    assert "does not match its checksum" in here.refusal(f"--model={damaged}")
