@@ -182,6 +182,7 @@ def test_what_is_given_must_fit(tmp_path, folder):
     assert "goes from (9, 8, 1) to (10,), and the data from (8, 8, 1)" in message
 
 
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
 def test_networks_of_other_shapes(tmp_path):
     image, other = tf.keras.Input((8, 8, 1)), tf.keras.Input((8, 8, 1))
     flat = layers.Flatten()
@@ -191,6 +192,7 @@ def test_networks_of_other_shapes(tmp_path):
         (tf.keras.Model(image, [flat(image), image]), "expected one input"),
         (tf.keras.Model(image, image), "outputs (None, 8, 8, 1), expected one input"),
         (classifier((None, None, 3)), "names height and width"),
+        (tf.keras.Sequential([flat]), "has inputs None and outputs None"),
     ):
         path = save(tmp_path, model)
         assert words in refusal(sources.from_file, path, given=GREY)
