@@ -23,9 +23,9 @@ paper has no such set, so all numbers below are ours:
 
 - width 16 and 50 epochs, for four stages in an evening on a small machine; a cosine
   instead of steps and a learning rate of 2e-3, because there are so few epochs;
-- a first teacher of width 32: one of width 16 got 92.0 % in its 10 epochs, less than its
-  students could reach, and the chain ended at 91.9 % (attention maps have no channels,
-  so teacher and student may differ in width);
+- a first teacher of width 32: one of width 16 got 92.0 % in its 10 epochs, less than
+  its students could reach, and the chain ended at 91.9 % (attention maps have no
+  channels, so teacher and student may differ in width);
 - stage 2 starts from stage 1's weights (the paper is silent): in 10 epochs a new start
   would still be learning what stage 1 knows;
 - attention weighs 0.3: at 1 its loss is three times the cross-entropy to the end;
