@@ -3,6 +3,10 @@
 Larq Compute Engine's converter (0.16) merges every constant that follows a binary
 convolution into its multiplier or bias, a map `[H, W, C]` too, and its interpreter then
 refuses the file: it takes one number per channel.
+
+What cannot be mended here is a map with a sign right behind it, after a convolution
+without zero padding, which none of our networks has: there the converter takes the
+first pixel's offset for all of them, and crashes over a factor.
 """
 
 import copy
@@ -30,18 +34,18 @@ def take_out(flatbuffer: bytes) -> bytes:
 
 def _take_out(model: tflite_file.Model, graph: Any) -> bool:
     operators: list[Any] = []
+    changed = False
     for operator in graph.operators:
         operators.append(operator)
         if tflite_file.operator_name(model, operator) != BINARY_CONVOLUTION:
             continue
         maps = [_is_map(graph, operator.inputs[k]) for k in (_MULTIPLIER, _BIAS)]
         if maps[0]:
-            operators += _split(model, graph, operator, _MULTIPLIER, "MUL")
+            operators += _split(model, graph, operator, _MULTIPLIER, "MUL", operator)
         if any(maps):
             # After the multiplication, if there is one now: the bias comes last.
-            last = operators[-1]
-            operators += _split(model, graph, operator, _BIAS, "ADD", last)
-    changed = len(operators) > len(graph.operators)
+            operators += _split(model, graph, operator, _BIAS, "ADD", operators[-1])
+            changed = True
     graph.operators = operators
     return changed
 
@@ -56,16 +60,21 @@ def _split(
     operator: Any,
     position: int,
     kind: str,
-    last: Any = None,
+    last: Any,
 ) -> list[Any]:
-    """Makes the convolution's constant neutral and applies it after `last`."""
-    last = last or operator
+    """Makes the convolution's constant neutral and applies it after `last`.
+
+    The converter merges a bias of zeros into a map of zeros: that needs no operator.
+    """
     constant = operator.inputs[position]
     channels = graph.tensors[operator.outputs[0]].shape[-1]
     neutral = np.full(channels, kind == "MUL", np.float32)
     inputs = np.array(operator.inputs, np.int32)
     inputs[position] = _add_constant(model, graph, constant, neutral)
     operator.inputs = inputs
+    values = tflite_file.constant(model, graph.tensors[constant])
+    if (np.frombuffer(values, "<f4") == neutral[0]).all():
+        return []
     between = copy.copy(graph.tensors[last.outputs[0]])
     between.name = (between.name or b"") + f"/before_{kind.lower()}".encode()
     graph.tensors.append(between)

@@ -124,7 +124,7 @@ def test_a_layer_that_would_stay_real_is_named():
     model = tf.keras.Model(image, x, name="mine")
     with pytest.raises(
         InputError,
-        match="'mine' has 2 binary layers.*made 1 binary .*converts, stays_real to be",
+        match="'mine' has 2 binary layers.*made 1 binary .*expected stays_real to be",
     ):
         convert(model)
 
