@@ -35,7 +35,7 @@ TENSORFLOW_PACKAGES = (
 DEVICE_PACKAGES = (("PIL", "pillow", ""), ("ai_edge_litert", "ai-edge-litert", ""))
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import larq as lq
     import tensorflow as tf
@@ -137,20 +137,31 @@ def check_at_import() -> None:
 
 
 @contextlib.contextmanager
-def _held_back_stderr() -> Iterator[None]:
-    """Drops what native code writes to standard error, unless there is an exception.
+def held_back_stderr(show_on_error: bool = False) -> Iterator[Callable[[], str]]:
+    """Keeps off the screen what native code writes to standard error.
 
     TensorFlow's libraries greet on import before any log level can reach them.
+
+    Args:
+      show_on_error: write it after all where an exception leaves the block.
+
+    Yields:
+      What tells what has been written.
     """
     sys.stderr.flush()
     descriptor = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
+
+        def written() -> str:
             held.seek(0)
-            os.write(descriptor, held.read())
+            return held.read().decode(errors="replace")
+
+        try:
+            yield written
+        except BaseException:
+            if show_on_error:
+                os.write(descriptor, written().encode())
             raise
         finally:
             sys.stderr.flush()
@@ -163,6 +174,6 @@ def __getattr__(name: str) -> Any:
     modules = {"tf": "tensorflow", "lq": "larq"}
     if name in modules:
         check()
-        with _held_back_stderr():
+        with held_back_stderr(show_on_error=True):
             return importlib.import_module(modules[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,18 +4,15 @@ LCE's own interpreter exists for x86-64 (and macOS) only, and its Python package
 TensorFlow. Stock LiteRT runs networks without binary operations.
 """
 
-import contextlib
 import importlib.util
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from r2b_keras.converters import binary_operators, tflite_file
+from r2b_keras.environment import held_back_stderr
 from r2b_keras.errors import InputError
 
 LCE_OPERATORS = binary_operators.OPERATORS
@@ -214,7 +211,7 @@ def load(
     binary_operators.check(model)
     kind = _KINDS[name]
     try:
-        with _quiet():
+        with held_back_stderr():
             runner = kind.make(flatbuffer, num_threads, batch_size, **kind.options)
             engine = Engine(name, runner, (batch_size, *shape[1:]), num_classes)
             engine.run()
@@ -292,18 +289,3 @@ def _signature(model: tflite_file.Model) -> tuple[tuple[int, ...], int]:
             "above 0: convert the network again."
         )
     return shapes[0], shapes[1][1]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the engines' start-up notes off the screen."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)

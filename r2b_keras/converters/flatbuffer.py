@@ -3,9 +3,7 @@
 import contextlib
 import inspect
 import logging
-import os
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -19,7 +17,7 @@ from r2b_keras.converters import (
 )
 from r2b_keras.converters.real_weights import shrink
 from r2b_keras.converters.tflite_file import count_operators, without_ballast
-from r2b_keras.environment import lq, tf
+from r2b_keras.environment import held_back_stderr, lq, tf
 from r2b_keras.errors import InputError
 
 BINARY_CONVOLUTION = "LceBconv2d"
@@ -208,27 +206,12 @@ def _explain(model: tf.keras.Model, cause: str, printed: str) -> str:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[Callable[[], str]]:
-    """Keeps Python's logging of TensorFlow and everything C++ prints off the screen.
-
-    Yields:
-      What tells what C++ has printed.
-    """
+    """Keeps what TensorFlow logs and C++ prints off the screen; yields the latter."""
     logger = tf.get_logger()
     level = logger.level
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        logger.setLevel(logging.ERROR)
-
-        def printed() -> str:
-            sink.seek(0)
-            return sink.read().decode(errors="replace")
-
-        try:
+    logger.setLevel(logging.ERROR)
+    try:
+        with held_back_stderr() as printed:
             yield printed
-        finally:
-            logger.setLevel(level)
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
+    finally:
+        logger.setLevel(level)
