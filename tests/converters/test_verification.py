@@ -294,8 +294,9 @@ def test_rounded_weights_on_digits(digits, kind):
     assert found.agreement > 0.95 and found.accepted == (found.agreement >= 0.98)
     assert found.largest_difference < 0.05 * found.largest_score
     assert "(at least 98.0% wanted)" in found.to_text()
-    exact = verification.verify(model, small, x[:100])
-    assert not exact.accepted and len(exact.differences) > 5
+    exact = verification.verify(model, small, x)
+    assert not exact.accepted
+    assert any(difference.layer is None for difference in exact.differences)
 
 
 @pytest.mark.slow
