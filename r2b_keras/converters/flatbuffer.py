@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from r2b_keras.converters import (
-    engines,
+    binary_operators,
     graph,
     position_factors,
     simplification,
@@ -20,7 +20,6 @@ from r2b_keras.converters.tflite_file import count_operators, without_ballast
 from r2b_keras.environment import held_back_stderr, lq, tf
 from r2b_keras.errors import InputError
 
-BINARY_CONVOLUTION = "LceBconv2d"
 # What TensorFlow and the converter raise; AssertionError: of state that no model owns.
 _REFUSALS = (
     ValueError,
@@ -72,7 +71,7 @@ def _check_operators(model: tf.keras.Model, flatbuffer: bytes) -> None:
         for operator in subgraph.operators:
             kind = tflite_file.operator_name(content, operator)
             custom = content.operatorCodes[operator.opcodeIndex].customCode
-            if not custom or kind in engines.LCE_OPERATORS:
+            if not custom or kind in binary_operators.OPERATORS:
                 continue
             name = subgraph.tensors[operator.outputs[0]].name.decode()
             if operator.outputs[0] in subgraph.outputs:
@@ -86,7 +85,7 @@ def _check_operators(model: tf.keras.Model, flatbuffer: bytes) -> None:
 
 def _check_binary_layers(model: tf.keras.Model, flatbuffer: bytes) -> None:
     places = _binary_places(model)
-    num_converted = count_operators(flatbuffer)[BINARY_CONVOLUTION]
+    num_converted = count_operators(flatbuffer)[binary_operators.CONVOLUTION]
     if num_converted < len(places):
         names = {x.name for x in places if not isinstance(x, lq.layers.QuantConv2D)}
         raise InputError(

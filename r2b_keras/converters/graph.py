@@ -91,19 +91,24 @@ def exchange(
       InputError: a layer cannot be made again from its configuration.
     """
 
-    def clone(layer: Layer) -> Layer:
+    def make(layer: Layer) -> Layer:
         if layer.name in makers:
             return makers[layer.name](layer)
-        return _clone(layer)
+        return clone(layer)
 
-    copy = tf.keras.models.clone_model(model, clone_function=clone)
+    copy = tf.keras.models.clone_model(model, clone_function=make)
     for layer in model.layers:
         if layer.name not in makers:
             copy.get_layer(layer.name).set_weights(layer.get_weights())
     return copy
 
 
-def _clone(layer: Layer) -> Layer:
+def clone(layer: Layer) -> Layer:
+    """A new layer of the same configuration, without its weights.
+
+    Raises:
+      InputError: it cannot be made again from its configuration.
+    """
     try:
         new = layer.__class__.from_config(layer.get_config())
     except (NotImplementedError, TypeError, ValueError) as error:

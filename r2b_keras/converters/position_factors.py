@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from r2b_keras.converters import tflite_file
+from r2b_keras.converters import binary_operators, tflite_file
 from r2b_keras.converters.tflite_file import schema
 
-BINARY_CONVOLUTION = "LceBconv2d"
 _MULTIPLIER, _BIAS = 2, 3
 
 
@@ -37,7 +36,7 @@ def _take_out(model: tflite_file.Model, graph: Any) -> bool:
     changed = False
     for operator in graph.operators:
         operators.append(operator)
-        if tflite_file.operator_name(model, operator) != BINARY_CONVOLUTION:
+        if tflite_file.operator_name(model, operator) != binary_operators.CONVOLUTION:
             continue
         maps = [_is_map(graph, operator.inputs[k]) for k in (_MULTIPLIER, _BIAS)]
         if maps[0]:

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from r2b_keras.converters import card, tflite_file
+from r2b_keras.converters import binary_operators, card, tflite_file
 from r2b_keras.converters.rounding import (
     LARGEST_FLOAT16,
     Rounded,
@@ -45,7 +45,6 @@ _schema = tflite_file.schema
 # The second input of each is its weights; the axis of its output channels.
 _WEIGHTS = 1
 _CHANNEL_AXES = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
-_SIGN, _BINARY = "LceQuantize", "LceBconv2d"
 _DEQUANTIZE = "DEQUANTIZE"
 # Its first versions that know float16, and int8 with a scale per channel.
 _VERSIONS = {"float16": 3, "int8": 5}
@@ -120,7 +119,8 @@ def bytes_by_part(flatbuffer: bytes) -> dict[str, int]:
     scales = 0
     for graph in model.subgraphs:
         for operator in graph.operators or ():
-            if tflite_file.operator_name(model, operator) == _BINARY:
+            kind = tflite_file.operator_name(model, operator)
+            if kind == binary_operators.CONVOLUTION:
                 filters = _inputs(operator)[_WEIGHTS : _WEIGHTS + 1]
                 binary.update(graph.tensors[index].buffer for index in filters)
         for tensor in graph.tensors:
@@ -149,7 +149,8 @@ def _read_as_weights(model: tflite_file.Model) -> list[_Weight]:
     graph = model.subgraphs[0]
     operators = list(graph.operators or ())
     names = [tflite_file.operator_name(model, operator) for operator in operators]
-    first_sign = names.index(_SIGN) if _SIGN in names else None
+    sign = binary_operators.QUANTIZE
+    first_sign = names.index(sign) if sign in names else None
     found: dict[int, _Weight] = {}
     others = {*graph.inputs, *graph.outputs}
     for place, (name, operator) in enumerate(zip(names, operators, strict=True)):

@@ -78,7 +78,7 @@ def simplify(model: tf.keras.Model) -> tf.keras.Model:
     for layer in found:
         for reader in readers[layer.name]:
             makers[reader.name] = (
-                _make_gate if isinstance(reader, ChannelGating) else _copy
+                _make_gate if isinstance(reader, ChannelGating) else graph.clone
             )
     simplified = graph.exchange(model, makers)
     for layer in found:
@@ -92,10 +92,6 @@ def _make_threshold(layer: graph.Layer) -> graph.Layer:
 
 def _make_gate(layer: graph.Layer) -> graph.Layer:
     return ChannelGating.from_config({**layer.get_config(), "use_bias": True})
-
-
-def _copy(layer: graph.Layer) -> graph.Layer:
-    return layer.__class__.from_config(layer.get_config())
 
 
 def _can_go(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from flatbuffers import flexbuffers
 
-from r2b_keras.converters import graph, tflite_file
+from r2b_keras.converters import binary_operators, graph, tflite_file
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 
@@ -115,7 +115,8 @@ def check(flatbuffer: bytes) -> None:
     model = tflite_file.parse(flatbuffer)
     for subgraph in model.subgraphs:
         for operator in subgraph.operators:
-            if tflite_file.operator_name(model, operator) != "LceBconv2d":
+            kind = tflite_file.operator_name(model, operator)
+            if kind != binary_operators.CONVOLUTION:
                 continue
             options = flexbuffers.Loads(bytes(operator.customOptions))
             shapes = [subgraph.tensors[i].shape for i in operator.inputs[:2]]

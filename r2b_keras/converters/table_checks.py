@@ -54,7 +54,7 @@ def _check_operator(operator: Any, codes: Sequence[Any], num_tensors: int) -> No
     _require(0 <= operator.opcodeIndex < len(codes), "an operator has no kind")
     code = codes[operator.opcodeIndex]
     kind = max(code.builtinCode, code.deprecatedBuiltinCode)
-    _require(bool(code.customCode) or kind in _kinds(), "unknown kind")
+    _require(bool(code.customCode) or kind in builtin_names(), "unknown kind")
     inputs = operator.inputs if operator.inputs is not None else ()
     # -1 stands for an optional input that is left out.
     _require(all(-1 <= i < num_tensors for i in inputs), "an operator lacks input")
@@ -70,10 +70,10 @@ def _within(indices: Any, count: int) -> bool:
 
 
 @cache
-def _kinds() -> frozenset[int]:
-    """Numbers of TensorFlow Lite's own operators."""
+def builtin_names() -> dict[int, str]:
+    """TensorFlow Lite's own operators by their numbers."""
     table = vars(schema.BuiltinOperator).items()
-    return frozenset(number for name, number in table if name.isupper())
+    return {number: name for name, number in table if name.isupper()}
 
 
 def _check_size(tensor: Any, buffer: Any) -> None:

@@ -8,7 +8,6 @@ import collections
 import os
 import pathlib
 import struct
-from functools import cache
 from typing import Any, TypeAlias
 
 import flatbuffers
@@ -179,7 +178,7 @@ def operator_name(model: Model, operator: Any) -> str:
         return str(code.customCode.decode())
     # Old files have the kind in the first field only, new ones have both.
     kind = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return _builtin_names()[kind]
+    return table_checks.builtin_names()[kind]
 
 
 def without_ballast(flatbuffer: bytes) -> bytes:
@@ -235,15 +234,6 @@ def with_batch_size(flatbuffer: bytes, batch_size: int) -> bytes:
         tensor = graph.tensors[index]
         tensor.shape = np.array([batch_size, *shape(tensor)[1:]], np.int32)
     return serialize(model)
-
-
-@cache
-def _builtin_names() -> dict[int, str]:
-    return {
-        code: name
-        for name, code in vars(schema.BuiltinOperator).items()
-        if name.isupper()
-    }
 
 
 def _aligned(buffer: Any) -> _AlignedBuffer:
