@@ -1,0 +1,49 @@
+/* A LiteRT (TensorFlow Lite) delegate that runs Larq Compute Engine flatbuffers.
+ *
+ * Give it to an interpreter before tensors are allocated:
+ *
+ *   char* keys[] = {"kernel"};
+ *   char* values[] = {"neon"};
+ *   TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, values, 1, NULL);
+ *   interpreter->ModifyGraphWithDelegate(delegate);
+ *   ...
+ *   tflite_plugin_destroy_delegate(delegate);   // after the interpreter is gone
+ *
+ * or load the library with LiteRT's external delegate. Options, all text:
+ *   kernel   portable, avx2, avx512, neon; default: environment variable R2B_KERNEL,
+ *            else the best that this CPU runs
+ *   fuse     1 (default) or 0: one pass for each operator
+ *   claim    all (default) or binary: only LCE's operators, the rest stays LiteRT's
+ *   explain  0 (default) or 1: say what was claimed and fused, on standard error
+ */
+#ifndef R2B_DELEGATE_H_
+#define R2B_DELEGATE_H_
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct TfLiteDelegate;
+
+/* Returns NULL, after one sentence to report_error (or standard error), where an option
+ * or its value is not known. */
+struct TfLiteDelegate* tflite_plugin_create_delegate(
+    char** keys, char** values, size_t num_options,
+    void (*report_error)(const char* message));
+
+void tflite_plugin_destroy_delegate(struct TfLiteDelegate* delegate);
+
+/* The version of this library, for example "0.1.0". */
+const char* r2b_delegate_version(void);
+
+/* What was claimed and fused, one line a step, of the interpreters this delegate was
+ * given to since it was made. Owned by the delegate, valid until its next use. */
+const char* r2b_delegate_explanation(struct TfLiteDelegate* delegate);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* R2B_DELEGATE_H_ */

@@ -1,0 +1,295 @@
+// LceBconv2d: count differing bits, then whatever follows, a row of output at a time.
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "borders.h"
+#include "convolution.h"
+
+namespace r2b {
+
+namespace {
+
+// From counts of differing bits to values, as Larq Compute Engine rounds them.
+struct OutputTransform {
+  int32_t clamp_min = 0, clamp_max = 0;
+  std::vector<float> multiplier, bias;
+};
+
+// The clamp of the fused activation, moved to 2 * count = bits - accumulator.
+void set_clamp(Activation activation, int32_t bits, OutputTransform* transform) {
+  int32_t lowest = -bits, highest = bits;
+  if (activation != Activation::kNone) {
+    lowest = activation == Activation::kReluN1To1 ? -1 : 0;
+    if (activation == Activation::kReluN1To1) highest = 1;
+    if (activation == Activation::kRelu6) highest = 6;
+  }
+  transform->clamp_min = bits - std::min(highest, bits);
+  transform->clamp_max = bits - std::max(lowest, -bits);
+}
+
+OutputTransform make_transform(const Graph& graph, const Operator& op, int32_t bits) {
+  OutputTransform transform;
+  set_clamp(op.activation, bits, &transform);
+  const Value& output = graph.output(op);
+  if (output.type == kTfLiteInt32) {
+    // count > threshold is threshold - count < 0: -count + shift, see the sign of it.
+    set_clamp(Activation::kNone, bits, &transform);
+    const size_t channels = static_cast<size_t>(graph.input(op, 4).shape.dims[0]);
+    transform.multiplier.assign(channels, -0.5f);
+    transform.bias.assign(channels, 0.0f);
+    return transform;
+  }
+  transform.multiplier = copy_floats(graph.input(op, 2));
+  transform.bias = copy_floats(graph.input(op, 3));
+  const bool is_int8 = output.type == kTfLiteInt8;
+  const double scale = is_int8 ? output.scale : 1.0;
+  const double zero_point = is_int8 ? output.zero_point : 0.0;
+  for (size_t i = 0; i < transform.bias.size(); i++) {
+    const double factor = transform.multiplier[i], addend = transform.bias[i];
+    transform.multiplier[i] = static_cast<float>(-1 * factor / scale);
+    transform.bias[i] = static_cast<float>((addend + bits * factor) / scale + zero_point);
+  }
+  return transform;
+}
+
+int popcount(const uint32_t* words, int count) {
+  int bits = 0;
+  for (int i = 0; i < count; i++) bits += __builtin_popcount(words[i]);
+  return bits;
+}
+
+class BinaryConvolution : public Step {
+ public:
+  BinaryConvolution(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
+                    const Value& source, Value* output, const Axis& vertical,
+                    const Axis& horizontal, const Finish& finish)
+      : kernels_(kernels),
+        filter_(std::move(filter)),
+        source_(source),
+        output_(output),
+        vertical_(vertical),
+        finish_(finish),
+        width_(horizontal.out),
+        rows_(source.shape.dims[0] * vertical.out) {}
+
+  // Sets what depends on the operator; called once, before anything else.
+  void prepare(const Graph& graph, const Operator& op, const Axis& horizontal) {
+    const Value& filter = graph.input(op, 1);
+    channels_ = filter.shape.dims[0];
+    group_words_ = filter.shape.dims[3];
+    const int groups = source_.channels() / group_words_;
+    const int32_t group_channels = static_cast<int32_t>(op.channels_in / groups);
+    const int32_t bits = filter.shape.dims[1] * filter.shape.dims[2] * group_channels;
+    transform_ = make_transform(graph, op, bits);
+    patches_ = PatchLayout(source_, vertical_, horizontal, group_words_);
+    whole_rows_ = groups > 1;
+    const int block = std::max(kernels_.binary_channel_block, 1);
+    stride_ = (whole_rows_ ? channels_ : kChunkChannels) + block;
+    if (output_->type == kTfLiteInt32) set_thresholds(graph.input(op, 4), bits);
+    if (op.padding == Padding::kSame && !op.pad_with_ones) {
+      set_borders(op, filter, horizontal, group_channels,
+                  graph.has_input(op, 2) ? &graph.input(op, 2) : nullptr);
+    }
+    // With few rows the channels are divided as well, so that threads have enough.
+    const int chunks = static_cast<int>(filter_->chunks().size());
+    parts_ = whole_rows_ ? 1 : std::clamp(32 / std::max(rows_, 1), 1, chunks);
+  }
+
+  int units() const override { return rows_ * parts_; }
+
+  size_t scratch_bytes() const override {
+    const size_t count = static_cast<size_t>(width_) * static_cast<size_t>(stride_);
+    return count * (sizeof(int32_t) + sizeof(float)) +
+           static_cast<size_t>(width_) * sizeof(const float*);
+  }
+
+  void run(int begin, int end, char* scratch) const override {
+    auto** corrections = reinterpret_cast<const float**>(scratch);
+    auto* counts = reinterpret_cast<int32_t*>(corrections + width_);
+    const Tile tile = {corrections, counts,
+                       reinterpret_cast<float*>(counts + width_ * stride_)};
+    const auto& chunks = filter_->chunks();
+    const int num_chunks = static_cast<int>(chunks.size());
+    for (int unit = begin; unit < end; unit++) {
+      const int row = unit % rows_, part = unit / rows_;
+      const int first = num_chunks * part / parts_, last = num_chunks * (part + 1) / parts_;
+      for (int i = first; i < last; i++) {
+        const PackedFilter::Chunk& chunk = chunks[static_cast<size_t>(i)];
+        count(row, chunk, whole_rows_ ? counts + chunk.first_channel : counts);
+        if (!whole_rows_) {
+          finish(row, chunk.first_channel, chunk.num_channels, tile);
+        }
+      }
+      if (whole_rows_) finish(row, 0, channels_, tile);
+    }
+  }
+
+ private:
+  // A row of output on its way, in scratch memory.
+  struct Tile {
+    const float** corrections;  // [width]
+    int32_t* counts;            // [width][stride]
+    float* values;              // [width][stride]
+  };
+
+  void set_thresholds(const Value& value, int32_t bits) {
+    std::vector<int32_t> thresholds(static_cast<size_t>(value.shape.dims[0]));
+    std::memcpy(thresholds.data(), value.constant, thresholds.size() * sizeof(int32_t));
+    finish_.shift.clear();
+    // A count lies in 0..bits: thresholds beyond say always or never, as -1 and bits do.
+    for (int32_t threshold : thresholds) {
+      finish_.shift.push_back(static_cast<float>(std::clamp(threshold, -1, bits)));
+    }
+    finish_.packed = output_;
+  }
+
+  void set_borders(const Operator& op, const Value& filter, const Axis& horizontal,
+                   int32_t group_channels, const Value* multiplier) {
+    const int taps = filter.shape.dims[1] * filter.shape.dims[2];
+    std::vector<uint32_t> words(static_cast<size_t>(filter.shape.elements()));
+    std::memcpy(words.data(), filter.constant, words.size() * sizeof(uint32_t));
+    std::vector<int32_t> sums(static_cast<size_t>(channels_) * taps);
+    for (size_t i = 0; i < sums.size(); i++) {
+      sums[i] = group_channels - 2 * popcount(&words[i * group_words_], group_words_);
+    }
+    const Borders borders(vertical_, horizontal, sums, channels_);
+    // LCE adds to float32 results and counts in integers where it can not.
+    in_float_ = output_->type == kTfLiteFloat32 && op.activation == Activation::kNone;
+    std::vector<float> factors;
+    if (in_float_) factors = copy_floats(*multiplier);
+    for (int r = 0; r < borders.num_rows(); r++) {
+      for (int x = 0; x < width_; x++) {
+        add_border(borders.at(borders.row_of_class(r), x), factors);
+      }
+    }
+    for (int y = 0; y < vertical_.out; y++) border_row_.push_back(borders.row_class(y));
+    border_starts_.clear();
+  }
+
+  // One entry of the tables below for each pixel of each kind of row.
+  void add_border(const int32_t* sums, const std::vector<float>& factors) {
+    const auto known = border_starts_.find(sums);
+    border_.push_back(sums == nullptr                   ? -1
+                      : known != border_starts_.end() ? known->second
+                                                      : static_cast<int64_t>(border_floats_.size()));
+    if (sums == nullptr || known != border_starts_.end()) return;
+    border_starts_[sums] = static_cast<int64_t>(border_floats_.size());
+    for (int c = 0; c < channels_; c++) {
+      const float value = static_cast<float>(sums[c]);
+      border_floats_.push_back(
+          in_float_ ? (-1.0f * factors[static_cast<size_t>(c)]) * value : value / 2);
+    }
+  }
+
+  void count(int row, const PackedFilter::Chunk& chunk, int32_t* counts) const {
+    BinaryConvRow work = {};
+    work.patches = patches_.row<uint32_t>(source_, row, chunk.group * group_words_);
+    work.filter = chunk.data;
+    work.num_pixels = width_;
+    work.num_channels = chunk.num_channels;
+    work.counts = counts;
+    work.counts_stride = stride_;
+    kernels_.binary_conv_row(work);
+  }
+
+  // Pixel x of the row: its border values from channel `first` on, or null.
+  const float* border(int row, int x, int first) const {
+    const int kind = border_row_[static_cast<size_t>(row % vertical_.out)];
+    const int64_t start = border_[static_cast<size_t>(kind) * width_ + x];
+    return start < 0 ? nullptr : &border_floats_[static_cast<size_t>(start) + first];
+  }
+
+  void finish(int row, int first, int channels, const Tile& tile) const {
+    FinishRow work = {};
+    if (!border_row_.empty() && in_float_) {
+      for (int x = 0; x < width_; x++) tile.corrections[x] = border(row, x, first);
+      work.corrections = tile.corrections;
+    } else if (!border_row_.empty()) {
+      count_borders(row, first, channels, tile.counts);
+    }
+    work.num_pixels = width_;
+    work.num_channels = channels;
+    work.counts = tile.counts;
+    work.counts_stride = stride_;
+    work.clamp_min = transform_.clamp_min;
+    work.clamp_max = transform_.clamp_max;
+    work.multiplier = transform_.multiplier.data() + first;
+    work.bias = transform_.bias.data() + first;
+    if (output_->type == kTfLiteInt8) {
+      work.output = tile.values;
+      work.output_stride = stride_;
+      kernels_.finish_row(work);
+      quantize(row, first, channels, tile.values);
+    } else {
+      finish_.run(kernels_, work, row, vertical_.out, first, channels);
+    }
+  }
+
+  void count_borders(int row, int first, int channels, int32_t* counts) const {
+    for (int x = 0; x < width_; x++) {
+      const float* add = border(row, x, first);
+      for (int c = 0; add != nullptr && c < channels; c++) {
+        counts[x * stride_ + c] += static_cast<int32_t>(add[c]);
+      }
+    }
+  }
+
+  void quantize(int row, int first, int channels, const float* values) const {
+    int8_t* to = output_->row<int8_t>(row) + first;
+    for (int x = 0; x < width_; x++) {
+      for (int c = 0; c < channels; c++) {
+        // Halves are rounded away from zero.
+        const float rounded = std::round(values[x * stride_ + c]);
+        to[static_cast<ptrdiff_t>(x) * channels_ + c] =
+            rounded >= 127.0f    ? int8_t{127}
+            : rounded >= -128.0f ? static_cast<int8_t>(rounded)
+                                 : int8_t{-128};
+      }
+    }
+  }
+
+  const Kernels& kernels_;
+  std::shared_ptr<const PackedFilter> filter_;
+  const Value& source_;
+  Value* output_;
+  Axis vertical_;
+  Finish finish_;
+  int width_, rows_;
+  int channels_ = 0, group_words_ = 0, parts_ = 1;
+  ptrdiff_t stride_ = 0;
+  bool whole_rows_ = false, in_float_ = false;
+  OutputTransform transform_;
+  PatchLayout patches_;
+  // Zero padding: for each kind of row and each pixel, where its values begin, or -1.
+  std::vector<int> border_row_;
+  std::vector<int64_t> border_;
+  std::vector<float> border_floats_;
+  std::map<const int32_t*, int64_t> border_starts_;  // while they are being made
+};
+
+}  // namespace
+
+std::unique_ptr<Step> make_binary_convolution(const Kernels& kernels, const Graph& graph,
+                                              const Operator& op,
+                                              std::shared_ptr<const PackedFilter> filter,
+                                              Value* source, const Finish& finish,
+                                              std::string* why) {
+  Axis vertical, horizontal;
+  if (!make_axes(op, *source, &graph.input(op, 1), &vertical, &horizontal, why)) {
+    return nullptr;
+  }
+  auto step = std::make_unique<BinaryConvolution>(
+      kernels, std::move(filter), *source, &graph.output(op), vertical, horizontal,
+      finish);
+  step->title = "binary convolution";
+  step->reads.push_back(source);
+  finish.declare(step.get());
+  if (graph.output(op).type != kTfLiteFloat32) step->writes.push_back(&graph.output(op));
+  step->prepare(graph, op, horizontal);
+  return step;
+}
+
+}  // namespace r2b

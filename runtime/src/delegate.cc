@@ -1,0 +1,343 @@
+// The delegate as LiteRT sees it: options, which nodes are claimed, the kernel's life.
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "graph.h"
+#include "kernels/kernels.h"
+#include "layout.h"
+#include "litert_abi.h"
+#include "program.h"
+#include "r2b_delegate.h"
+
+#ifndef R2B_VERSION
+#define R2B_VERSION "0"
+#endif
+
+namespace r2b {
+
+namespace {
+
+struct Options {
+  const Kernels* kernels = nullptr;
+  bool fuse = true;
+  bool only_binary = false;
+  bool explain = false;
+};
+
+// The delegate's own side of TfLiteDelegate.
+struct Delegate {
+  TfLiteDelegate base = {};
+  Options options;
+  std::mutex mutex;  // of the explanation: interpreters may be prepared in threads
+  std::string explanation;
+};
+
+// A partition of one interpreter, and why it cannot run, if it cannot.
+struct Kernel {
+  Delegate* delegate;
+  Program program;
+  std::string broken;
+};
+
+void report(TfLiteContext* context, const std::string& why) {
+  context->ReportError(context, "r2b_delegate: %s.", why.c_str());
+}
+
+// ---- options
+
+bool parse_switch(const std::string& key, const std::string& value, bool* result,
+                  std::string* why) {
+  if (value != "0" && value != "1") {
+    *why = format("option %s is '%s': give 0 or 1", key.c_str(), value.c_str());
+    return false;
+  }
+  *result = value == "1";
+  return true;
+}
+
+bool choose_kernels(const std::string& name, const char* from, Options* options,
+                    std::string* why) {
+  options->kernels = find_kernels(name.c_str());
+  if (options->kernels != nullptr) return true;
+  std::string known;
+  for (const Kernels* const* each = available_kernels(); *each != nullptr; each++) {
+    known += (known.empty() ? "" : ", ") + std::string((*each)->name);
+  }
+  *why = format("%s names the kernels '%s': this CPU runs %s", from, name.c_str(),
+                known.c_str());
+  return false;
+}
+
+bool parse_option(const std::string& key, const std::string& value, Options* options,
+                  std::string* why) {
+  if (key == "kernel") return choose_kernels(value, "option kernel", options, why);
+  if (key == "fuse") return parse_switch(key, value, &options->fuse, why);
+  if (key == "explain") return parse_switch(key, value, &options->explain, why);
+  if (key == "claim") {
+    if (value != "all" && value != "binary") {
+      *why = format("option claim is '%s': give all or binary", value.c_str());
+      return false;
+    }
+    options->only_binary = value == "binary";
+    return true;
+  }
+  *why = format("there is no option '%s': give kernel, fuse, claim or explain",
+                key.c_str());
+  return false;
+}
+
+bool parse_options(char** keys, char** values, size_t count, Options* options,
+                   std::string* why) {
+  for (size_t i = 0; i < count; i++) {
+    if (keys == nullptr || values == nullptr || keys[i] == nullptr ||
+        values[i] == nullptr) {
+      *why = "an option has no name or no value";
+      return false;
+    }
+    if (!parse_option(keys[i], values[i], options, why)) return false;
+  }
+  if (options->kernels != nullptr) return true;
+  const char* wanted = std::getenv("R2B_KERNEL");
+  if (wanted != nullptr && *wanted != '\0') {
+    return choose_kernels(wanted, "environment variable R2B_KERNEL", options, why);
+  }
+  options->kernels = available_kernels()[0];
+  return true;
+}
+
+// ---- claiming
+
+struct Candidate {
+  Operator op;
+  bool claimed = true;
+};
+
+// Checks a node's tensors as the model has them now.
+bool check_candidate(const TfLiteContext& context, const Operator& op,
+                     const std::vector<bool>& unpacked, std::string* why) {
+  std::vector<Value> values(op.inputs.size());
+  std::vector<const Value*> inputs(op.inputs.size(), nullptr);
+  for (size_t i = 0; i < op.inputs.size(); i++) {
+    if (op.inputs[i] < 0) continue;
+    if (!read_value(context, op.inputs[i], &values[i], why)) return false;
+    // What DEQUANTIZE makes of a constant is one as well, once it is ours.
+    if (unpacked[static_cast<size_t>(op.inputs[i])]) values[i].constant = &values[i];
+    inputs[i] = &values[i];
+  }
+  Value output;
+  Shape shape;
+  return read_value(context, op.output, &output, why) &&
+         infer_output(op, inputs, output, &shape, why);
+}
+
+// A DEQUANTIZE is ours only with all that reads it, and the other way round.
+void settle_unpacking(std::vector<Candidate>* nodes, size_t num_tensors,
+                      const std::vector<bool>& read_elsewhere) {
+  for (bool changed = true; changed;) {
+    changed = false;
+    std::vector<bool> foreign = read_elsewhere;
+    foreign.resize(num_tensors, false);
+    std::vector<bool> lost(num_tensors, false);
+    for (const Candidate& node : *nodes) {
+      for (int tensor : node.op.inputs) {
+        if (!node.claimed && tensor >= 0) foreign[static_cast<size_t>(tensor)] = true;
+      }
+      if (!node.claimed && node.op.kind == OperatorKind::kUnpackConstant) {
+        lost[static_cast<size_t>(node.op.output)] = true;
+      }
+    }
+    for (Candidate& node : *nodes) {
+      if (!node.claimed) continue;
+      bool keep = node.op.kind != OperatorKind::kUnpackConstant ||
+                  !foreign[static_cast<size_t>(node.op.output)];
+      for (size_t i = 0; i < node.op.inputs.size(); i++) {
+        const int tensor = node.op.inputs[i];
+        keep = keep && !(tensor >= 0 && lost[static_cast<size_t>(tensor)] &&
+                         needs_constant(node.op.kind, i));
+      }
+      if (!keep) node.claimed = false, changed = true;
+    }
+  }
+}
+
+void mark(const TfLiteIntArray* tensors, std::vector<bool>* marks) {
+  for (int i = 0; tensors != nullptr && i < tensors->size; i++) {
+    const int tensor = tensors->data[i];
+    if (tensor >= 0 && static_cast<size_t>(tensor) < marks->size()) {
+      (*marks)[static_cast<size_t>(tensor)] = true;
+    }
+  }
+}
+
+// The nodes that are ours; false where one of LCE's is broken.
+bool find_nodes(TfLiteContext* context, const TfLiteIntArray& plan,
+                const Options& options, std::vector<int>* claimed, std::string* why) {
+  std::vector<Candidate> nodes;
+  std::vector<bool> unpacked(context->tensors_size, false);
+  std::vector<bool> read_elsewhere(context->tensors_size, false);
+  bool any_binary = false;
+  for (int i = 0; i < plan.size; i++) {
+    Candidate node;
+    std::string reason;
+    Reading reading = read_operator(context, plan.data[i], &node.op, &reason);
+    const bool binary = reading != Reading::kForeign && is_binary(node.op.kind);
+    if (reading == Reading::kRead && !binary && options.only_binary) {
+      reading = Reading::kForeign;
+    }
+    if (reading == Reading::kRead &&
+        !check_candidate(*context, node.op, unpacked, &reason)) {
+      reading = binary ? Reading::kBroken : Reading::kForeign;
+    }
+    if (reading == Reading::kBroken) {
+      *why = format("%s (node %d): %s", node.op.name, plan.data[i], reason.c_str());
+      return false;
+    }
+    if (reading == Reading::kForeign) {
+      TfLiteNode* foreign = nullptr;
+      TfLiteRegistration* registration = nullptr;
+      if (context->GetNodeAndRegistration(context, plan.data[i], &foreign,
+                                          &registration) == kTfLiteOk) {
+        mark(foreign->inputs, &read_elsewhere);
+      }
+      continue;
+    }
+    any_binary = any_binary || binary;
+    if (node.op.kind == OperatorKind::kUnpackConstant) {
+      unpacked[static_cast<size_t>(node.op.output)] = true;
+    }
+    nodes.push_back(node);
+  }
+  // Without a binary operator LiteRT's own kernels do as well.
+  if (!any_binary) return true;
+  settle_unpacking(&nodes, context->tensors_size, read_elsewhere);
+  for (const Candidate& node : nodes) {
+    if (node.claimed) claimed->push_back(node.op.node);
+  }
+  return true;
+}
+
+// ---- the kernel's life
+
+void* init_kernel(TfLiteContext* context, const char* buffer, size_t) {
+  const auto& params = *reinterpret_cast<const TfLiteDelegateParams*>(buffer);
+  auto* delegate = static_cast<Delegate*>(params.delegate->data_);
+  auto kernel = std::unique_ptr<Kernel>(new Kernel{
+      delegate, Program(*delegate->options.kernels, delegate->options.fuse), ""});
+  // What goes wrong here can be said in prepare only.
+  if (!kernel->program.read(context, params, &kernel->broken) &&
+      kernel->broken.empty()) {
+    kernel->broken = "the partition cannot be read";
+  }
+  return kernel.release();
+}
+
+void free_kernel(TfLiteContext*, void* kernel) { delete static_cast<Kernel*>(kernel); }
+
+TfLiteStatus prepare_kernel(TfLiteContext* context, TfLiteNode* node) {
+  auto& kernel = *static_cast<Kernel*>(node->user_data);
+  std::string why = kernel.broken;
+  if (!why.empty() || !kernel.program.prepare(context, &why)) {
+    report(context, why);
+    return kTfLiteError;
+  }
+  Delegate& delegate = *kernel.delegate;
+  const std::string text =
+      format("%s kernels, %d thread(s):\n", delegate.options.kernels->name,
+             std::max(context->recommended_num_threads, 1)) +
+      kernel.program.explanation();
+  std::lock_guard<std::mutex> lock(delegate.mutex);
+  delegate.explanation += text;
+  if (delegate.options.explain) std::fputs(text.c_str(), stderr);
+  return kTfLiteOk;
+}
+
+TfLiteStatus invoke_kernel(TfLiteContext* context, TfLiteNode* node) {
+  std::string why;
+  if (static_cast<Kernel*>(node->user_data)->program.run(context, &why)) {
+    return kTfLiteOk;
+  }
+  report(context, why);
+  return kTfLiteError;
+}
+
+TfLiteStatus prepare_delegate(TfLiteContext* context, TfLiteDelegate* base) {
+  std::string why;
+  if (!layout_is_as_expected(context, &why)) {
+    report(context, why);
+    return kTfLiteError;
+  }
+  TfLiteIntArray* plan = nullptr;
+  std::vector<int> claimed;
+  if (context->GetExecutionPlan(context, &plan) != kTfLiteOk || plan == nullptr) {
+    report(context, "LiteRT gives no execution plan");
+    return kTfLiteError;
+  }
+  const auto& delegate = *static_cast<const Delegate*>(base->data_);
+  if (!find_nodes(context, *plan, delegate.options, &claimed, &why)) {
+    report(context, why);
+    return kTfLiteError;
+  }
+  if (claimed.empty()) return kTfLiteOk;
+  std::vector<int> list = {static_cast<int>(claimed.size())};
+  list.insert(list.end(), claimed.begin(), claimed.end());
+  TfLiteRegistration registration = {};
+  registration.init = init_kernel;
+  registration.free = free_kernel;
+  registration.prepare = prepare_kernel;
+  registration.invoke = invoke_kernel;
+  registration.custom_name = "R2bDelegate";
+  registration.version = 1;
+  return context->ReplaceNodeSubsetsWithDelegateKernels(
+      context, registration, reinterpret_cast<const TfLiteIntArray*>(list.data()), base);
+}
+
+}  // namespace
+
+}  // namespace r2b
+
+// ---- what the library exports
+
+extern "C" {
+
+#define R2B_EXPORT __attribute__((visibility("default")))
+
+R2B_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(
+    char** keys, char** values, size_t num_options,
+    void (*report_error)(const char* message)) {
+  // LiteRT would let an operator of LCE fail before it asks the delegate.
+  constexpr int64_t kAllowDynamicTensors = 1;
+  auto delegate = std::make_unique<r2b::Delegate>();
+  std::string why;
+  if (!r2b::parse_options(keys, values, num_options, &delegate->options, &why)) {
+    why = "r2b_delegate: " + why + ".";
+    if (report_error != nullptr) {
+      report_error(why.c_str());
+    } else {
+      std::fprintf(stderr, "%s\n", why.c_str());
+    }
+    return nullptr;
+  }
+  delegate->base.data_ = delegate.get();
+  delegate->base.Prepare = r2b::prepare_delegate;
+  delegate->base.flags = kAllowDynamicTensors;
+  return &delegate.release()->base;
+}
+
+R2B_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
+  if (delegate != nullptr) delete static_cast<r2b::Delegate*>(delegate->data_);
+}
+
+R2B_EXPORT const char* r2b_delegate_version(void) { return R2B_VERSION; }
+
+R2B_EXPORT const char* r2b_delegate_explanation(TfLiteDelegate* delegate) {
+  return static_cast<r2b::Delegate*>(delegate->data_)->explanation.c_str();
+}
+
+}  // extern "C"

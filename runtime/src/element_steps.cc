@@ -1,0 +1,173 @@
+// Elementwise operators that no kernel is needed for: small tensors, odd shapes.
+
+#include <algorithm>
+#include <cmath>
+
+#include "simple_steps.h"
+
+namespace r2b {
+
+namespace {
+
+// e^x in double, the same bits on every machine: libraries differ in the last ones.
+// x = k ln 2 + r, |r| <= ln 2 / 2, then the series of e^r to r^13 (error below 2^-53).
+double exponential(double x) {
+  if (std::isnan(x)) return x;
+  if (x > 709.0) return HUGE_VAL;
+  if (x < -708.0) return 0.0;
+  constexpr double kLog2E = 1.4426950408889634;
+  // ln 2 in two parts: k times the first is exact.
+  constexpr double kLn2High = 0x1.62e42fefa38p-1, kLn2Low = 0x1.ef35793c7673p-45;
+  const double k = std::floor(x * kLog2E + 0.5);
+  const double r = (x - k * kLn2High) - k * kLn2Low;
+  double sum = 1.0;
+  for (int n = 13; n >= 1; n--) sum = 1.0 + r * sum / n;
+  return std::ldexp(sum, static_cast<int>(k));
+}
+
+class Logistic : public Step {
+ public:
+  Logistic(const Value& source, Value* output) : source_(source), output_(output) {}
+
+  int units() const override { return source_.rows(); }
+
+  void run(int begin, int end, char*) const override {
+    const int count = source_.row_pixels() * source_.channels();
+    for (int row = begin; row < end; row++) {
+      const float* x = source_.row<float>(row);
+      float* y = output_->row<float>(row);
+      for (int i = 0; i < count; i++) {
+        y[i] = static_cast<float>(1.0 / (1.0 + exponential(-static_cast<double>(x[i]))));
+      }
+    }
+  }
+
+ private:
+  const Value& source_;
+  Value* output_;
+};
+
+class Softmax : public Step {
+ public:
+  Softmax(const Value& source, Value* output, float beta)
+      : source_(source), output_(output), beta_(beta) {}
+
+  int units() const override { return static_cast<int>(source_.shape.pixels()); }
+
+  void run(int begin, int end, char*) const override {
+    const int channels = source_.channels();
+    for (int pixel = begin; pixel < end; pixel++) {
+      const ptrdiff_t start = static_cast<ptrdiff_t>(pixel) * channels;
+      const float* x = reinterpret_cast<const float*>(source_.data) + start;
+      float* y = reinterpret_cast<float*>(output_->data) + start;
+      const double largest = *std::max_element(x, x + channels);
+      const auto power = [&](int i) { return exponential((x[i] - largest) * beta_); };
+      double sum = 0;
+      for (int i = 0; i < channels; i++) sum += power(i);
+      for (int i = 0; i < channels; i++) y[i] = static_cast<float>(power(i) / sum);
+    }
+  }
+
+ private:
+  const Value& source_;
+  Value* output_;
+  float beta_;
+};
+
+// Walks two operands along a result of up to kMaxRank dimensions.
+class Broadcast : public Step {
+ public:
+  Broadcast(const Operator& op, const Value& a, const Value& b, Value* output)
+      : kind_(op.kind), a_(a), b_(b), output_(output) {
+    activation_limits(op.activation, &lowest_, &highest_);
+    set_steps(a.shape, steps_a_);
+    set_steps(b.shape, steps_b_);
+  }
+
+  int units() const override { return static_cast<int>(output_->shape.pixels()); }
+
+  void run(int begin, int end, char*) const override {
+    const Shape& shape = output_->shape;
+    const int channels = output_->channels();
+    for (int pixel = begin; pixel < end; pixel++) {
+      int64_t rest = pixel, at_a = 0, at_b = 0;
+      for (int i = shape.rank - 2; i >= 0; i--) {
+        at_a += rest % shape.dims[i] * steps_a_[i];
+        at_b += rest % shape.dims[i] * steps_b_[i];
+        rest /= shape.dims[i];
+      }
+      const float* a = data(a_) + at_a;
+      const float* b = data(b_) + at_b;
+      float* y = reinterpret_cast<float*>(output_->data) +
+                 static_cast<ptrdiff_t>(pixel) * channels;
+      const int last = shape.rank > 0 ? shape.rank - 1 : 0;
+      for (int c = 0; c < channels; c++) {
+        y[c] = limited(combined(a[c * steps_a_[last]], b[c * steps_b_[last]]));
+      }
+    }
+  }
+
+ private:
+  static const float* data(const Value& value) {
+    return value.constant != nullptr ? static_cast<const float*>(value.constant)
+                                     : reinterpret_cast<const float*>(value.data);
+  }
+
+  void set_steps(const Shape& shape, int64_t* steps) const {
+    const Shape& result = output_->shape;
+    int64_t step = 1;
+    for (int i = result.rank - 1, j = shape.rank - 1; i >= 0; i--, j--) {
+      steps[i] = j < 0 || shape.dims[j] == 1 ? 0 : step;
+      if (j >= 0) step *= shape.dims[j];
+    }
+  }
+
+  float combined(float a, float b) const {
+    if (kind_ == OperatorKind::kMultiply) return a * b;
+    return kind_ == OperatorKind::kAdd ? a + b : a - b;
+  }
+
+  float limited(float value) const {
+    const float above = value < lowest_ ? lowest_ : value;
+    return highest_ < above ? highest_ : above;
+  }
+
+  OperatorKind kind_;
+  const Value& a_;
+  const Value& b_;
+  Value* output_;
+  float lowest_ = 0, highest_ = 0;
+  int64_t steps_a_[kMaxRank] = {}, steps_b_[kMaxRank] = {};
+};
+
+}  // namespace
+
+std::unique_ptr<Step> make_broadcast(const Operator& op, const Value* a, const Value* b,
+                                     Value* output) {
+  auto step = std::make_unique<Broadcast>(op, *a, *b, output);
+  step->title = op.kind == OperatorKind::kMultiply ? "product"
+                : op.kind == OperatorKind::kAdd    ? "sum"
+                                                   : "difference";
+  step->reads.push_back(a);
+  step->reads.push_back(b);
+  step->writes.push_back(output);
+  return step;
+}
+
+std::unique_ptr<Step> make_logistic(const Value* source, Value* output) {
+  auto step = std::make_unique<Logistic>(*source, output);
+  step->title = "logistic";
+  step->reads.push_back(source);
+  step->writes.push_back(output);
+  return step;
+}
+
+std::unique_ptr<Step> make_softmax(const Value* source, Value* output, float beta) {
+  auto step = std::make_unique<Softmax>(*source, output, beta);
+  step->title = "softmax";
+  step->reads.push_back(source);
+  step->writes.push_back(output);
+  return step;
+}
+
+}  // namespace r2b

@@ -1,0 +1,41 @@
+// What is done to a row of pixels once it is computed, before it leaves the cache.
+#ifndef R2B_FINISH_H_
+#define R2B_FINISH_H_
+
+#include <string>
+#include <vector>
+
+#include "graph.h"
+#include "kernels/kernels.h"
+#include "step.h"
+
+namespace r2b {
+
+// The steps of FinishRow (kernels.h) for a whole tensor; what is empty or null is left
+// out.
+struct Finish {
+  const Value* gate = nullptr;  // computed, [N, 1, 1, C] or [1, 1, 1, C]
+  std::vector<float> gate_constant;
+  std::vector<float> slope;
+  bool has_limits = false;
+  float lowest = 0, highest = 0;
+  const Value* skip = nullptr;
+  std::vector<float> skip_constant;  // one for each channel
+  Value* output = nullptr;
+  std::vector<float> scale, shift;
+  Value* packed = nullptr;
+  Value* sums = nullptr;  // [rows, C]: one sum for each row of pixels
+
+  // True where the values change before they are stored.
+  bool changes_values() const;
+  // Finishes `count` channels from `first` on of row `index`, one of `rows_an_image`.
+  // `row` holds the source (counts or values) and the number of pixels.
+  void run(const Kernels& kernels, FinishRow row, int index, int rows_an_image,
+           int first, int count) const;
+  // Tells the step what is read and written, and names the work.
+  void declare(Step* step) const;
+};
+
+}  // namespace r2b
+
+#endif  // R2B_FINISH_H_

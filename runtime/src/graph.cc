@@ -1,0 +1,208 @@
+#include "graph.h"
+
+#include <cstring>
+
+namespace r2b {
+
+int Value::rows() const {
+  if (shape.rank == 4) return shape.dims[0] * shape.dims[1];
+  return static_cast<int>(shape.pixels());
+}
+
+int64_t Value::row_pitch() const {
+  return (static_cast<int64_t>(frame.left) + row_pixels() + frame.right) * channels();
+}
+
+int64_t Value::bytes() const {
+  const int64_t images = shape.rank == 4 ? shape.dims[0] : shape.pixels();
+  const int64_t lines = static_cast<int64_t>(frame.top) + height() + frame.bottom;
+  const int64_t pixels = static_cast<int64_t>(frame.left) + row_pixels() + frame.right;
+  // Each factor is below 2^32, so products are looked at one by one.
+  int64_t bytes = static_cast<int64_t>(element_bytes(type));
+  for (int64_t factor : {images, lines, pixels, static_cast<int64_t>(channels())}) {
+    if (factor != 0 && bytes > (int64_t{1} << 40) / factor) return -1;
+    bytes *= factor;
+  }
+  return bytes;
+}
+
+bool read_value(const TfLiteContext& context, int tensor, Value* value,
+                std::string* why) {
+  const TfLiteTensor& from = context.tensors[tensor];
+  value->tensor = tensor;
+  value->type = from.type;
+  value->scale = from.params.scale;
+  value->zero_point = from.params.zero_point;
+  if (!value->shape.read(from.dims)) {
+    *why = format("tensor %d has no shape of up to %d dimensions", tensor, kMaxRank);
+    return false;
+  }
+  if (from.allocation_type != kTfLiteMmapRo || from.data == nullptr) return true;
+  const int64_t elements = value->shape.elements();
+  if (elements < 0 || element_bytes(from.type) == 0 ||
+      from.bytes != static_cast<size_t>(elements) * element_bytes(from.type)) {
+    *why = format("constant tensor %d holds %zu bytes, which its shape %s and type %d "
+                  "do not ask for",
+                  tensor, from.bytes, value->shape.text().c_str(),
+                  static_cast<int>(from.type));
+    return false;
+  }
+  value->constant = from.data;
+  return true;
+}
+
+int Graph::value_of(TfLiteContext* context, int tensor) {
+  int& index = index_of_tensor_[static_cast<size_t>(tensor)];
+  if (index < 0) {
+    index = static_cast<int>(values.size());
+    values.push_back(std::make_unique<Value>());
+    std::string why;
+    values.back()->tensor = tensor;
+    if (!read_value(*context, tensor, values.back().get(), &why)) return -1;
+  }
+  return index;
+}
+
+Value* Graph::add_value(TfLiteType type, const Shape& shape) {
+  values.push_back(std::make_unique<Value>());
+  values.back()->type = type;
+  values.back()->shape = shape;
+  return values.back().get();
+}
+
+bool Graph::read(TfLiteContext* context, const TfLiteIntArray* nodes,
+                 const TfLiteIntArray* outputs, std::string* why) {
+  index_of_tensor_.assign(context->tensors_size, -1);
+  std::vector<bool> written(context->tensors_size, false);
+  for (int i = 0; i < nodes->size; i++) {
+    Operator op;
+    if (read_operator(context, nodes->data[i], &op, why) != Reading::kRead) {
+      if (why->empty()) *why = "LiteRT gave a node that was not asked for";
+      *why = format("%s: %s", op.name, why->c_str());
+      return false;
+    }
+    written[static_cast<size_t>(op.output)] = true;
+    operators.push_back(op);
+  }
+  for (Operator& op : operators) {
+    for (int& input : op.inputs) {
+      if (input < 0) continue;
+      const bool inside = written[static_cast<size_t>(input)];
+      input = value_of(context, input);
+      if (input < 0) return *why = format("%s: unreadable input", op.name), false;
+      Value& value = *values[static_cast<size_t>(input)];
+      value.from_outside = !inside && value.constant == nullptr;
+    }
+    const int node_output = op.output;
+    op.output = value_of(context, node_output);
+    if (op.output < 0) return *why = format("%s: unreadable output", op.name), false;
+    if (op.kind == OperatorKind::kUnpackConstant) {
+      const Value& packed = input(op, 0);
+      Value& value = output(op);
+      if (packed.constant == nullptr ||
+          !unpack_constant(context->tensors[packed.tensor], packed, &value.unpacked)) {
+        return *why = format("%s: unreadable quantization", op.name), false;
+      }
+      value.constant = value.unpacked.data();
+    }
+  }
+  for (int i = 0; outputs != nullptr && i < outputs->size; i++) {
+    const int tensor = outputs->data[i];
+    if (tensor < 0 || static_cast<size_t>(tensor) >= context->tensors_size) continue;
+    const int index = index_of_tensor_[static_cast<size_t>(tensor)];
+    if (index >= 0) values[static_cast<size_t>(index)]->to_outside = true;
+  }
+  return true;
+}
+
+bool Graph::infer_shapes(TfLiteContext* context, std::string* why) {
+  for (auto& value : values) {
+    if (value->from_outside &&
+        !value->shape.read(context->tensors[value->tensor].dims)) {
+      *why = format("tensor %d has no shape of up to %d dimensions", value->tensor,
+                    kMaxRank);
+      return false;
+    }
+  }
+  for (const Operator& op : operators) {
+    std::vector<const Value*> inputs;
+    for (size_t i = 0; i < op.inputs.size(); i++) {
+      inputs.push_back(has_input(op, i) ? &input(op, i) : nullptr);
+    }
+    Shape shape;
+    if (!infer_output(op, inputs, output(op), &shape, why)) {
+      *why = format("%s (node %d): %s", op.name, op.node, why->c_str());
+      return false;
+    }
+    output(op).shape = shape;
+  }
+  return true;
+}
+
+std::vector<float> copy_floats(const Value& value) {
+  std::vector<float> floats(static_cast<size_t>(value.shape.elements()));
+  if (!floats.empty()) {
+    std::memcpy(floats.data(), value.constant, floats.size() * sizeof(float));
+  }
+  return floats;
+}
+
+namespace {
+
+float half_to_float(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
+  const uint32_t exponent = (half >> 10) & 0x1f;
+  const uint32_t mantissa = half & 0x3ff;
+  if (exponent == 0) {  // zero and denormals: mantissa times 2^-24, exact in float
+    const float size = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign ? -size : size;
+  }
+  const uint32_t bits = exponent == 31 ? sign | 0x7f800000u | (mantissa << 13)
+                                       : sign | ((exponent + 112) << 23) | (mantissa << 13);
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+bool unpack_constant(const TfLiteTensor& tensor, const Value& packed,
+                     std::vector<float>* floats) {
+  const size_t count = static_cast<size_t>(packed.shape.elements());
+  floats->resize(count);
+  if (packed.type == kTfLiteFloat16) {
+    for (size_t i = 0; i < count; i++) {
+      uint16_t half;
+      std::memcpy(&half, static_cast<const char*>(packed.constant) + 2 * i, 2);
+      (*floats)[i] = half_to_float(half);
+    }
+    return true;
+  }
+  if (packed.type != kTfLiteInt8) return false;
+  const auto* bytes = static_cast<const int8_t*>(packed.constant);
+  const auto* affine =
+      static_cast<const TfLiteAffineQuantization*>(tensor.quantization.params);
+  int64_t num_scales = 1, inner = static_cast<int64_t>(count);
+  if (tensor.quantization.type == kTfLiteAffineQuantization && affine != nullptr &&
+      affine->scale != nullptr && affine->scale->size > 1) {
+    num_scales = affine->scale->size;
+    const int axis = affine->quantized_dimension;
+    if (axis < 0 || axis >= packed.shape.rank ||
+        packed.shape.dims[axis] != num_scales || affine->zero_point == nullptr ||
+        affine->zero_point->size != num_scales) {
+      return false;
+    }
+    inner = 1;
+    for (int i = axis + 1; i < packed.shape.rank; i++) inner *= packed.shape.dims[i];
+  }
+  for (size_t i = 0; i < count; i++) {
+    const int64_t which = static_cast<int64_t>(i) / inner % num_scales;
+    const float scale = num_scales > 1 ? affine->scale->data[which] : packed.scale;
+    const int32_t zero = num_scales > 1 ? affine->zero_point->data[which]
+                                        : packed.zero_point;
+    (*floats)[i] = scale * static_cast<float>(bytes[i] - zero);
+  }
+  return true;
+}
+
+}  // namespace r2b

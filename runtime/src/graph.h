@@ -1,0 +1,112 @@
+// The part of a model that the delegate runs: operators in order, and their values.
+#ifndef R2B_GRAPH_H_
+#define R2B_GRAPH_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "operators.h"
+#include "shapes.h"
+
+namespace r2b {
+
+// Rows and columns of padding that a value is stored with.
+struct Frame {
+  int top = 0, bottom = 0, left = 0, right = 0;
+};
+
+// A tensor, constant or not.
+struct Value {
+  int tensor = -1;  // index in LiteRT's graph; -1: the delegate's own
+  TfLiteType type = kTfLiteNoType;
+  Shape shape;
+  float scale = 0;
+  int32_t zero_point = 0;
+  // Constants: their bytes, as many as the shape says. Null: computed.
+  const void* constant = nullptr;
+  std::vector<float> unpacked;  // owns `constant` where it was unpacked from fewer bits
+  bool from_outside = false;    // LiteRT holds it, something else writes it
+  bool to_outside = false;      // LiteRT holds it, something else reads it
+
+  // Memory, from here on set when the program is laid out.
+  Frame frame;
+  char* data = nullptr;
+
+  bool outside() const { return from_outside || to_outside; }
+  // As rows of pixels: [N, H, W, C] has N * H rows of W pixels; others one pixel a row.
+  int rows() const;
+  int row_pixels() const { return shape.rank == 4 ? shape.dims[2] : 1; }
+  int height() const { return shape.rank == 4 ? shape.dims[1] : 1; }
+  int channels() const { return shape.last(); }
+  // Bytes with the frame; -1 where they cannot be counted.
+  int64_t bytes() const;
+  // Elements from a row to the one below it.
+  int64_t row_pitch() const;
+  // First pixel of a row inside the frame.
+  template <typename Element>
+  Element* row(int row) const {
+    const int64_t image = row / height(), y = row % height();
+    const int64_t framed_height = frame.top + height() + frame.bottom;
+    return reinterpret_cast<Element*>(data) +
+           (image * framed_height + frame.top + y) * row_pitch() +
+           static_cast<int64_t>(frame.left) * channels();
+  }
+};
+
+class Graph {
+ public:
+  // Reads the nodes of one partition (operators with value indices in place of tensors).
+  bool read(TfLiteContext* context, const TfLiteIntArray* nodes,
+            const TfLiteIntArray* outputs, std::string* why);
+  // Takes the shapes of what comes from outside, infers all others.
+  bool infer_shapes(TfLiteContext* context, std::string* why);
+
+  std::vector<Operator> operators;
+  std::vector<std::unique_ptr<Value>> values;
+
+  Value& input(const Operator& op, size_t i) const {
+    return *values[static_cast<size_t>(op.inputs[i])];
+  }
+  bool has_input(const Operator& op, size_t i) const {
+    return i < op.inputs.size() && op.inputs[i] >= 0;
+  }
+  Value& output(const Operator& op) const {
+    return *values[static_cast<size_t>(op.output)];
+  }
+  // Adds a value of the delegate's own.
+  Value* add_value(TfLiteType type, const Shape& shape);
+
+ private:
+  int value_of(TfLiteContext* context, int tensor);
+
+  std::vector<int> index_of_tensor_;
+};
+
+// Describes a tensor of LiteRT's, with its data where it is constant.
+bool read_value(const TfLiteContext& context, int tensor, Value* value,
+                std::string* why);
+
+// Checks an operator against its inputs and gives the shape of its output. `output` has
+// the type, quantization and (for LceDequantize) the channels that the file names.
+bool infer_output(const Operator& op, const std::vector<const Value*>& inputs,
+                  const Value& output, Shape* shape, std::string* why);
+
+// The two axes of an operator with a window over [N, H, W, C].
+bool make_axes(const Operator& op, const Value& input, const Value* filter,
+               Axis* vertical, Axis* horizontal, std::string* why);
+
+// True where `op` needs input `i` to be constant.
+bool needs_constant(OperatorKind kind, size_t i);
+
+// Constants as floats, whatever the alignment of the file.
+std::vector<float> copy_floats(const Value& value);
+
+// A float16 or int8 constant as float32; false where its quantization is not readable.
+bool unpack_constant(const TfLiteTensor& tensor, const Value& packed,
+                     std::vector<float>* floats);
+
+}  // namespace r2b
+
+#endif  // R2B_GRAPH_H_

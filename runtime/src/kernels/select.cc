@@ -1,0 +1,80 @@
+// Which tables this CPU can run.
+#include <cstring>
+
+#include "tables.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace r2b {
+namespace {
+
+#if defined(__x86_64__)
+
+struct Features {
+  bool avx2 = false;    // with FMA and BMI2, which every such CPU has
+  bool avx512 = false;  // F, BW, DQ, VL and VPOPCNTDQ
+};
+
+// The parts of a CPU's state that the operating system saves: XCR0.
+uint32_t saved_states() {
+  uint32_t low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+Features detect() {
+  constexpr uint32_t kVectorState = 0x06, kMaskState = 0xe0;  // XMM, YMM; masks, ZMM
+  Features features;
+  uint32_t eax, ebx, ecx, edx;
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return features;
+  const bool fma = ecx & bit_FMA, os_saves = ecx & bit_OSXSAVE, avx = ecx & bit_AVX;
+  if (!fma || !os_saves || !avx) return features;
+  const uint32_t states = saved_states();
+  if ((states & kVectorState) != kVectorState) return features;
+  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return features;
+  constexpr uint32_t kAvx2 = bit_AVX2 | bit_BMI2;
+  constexpr uint32_t kAvx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+  features.avx2 = (ebx & kAvx2) == kAvx2;
+  features.avx512 = features.avx2 && (ebx & kAvx512) == kAvx512 &&
+                    (ecx & bit_AVX512VPOPCNTDQ) != 0 &&
+                    (states & kMaskState) == kMaskState;
+  return features;
+}
+
+#endif
+
+constexpr int kMostTables = 3;
+
+struct Available {
+  const Kernels* tables[kMostTables + 1] = {};
+
+  Available() {
+    const Kernels** next = tables;
+#if defined(__x86_64__)
+    const Features features = detect();
+    if (features.avx512) *next++ = &avx512_kernels;
+    if (features.avx2) *next++ = &avx2_kernels;
+#elif defined(__aarch64__)
+    *next++ = &neon_kernels;
+#endif
+    *next = &portable_kernels;
+  }
+};
+
+}  // namespace
+
+const Kernels* const* available_kernels() {
+  static const Available available;
+  return available.tables;
+}
+
+const Kernels* find_kernels(const char* name) {
+  for (const Kernels* const* table = available_kernels(); *table != nullptr; ++table) {
+    if (std::strcmp((*table)->name, name) == 0) return *table;
+  }
+  return nullptr;
+}
+
+}  // namespace r2b

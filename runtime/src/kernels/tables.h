@@ -1,0 +1,16 @@
+// The tables there are; which of them are in a build depends on its processor.
+#ifndef R2B_KERNELS_TABLES_H_
+#define R2B_KERNELS_TABLES_H_
+
+#include "kernels.h"
+
+namespace r2b {
+
+extern const Kernels portable_kernels;
+extern const Kernels avx2_kernels;
+extern const Kernels avx512_kernels;
+extern const Kernels neon_kernels;
+
+}  // namespace r2b
+
+#endif  // R2B_KERNELS_TABLES_H_

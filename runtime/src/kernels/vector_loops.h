@@ -1,0 +1,372 @@
+// Loops that are the same for vectors of every width.
+//
+// A file for an instruction set brings a type `Simd`, in its unnamed namespace:
+//   Floats, kLanes           a vector of floats and how many there are in it
+//   Mask, mask(n)            the first n lanes, 0 <= n <= kLanes
+//   load, store              whole vectors, or (with a Mask) the lanes of it only
+//   splat, add, multiply
+//   fused(a, b, c)           a * b + c, rounded once
+//   larger(a, b)             a < b ? b : a
+//   smaller(a, b)            b < a ? b : a
+//   scale_negative(y, s)     y < 0 ? y * s : y
+//   negative_bits(y)         bit i: lane i < 0
+//   Clamp, clamp(low, high)  whatever `from_counts` wants of the two
+//   from_counts(p, [mask,] clamp)   float(clamp(2 * count, low, high))
+//   kRealPixels, kRealVectors       tile of the real-valued convolution
+//   kFinishVectors                  vectors of a pixel that are finished together
+//
+// Everything here is in an unnamed namespace, and nothing calls functions of the
+// standard library: what is compiled for an instruction set must not become the one
+// copy of a shared function that the linker keeps.
+#ifndef R2B_KERNELS_VECTOR_LOOPS_H_
+#define R2B_KERNELS_VECTOR_LOOPS_H_
+
+#include <cstring>
+#include <type_traits>
+
+#include "kernels.h"
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are packed by bytes");
+
+namespace r2b {
+namespace {
+
+template <int kSize>
+using Size = std::integral_constant<int, kSize>;
+
+// Calls body(Size<size>()), 1 <= size <= kMost.
+template <int kMost, typename Body>
+inline void with_size(int size, const Body& body) {
+  if constexpr (kMost > 1) {
+    if (size < kMost) return with_size<kMost - 1>(size, body);
+  }
+  body(Size<kMost>());
+}
+
+// Calls body(first, Size<size>()) for tiles that cover num_items, of nearly equal sizes
+// up to kMost: a small last tile would waste most of what a tile is for.
+template <int kMost, typename Body>
+inline void for_each_tile(int num_items, const Body& body) {
+  int first = 0;
+  for (int left = (num_items + kMost - 1) / kMost; left > 0; --left) {
+    const int size = (num_items - first + left - 1) / left;
+    with_size<kMost>(size, [&](auto tile) { body(first, tile); });
+    first += size;
+  }
+}
+
+inline int divide_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
+
+// Several vectors side by side: whole ones, or those of the last channels.
+template <typename Simd, int kVectors>
+struct WholeVectors {
+  static constexpr int kCount = kVectors;
+  static constexpr int kLanes = Simd::kLanes;
+  typename Simd::Floats load(const float* from, int v) const {
+    return Simd::load(from + v * kLanes);
+  }
+  void store(float* to, int v, typename Simd::Floats values) const {
+    Simd::store(to + v * kLanes, values);
+  }
+  typename Simd::Floats from_counts(const int32_t* from, int v,
+                                    typename Simd::Clamp clamp) const {
+    return Simd::from_counts(from + v * kLanes, clamp);
+  }
+  void store_bits(uint8_t* to, uint32_t bits) const {
+    std::memcpy(to, &bits, kVectors * kLanes / 8);
+  }
+};
+
+template <typename Simd, int kVectors>
+struct PartVectors {
+  static constexpr int kCount = kVectors;
+  static constexpr int kLanes = Simd::kLanes;
+  explicit PartVectors(int num_values) : num_values(num_values) {
+    for (int v = 0; v < kVectors; ++v) {
+      const int left = num_values - v * kLanes;
+      masks[v] = Simd::mask(left < 0 ? 0 : left < kLanes ? left : kLanes);
+    }
+  }
+  typename Simd::Floats load(const float* from, int v) const {
+    return Simd::load(from + v * kLanes, masks[v]);
+  }
+  void store(float* to, int v, typename Simd::Floats values) const {
+    Simd::store(to + v * kLanes, values, masks[v]);
+  }
+  typename Simd::Floats from_counts(const int32_t* from, int v,
+                                    typename Simd::Clamp clamp) const {
+    return Simd::from_counts(from + v * kLanes, masks[v], clamp);
+  }
+  void store_bits(uint8_t* to, uint32_t bits) const {
+    bits &= (uint32_t{2} << (num_values - 1)) - 1;
+    for (int i = 0; i * 8 < num_values; ++i) to[i] = uint8_t(bits >> (8 * i));
+  }
+  int num_values;
+  typename Simd::Mask masks[kVectors];
+};
+
+// Calls body(first channel, vectors) for all channels, kVectors vectors at a time.
+template <typename Simd, int kVectors, typename Body>
+inline void for_each_vectors(int num_channels, const Body& body) {
+  constexpr int kBlock = kVectors * Simd::kLanes;
+  int c = 0;
+  for (; c + kBlock <= num_channels; c += kBlock) {
+    body(c, WholeVectors<Simd, kVectors>());
+  }
+  if (c < num_channels) body(c, PartVectors<Simd, kVectors>(num_channels - c));
+}
+
+// Calls body(first channel, number of vectors) for groups of up to kVectors vectors of
+// kLanes channels. All groups before a channel are full, so a packed filter's values
+// before the group of channel c are c times those of a channel.
+template <int kVectors, int kLanes, typename Body>
+inline void for_each_group(int num_channels, const Body& body) {
+  for (int c = 0; c < num_channels; c += kVectors * kLanes) {
+    const int vectors = divide_up(num_channels - c, kLanes);
+    body(c, vectors < kVectors ? vectors : kVectors);
+  }
+}
+
+// Packed real-valued filter: in each group of channels [bias, then the weights in
+// order][channel of the group]; channels past the last are zero.
+template <typename Simd>
+size_t real_filter_bytes(int num_channels, int num_weights) {
+  return size_t(divide_up(num_channels, Simd::kLanes)) * Simd::kLanes *
+         (size_t(num_weights) + 1) * sizeof(float);
+}
+
+template <typename Simd>
+void pack_real_filter(const float* filter, const float* bias, int num_channels,
+                      int num_weights, void* packed) {
+  float* to = static_cast<float*>(packed);
+  const auto pack_group = [&](int first, int vectors) {
+    const int end = first + vectors * Simd::kLanes;
+    for (int c = first; c < end; ++c) {
+      *to++ = bias != nullptr && c < num_channels ? bias[c] : 0.0f;
+    }
+    for (int i = 0; i < num_weights; ++i) {
+      for (int c = first; c < end; ++c) {
+        *to++ = c < num_channels ? filter[ptrdiff_t{c} * num_weights + i] : 0.0f;
+      }
+    }
+  };
+  for_each_group<Simd::kRealVectors, Simd::kLanes>(num_channels, pack_group);
+}
+
+template <typename Simd, int kPixels, int kVectors>
+void real_tile(const RealConvRow& row, const float* weights, int pixel, int channel) {
+  using Floats = typename Simd::Floats;
+  constexpr int kLanes = Simd::kLanes;
+  const Patches<float>& patches = row.patches;
+  const ptrdiff_t step = patches.pixel_step;
+  Floats sums[kPixels][kVectors];
+#pragma GCC unroll 8
+  for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = Simd::load(weights + v * kLanes);
+  }
+  for (int r = 0; r < patches.num_runs; ++r) {
+    const float* x = patches.source + pixel * step + patches.run_offsets[r];
+    for (int i = 0; i < patches.run_length; ++i, ++x) {
+      weights += kVectors * kLanes;
+      Floats weight[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) weight[v] = Simd::load(weights + v * kLanes);
+#pragma GCC unroll 8
+      for (int p = 0; p < kPixels; ++p) {
+        const Floats value = Simd::splat(x[p * step]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          sums[p][v] = Simd::fused(value, weight[v], sums[p][v]);
+        }
+      }
+    }
+  }
+  const int channels = row.num_channels - channel;
+  float* output = row.output + pixel * row.output_stride + channel;
+  if (channels >= kVectors * kLanes) {
+    const WholeVectors<Simd, kVectors> vectors;
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        vectors.store(output + p * row.output_stride, v, sums[p][v]);
+      }
+    }
+  } else {
+    const PartVectors<Simd, kVectors> vectors(channels);
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        vectors.store(output + p * row.output_stride, v, sums[p][v]);
+      }
+    }
+  }
+}
+
+template <typename Simd>
+void real_conv_row(const RealConvRow& row) {
+  const ptrdiff_t num_weights = ptrdiff_t{row.patches.num_runs} * row.patches.run_length;
+  const float* filter = static_cast<const float*>(row.filter);
+  const auto convolve_group = [&](int c, int vectors) {
+    const float* group = filter + c * (num_weights + 1);
+    with_size<Simd::kRealVectors>(vectors, [&](auto kVectors) {
+      for_each_tile<Simd::kRealPixels>(row.num_pixels, [&](int pixel, auto kPixels) {
+        real_tile<Simd, kPixels.value, kVectors.value>(row, group, pixel, c);
+      });
+    });
+  };
+  for_each_group<Simd::kRealVectors, Simd::kLanes>(row.num_channels, convolve_group);
+}
+
+// The channels of `vectors` from `c` on, of all pixels: what does not change from pixel
+// to pixel stays in registers, and so do the sums. (`row` is a copy: what is stored
+// cannot change it, so neither need the compiler read it again.)
+template <typename Simd, bool kFromCounts, typename Vectors>
+void finish_vectors(FinishRow row, int c, const Vectors& vectors) {
+  using Floats = typename Simd::Floats;
+  constexpr int kCount = Vectors::kCount;
+  const auto load_or_zeros = [&](const float* from, Floats* to) {
+    for (int v = 0; v < kCount; ++v) {
+      to[v] = from == nullptr ? Simd::splat(0.0f) : vectors.load(from + c, v);
+    }
+  };
+  Floats multiplier[kCount], bias[kCount], gate[kCount], slope[kCount];
+  Floats scale[kCount], shift[kCount], sums[kCount];
+  load_or_zeros(kFromCounts ? row.multiplier : nullptr, multiplier);
+  load_or_zeros(kFromCounts ? row.bias : nullptr, bias);
+  load_or_zeros(row.gate, gate);
+  load_or_zeros(row.slope, slope);
+  load_or_zeros(row.scale, scale);
+  load_or_zeros(row.shift, shift);
+  load_or_zeros(row.sums, sums);
+  const Floats lowest = Simd::splat(row.has_limits ? row.lowest : 0.0f);
+  const Floats highest = Simd::splat(row.has_limits ? row.highest : 0.0f);
+  const auto clamp = Simd::clamp(kFromCounts ? row.clamp_min : 0,
+                                 kFromCounts ? row.clamp_max : 0);
+
+  for (ptrdiff_t p = 0; p < row.num_pixels; ++p) {
+    const float* correction =
+        kFromCounts && row.corrections != nullptr ? row.corrections[p] : nullptr;
+    uint32_t bits = 0;
+#pragma GCC unroll 8
+    for (int v = 0; v < kCount; ++v) {
+      Floats y;
+      if constexpr (kFromCounts) {
+        y = vectors.from_counts(row.counts + p * row.counts_stride + c, v, clamp);
+        y = Simd::add(Simd::multiply(y, multiplier[v]), bias[v]);
+        if (correction != nullptr) y = Simd::add(y, vectors.load(correction + c, v));
+      } else {
+        y = vectors.load(row.values + p * row.values_stride + c, v);
+      }
+      if (row.gate != nullptr) y = Simd::multiply(y, gate[v]);
+      if (row.slope != nullptr) y = Simd::scale_negative(y, slope[v]);
+      if (row.has_limits) y = Simd::smaller(Simd::larger(y, lowest), highest);
+      if (row.skip != nullptr) {
+        y = Simd::add(y, vectors.load(row.skip + p * row.skip_stride + c, v));
+      }
+      if (row.output != nullptr) {
+        vectors.store(row.output + p * row.output_stride + c, v, y);
+      }
+      if (row.scale != nullptr) y = Simd::multiply(y, scale[v]);
+      if (row.shift != nullptr) y = Simd::add(y, shift[v]);
+      bits |= Simd::negative_bits(y) << (v * Simd::kLanes);
+      sums[v] = Simd::add(sums[v], y);
+    }
+    if (row.packed != nullptr) {
+      uint32_t* words = row.packed + p * row.packed_stride;
+      vectors.store_bits(reinterpret_cast<uint8_t*>(words) + c / 8, bits);
+    }
+  }
+  if (row.sums != nullptr) {
+    for (int v = 0; v < kCount; ++v) vectors.store(row.sums + c, v, sums[v]);
+  }
+}
+
+template <typename Simd>
+void finish_row(const FinishRow& row) {
+  static_assert(Simd::kFinishVectors * Simd::kLanes % 8 == 0, "whole bytes");
+  if (row.packed != nullptr && row.num_channels % 32 != 0) {
+    for (ptrdiff_t p = 0; p < row.num_pixels; ++p) {
+      row.packed[p * row.packed_stride + row.num_channels / 32] = 0;
+    }
+  }
+  for_each_vectors<Simd, Simd::kFinishVectors>(
+      row.num_channels, [&](int c, const auto& vectors) {
+        if (row.counts != nullptr) {
+          finish_vectors<Simd, true>(row, c, vectors);
+        } else {
+          finish_vectors<Simd, false>(row, c, vectors);
+        }
+      });
+}
+
+constexpr int kPoolVectors = 4;
+
+template <typename Simd>
+void max_window(const PoolWindow& window) {
+  for_each_vectors<Simd, kPoolVectors>(
+      window.num_channels, [&](int c, const auto& vectors) {
+        typename Simd::Floats largest[kPoolVectors];
+        for (int v = 0; v < kPoolVectors; ++v) {
+          largest[v] = vectors.load(window.pixels[0] + c, v);
+        }
+        for (int p = 1; p < window.num_pixels; ++p) {
+          const float* pixel = window.pixels[p] + c;
+          for (int v = 0; v < kPoolVectors; ++v) {
+            largest[v] = Simd::larger(largest[v], vectors.load(pixel, v));
+          }
+        }
+        for (int v = 0; v < kPoolVectors; ++v) {
+          vectors.store(window.output + c, v, largest[v]);
+        }
+      });
+}
+
+template <typename Simd>
+void mean_window(const PoolWindow& window, float factor) {
+  for_each_vectors<Simd, kPoolVectors>(
+      window.num_channels, [&](int c, const auto& vectors) {
+        typename Simd::Floats sums[kPoolVectors];
+        for (int v = 0; v < kPoolVectors; ++v) {
+          sums[v] = vectors.load(window.pixels[0] + c, v);
+        }
+        for (int p = 1; p < window.num_pixels; ++p) {
+          const float* pixel = window.pixels[p] + c;
+          for (int v = 0; v < kPoolVectors; ++v) {
+            sums[v] = Simd::add(sums[v], vectors.load(pixel, v));
+          }
+        }
+        for (int v = 0; v < kPoolVectors; ++v) {
+          const auto mean = Simd::multiply(sums[v], Simd::splat(factor));
+          vectors.store(window.output + c, v, mean);
+        }
+      });
+}
+
+// A table: the binary convolution is its own, the rest is from here. It must be a
+// constant: code that makes it when the library is loaded might not run on this CPU.
+template <typename Simd>
+constexpr Kernels make_kernels(const char* name, int binary_channel_block,
+                               size_t (*binary_filter_bytes)(int, int),
+                               void (*pack_binary_filter)(const uint32_t*, int, int,
+                                                          void*),
+                               void (*binary_conv_row)(const BinaryConvRow&)) {
+  return {name,
+          binary_channel_block,
+          binary_filter_bytes,
+          pack_binary_filter,
+          binary_conv_row,
+          real_filter_bytes<Simd>,
+          pack_real_filter<Simd>,
+          real_conv_row<Simd>,
+          finish_row<Simd>,
+          max_window<Simd>,
+          mean_window<Simd>};
+}
+
+}  // namespace
+}  // namespace r2b
+
+#endif  // R2B_KERNELS_VECTOR_LOOPS_H_

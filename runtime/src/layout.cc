@@ -1,0 +1,370 @@
+#include "layout.h"
+
+#include <cmath>
+#include <cstdarg>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <iterator>
+
+#include "host_memory.h"
+
+namespace r2b {
+namespace {
+
+// A wrong layout shows in the first few; the numbers below are far beyond any model's,
+// and far below what a pointer looks like when it is read as a number.
+constexpr int kNodesToCheck = 32;
+constexpr size_t kMaxTensors = size_t{1} << 24;
+constexpr int kMaxNodes = 1 << 24;
+constexpr int kMaxNodeTensors = 1 << 16;
+constexpr int kMaxRank = 8;
+constexpr int kMaxType = 63;
+constexpr int kMaxCode = 4095;
+constexpr int kMaxVersion = 4095;
+constexpr int kMaxThreads = 1 << 16;
+constexpr int kCustomCode = 32;
+constexpr size_t kMaxNameLength = 4096;
+constexpr char kBinaryPrefix[] = "Lce";
+
+// What follows the mirrored part of the context in every known version.
+struct ContextHead {
+  TfLiteContext mirrored;
+  void* get_external_context;
+  void* set_external_context;
+};
+
+// The part of a registration that every version has.
+constexpr size_t kRegistrationHead =
+    offsetof(TfLiteRegistration, registration_external);
+
+// A struct's bool or enumeration as a number, which must not be read as what it is
+// before it is known to be in range.
+template <typename Number, typename Struct>
+Number number_at(const Struct& value, size_t offset) {
+  Number number;
+  std::memcpy(&number, reinterpret_cast<const char*>(&value) + offset, sizeof number);
+  return number;
+}
+
+template <typename Struct>
+bool is_bool(const Struct& value, size_t offset) {
+  return number_at<unsigned char>(value, offset) <= 1;
+}
+
+template <typename Function>
+const void* address(Function* function) {
+  return reinterpret_cast<const void*>(function);
+}
+
+uint64_t bytes_of_type(int type) {
+  switch (type) {
+    case kTfLiteFloat32:
+    case kTfLiteInt32:
+      return 4;
+    case kTfLiteUInt8:
+    case kTfLiteBool:
+    case kTfLiteInt8:
+      return 1;
+    case kTfLiteInt64:
+      return 8;
+    case kTfLiteFloat16:
+      return 2;
+    default:
+      return 0;  // text, or of a size that is not whole bytes
+  }
+}
+
+class LayoutCheck {
+ public:
+  LayoutCheck(TfLiteContext* context, std::string* why) : host_(context), why_(why) {}
+
+  bool run() {
+    if (!check_context()) return false;
+    TfLiteIntArray* plan = nullptr;
+    if (context_.GetExecutionPlan(host_, &plan) != kTfLiteOk) {
+      return refuse("GetExecutionPlan failed");
+    }
+    int num_nodes;
+    if (!memory_.read(plan, &num_nodes) || num_nodes < 0 || num_nodes > kMaxNodes) {
+      return refuse("the execution plan has no size");
+    }
+    for (int i = 0; i < num_nodes; ++i) {
+      int index;
+      if (!read_element(plan, i, &index))
+        return refuse("the execution plan ends early");
+      if (index < 0 || index >= kMaxNodes) {
+        return refuse("entry %d of the execution plan is %d", i, index);
+      }
+      if (i < kNodesToCheck && !check_node(index)) return false;
+    }
+    return true;
+  }
+
+ private:
+  // Words of code and of data alternate in the context, so that a field more or less
+  // anywhere turns one into the other.
+  bool check_context() {
+    ContextHead head;
+    if (!memory_.read(host_, &head)) return refuse("the context cannot be read");
+    context_ = head.mirrored;
+    if (context_.tensors_size > kMaxTensors) {
+      return refuse("the context has %zu tensors", context_.tensors_size);
+    }
+    const void* const functions[] = {
+        address(context_.GetExecutionPlan),
+        address(context_.ResizeTensor),
+        address(context_.ReportError),
+        address(context_.AddTensors),
+        address(context_.GetNodeAndRegistration),
+        address(context_.ReplaceNodeSubsetsWithDelegateKernels),
+        head.get_external_context,
+        head.set_external_context,
+    };
+    for (size_t i = 0; i < std::size(functions); ++i) {
+      if (!memory_.might_be_code(functions[i])) {
+        return refuse("function %zu of the context is none", i);
+      }
+    }
+    void* number;  // and what pads it
+    std::memcpy(&number, &head.mirrored.recommended_num_threads, sizeof number);
+    if (!memory_.might_be_data(context_.tensors) ||
+        !memory_.might_be_data(context_.impl) || !memory_.might_be_data(number)) {
+      return refuse("the context has a function where data are expected");
+    }
+    if (context_.recommended_num_threads < -1 ||
+        context_.recommended_num_threads > kMaxThreads) {
+      return refuse("the context recommends %d threads",
+                    context_.recommended_num_threads);
+    }
+    return true;
+  }
+
+  bool check_node(int index) {
+    TfLiteNode* host_node = nullptr;
+    TfLiteRegistration* registration = nullptr;
+    if (context_.GetNodeAndRegistration(host_, index, &host_node, &registration) !=
+        kTfLiteOk) {
+      return refuse("GetNodeAndRegistration failed for node %d", index);
+    }
+    TfLiteNode node;
+    if (!memory_.read(host_node, &node)) return refuse("node %d cannot be read", index);
+    if (!check_registration(index, registration)) return false;
+    if (!check_node_tensors(index, "inputs", node.inputs, Role::kInput) ||
+        !check_node_tensors(index, "outputs", node.outputs, Role::kOutput) ||
+        !check_node_tensors(index, "intermediates", node.intermediates, Role::kSpare) ||
+        !check_node_tensors(index, "temporaries", node.temporaries, Role::kSpare)) {
+      return false;
+    }
+    char first;
+    if (node.custom_initial_data_size < 0 ||
+        (node.custom_initial_data_size > 0 && node.custom_initial_data != nullptr &&
+         !memory_.read(node.custom_initial_data, &first))) {
+      return refuse("node %d has options of %d bytes", index,
+                    node.custom_initial_data_size);
+    }
+    if (!is_null_or_readable(node.delegate)) {
+      return refuse("the delegate of node %d cannot be read", index);
+    }
+    if (!is_bool(node, offsetof(TfLiteNode, might_have_side_effect))) {
+      return refuse("might_have_side_effect of node %d is no bool", index);
+    }
+    return true;
+  }
+
+  bool check_registration(int index, const TfLiteRegistration* host_registration) {
+    TfLiteRegistration found = {};
+    if (!memory_.copy(host_registration, kRegistrationHead, &found)) {
+      return refuse("the registration of node %d cannot be read", index);
+    }
+    const void* const functions[] = {address(found.init), address(found.free),
+                                     address(found.prepare), address(found.invoke),
+                                     address(found.profiling_string)};
+    for (const void* function : functions) {
+      if (function != nullptr && !memory_.might_be_code(function)) {
+        return refuse("the registration of node %d has data for a function", index);
+      }
+    }
+    if (found.builtin_code < 0 || found.builtin_code > kMaxCode) {
+      return refuse("node %d is of operator %d", index, found.builtin_code);
+    }
+    const bool is_custom = found.builtin_code == kCustomCode;
+    if ((found.custom_name != nullptr || is_custom) &&
+        !memory_.is_text(found.custom_name, kMaxNameLength)) {
+      return refuse("the operator of node %d has no name", index);
+    }
+    char name[sizeof kBinaryPrefix - 1];
+    if (found.custom_name != nullptr && !is_custom &&
+        memory_.read(found.custom_name, &name) &&
+        std::memcmp(name, kBinaryPrefix, sizeof name) == 0) {
+      return refuse("node %d has a custom name and is of operator %d", index,
+                    found.builtin_code);
+    }
+    if (found.version < 0 || found.version > kMaxVersion) {
+      return refuse("the operator of node %d is of version %d", index, found.version);
+    }
+    return true;
+  }
+
+  // Inputs and outputs were laid out when the model was read; spare ones may be empty.
+  enum class Role { kInput, kOutput, kSpare };
+
+  bool check_node_tensors(int node, const char* name, const TfLiteIntArray* array,
+                          Role role) {
+    if (array == nullptr && role == Role::kSpare) return true;
+    int size;
+    if (!memory_.read(array, &size) || size < 0 || size > kMaxNodeTensors) {
+      return refuse("the %s of node %d have no size", name, node);
+    }
+    for (int i = 0; i < size; ++i) {
+      int index;
+      if (!read_element(array, i, &index)) {
+        return refuse("the %s of node %d end early", name, node);
+      }
+      const bool is_absent = index == -1;
+      const size_t position = static_cast<size_t>(index);
+      if (!is_absent && (index < 0 || position >= context_.tensors_size)) {
+        return refuse("the %s of node %d name tensor %d of %zu", name, node, index,
+                      context_.tensors_size);
+      }
+      if (!is_absent && role != Role::kSpare && !check_tensor(index, role))
+        return false;
+    }
+    return true;
+  }
+
+  bool check_tensor(int index, Role role) {
+    TfLiteTensor tensor;
+    if (!memory_.read(context_.tensors + index, &tensor)) {
+      return refuse("tensor %d cannot be read", index);
+    }
+    const int type = number_at<int>(tensor, offsetof(TfLiteTensor, type));
+    const int allocation =
+        number_at<int>(tensor, offsetof(TfLiteTensor, allocation_type));
+    if (type < 0 || type > kMaxType) {
+      return refuse("tensor %d has type %d", index, type);
+    }
+    const bool is_constant = allocation == kTfLiteMmapRo;
+    if (allocation <= kTfLiteMemNone || allocation > kTfLiteNonCpu ||
+        (is_constant && (role == Role::kOutput || type == kTfLiteNoType))) {
+      return refuse("tensor %d has type %d and allocation type %d", index, type,
+                    allocation);
+    }
+    int64_t num_elements;
+    if (!read_dims(tensor.dims, &num_elements)) {
+      return refuse("tensor %d has no shape", index);
+    }
+    if (!(tensor.params.scale >= 0) || !std::isfinite(tensor.params.scale)) {
+      return refuse("tensor %d has an impossible scale", index);
+    }
+    if (is_constant && !check_constant(index, tensor, type, num_elements)) {
+      return false;
+    }
+    if (tensor.name != nullptr && !memory_.is_text(tensor.name, kMaxNameLength)) {
+      return refuse("the name of tensor %d cannot be read", index);
+    }
+    if (!is_bool(tensor, offsetof(TfLiteTensor, data_is_stale)) ||
+        !is_bool(tensor, offsetof(TfLiteTensor, is_variable))) {
+      return refuse("a bool of tensor %d is none", index);
+    }
+    return check_behind_tensor(index, tensor);
+  }
+
+  bool check_constant(int index, const TfLiteTensor& tensor, int type,
+                      int64_t num_elements) {
+    const uint64_t unit = bytes_of_type(type);
+    if (unit == 0 || tensor.sparsity != nullptr) return true;
+    if (num_elements < 0 ||
+        tensor.bytes / unit != static_cast<uint64_t>(num_elements)) {
+      return refuse("constant %d has %zu bytes, which is not its shape's", index,
+                    tensor.bytes);
+    }
+    char byte;
+    if (tensor.bytes == 0 || tensor.data == nullptr) return true;
+    const char* data = static_cast<const char*>(tensor.data);
+    if (!memory_.read(data, &byte) || !memory_.read(data + tensor.bytes - 1, &byte)) {
+      return refuse("constant %d cannot be read", index);
+    }
+    return true;
+  }
+
+  // The fields at the tensor's end, and the things they point to.
+  bool check_behind_tensor(int index, const TfLiteTensor& tensor) {
+    const int quantization =
+        number_at<int>(tensor, offsetof(TfLiteTensor, quantization) +
+                                   offsetof(TfLiteQuantization, type));
+    if (quantization < 0 || quantization > kMaxType) {
+      return refuse("tensor %d has quantization %d", index, quantization);
+    }
+    TfLiteAffineQuantization affine;
+    int size;
+    if (quantization == kTfLiteAffineQuantization &&
+        tensor.quantization.params != nullptr &&
+        (!memory_.read(tensor.quantization.params, &affine) ||
+         (affine.scale != nullptr && !memory_.read(affine.scale, &size)) ||
+         (affine.zero_point != nullptr && !memory_.read(affine.zero_point, &size)))) {
+      return refuse("the quantization of tensor %d cannot be read", index);
+    }
+    if (!is_null_or_readable(tensor.delegate) ||
+        !is_null_or_readable(tensor.sparsity) ||
+        !is_null_or_readable(tensor.allocation)) {
+      return refuse("a pointer of tensor %d cannot be read", index);
+    }
+    if (tensor.dims_signature != nullptr &&
+        (!memory_.read(tensor.dims_signature, &size) || size < 0 || size > kMaxRank)) {
+      return refuse("the shape signature of tensor %d has no size", index);
+    }
+    return true;
+  }
+
+  // `num_elements` is -1 where it does not fit.
+  bool read_dims(const TfLiteIntArray* dims, int64_t* num_elements) {
+    int rank;
+    if (!memory_.read(dims, &rank) || rank < 0 || rank > kMaxRank) return false;
+    *num_elements = 1;
+    for (int i = 0; i < rank; ++i) {
+      int extent;
+      if (!read_element(dims, i, &extent) || extent < 0) return false;
+      if (__builtin_mul_overflow(*num_elements, extent, num_elements)) {
+        *num_elements = -1;
+        return true;
+      }
+    }
+    return true;
+  }
+
+  bool read_element(const TfLiteIntArray* array, int index, int* value) {
+    return memory_.read(reinterpret_cast<const int*>(array) + 1 + index, value);
+  }
+
+  bool is_null_or_readable(const void* pointer) {
+    char byte;
+    return pointer == nullptr || memory_.read(pointer, &byte);
+  }
+
+  bool refuse(const char* what, ...) __attribute__((format(printf, 2, 3))) {
+    char text[256];
+    va_list arguments;
+    va_start(arguments, what);
+    std::vsnprintf(text, sizeof text, what, arguments);
+    va_end(arguments);
+    *why_ = std::string(
+                "this LiteRT lays its structs out in another way than versions "
+                "2.14 to 2.3, which this delegate was built for (") +
+            text + "): use one of those, or a newer delegate";
+    return false;
+  }
+
+  HostMemory memory_;
+  TfLiteContext* host_;
+  TfLiteContext context_ = {};
+  std::string* why_;
+};
+
+}  // namespace
+
+bool layout_is_as_expected(TfLiteContext* context, std::string* why) {
+  return LayoutCheck(context, why).run();
+}
+
+}  // namespace r2b

@@ -1,0 +1,110 @@
+#include "layout_memory.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+namespace r2b {
+
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+// Values that share their memory because one is written over the other.
+struct Block {
+  std::vector<Value*> values;
+  int64_t bytes = 0;
+  size_t first = 0, last = 0;  // steps
+  int64_t offset = -1;
+};
+
+bool has_frame(const Value& value) {
+  const Frame& frame = value.frame;
+  return frame.top > 0 || frame.bottom > 0 || frame.left > 0 || frame.right > 0;
+}
+
+std::map<const Value*, size_t> find_last_uses(
+    const std::vector<std::unique_ptr<Step>>& steps) {
+  std::map<const Value*, size_t> last;
+  for (size_t i = 0; i < steps.size(); i++) {
+    for (const Value* value : steps[i]->reads) last[value] = i;
+    for (const Value* value : steps[i]->writes) last[value] = i;
+  }
+  return last;
+}
+
+// First fit, largest first: a block goes below or above those alive at the same time.
+int64_t place(std::vector<Block>* blocks) {
+  std::vector<Block*> order, placed;
+  for (Block& block : *blocks) order.push_back(&block);
+  std::stable_sort(order.begin(), order.end(),
+                   [](const Block* a, const Block* b) { return a->bytes > b->bytes; });
+  int64_t total = 0;
+  for (Block* block : order) {
+    std::vector<const Block*> alive;
+    for (const Block* other : placed) {
+      if (other->first <= block->last && block->first <= other->last) {
+        alive.push_back(other);
+      }
+    }
+    std::sort(alive.begin(), alive.end(),
+              [](const Block* a, const Block* b) { return a->offset < b->offset; });
+    int64_t offset = 0;
+    for (const Block* other : alive) {
+      if (offset + block->bytes <= other->offset) break;
+      offset = std::max(offset, other->offset + other->bytes);
+    }
+    block->offset = offset;
+    total = std::max(total, offset + block->bytes);
+    placed.push_back(block);
+  }
+  return total;
+}
+
+}  // namespace
+
+bool lay_out_memory(const std::vector<std::unique_ptr<Step>>& steps,
+                    std::vector<Memory>* memory) {
+  const std::map<const Value*, size_t> last = find_last_uses(steps);
+  std::vector<Block> blocks;
+  std::map<const Value*, size_t> block_of;
+  for (size_t i = 0; i < steps.size(); i++) {
+    const Step& step = *steps[i];
+    for (Value* value : step.writes) {
+      if (value->outside()) continue;
+      const int64_t bytes = value->bytes();
+      if (bytes < 0) return false;
+      if (has_frame(*value)) {
+        // Its own memory: the padding is written here, once.
+        memory->push_back(allocate(bytes));
+        if (memory->back() == nullptr) return false;
+        value->data = memory->back().get();
+        std::memset(value->data, 0, static_cast<size_t>(bytes));
+        continue;
+      }
+      const auto over = block_of.find(step.overwrites);
+      const bool can_overwrite = value == step.writes[0] && over != block_of.end() &&
+                                 last.at(step.overwrites) == i &&
+                                 step.overwrites->bytes() == bytes;
+      if (!can_overwrite) blocks.emplace_back();
+      const size_t index = can_overwrite ? over->second : blocks.size() - 1;
+      Block& block = blocks[index];
+      if (!can_overwrite) {
+        block.first = i;
+        block.bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+      }
+      block.last = std::max(block.last, last.at(value));
+      block.values.push_back(value);
+      block_of[value] = index;
+    }
+  }
+  const int64_t total = place(&blocks);
+  memory->push_back(allocate(total));
+  if (memory->back() == nullptr) return false;
+  for (const Block& block : blocks) {
+    for (Value* value : block.values) value->data = memory->back().get() + block.offset;
+  }
+  return true;
+}
+
+}  // namespace r2b

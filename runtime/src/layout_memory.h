@@ -1,0 +1,21 @@
+// Places values that do not live at the same time in the same memory.
+#ifndef R2B_LAYOUT_MEMORY_H_
+#define R2B_LAYOUT_MEMORY_H_
+
+#include <memory>
+#include <vector>
+
+#include "convolution.h"
+#include "graph.h"
+#include "step.h"
+
+namespace r2b {
+
+// Gives every value that `steps` write inside the partition its memory, which `memory`
+// then owns; false where there is not enough.
+bool lay_out_memory(const std::vector<std::unique_ptr<Step>>& steps,
+                    std::vector<Memory>* memory);
+
+}  // namespace r2b
+
+#endif  // R2B_LAYOUT_MEMORY_H_

@@ -1,0 +1,164 @@
+// LCE's operators on packed values other than convolutions.
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "simple_steps.h"
+
+namespace r2b {
+
+namespace {
+
+constexpr int kBits = 32;
+
+// LceQuantize of int8 or bool.
+class Packing : public Step {
+ public:
+  Packing(const Value& source, Value* output) : source_(source), output_(output) {}
+
+  int units() const override { return source_.rows(); }
+
+  void run(int begin, int end, char*) const override {
+    const int channels = source_.channels();
+    for (int row = begin; row < end; row++) {
+      const auto* from = source_.row<int8_t>(row);
+      uint32_t* to = output_->row<uint32_t>(row);
+      for (int x = 0; x < source_.row_pixels(); x++) {
+        for (int first = 0; first < channels; first += kBits) {
+          *to++ = pack(from + first, std::min(kBits, channels - first));
+        }
+        from += channels;
+      }
+    }
+  }
+
+ private:
+  uint32_t pack(const int8_t* from, int count) const {
+    uint32_t word = 0;
+    for (int i = 0; i < count; i++) {
+      // A bool is one byte: false is negative.
+      const bool negative = source_.type == kTfLiteBool ? from[i] == 0
+                                                        : from[i] < source_.zero_point;
+      word |= static_cast<uint32_t>(negative) << i;
+    }
+    return word;
+  }
+
+  const Value& source_;
+  Value* output_;
+};
+
+class Unpacking : public Step {
+ public:
+  Unpacking(const Value& source, Value* output) : source_(source), output_(output) {
+    if (output->type == kTfLiteInt8) {
+      const float one = std::min(std::round(1.0f / output->scale), 1000.0f);
+      const int32_t zero = std::clamp(output->zero_point, -1000, 1000);
+      positive_ = static_cast<int8_t>(std::min(127, zero + static_cast<int32_t>(one)));
+      negative_ = static_cast<int8_t>(std::max(-128, zero - static_cast<int32_t>(one)));
+    } else {
+      positive_ = 1;
+      negative_ = 0;
+    }
+  }
+
+  int units() const override { return source_.rows(); }
+
+  void run(int begin, int end, char*) const override {
+    for (int row = begin; row < end; row++) {
+      if (output_->type == kTfLiteFloat32) {
+        unpack<float>(row, 1.0f, -1.0f);
+      } else {
+        unpack<int8_t>(row, positive_, negative_);
+      }
+    }
+  }
+
+ private:
+  template <typename Element>
+  void unpack(int row, Element positive, Element negative) const {
+    const uint32_t* from = source_.row<uint32_t>(row);
+    Element* to = output_->row<Element>(row);
+    for (int x = 0; x < source_.row_pixels(); x++) {
+      for (int c = 0; c < output_->channels(); c++) {
+        *to++ = (from[c / kBits] >> (c % kBits)) & 1 ? negative : positive;
+      }
+      from += source_.channels();
+    }
+  }
+
+  const Value& source_;
+  Value* output_;
+  int8_t positive_ = 0, negative_ = 0;
+};
+
+// The largest of signs is negative where all are: the AND of their words.
+class BinaryMaxPool : public Step {
+ public:
+  BinaryMaxPool(const Value& source, Value* output, const Axis& vertical,
+                const Axis& horizontal)
+      : source_(source), output_(output), vertical_(vertical), horizontal_(horizontal) {}
+
+  int units() const override { return output_->rows(); }
+
+  void run(int begin, int end, char*) const override {
+    const int words = source_.channels();
+    for (int row = begin; row < end; row++) {
+      uint32_t* to = output_->row<uint32_t>(row);
+      for (int x = 0; x < horizontal_.out; x++) pool(row, x, to + x * words);
+    }
+  }
+
+ private:
+  void pool(int row, int x, uint32_t* to) const {
+    const int words = source_.channels();
+    const int image = row / vertical_.out, y = row % vertical_.out;
+    const int left = x * horizontal_.stride - horizontal_.before;
+    const int first_row = image * source_.height() + y * vertical_.stride -
+                          vertical_.before;
+    std::fill(to, to + words, ~uint32_t{0});
+    for (int v = vertical_.first_tap(y); v < vertical_.end_tap(y); v++) {
+      const uint32_t* line = source_.row<uint32_t>(first_row + v);
+      for (int h = horizontal_.first_tap(x); h < horizontal_.end_tap(x); h++) {
+        const uint32_t* from = line + static_cast<ptrdiff_t>(left + h) * words;
+        for (int w = 0; w < words; w++) to[w] &= from[w];
+      }
+    }
+  }
+
+  const Value& source_;
+  Value* output_;
+  Axis vertical_, horizontal_;
+};
+
+template <typename Made>
+std::unique_ptr<Step> declared(std::unique_ptr<Made> step, const char* title,
+                               const Value* source, Value* output) {
+  step->title = title;
+  step->reads.push_back(source);
+  step->writes.push_back(output);
+  return step;
+}
+
+}  // namespace
+
+std::unique_ptr<Step> make_packing(const Value* source, Value* output) {
+  return declared(std::make_unique<Packing>(*source, output), "sign", source, output);
+}
+
+std::unique_ptr<Step> make_unpacking(const Value* source, Value* output) {
+  return declared(std::make_unique<Unpacking>(*source, output), "unpacking", source,
+                  output);
+}
+
+std::unique_ptr<Step> make_binary_max_pool(const Operator& op, const Value* source,
+                                           Value* output, std::string* why) {
+  Axis vertical, horizontal;
+  if (!make_axes(op, *source, nullptr, &vertical, &horizontal, why)) return nullptr;
+  return declared(
+      std::make_unique<BinaryMaxPool>(*source, output, vertical, horizontal),
+      "binary max pool", source, output);
+}
+
+}  // namespace r2b

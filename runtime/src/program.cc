@@ -1,0 +1,143 @@
+#include "program.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "denormals.h"
+#include "layout_memory.h"
+
+namespace r2b {
+
+namespace {
+
+constexpr int kMaxThreads = 64;
+
+bool uses_filter(OperatorKind kind) {
+  return kind == OperatorKind::kBinaryConvolution ||
+         kind == OperatorKind::kConvolution || kind == OperatorKind::kDense;
+}
+
+// Constants of a file may lie at any address; what kernels read may not.
+void align_constant(Value* value) {
+  if (value->constant == nullptr || value->type != kTfLiteFloat32) return;
+  if (reinterpret_cast<uintptr_t>(value->constant) % alignof(float) != 0) {
+    value->unpacked = copy_floats(*value);
+    value->constant = value->unpacked.data();
+  }
+}
+
+}  // namespace
+
+bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
+                   std::string* why) {
+  if (params.nodes_to_replace == nullptr) return *why = "no nodes were given", false;
+  if (!graph_.read(context, params.nodes_to_replace, params.output_tensors, why) ||
+      !graph_.infer_shapes(context, why)) {
+    return false;
+  }
+  num_read_values_ = graph_.values.size();
+  for (auto& value : graph_.values) {
+    align_constant(value.get());
+    value->data = const_cast<char*>(static_cast<const char*>(value->constant));
+  }
+  for (const Operator& op : graph_.operators) {
+    if (!uses_filter(op.kind)) continue;
+    filters_[&op] = pack_filter(kernels_, graph_, op, why);
+    if (filters_[&op] == nullptr) return false;
+  }
+  return true;
+}
+
+bool Program::prepare(TfLiteContext* context, std::string* why) {
+  steps_.clear();
+  memory_.clear();
+  graph_.values.resize(num_read_values_);
+  if (!graph_.infer_shapes(context, why) || !resize_outputs(context, why)) return false;
+  Planner planner(kernels_, &graph_, filters_, fuse_);
+  if (!planner.plan(&steps_, why)) return false;
+  const int wanted = std::clamp(context->recommended_num_threads, 1, kMaxThreads);
+  if (threads_ == nullptr || threads_->size() != wanted) {
+    threads_ = std::make_unique<Threads>(wanted);
+  }
+  scratch_bytes_ = 64;
+  for (const auto& step : steps_) {
+    scratch_bytes_ = std::max(scratch_bytes_, (step->scratch_bytes() + 63) / 64 * 64);
+  }
+  scratch_ = allocate(static_cast<int64_t>(scratch_bytes_) * wanted);
+  if (scratch_ == nullptr || !lay_out_memory(steps_, &memory_)) {
+    *why = "there is not enough memory for inputs of this shape";
+    return false;
+  }
+  return true;
+}
+
+bool Program::resize_outputs(TfLiteContext* context, std::string* why) {
+  for (const auto& value : graph_.values) {
+    if (!value->to_outside || value->constant != nullptr) continue;
+    const size_t rank = static_cast<size_t>(value->shape.rank);
+    // LiteRT frees it, with free().
+    auto* dims = static_cast<TfLiteIntArray*>(std::malloc(sizeof(int) * (rank + 2)));
+    if (dims == nullptr) return *why = "there is not enough memory", false;
+    dims->size = value->shape.rank;
+    std::memcpy(dims->data, value->shape.dims, rank * sizeof(int));
+    if (context->ResizeTensor(context, &context->tensors[value->tensor], dims) !=
+        kTfLiteOk) {
+      *why = format("tensor %d cannot be resized to %s", value->tensor,
+                    value->shape.text().c_str());
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Program::bind(TfLiteContext* context, std::string* why) {
+  for (const auto& value : graph_.values) {
+    if (!value->outside() || value->constant != nullptr) continue;
+    const TfLiteTensor& tensor = context->tensors[value->tensor];
+    const int64_t bytes = value->bytes();
+    if (bytes < 0 || tensor.bytes < static_cast<size_t>(bytes) ||
+        (tensor.data == nullptr && bytes > 0)) {
+      *why = format("tensor %d holds %zu bytes, its shape %s needs %lld", value->tensor,
+                    tensor.bytes, value->shape.text().c_str(),
+                    static_cast<long long>(bytes));
+      return false;
+    }
+    value->data = static_cast<char*>(tensor.data);
+  }
+  return true;
+}
+
+bool Program::run(TfLiteContext* context, std::string* why) {
+  if (!bind(context, why)) return false;
+  struct Job {
+    const Step* step;
+    char* scratch;
+    size_t scratch_bytes;
+  };
+  const auto work = [](void* context, int begin, int end, int thread) {
+    const Job& job = *static_cast<const Job*>(context);
+    const FlushDenormals flushed;
+    job.step->run(begin, end,
+                  job.scratch + static_cast<size_t>(thread) * job.scratch_bytes);
+  };
+  for (const auto& step : steps_) {
+    Job job = {step.get(), scratch_.get(), scratch_bytes_};
+    threads_->run(step->units(), work, &job);
+  }
+  return true;
+}
+
+std::string Program::explanation() const {
+  std::string text;
+  for (const auto& step : steps_) {
+    std::string nodes;
+    for (int node : step->nodes) {
+      nodes += (nodes.empty() ? "" : " ") + std::to_string(node);
+    }
+    text += "  " + step->title + (nodes.empty() ? "" : "  [" + nodes + "]") + "\n";
+  }
+  return text;
+}
+
+}  // namespace r2b

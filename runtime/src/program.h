@@ -1,0 +1,51 @@
+// A partition of a model, ready to run.
+#ifndef R2B_PROGRAM_H_
+#define R2B_PROGRAM_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "convolution.h"
+#include "graph.h"
+#include "kernels/kernels.h"
+#include "planner.h"
+#include "step.h"
+#include "threads.h"
+
+namespace r2b {
+
+class Program {
+ public:
+  Program(const Kernels& kernels, bool fuse) : kernels_(kernels), fuse_(fuse) {}
+
+  // Reads the partition and packs its filters; once.
+  bool read(TfLiteContext* context, const TfLiteDelegateParams& params,
+            std::string* why);
+  // Shapes, steps and memory for the inputs' present shapes; sizes LiteRT's outputs.
+  bool prepare(TfLiteContext* context, std::string* why);
+  bool run(TfLiteContext* context, std::string* why);
+
+  // One line for each step.
+  std::string explanation() const;
+
+ private:
+  bool resize_outputs(TfLiteContext* context, std::string* why);
+  bool lay_out(std::string* why);
+  bool bind(TfLiteContext* context, std::string* why);
+
+  const Kernels& kernels_;
+  const bool fuse_;
+  Graph graph_;
+  size_t num_read_values_ = 0;  // the planner adds more
+  Filters filters_;
+  std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<Memory> memory_;
+  Memory scratch_;
+  size_t scratch_bytes_ = 0;  // of each thread
+  std::unique_ptr<Threads> threads_;
+};
+
+}  // namespace r2b
+
+#endif  // R2B_PROGRAM_H_

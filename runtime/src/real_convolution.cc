@@ -1,0 +1,178 @@
+// CONV_2D and FULLY_CONNECTED on float32.
+
+#include <algorithm>
+
+#include "convolution.h"
+
+namespace r2b {
+
+namespace {
+
+// Pixels that are worked on together where a convolution does not look at neighbours.
+constexpr int kFlatPixels = 42;
+
+class RealConvolution : public Step {
+ public:
+  RealConvolution(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
+                  const Value& source, const Axis& vertical, const Axis& horizontal,
+                  const Finish& finish)
+      : kernels_(kernels),
+        filter_(std::move(filter)),
+        source_(source),
+        vertical_(vertical),
+        patches_(source, vertical, horizontal, source.channels()),
+        finish_(finish),
+        width_(horizontal.out),
+        rows_(source.shape.dims[0] * vertical.out) {
+    const int chunks = static_cast<int>(filter_->chunks().size());
+    parts_ = std::clamp(32 / std::max(rows_, 1), 1, chunks);
+  }
+
+  int units() const override { return rows_ * parts_; }
+
+  size_t scratch_bytes() const override {
+    return static_cast<size_t>(width_) * kChunkChannels * sizeof(float);
+  }
+
+  void run(int begin, int end, char* scratch) const override {
+    auto* values = reinterpret_cast<float*>(scratch);
+    const auto& chunks = filter_->chunks();
+    const int num_chunks = static_cast<int>(chunks.size());
+    for (int unit = begin; unit < end; unit++) {
+      const int row = unit % rows_, part = unit / rows_;
+      const int first = num_chunks * part / parts_, last = num_chunks * (part + 1) / parts_;
+      for (int i = first; i < last; i++) {
+        const PackedFilter::Chunk& chunk = chunks[static_cast<size_t>(i)];
+        RealConvRow work = {};
+        work.patches = patches_.row<float>(source_, row, 0);
+        work.filter = chunk.data;
+        work.num_pixels = width_;
+        work.num_channels = chunk.num_channels;
+        work.output = values;
+        work.output_stride = kChunkChannels;
+        kernels_.real_conv_row(work);
+        FinishRow done = {};
+        done.num_pixels = width_;
+        done.values = values;
+        done.values_stride = kChunkChannels;
+        finish_.run(kernels_, done, row, vertical_.out, chunk.first_channel,
+                    chunk.num_channels);
+      }
+    }
+  }
+
+ private:
+  const Kernels& kernels_;
+  std::shared_ptr<const PackedFilter> filter_;
+  const Value& source_;
+  Axis vertical_;
+  PatchLayout patches_;
+  Finish finish_;
+  int width_, rows_, parts_ = 1;
+};
+
+// A convolution of single pixels, and a dense layer: no rows, only a list of pixels.
+class PixelConvolution : public Step {
+ public:
+  PixelConvolution(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
+                   const Value& source, int channels_in, const Finish& finish)
+      : kernels_(kernels),
+        filter_(std::move(filter)),
+        source_(source),
+        channels_in_(channels_in),
+        finish_(finish),
+        pixels_(static_cast<int>(source.shape.elements() / channels_in)),
+        parts_((pixels_ + kFlatPixels - 1) / kFlatPixels) {}
+
+  int units() const override {
+    return parts_ * static_cast<int>(filter_->chunks().size());
+  }
+
+  void run(int begin, int end, char*) const override {
+    const ptrdiff_t no_offset = 0;
+    for (int unit = begin; unit < end; unit++) {
+      const PackedFilter::Chunk& chunk =
+          filter_->chunks()[static_cast<size_t>(unit / parts_)];
+      const int first = unit % parts_ * kFlatPixels;
+      RealConvRow work = {};
+      work.patches = {reinterpret_cast<const float*>(source_.data) +
+                          static_cast<ptrdiff_t>(first) * channels_in_,
+                      channels_in_, &no_offset, 1, channels_in_};
+      work.filter = chunk.data;
+      work.num_pixels = std::min(kFlatPixels, pixels_ - first);
+      work.num_channels = chunk.num_channels;
+      const ptrdiff_t stride = finish_.output->channels();
+      work.output = reinterpret_cast<float*>(finish_.output->data) + first * stride +
+                    chunk.first_channel;
+      work.output_stride = stride;
+      kernels_.real_conv_row(work);
+      if (finish_.changes_values()) finish(work, chunk);
+    }
+  }
+
+ private:
+  void finish(const RealConvRow& work, const PackedFilter::Chunk& chunk) const {
+    FinishRow done = {};
+    done.num_pixels = work.num_pixels;
+    done.num_channels = work.num_channels;
+    done.values = done.output = work.output;
+    done.values_stride = done.output_stride = work.output_stride;
+    if (!finish_.slope.empty()) done.slope = finish_.slope.data() + chunk.first_channel;
+    done.has_limits = finish_.has_limits;
+    done.lowest = finish_.lowest;
+    done.highest = finish_.highest;
+    kernels_.finish_row(done);
+  }
+
+  const Kernels& kernels_;
+  std::shared_ptr<const PackedFilter> filter_;
+  const Value& source_;
+  int channels_in_;
+  Finish finish_;
+  int pixels_, parts_;
+};
+
+bool is_pixelwise(const Axis& axis) {
+  return axis.kernel == 1 && axis.stride == 1 && axis.before == 0 && axis.after == 0;
+}
+
+// True where nothing of what follows needs to know rows or images.
+bool only_values(const Finish& finish) {
+  return finish.output != nullptr && finish.gate == nullptr &&
+         finish.gate_constant.empty() && finish.skip == nullptr &&
+         finish.skip_constant.empty() && finish.packed == nullptr &&
+         finish.sums == nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph& graph,
+                                            const Operator& op,
+                                            std::shared_ptr<const PackedFilter> filter,
+                                            Value* source, const Finish& finish,
+                                            std::string* why) {
+  std::unique_ptr<Step> step;
+  if (op.kind == OperatorKind::kDense) {
+    step = std::make_unique<PixelConvolution>(kernels, std::move(filter), *source,
+                                              graph.input(op, 1).shape.dims[1], finish);
+    step->title = "dense layer";
+  } else {
+    Axis vertical, horizontal;
+    if (!make_axes(op, *source, &graph.input(op, 1), &vertical, &horizontal, why)) {
+      return nullptr;
+    }
+    if (is_pixelwise(vertical) && is_pixelwise(horizontal) && only_values(finish)) {
+      step = std::make_unique<PixelConvolution>(kernels, std::move(filter), *source,
+                                                source->channels(), finish);
+    } else {
+      step = std::make_unique<RealConvolution>(kernels, std::move(filter), *source,
+                                               vertical, horizontal, finish);
+    }
+    step->title = "real convolution";
+  }
+  step->reads.push_back(source);
+  finish.declare(step.get());
+  return step;
+}
+
+}  // namespace r2b
