@@ -14,7 +14,7 @@
  *            else the best that this CPU runs
  *   fuse     1 (default) or 0: one pass for each operator
  *   claim    all (default) or binary: only LCE's operators, the rest stays LiteRT's
- *   explain  0 (default) or 1: say what was claimed and fused, on standard error
+ *   profile  0 (default) or 1: time each step
  */
 #ifndef R2B_DELEGATE_H_
 #define R2B_DELEGATE_H_
@@ -38,9 +38,14 @@ void tflite_plugin_destroy_delegate(struct TfLiteDelegate* delegate);
 /* The version of this library, for example "0.1.0". */
 const char* r2b_delegate_version(void);
 
-/* What was claimed and fused, one line a step, of the interpreters this delegate was
- * given to since it was made. Owned by the delegate, valid until its next use. */
+/* What was claimed and fused, one line a step, in the interpreters that this delegate
+ * was given to and that still live. Owned by the delegate, valid until the next call. */
 const char* r2b_delegate_explanation(struct TfLiteDelegate* delegate);
+
+/* With the option profile: one line a step, its fields between tabs: nodes, what is
+ * done, microseconds a run, binary and real multiply-accumulates, bytes read and
+ * written. Owned by the delegate, valid until the next call; not while one runs. */
+const char* r2b_delegate_profile(struct TfLiteDelegate* delegate);
 
 #ifdef __cplusplus
 }

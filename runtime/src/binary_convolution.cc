@@ -84,7 +84,9 @@ class BinaryConvolution : public Step {
     const int32_t group_channels = static_cast<int32_t>(op.channels_in / groups);
     const int32_t bits = filter.shape.dims[1] * filter.shape.dims[2] * group_channels;
     transform_ = make_transform(graph, op, bits);
-    patches_ = PatchLayout(source_, vertical_, horizontal, group_words_);
+    patches_ = PatchLayout(source_.channels(), source_.row_pitch(), vertical_, horizontal,
+                           group_words_);
+    left_ = horizontal.before;
     whole_rows_ = groups > 1;
     const int block = std::max(kernels_.binary_channel_block, 1);
     stride_ = (whole_rows_ ? channels_ : kChunkChannels) + block;
@@ -184,9 +186,19 @@ class BinaryConvolution : public Step {
     }
   }
 
+  Patches<uint32_t> patches(int row, int group) const {
+    const int image = row / vertical_.out, y = row % vertical_.out;
+    const ptrdiff_t top =
+        static_cast<ptrdiff_t>(y) * vertical_.stride - vertical_.before;
+    return patches_.at<uint32_t>(source_.row<uint32_t>(image * source_.height()),
+                                 top * source_.row_pitch() -
+                                     static_cast<ptrdiff_t>(left_) * source_.channels() +
+                                     static_cast<ptrdiff_t>(group) * group_words_);
+  }
+
   void count(int row, const PackedFilter::Chunk& chunk, int32_t* counts) const {
     BinaryConvRow work = {};
-    work.patches = patches_.row<uint32_t>(source_, row, chunk.group * group_words_);
+    work.patches = patches(row, chunk.group);
     work.filter = chunk.data;
     work.num_pixels = width_;
     work.num_channels = chunk.num_channels;
@@ -258,7 +270,7 @@ class BinaryConvolution : public Step {
   Axis vertical_;
   Finish finish_;
   int width_, rows_;
-  int channels_ = 0, group_words_ = 0, parts_ = 1;
+  int channels_ = 0, group_words_ = 0, parts_ = 1, left_ = 0;
   ptrdiff_t stride_ = 0;
   bool whole_rows_ = false, in_float_ = false;
   OutputTransform transform_;
@@ -289,6 +301,12 @@ std::unique_ptr<Step> make_binary_convolution(const Kernels& kernels, const Grap
   finish.declare(step.get());
   if (graph.output(op).type != kTfLiteFloat32) step->writes.push_back(&graph.output(op));
   step->prepare(graph, op, horizontal);
+  const Shape& filter_shape = graph.input(op, 1).shape;
+  const int64_t patches =
+      static_cast<int64_t>(source->shape.dims[0]) * vertical.out * horizontal.out;
+  const int64_t groups = source->channels() / filter_shape.dims[3];
+  step->binary_macs = patches * filter_shape.dims[0] * filter_shape.dims[1] *
+                      filter_shape.dims[2] * (op.channels_in / groups);
   return step;
 }
 

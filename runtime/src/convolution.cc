@@ -13,19 +13,17 @@ Memory allocate(int64_t bytes) {
   return Memory(static_cast<char*>(std::aligned_alloc(64, rounded)));
 }
 
-PatchLayout::PatchLayout(const Value& source, const Axis& vertical,
-                         const Axis& horizontal, int channels)
-    : vertical_(vertical), horizontal_(horizontal) {
-  pixel_step_ = static_cast<ptrdiff_t>(horizontal.stride) * source.channels();
+PatchLayout::PatchLayout(int channels, ptrdiff_t pitch, const Axis& vertical,
+                         const Axis& horizontal, int group_channels) {
+  pixel_step_ = static_cast<ptrdiff_t>(horizontal.stride) * channels;
   // Neighbouring taps are one run where they are neighbours in memory.
-  const bool adjacent = horizontal.dilation == 1 && channels == source.channels();
-  run_length_ = adjacent ? channels * horizontal.kernel : channels;
-  const int runs_a_row = adjacent ? 1 : horizontal.kernel;
+  const bool adjacent = horizontal.dilation == 1 && group_channels == channels;
+  run_length_ = adjacent ? channels * horizontal.kernel : group_channels;
+  const int runs_a_line = adjacent ? 1 : horizontal.kernel;
   for (int y = 0; y < vertical.kernel; y++) {
-    for (int x = 0; x < runs_a_row; x++) {
-      offsets_.push_back(
-          static_cast<ptrdiff_t>(y) * vertical.dilation * source.row_pitch() +
-          static_cast<ptrdiff_t>(x) * horizontal.dilation * source.channels());
+    for (int x = 0; x < runs_a_line; x++) {
+      offsets_.push_back(static_cast<ptrdiff_t>(y) * vertical.dilation * pitch +
+                         static_cast<ptrdiff_t>(x) * horizontal.dilation * channels);
     }
   }
 }

@@ -23,30 +23,25 @@ struct FreeMemory {
 using Memory = std::unique_ptr<char, FreeMemory>;
 Memory allocate(int64_t bytes);
 
-// Where a convolution finds its patches in a value with a frame around it.
+// Where a convolution finds its patches, in memory with the padding around it.
 class PatchLayout {
  public:
   PatchLayout() = default;
-  // Patches over `channels` of the value's channels, from `first_channel` of a group on.
-  PatchLayout(const Value& source, const Axis& vertical, const Axis& horizontal,
-              int channels);
-  // The frame that these patches touch.
+  // Patches over `group_channels` of the `channels` of each pixel; `pitch` elements from
+  // a line to the next.
+  PatchLayout(int channels, ptrdiff_t pitch, const Axis& vertical,
+              const Axis& horizontal, int group_channels);
+  // The frame that the patches over a tensor touch.
   static Frame frame(const Axis& vertical, const Axis& horizontal);
 
+  // Patches from the one on that begins at `memory` + `start`.
   template <typename Element>
-  Patches<Element> row(const Value& source, int output_row, int first_channel) const {
-    const int image = output_row / vertical_.out, y = output_row % vertical_.out;
-    const Element* first = source.row<Element>(image * source.height());
-    const ptrdiff_t start =
-        (static_cast<ptrdiff_t>(y) * vertical_.stride - vertical_.before) *
-            source.row_pitch() -
-        static_cast<ptrdiff_t>(horizontal_.before) * source.channels();
-    return {first + start + first_channel, pixel_step_, offsets_.data(),
+  Patches<Element> at(const Element* memory, ptrdiff_t start) const {
+    return {memory + start, pixel_step_, offsets_.data(),
             static_cast<int>(offsets_.size()), run_length_};
   }
 
  private:
-  Axis vertical_, horizontal_;
   ptrdiff_t pixel_step_ = 0;
   std::vector<ptrdiff_t> offsets_;
   int run_length_ = 0;
@@ -85,6 +80,14 @@ std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph&
                                             std::shared_ptr<const PackedFilter> filter,
                                             Value* source, const Finish& finish,
                                             std::string* why);
+
+// A CONV_2D and the pool over it, without the map between them in memory.
+std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Graph& graph,
+                                              const Operator& convolution,
+                                              std::shared_ptr<const PackedFilter> filter,
+                                              const Finish& between,
+                                              const Operator& pool, const Finish& finish,
+                                              std::string* why);
 
 // Packs the constant filter of a convolution; null, with a reason, where it cannot.
 std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,

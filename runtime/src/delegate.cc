@@ -28,22 +28,24 @@ struct Options {
   const Kernels* kernels = nullptr;
   bool fuse = true;
   bool only_binary = false;
-  bool explain = false;
+  bool profile = false;
+};
+
+// A partition of one interpreter, and why it cannot run, if it cannot.
+struct Kernel {
+  struct Delegate* delegate;
+  Program program;
+  std::string broken;
+  int num_threads = 1;
 };
 
 // The delegate's own side of TfLiteDelegate.
 struct Delegate {
   TfLiteDelegate base = {};
   Options options;
-  std::mutex mutex;  // of the explanation: interpreters may be prepared in threads
-  std::string explanation;
-};
-
-// A partition of one interpreter, and why it cannot run, if it cannot.
-struct Kernel {
-  Delegate* delegate;
-  Program program;
-  std::string broken;
+  std::mutex mutex;  // of what follows: interpreters may live in several threads
+  std::vector<Kernel*> kernels;
+  std::string text;  // what was last asked for
 };
 
 void report(TfLiteContext* context, const std::string& why) {
@@ -79,7 +81,7 @@ bool parse_option(const std::string& key, const std::string& value, Options* opt
                   std::string* why) {
   if (key == "kernel") return choose_kernels(value, "option kernel", options, why);
   if (key == "fuse") return parse_switch(key, value, &options->fuse, why);
-  if (key == "explain") return parse_switch(key, value, &options->explain, why);
+  if (key == "profile") return parse_switch(key, value, &options->profile, why);
   if (key == "claim") {
     if (value != "all" && value != "binary") {
       *why = format("option claim is '%s': give all or binary", value.c_str());
@@ -88,7 +90,7 @@ bool parse_option(const std::string& key, const std::string& value, Options* opt
     options->only_binary = value == "binary";
     return true;
   }
-  *why = format("there is no option '%s': give kernel, fuse, claim or explain",
+  *why = format("there is no option '%s': give kernel, fuse, claim or profile",
                 key.c_str());
   return false;
 }
@@ -228,17 +230,28 @@ bool find_nodes(TfLiteContext* context, const TfLiteIntArray& plan,
 void* init_kernel(TfLiteContext* context, const char* buffer, size_t) {
   const auto& params = *reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   auto* delegate = static_cast<Delegate*>(params.delegate->data_);
+  const Options& options = delegate->options;
   auto kernel = std::unique_ptr<Kernel>(new Kernel{
-      delegate, Program(*delegate->options.kernels, delegate->options.fuse), ""});
+      delegate, Program(*options.kernels, options.fuse, options.profile), ""});
   // What goes wrong here can be said in prepare only.
   if (!kernel->program.read(context, params, &kernel->broken) &&
       kernel->broken.empty()) {
     kernel->broken = "the partition cannot be read";
   }
+  std::lock_guard<std::mutex> lock(delegate->mutex);
+  delegate->kernels.push_back(kernel.get());
   return kernel.release();
 }
 
-void free_kernel(TfLiteContext*, void* kernel) { delete static_cast<Kernel*>(kernel); }
+void free_kernel(TfLiteContext*, void* data) {
+  auto* kernel = static_cast<Kernel*>(data);
+  {
+    std::lock_guard<std::mutex> lock(kernel->delegate->mutex);
+    auto& kernels = kernel->delegate->kernels;
+    kernels.erase(std::remove(kernels.begin(), kernels.end(), kernel), kernels.end());
+  }
+  delete kernel;
+}
 
 TfLiteStatus prepare_kernel(TfLiteContext* context, TfLiteNode* node) {
   auto& kernel = *static_cast<Kernel*>(node->user_data);
@@ -247,14 +260,7 @@ TfLiteStatus prepare_kernel(TfLiteContext* context, TfLiteNode* node) {
     report(context, why);
     return kTfLiteError;
   }
-  Delegate& delegate = *kernel.delegate;
-  const std::string text =
-      format("%s kernels, %d thread(s):\n", delegate.options.kernels->name,
-             std::max(context->recommended_num_threads, 1)) +
-      kernel.program.explanation();
-  std::lock_guard<std::mutex> lock(delegate.mutex);
-  delegate.explanation += text;
-  if (delegate.options.explain) std::fputs(text.c_str(), stderr);
+  kernel.num_threads = std::max(context->recommended_num_threads, 1);
   return kTfLiteOk;
 }
 
@@ -336,8 +342,26 @@ R2B_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
 
 R2B_EXPORT const char* r2b_delegate_version(void) { return R2B_VERSION; }
 
-R2B_EXPORT const char* r2b_delegate_explanation(TfLiteDelegate* delegate) {
-  return static_cast<r2b::Delegate*>(delegate->data_)->explanation.c_str();
+R2B_EXPORT const char* r2b_delegate_explanation(TfLiteDelegate* base) {
+  auto& delegate = *static_cast<r2b::Delegate*>(base->data_);
+  std::lock_guard<std::mutex> lock(delegate.mutex);
+  delegate.text.clear();
+  for (const r2b::Kernel* kernel : delegate.kernels) {
+    delegate.text += r2b::format("%s kernels, %d thread(s):\n",
+                                 delegate.options.kernels->name, kernel->num_threads) +
+                     kernel->program.explanation();
+  }
+  return delegate.text.c_str();
+}
+
+R2B_EXPORT const char* r2b_delegate_profile(TfLiteDelegate* base) {
+  auto& delegate = *static_cast<r2b::Delegate*>(base->data_);
+  std::lock_guard<std::mutex> lock(delegate.mutex);
+  delegate.text.clear();
+  for (const r2b::Kernel* kernel : delegate.kernels) {
+    delegate.text += kernel->program.profile();
+  }
+  return delegate.text.c_str();
 }
 
 }  // extern "C"

@@ -98,7 +98,7 @@ class LayoutCheck {
       }
       if (i < kNodesToCheck && !check_node(index)) return false;
     }
-    return true;
+    return num_nodes == 0 || any_output_ || refuse("no node has an output");
   }
 
  private:
@@ -156,13 +156,12 @@ class LayoutCheck {
         !check_node_tensors(index, "temporaries", node.temporaries, Role::kSpare)) {
       return false;
     }
-    char first;
     if (node.custom_initial_data_size < 0 ||
-        (node.custom_initial_data_size > 0 && node.custom_initial_data != nullptr &&
-         !memory_.read(node.custom_initial_data, &first))) {
+        !is_null_or_readable(node.custom_initial_data)) {
       return refuse("node %d has options of %d bytes", index,
                     node.custom_initial_data_size);
     }
+    any_output_ = any_output_ || node.outputs->size > 0;
     if (!is_null_or_readable(node.delegate)) {
       return refuse("the delegate of node %d cannot be read", index);
     }
@@ -358,6 +357,7 @@ class LayoutCheck {
   HostMemory memory_;
   TfLiteContext* host_;
   TfLiteContext context_ = {};
+  bool any_output_ = false;
   std::string* why_;
 };
 

@@ -135,6 +135,9 @@ bool Planner::add_head(size_t index, std::string* why) {
       extend(&chain);
     }
   }
+  if (head.kind == OperatorKind::kConvolution && add_pooled(head, chain, why)) {
+    return true;
+  }
   std::unique_ptr<Step> step;
   if (head.kind == OperatorKind::kMaxPool || head.kind == OperatorKind::kAveragePool) {
     step = make_pool(kernels_, head, source, chain.finish, why);
@@ -145,13 +148,43 @@ bool Planner::add_head(size_t index, std::string* why) {
                      why)) {
         return false;
       }
-      source = framed(source, PatchLayout::frame(vertical, horizontal), chain.last);
+      if (is_binary_head) {
+        source = framed(source, PatchLayout::frame(vertical, horizontal), chain.last);
+      }
     }
     const auto make = is_binary_head ? make_binary_convolution : make_real_convolution;
     step = make(kernels_, graph_, head, filters_.at(&head), source, chain.finish, why);
   }
   if (step == nullptr) return false;
   emit(chain, std::move(step));
+  return true;
+}
+
+bool Planner::add_pooled(const Operator& head, const Chain& chain, std::string* why) {
+  const Finish& between = chain.finish;
+  const std::vector<size_t>& readers = consumers(*chain.current);
+  if (!fuse_ || chain.current->to_outside || readers.size() != 1 || done_[readers[0]] ||
+      between.gate != nullptr || between.skip != nullptr || between.packed != nullptr ||
+      between.sums != nullptr) {
+    return false;
+  }
+  const Operator& pool = op(readers[0]);
+  if ((pool.kind != OperatorKind::kMaxPool && pool.kind != OperatorKind::kAveragePool) ||
+      pool.activation != Activation::kNone) {
+    return false;
+  }
+  Chain pooled;
+  pooled.current = &graph_.output(pool);
+  pooled.last = readers[0];
+  pooled.operators = chain.operators;
+  pooled.operators.push_back(readers[0]);
+  extend(&pooled);
+  Finish inner = between;
+  inner.output = nullptr;
+  auto step = make_pooled_convolution(kernels_, graph_, head, filters_.at(&head), inner,
+                                      pool, pooled.finish, why);
+  if (step == nullptr) return false;
+  emit(pooled, std::move(step));
   return true;
 }
 

@@ -41,6 +41,8 @@ class Planner {
   void find_frames();
   bool add_operator(size_t index, std::string* why);
   bool add_head(size_t index, std::string* why);
+  // A convolution whose only reader is a pool: both in one pass.
+  bool add_pooled(const Operator& head, const Chain& chain, std::string* why);
   bool add_elementwise(size_t index);
   bool add_alone(size_t index, std::string* why);
 

@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
@@ -11,11 +12,25 @@ namespace r2b {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr int kMaxThreads = 64;
 
 bool uses_filter(OperatorKind kind) {
   return kind == OperatorKind::kBinaryConvolution ||
          kind == OperatorKind::kConvolution || kind == OperatorKind::kDense;
+}
+
+std::string node_list(const Step& step) {
+  std::string nodes;
+  for (int node : step.nodes) nodes += (nodes.empty() ? "" : " ") + std::to_string(node);
+  return nodes;
+}
+
+float median(std::vector<float> values) {
+  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 // Constants of a file may lie at any address; what kernels read may not.
@@ -56,6 +71,7 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   if (!graph_.infer_shapes(context, why) || !resize_outputs(context, why)) return false;
   Planner planner(kernels_, &graph_, filters_, fuse_);
   if (!planner.plan(&steps_, why)) return false;
+  microseconds_.assign(steps_.size(), {});
   const int wanted = std::clamp(context->recommended_num_threads, 1, kMaxThreads);
   if (threads_ == nullptr || threads_->size() != wanted) {
     threads_ = std::make_unique<Threads>(wanted);
@@ -121,9 +137,14 @@ bool Program::run(TfLiteContext* context, std::string* why) {
     job.step->run(begin, end,
                   job.scratch + static_cast<size_t>(thread) * job.scratch_bytes);
   };
-  for (const auto& step : steps_) {
-    Job job = {step.get(), scratch_.get(), scratch_bytes_};
-    threads_->run(step->units(), work, &job);
+  for (size_t i = 0; i < steps_.size(); i++) {
+    Job job = {steps_[i].get(), scratch_.get(), scratch_bytes_};
+    const auto begin = profile_ ? Clock::now() : Clock::time_point();
+    threads_->run(steps_[i]->units(), work, &job);
+    if (profile_) {
+      const std::chrono::duration<float, std::micro> time = Clock::now() - begin;
+      microseconds_[i].push_back(time.count());
+    }
   }
   return true;
 }
@@ -131,11 +152,27 @@ bool Program::run(TfLiteContext* context, std::string* why) {
 std::string Program::explanation() const {
   std::string text;
   for (const auto& step : steps_) {
-    std::string nodes;
-    for (int node : step->nodes) {
-      nodes += (nodes.empty() ? "" : " ") + std::to_string(node);
-    }
-    text += "  " + step->title + (nodes.empty() ? "" : "  [" + nodes + "]") + "\n";
+    text += "  " + step->title;
+    if (!step->nodes.empty()) text += "  [" + node_list(*step) + "]";
+    text += "\n";
+  }
+  return text;
+}
+
+std::string Program::profile() const {
+  std::string text;
+  for (size_t i = 0; i < steps_.size(); i++) {
+    const Step& step = *steps_[i];
+    if (microseconds_[i].empty()) continue;
+    int64_t bytes = 0;
+    for (const Value* value : step.reads) bytes += value->bytes();
+    for (const Value* value : step.writes) bytes += value->bytes();
+    text += node_list(step) + "\t" + step.title +
+            format("\t%.3f\t%lld\t%lld\t%lld\n",
+                   static_cast<double>(median(microseconds_[i])),
+                   static_cast<long long>(step.binary_macs),
+                   static_cast<long long>(step.real_macs),
+                   static_cast<long long>(bytes));
   }
   return text;
 }

@@ -17,7 +17,8 @@ namespace r2b {
 
 class Program {
  public:
-  Program(const Kernels& kernels, bool fuse) : kernels_(kernels), fuse_(fuse) {}
+  Program(const Kernels& kernels, bool fuse, bool profile)
+      : kernels_(kernels), fuse_(fuse), profile_(profile) {}
 
   // Reads the partition and packs its filters; once.
   bool read(TfLiteContext* context, const TfLiteDelegateParams& params,
@@ -26,8 +27,11 @@ class Program {
   bool prepare(TfLiteContext* context, std::string* why);
   bool run(TfLiteContext* context, std::string* why);
 
-  // One line for each step.
+  // One line for each step: what it does, and the nodes that it stands for.
   std::string explanation() const;
+  // One line for each step, fields between tabs: nodes, title, median microseconds,
+  // binary and real multiply-accumulates, bytes read and written. With `profile` only.
+  std::string profile() const;
 
  private:
   bool resize_outputs(TfLiteContext* context, std::string* why);
@@ -36,6 +40,7 @@ class Program {
 
   const Kernels& kernels_;
   const bool fuse_;
+  const bool profile_;
   Graph graph_;
   size_t num_read_values_ = 0;  // the planner adds more
   Filters filters_;
@@ -44,6 +49,7 @@ class Program {
   Memory scratch_;
   size_t scratch_bytes_ = 0;  // of each thread
   std::unique_ptr<Threads> threads_;
+  std::vector<std::vector<float>> microseconds_;  // of each step, of each run
 };
 
 }  // namespace r2b

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "convolution.h"
+#include "real_rows.h"
 
 namespace r2b {
 
@@ -13,62 +14,47 @@ constexpr int kFlatPixels = 42;
 
 class RealConvolution : public Step {
  public:
-  RealConvolution(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
-                  const Value& source, const Axis& vertical, const Axis& horizontal,
-                  const Finish& finish)
-      : kernels_(kernels),
-        filter_(std::move(filter)),
-        source_(source),
-        vertical_(vertical),
-        patches_(source, vertical, horizontal, source.channels()),
-        finish_(finish),
-        width_(horizontal.out),
-        rows_(source.shape.dims[0] * vertical.out) {
-    const int chunks = static_cast<int>(filter_->chunks().size());
-    parts_ = std::clamp(32 / std::max(rows_, 1), 1, chunks);
+  RealConvolution(const RealRows& rows, const Kernels& kernels, const Finish& finish)
+      : rows_(rows), kernels_(kernels), finish_(finish) {
+    const int chunks = static_cast<int>(rows.filter().chunks().size());
+    parts_ = std::clamp(32 / std::max(rows.num_rows(), 1), 1, chunks);
   }
 
-  int units() const override { return rows_ * parts_; }
+  int units() const override { return rows_.num_rows() * parts_; }
 
   size_t scratch_bytes() const override {
-    return static_cast<size_t>(width_) * kChunkChannels * sizeof(float);
+    return static_cast<size_t>(rows_.width()) * kChunkChannels * sizeof(float) +
+           rows_.lines_bytes();
   }
 
   void run(int begin, int end, char* scratch) const override {
     auto* values = reinterpret_cast<float*>(scratch);
-    const auto& chunks = filter_->chunks();
+    RealRows::Lines lines;
+    lines.memory = values + static_cast<ptrdiff_t>(rows_.width()) * kChunkChannels;
+    const auto& chunks = rows_.filter().chunks();
     const int num_chunks = static_cast<int>(chunks.size());
     for (int unit = begin; unit < end; unit++) {
-      const int row = unit % rows_, part = unit / rows_;
-      const int first = num_chunks * part / parts_, last = num_chunks * (part + 1) / parts_;
-      for (int i = first; i < last; i++) {
+      const int row = unit % rows_.num_rows(), part = unit / rows_.num_rows();
+      const Patches<float> patches = rows_.patches(row, &lines);
+      for (int i = num_chunks * part / parts_; i < num_chunks * (part + 1) / parts_;
+           i++) {
         const PackedFilter::Chunk& chunk = chunks[static_cast<size_t>(i)];
-        RealConvRow work = {};
-        work.patches = patches_.row<float>(source_, row, 0);
-        work.filter = chunk.data;
-        work.num_pixels = width_;
-        work.num_channels = chunk.num_channels;
-        work.output = values;
-        work.output_stride = kChunkChannels;
-        kernels_.real_conv_row(work);
-        FinishRow done = {};
-        done.num_pixels = width_;
-        done.values = values;
-        done.values_stride = kChunkChannels;
-        finish_.run(kernels_, done, row, vertical_.out, chunk.first_channel,
+        rows_.convolve(patches, chunk, values, kChunkChannels);
+        FinishRow work = {};
+        work.num_pixels = rows_.width();
+        work.values = values;
+        work.values_stride = kChunkChannels;
+        finish_.run(kernels_, work, row, rows_.rows_an_image(), chunk.first_channel,
                     chunk.num_channels);
       }
     }
   }
 
  private:
+  RealRows rows_;
   const Kernels& kernels_;
-  std::shared_ptr<const PackedFilter> filter_;
-  const Value& source_;
-  Axis vertical_;
-  PatchLayout patches_;
   Finish finish_;
-  int width_, rows_, parts_ = 1;
+  int parts_ = 1;
 };
 
 // A convolution of single pixels, and a dense layer: no rows, only a list of pixels.
@@ -165,13 +151,16 @@ std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph&
       step = std::make_unique<PixelConvolution>(kernels, std::move(filter), *source,
                                                 source->channels(), finish);
     } else {
-      step = std::make_unique<RealConvolution>(kernels, std::move(filter), *source,
-                                               vertical, horizontal, finish);
+      step = std::make_unique<RealConvolution>(
+          RealRows(kernels, std::move(filter), *source, vertical, horizontal), kernels,
+          finish);
     }
     step->title = "real convolution";
   }
   step->reads.push_back(source);
   finish.declare(step.get());
+  const Value& weights = graph.input(op, 1);
+  step->real_macs = graph.output(op).shape.pixels() * weights.shape.elements();
   return step;
 }
 

@@ -25,6 +25,9 @@ class Step {
   // The step may write writes[0] over this value, element by element.
   const Value* overwrites = nullptr;
 
+  // Multiply-accumulates of one run, on bits and on floats.
+  int64_t binary_macs = 0, real_macs = 0;
+
   std::string title;       // for people: what is done in this pass
   std::vector<int> nodes;  // the nodes of LiteRT's graph that it stands for
 };

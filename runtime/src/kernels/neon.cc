@@ -1,0 +1,26 @@
+// The table for 64-bit Arm.
+#include "neon.h"
+
+#if defined(__aarch64__)
+
+#include "tables.h"
+
+namespace r2b {
+
+constexpr Kernels neon_kernels = {
+    "neon",
+    neon::kBinaryChannelBlock,
+    neon::binary_filter_bytes,
+    neon::pack_binary_filter,
+    neon::binary_conv_row,
+    neon::real_filter_bytes,
+    neon::pack_real_filter,
+    neon::real_conv_row,
+    neon::finish_row,
+    neon::max_window,
+    neon::mean_window,
+};
+
+}  // namespace r2b
+
+#endif  // __aarch64__

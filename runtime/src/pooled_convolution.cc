@@ -1,0 +1,165 @@
+// A real convolution and the pool over it. The map between them would be the largest of
+// the network (a stem's): it is kept to the few rows that a pool looks at.
+
+#include <algorithm>
+
+#include "convolution.h"
+#include "real_rows.h"
+
+namespace r2b {
+
+namespace {
+
+class PooledConvolution : public Step {
+ public:
+  PooledConvolution(const RealRows& rows, const Kernels& kernels, const Finish& between,
+                    bool is_max, const Axis& vertical, const Axis& horizontal,
+                    const Finish& finish)
+      : rows_(rows),
+        kernels_(kernels),
+        between_(between),
+        is_max_(is_max),
+        vertical_(vertical),
+        horizontal_(horizontal),
+        finish_(finish) {
+    const PackedFilter::Chunk& last = rows.filter().chunks().back();
+    channels_ = last.first_channel + last.num_channels;
+    held_ = std::min(vertical.kernel, vertical.in);
+    images_ = rows.num_rows() / rows.rows_an_image();
+  }
+
+  int units() const override { return images_ * vertical_.out; }
+
+  size_t scratch_bytes() const override {
+    return (row_floats() * static_cast<size_t>(held_) + pooled_floats()) *
+               sizeof(float) +
+           rows_.lines_bytes() +
+           static_cast<size_t>(held_) * horizontal_.kernel * sizeof(float*);
+  }
+
+  void run(int begin, int end, char* scratch) const override {
+    Work work;
+    work.ring = reinterpret_cast<float*>(scratch);
+    work.pooled = work.ring + row_floats() * static_cast<size_t>(held_);
+    work.lines.memory = work.pooled + pooled_floats();
+    work.pixels = reinterpret_cast<const float**>(
+        reinterpret_cast<char*>(work.lines.memory) + rows_.lines_bytes());
+    for (int unit = begin; unit < end; unit++) {
+      const int image = unit / vertical_.out, y = unit % vertical_.out;
+      const int top = y * vertical_.stride - vertical_.before;
+      const int first = top + vertical_.first_tap(y);
+      const int last = top + vertical_.end_tap(y);
+      compute_rows(image, first, last, &work);
+      for (int x = 0; x < horizontal_.out; x++) pool(first, last, x, &work);
+      FinishRow done = {};
+      done.num_pixels = horizontal_.out;
+      done.values = work.pooled;
+      done.values_stride = channels_;
+      finish_.run(kernels_, done, unit, vertical_.out, 0, channels_);
+    }
+  }
+
+ private:
+  struct Work {
+    const float** pixels;  // of one window
+    float* ring;           // rows of the convolution; row r at r % held_
+    float* pooled;         // one row
+    RealRows::Lines lines;
+    int image = -1, end = 0;  // rows below `end` were computed
+  };
+
+  // In whole cache lines, so that what follows begins with one as well.
+  size_t row_floats() const { return whole_lines(rows_.width()); }
+  size_t pooled_floats() const { return whole_lines(horizontal_.out); }
+  size_t whole_lines(int pixels) const {
+    constexpr size_t kLine = 16;
+    return (static_cast<size_t>(pixels) * channels_ + kLine - 1) / kLine * kLine;
+  }
+  float* ring_row(const Work& work, int row) const {
+    return work.ring + static_cast<size_t>(row % held_) * row_floats();
+  }
+
+  void compute_rows(int image, int first, int last, Work* work) const {
+    if (work->image != image || first > work->end) {
+      work->image = image;
+      work->end = first;
+    }
+    for (; work->end < last; work->end++) {
+      const int row = image * rows_.rows_an_image() + work->end;
+      const Patches<float> patches = rows_.patches(row, &work->lines);
+      float* output = ring_row(*work, work->end);
+      for (const PackedFilter::Chunk& chunk : rows_.filter().chunks()) {
+        float* values = output + chunk.first_channel;
+        rows_.convolve(patches, chunk, values, channels_);
+        if (between_.changes_values()) finish_between(chunk, values);
+      }
+    }
+  }
+
+  void finish_between(const PackedFilter::Chunk& chunk, float* values) const {
+    FinishRow work = {};
+    work.num_pixels = rows_.width();
+    work.values = values;
+    work.values_stride = channels_;
+    work.output = values;
+    work.output_stride = channels_;
+    between_.run(kernels_, work, 0, 1, chunk.first_channel, chunk.num_channels);
+  }
+
+  void pool(int first, int last, int x, Work* work) const {
+    const int left = x * horizontal_.stride - horizontal_.before;
+    int count = 0;
+    for (int row = first; row < last; row++) {
+      const float* line = ring_row(*work, row);
+      for (int h = horizontal_.first_tap(x); h < horizontal_.end_tap(x); h++) {
+        work->pixels[count++] = line + static_cast<ptrdiff_t>(left + h) * channels_;
+      }
+    }
+    const PoolWindow window = {work->pixels, count, channels_,
+                               work->pooled + static_cast<ptrdiff_t>(x) * channels_};
+    if (is_max_) {
+      kernels_.max_window(window);
+    } else {
+      kernels_.mean_window(window, 1.0f / static_cast<float>(count));
+    }
+  }
+
+  RealRows rows_;
+  const Kernels& kernels_;
+  Finish between_;
+  bool is_max_;
+  Axis vertical_, horizontal_;
+  Finish finish_;
+  int channels_ = 0, held_ = 0, images_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Graph& graph,
+                                              const Operator& convolution,
+                                              std::shared_ptr<const PackedFilter> filter,
+                                              const Finish& between,
+                                              const Operator& pool, const Finish& finish,
+                                              std::string* why) {
+  const Value& source = graph.input(convolution, 0);
+  const Value& weights = graph.input(convolution, 1);
+  Axis vertical, horizontal, pool_vertical, pool_horizontal;
+  if (!make_axes(convolution, source, &weights, &vertical, &horizontal, why) ||
+      !make_axes(pool, graph.input(pool, 0), nullptr, &pool_vertical, &pool_horizontal,
+                 why)) {
+    return nullptr;
+  }
+  const bool is_max = pool.kind == OperatorKind::kMaxPool;
+  auto step = std::make_unique<PooledConvolution>(
+      RealRows(kernels, std::move(filter), source, vertical, horizontal), kernels,
+      between, is_max, pool_vertical, pool_horizontal, finish);
+  step->title = "real convolution";
+  between.declare(step.get());
+  step->title += is_max ? " + max pool" : " + average pool";
+  step->reads.push_back(&source);
+  finish.declare(step.get());
+  step->real_macs = graph.output(convolution).shape.pixels() * weights.shape.elements();
+  return step;
+}
+
+}  // namespace r2b

@@ -1,0 +1,91 @@
+#include "real_rows.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace r2b {
+
+namespace {
+// Lines are moved up when the memory is full: with so many strides to spare, seldom.
+constexpr int kSpareStrides = 12;
+}  // namespace
+
+RealRows::RealRows(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
+                   const Value& source, const Axis& vertical, const Axis& horizontal)
+    : kernels_(kernels),
+      filter_(std::move(filter)),
+      source_(source),
+      vertical_(vertical),
+      horizontal_(horizontal) {
+  needs_padding_ = vertical.before > 0 || vertical.after > 0 || horizontal.before > 0 ||
+                   horizontal.after > 0;
+  pitch_ = source.row_pitch();
+  if (needs_padding_) {
+    pitch_ = (static_cast<ptrdiff_t>(horizontal.before) + horizontal.in +
+              horizontal.after) * source.channels();
+  }
+  held_lines_ = (vertical.kernel - 1) * vertical.dilation + 1 +
+                std::min(kSpareStrides, vertical.out) * vertical.stride;
+  layout_ = PatchLayout(source.channels(), pitch_, vertical, horizontal,
+                        source.channels());
+}
+
+size_t RealRows::lines_bytes() const {
+  if (!needs_padding_) return 0;
+  return (static_cast<size_t>(held_lines_ * pitch_) * sizeof(float) + 63) / 64 * 64;
+}
+
+void RealRows::copy_line(int image, int line, float* to) const {
+  const int y = line - vertical_.before;
+  if (y < 0 || y >= vertical_.in) {
+    std::memset(to, 0, static_cast<size_t>(pitch_) * sizeof(float));
+    return;
+  }
+  const size_t channels = static_cast<size_t>(source_.channels());
+  const size_t before = static_cast<size_t>(horizontal_.before) * channels;
+  const size_t inside = static_cast<size_t>(horizontal_.in) * channels;
+  const size_t after = static_cast<size_t>(horizontal_.after) * channels;
+  std::memset(to, 0, before * sizeof(float));
+  std::memcpy(to + before, source_.row<float>(image * source_.height() + y),
+              inside * sizeof(float));
+  std::memset(to + before + inside, 0, after * sizeof(float));
+}
+
+Patches<float> RealRows::patches(int row, Lines* lines) const {
+  const int image = row / vertical_.out, y = row % vertical_.out;
+  if (!needs_padding_) {
+    return layout_.at(source_.row<float>(image * source_.height()),
+                      static_cast<ptrdiff_t>(y) * vertical_.stride * pitch_);
+  }
+  const int first = y * vertical_.stride;
+  const int end = first + (vertical_.kernel - 1) * vertical_.dilation + 1;
+  if (lines->image != image || first < lines->first || first > lines->end) {
+    lines->image = image;
+    lines->first = lines->end = first;
+  }
+  if (end - lines->first > held_lines_) {
+    const size_t kept = static_cast<size_t>((lines->end - first) * pitch_);
+    std::memmove(lines->memory, lines->memory + (first - lines->first) * pitch_,
+                 kept * sizeof(float));
+    lines->first = first;
+  }
+  for (; lines->end < end; lines->end++) {
+    copy_line(image, lines->end, lines->memory + (lines->end - lines->first) * pitch_);
+  }
+  return layout_.at(static_cast<const float*>(lines->memory),
+                    (first - lines->first) * pitch_);
+}
+
+void RealRows::convolve(const Patches<float>& patches, const PackedFilter::Chunk& chunk,
+                        float* output, ptrdiff_t output_stride) const {
+  RealConvRow work = {};
+  work.patches = patches;
+  work.filter = chunk.data;
+  work.num_pixels = horizontal_.out;
+  work.num_channels = chunk.num_channels;
+  work.output = output;
+  work.output_stride = output_stride;
+  kernels_.real_conv_row(work);
+}
+
+}  // namespace r2b

@@ -1,0 +1,54 @@
+// Rows of a real-valued convolution, one after another, with the padding put around
+// just the lines of the input that are looked at.
+#ifndef R2B_REAL_ROWS_H_
+#define R2B_REAL_ROWS_H_
+
+#include <memory>
+
+#include "convolution.h"
+#include "graph.h"
+#include "kernels/kernels.h"
+
+namespace r2b {
+
+class RealRows {
+ public:
+  RealRows(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
+           const Value& source, const Axis& vertical, const Axis& horizontal);
+
+  int num_rows() const { return source_.shape.dims[0] * vertical_.out; }
+  int rows_an_image() const { return vertical_.out; }
+  int width() const { return horizontal_.out; }
+  const PackedFilter& filter() const { return *filter_; }
+
+  // The lines that a thread holds, in memory of its own; lines are counted in the
+  // padded image. Rows that follow each other find most of theirs there already.
+  struct Lines {
+    float* memory = nullptr;
+    int image = -1;
+    int first = 0, end = 0;
+  };
+  size_t lines_bytes() const;
+
+  // Patches of an output row.
+  Patches<float> patches(int row, Lines* lines) const;
+  // One chunk of output channels of a row: [width][output_stride].
+  void convolve(const Patches<float>& patches, const PackedFilter::Chunk& chunk,
+                float* output, ptrdiff_t output_stride) const;
+
+ private:
+  void copy_line(int image, int line, float* to) const;
+
+  const Kernels& kernels_;
+  std::shared_ptr<const PackedFilter> filter_;
+  const Value& source_;
+  Axis vertical_, horizontal_;
+  bool needs_padding_;
+  ptrdiff_t pitch_;  // floats from a line to the next
+  int held_lines_;
+  PatchLayout layout_;
+};
+
+}  // namespace r2b
+
+#endif  // R2B_REAL_ROWS_H_
