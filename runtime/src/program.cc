@@ -69,6 +69,8 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   memory_.clear();
   graph_.values.resize(num_read_values_);
   if (!graph_.infer_shapes(context, why) || !resize_outputs(context, why)) return false;
+  // What is worked out here once is worked out as if in a run.
+  const FlushDenormals flushed;
   Planner planner(kernels_, &graph_, filters_, fuse_);
   if (!planner.plan(&steps_, why)) return false;
   microseconds_.assign(steps_.size(), {});

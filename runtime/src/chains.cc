@@ -1,0 +1,187 @@
+#include "chains.h"
+
+#include <algorithm>
+
+namespace r2b {
+
+namespace {
+
+bool one_for_each_channel(const Value& value, int channels) {
+  return value.constant != nullptr && value.type == kTfLiteFloat32 &&
+         value.shape.rank >= 1 && value.shape.last() == channels &&
+         value.shape.elements() == channels;
+}
+
+// A factor computed for each channel of each image, or of all of them.
+bool is_gate(const Value& value, const Value& gated) {
+  return value.constant == nullptr && value.shape.rank == 4 && gated.shape.rank == 4 &&
+         value.shape.dims[1] == 1 && value.shape.dims[2] == 1 &&
+         value.shape.dims[3] == gated.shape.dims[3] &&
+         (value.shape.dims[0] == 1 || value.shape.dims[0] == gated.shape.dims[0]);
+}
+
+}  // namespace
+
+Chains::Chains(Graph* graph, bool fuse)
+    : graph_(*graph), fuse_(fuse), done_(graph->operators.size(), false) {
+  for (size_t i = 0; i < graph_.operators.size(); i++) {
+    for (size_t j = 0; j < op(i).inputs.size(); j++) {
+      if (graph_.has_input(op(i), j)) {
+        consumers_[&graph_.input(op(i), j)].push_back(i);
+      }
+    }
+  }
+}
+
+const std::vector<size_t>& Chains::consumers(const Value& value) const {
+  static const std::vector<size_t> kNone;
+  const auto found = consumers_.find(&value);
+  return found == consumers_.end() ? kNone : found->second;
+}
+
+Value* Chains::add_sums(const Value& value) {
+  Shape shape;
+  shape.rank = 2;
+  shape.dims[0] = value.rows();
+  shape.dims[1] = value.channels();
+  return graph_.add_value(kTfLiteFloat32, shape);
+}
+
+bool Chains::absorb_factor(Chain* chain, const Operator& factor, const Value& other) {
+  if (chain->stage >= Chain::kFactor || factor.activation != Activation::kNone) return false;
+  if (one_for_each_channel(other, chain->current->channels())) {
+    chain->finish.gate_constant = copy_floats(other);
+  } else if (is_gate(other, *chain->current)) {
+    chain->finish.gate = &other;
+  } else {
+    return false;
+  }
+  chain->stage = Chain::kFactor;
+  return true;
+}
+
+bool Chains::absorb_addend(Chain* chain, const Operator& addend, const Value& other) {
+  if (chain->stage >= Chain::kSkip || addend.activation != Activation::kNone) return false;
+  if (one_for_each_channel(other, chain->current->channels())) {
+    chain->finish.skip_constant = copy_floats(other);
+  } else if (other.shape == chain->current->shape && other.type == kTfLiteFloat32) {
+    chain->finish.skip = &other;
+  } else {
+    return false;
+  }
+  chain->stage = Chain::kSkip;
+  return true;
+}
+
+bool Chains::absorb(Chain* chain, size_t index) {
+  const Operator& next = op(index);
+  bool taken = false;
+  if (next.kind == OperatorKind::kMultiply || next.kind == OperatorKind::kAdd) {
+    const bool is_first = &graph_.input(next, 0) == chain->current;
+    const Value& other = graph_.input(next, is_first ? 1 : 0);
+    if (&other == chain->current || graph_.output(next).shape != chain->current->shape) {
+      return false;
+    }
+    taken = next.kind == OperatorKind::kMultiply ? absorb_factor(chain, next, other)
+                                                 : absorb_addend(chain, next, other);
+  } else if (next.kind == OperatorKind::kPrelu && chain->stage < Chain::kSlope) {
+    chain->finish.slope = copy_floats(graph_.input(next, 1));
+    chain->stage = Chain::kSlope;
+    taken = true;
+  } else if (next.kind == OperatorKind::kLimits && chain->stage < Chain::kLimits) {
+    chain->finish.has_limits = true;
+    activation_limits(next.activation, &chain->finish.lowest, &chain->finish.highest);
+    chain->stage = Chain::kLimits;
+    taken = true;
+  }
+  if (!taken) return false;
+  done_[index] = true;
+  chain->operators.push_back(index);
+  chain->last = index;
+  chain->current = &graph_.output(next);
+  return true;
+}
+
+void Chains::extend(Chain* chain) {
+  while (fuse_ && !chain->current->to_outside) {
+    const std::vector<size_t>& next = consumers(*chain->current);
+    if (next.size() != 1 || done_[next[0]] || !absorb(chain, next[0])) break;
+  }
+  if (fuse_) absorb_signs(chain);
+  const std::vector<size_t>& rest = consumers(*chain->current);
+  const bool wanted = chain->current->to_outside ||
+                      std::any_of(rest.begin(), rest.end(),
+                                  [this](size_t i) { return !done_[i]; });
+  const bool useless = chain->finish.packed == nullptr && chain->finish.sums == nullptr;
+  if (wanted || useless) chain->finish.output = chain->current;
+}
+
+void Chains::absorb_signs(Chain* chain) {
+  if (!absorb_batch_norm(chain)) take_signs_of(chain, *chain->current);
+}
+
+// [MUL by] and ADD of a constant, seen by nothing but LceQuantize and MEAN.
+bool Chains::absorb_batch_norm(Chain* chain) {
+  const int channels = chain->current->channels();
+  for (size_t index : consumers(*chain->current)) {
+    std::vector<size_t> taken = {index};
+    std::vector<float> scale;
+    const Operator* next = &op(index);
+    const Value* before = chain->current;
+    const auto constant_of = [&](const Operator& each) {
+      return &graph_.input(each, &graph_.input(each, 0) == before ? 1 : 0);
+    };
+    if (done_[index] || next->activation != Activation::kNone) continue;
+    if (next->kind == OperatorKind::kMultiply &&
+        one_for_each_channel(*constant_of(*next), channels) &&
+        !graph_.output(*next).to_outside &&
+        consumers(graph_.output(*next)).size() == 1) {
+      scale = copy_floats(*constant_of(*next));
+      before = &graph_.output(*next);
+      taken.push_back(consumers(*before)[0]);
+      next = &op(taken.back());
+    }
+    if (next->kind != OperatorKind::kAdd || next->activation != Activation::kNone ||
+        !one_for_each_channel(*constant_of(*next), channels)) {
+      continue;
+    }
+    const Value& shifted = graph_.output(*next);
+    const std::vector<size_t>& users = consumers(shifted);
+    const bool only_signs =
+        !shifted.to_outside && shifted.shape == chain->current->shape &&
+        std::all_of(users.begin(), users.end(), [this](size_t i) {
+          return op(i).kind == OperatorKind::kQuantize ||
+                 op(i).kind == OperatorKind::kMean;
+        });
+    if (!only_signs || users.size() > 2 || users.empty() ||
+        (users.size() == 2 && op(users[0]).kind == op(users[1]).kind)) {
+      continue;
+    }
+    chain->finish.scale = scale;
+    chain->finish.shift = copy_floats(*constant_of(*next));
+    for (size_t i : taken) done_[i] = true;
+    chain->operators.insert(chain->operators.end(), taken.begin(), taken.end());
+    return take_signs_of(chain, shifted);
+  }
+  return false;
+}
+
+bool Chains::take_signs_of(Chain* chain, const Value& value) {
+  for (size_t index : consumers(value)) {
+    const Operator& next = op(index);
+    if (done_[index]) continue;
+    if (next.kind == OperatorKind::kQuantize && chain->finish.packed == nullptr) {
+      chain->finish.packed = &graph_.output(next);
+    } else if (next.kind == OperatorKind::kMean && chain->mean == nullptr) {
+      chain->mean = &next;
+      chain->finish.sums = add_sums(value);
+    } else {
+      continue;
+    }
+    done_[index] = true;
+    chain->operators.push_back(index);
+  }
+  return chain->finish.packed != nullptr || chain->mean != nullptr;
+}
+
+}  // namespace r2b

@@ -1,0 +1,61 @@
+// Operators that follow each other and can be done in the same pass over memory.
+#ifndef R2B_CHAINS_H_
+#define R2B_CHAINS_H_
+
+#include <map>
+#include <vector>
+
+#include "finish.h"
+#include "graph.h"
+
+namespace r2b {
+
+// A head (a convolution, a pool, a tensor) and the operators after it.
+struct Chain {
+  // The places of FinishRow in their order: what comes later cannot be done before.
+  enum Stage { kStart, kFactor, kSlope, kLimits, kSkip };
+
+  Value* current = nullptr;  // what the chain has computed so far
+  int stage = kStart;
+  size_t last = 0;  // the last operator whose inputs must be there
+  Finish finish;
+  std::vector<size_t> operators;
+  const Operator* mean = nullptr;  // the MEAN that takes the channel sums
+};
+
+class Chains {
+ public:
+  // Without `fuse` no chain grows.
+  Chains(Graph* graph, bool fuse);
+
+  // Takes all that follows and fits; then sets where the values go.
+  void extend(Chain* chain);
+  // Takes one more operator, where its place in FinishRow allows it.
+  bool absorb(Chain* chain, size_t index);
+  // Takes the LceQuantize and the MEAN of `value`; false where there is neither.
+  bool take_signs_of(Chain* chain, const Value& value);
+  // Memory for the channel sums of each row of `value`.
+  Value* add_sums(const Value& value);
+
+  const std::vector<size_t>& consumers(const Value& value) const;
+  bool fuses() const { return fuse_; }
+  bool is_done(size_t index) const { return done_[index]; }
+  void set_done(size_t index) { done_[index] = true; }
+
+ private:
+  bool absorb_factor(Chain* chain, const Operator& op, const Value& other);
+  bool absorb_addend(Chain* chain, const Operator& op, const Value& other);
+  // What the chain's values are for in the end: signs and channel sums.
+  void absorb_signs(Chain* chain);
+  bool absorb_batch_norm(Chain* chain);
+  const Operator& op(size_t index) const { return graph_.operators[index]; }
+
+  Graph& graph_;
+  const bool fuse_;
+  std::map<const Value*, std::vector<size_t>> consumers_;
+  std::vector<bool> done_;
+};
+
+}  // namespace r2b
+
+#endif  // R2B_CHAINS_H_
