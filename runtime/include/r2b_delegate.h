@@ -47,6 +47,12 @@ const char* r2b_delegate_explanation(struct TfLiteDelegate* delegate);
  * written. Owned by the delegate, valid until the next call; not while one runs. */
 const char* r2b_delegate_profile(struct TfLiteDelegate* delegate);
 
+/* The most multiply-accumulates a second, on bits and on floats, that one thread of this
+ * CPU does with the delegate's instruction set: measured, for some tens of milliseconds.
+ * Returns 1, or 0 where it is not known. */
+int r2b_delegate_peak(struct TfLiteDelegate* delegate, double* binary_macs,
+                      double* real_macs);
+
 #ifdef __cplusplus
 }
 #endif

@@ -103,38 +103,43 @@ class BinaryConvolution : public Step {
   int units() const override { return rows_ * parts_; }
 
   size_t scratch_bytes() const override {
-    const size_t count = static_cast<size_t>(width_) * static_cast<size_t>(stride_);
-    return count * (sizeof(int32_t) + sizeof(float)) +
-           static_cast<size_t>(width_) * sizeof(const float*);
+    return kSegmentPixels * (sizeof(const float*) + static_cast<size_t>(stride_) *
+                                                        (sizeof(int32_t) + sizeof(float)));
   }
 
   void run(int begin, int end, char* scratch) const override {
-    auto** corrections = reinterpret_cast<const float**>(scratch);
-    auto* counts = reinterpret_cast<int32_t*>(corrections + width_);
-    const Tile tile = {corrections, counts,
-                       reinterpret_cast<float*>(counts + width_ * stride_)};
-    const auto& chunks = filter_->chunks();
-    const int num_chunks = static_cast<int>(chunks.size());
+    Tile tile;
+    tile.counts = reinterpret_cast<int32_t*>(scratch);
+    tile.values = reinterpret_cast<float*>(tile.counts + kSegmentPixels * stride_);
+    tile.corrections =
+        reinterpret_cast<const float**>(tile.values + kSegmentPixels * stride_);
+    const int num_chunks = static_cast<int>(filter_->chunks().size());
     for (int unit = begin; unit < end; unit++) {
       const int row = unit % rows_, part = unit / rows_;
       const int first = num_chunks * part / parts_, last = num_chunks * (part + 1) / parts_;
+      if (whole_rows_) {
+        convolve_groups(row, tile);
+        continue;
+      }
       for (int i = first; i < last; i++) {
-        const PackedFilter::Chunk& chunk = chunks[static_cast<size_t>(i)];
-        count(row, chunk, whole_rows_ ? counts + chunk.first_channel : counts);
-        if (!whole_rows_) {
-          finish(row, chunk.first_channel, chunk.num_channels, tile);
+        const PackedFilter::Chunk& chunk = filter_->chunks()[static_cast<size_t>(i)];
+        const Patches<uint32_t> patches = patches_of(row, chunk.group);
+        for (int x = 0; x < width_; x += kSegmentPixels) {
+          const Span span = {row, x, std::min(kSegmentPixels, width_ - x),
+                             chunk.first_channel, chunk.num_channels};
+          count(patches, span, chunk, tile.counts);
+          finish(span, tile);
         }
       }
-      if (whole_rows_) finish(row, 0, channels_, tile);
     }
   }
 
  private:
-  // A row of output on its way, in scratch memory.
+  // A segment of a row of output on its way, in scratch memory.
   struct Tile {
-    const float** corrections;  // [width]
-    int32_t* counts;            // [width][stride]
-    float* values;              // [width][stride]
+    int32_t* counts;            // [pixels][stride]
+    float* values;              // [pixels][stride]
+    const float** corrections;  // [pixels]
   };
 
   void set_thresholds(const Value& value, int32_t bits) {
@@ -186,25 +191,39 @@ class BinaryConvolution : public Step {
     }
   }
 
-  Patches<uint32_t> patches(int row, int group) const {
+  Patches<uint32_t> patches_of(int row, int group) const {
     const int image = row / vertical_.out, y = row % vertical_.out;
     const ptrdiff_t top =
         static_cast<ptrdiff_t>(y) * vertical_.stride - vertical_.before;
-    return patches_.at<uint32_t>(source_.row<uint32_t>(image * source_.height()),
-                                 top * source_.row_pitch() -
-                                     static_cast<ptrdiff_t>(left_) * source_.channels() +
-                                     static_cast<ptrdiff_t>(group) * group_words_);
+    return patches_.at<uint32_t>(
+        source_.row<uint32_t>(image * source_.height()),
+        top * source_.row_pitch() - static_cast<ptrdiff_t>(left_) * source_.channels() +
+            static_cast<ptrdiff_t>(group) * group_words_);
   }
 
-  void count(int row, const PackedFilter::Chunk& chunk, int32_t* counts) const {
+  void count(const Patches<uint32_t>& patches, const Span& span,
+             const PackedFilter::Chunk& chunk, int32_t* counts) const {
     BinaryConvRow work = {};
-    work.patches = patches(row, chunk.group);
+    work.patches = patches;
+    work.patches.source += span.first_pixel * patches.pixel_step;
     work.filter = chunk.data;
-    work.num_pixels = width_;
+    work.num_pixels = span.num_pixels;
     work.num_channels = chunk.num_channels;
     work.counts = counts;
     work.counts_stride = stride_;
     kernels_.binary_conv_row(work);
+  }
+
+  // Groups may end inside a packed word: a segment is finished with all of them at once.
+  void convolve_groups(int row, const Tile& tile) const {
+    for (int x = 0; x < width_; x += kSegmentPixels) {
+      const Span span = {row, x, std::min(kSegmentPixels, width_ - x), 0, channels_};
+      for (const PackedFilter::Chunk& chunk : filter_->chunks()) {
+        count(patches_of(row, chunk.group), span, chunk,
+              tile.counts + chunk.first_channel);
+      }
+      finish(span, tile);
+    }
   }
 
   // Pixel x of the row: its border values from channel `first` on, or null.
@@ -214,51 +233,55 @@ class BinaryConvolution : public Step {
     return start < 0 ? nullptr : &border_floats_[static_cast<size_t>(start) + first];
   }
 
-  void finish(int row, int first, int channels, const Tile& tile) const {
+  void finish(const Span& span, const Tile& tile) const {
     FinishRow work = {};
     if (!border_row_.empty() && in_float_) {
-      for (int x = 0; x < width_; x++) tile.corrections[x] = border(row, x, first);
+      for (int x = 0; x < span.num_pixels; x++) {
+        tile.corrections[x] =
+            border(span.row, span.first_pixel + x, span.first_channel);
+      }
       work.corrections = tile.corrections;
     } else if (!border_row_.empty()) {
-      count_borders(row, first, channels, tile.counts);
+      count_borders(span, tile.counts);
     }
-    work.num_pixels = width_;
-    work.num_channels = channels;
     work.counts = tile.counts;
     work.counts_stride = stride_;
     work.clamp_min = transform_.clamp_min;
     work.clamp_max = transform_.clamp_max;
-    work.multiplier = transform_.multiplier.data() + first;
-    work.bias = transform_.bias.data() + first;
+    work.multiplier = transform_.multiplier.data() + span.first_channel;
+    work.bias = transform_.bias.data() + span.first_channel;
     if (output_->type == kTfLiteInt8) {
+      work.num_pixels = span.num_pixels;
+      work.num_channels = span.num_channels;
       work.output = tile.values;
       work.output_stride = stride_;
       kernels_.finish_row(work);
-      quantize(row, first, channels, tile.values);
+      quantize(span, tile.values);
     } else {
-      finish_.run(kernels_, work, row, vertical_.out, first, channels);
+      finish_.run(kernels_, work, span, vertical_.out);
     }
   }
 
-  void count_borders(int row, int first, int channels, int32_t* counts) const {
-    for (int x = 0; x < width_; x++) {
-      const float* add = border(row, x, first);
-      for (int c = 0; add != nullptr && c < channels; c++) {
+  void count_borders(const Span& span, int32_t* counts) const {
+    for (int x = 0; x < span.num_pixels; x++) {
+      const float* add = border(span.row, span.first_pixel + x, span.first_channel);
+      for (int c = 0; add != nullptr && c < span.num_channels; c++) {
         counts[x * stride_ + c] += static_cast<int32_t>(add[c]);
       }
     }
   }
 
-  void quantize(int row, int first, int channels, const float* values) const {
-    int8_t* to = output_->row<int8_t>(row) + first;
-    for (int x = 0; x < width_; x++) {
-      for (int c = 0; c < channels; c++) {
+  void quantize(const Span& span, const float* values) const {
+    int8_t* to = output_->row<int8_t>(span.row) +
+                 static_cast<ptrdiff_t>(span.first_pixel) * channels_ +
+                 span.first_channel;
+    for (int x = 0; x < span.num_pixels; x++, to += channels_) {
+      for (int c = 0; c < span.num_channels; c++) {
         // Halves are rounded away from zero.
         const float rounded = std::round(values[x * stride_ + c]);
-        to[static_cast<ptrdiff_t>(x) * channels_ + c] =
-            rounded >= 127.0f    ? int8_t{127}
-            : rounded >= -128.0f ? static_cast<int8_t>(rounded)
-                                 : int8_t{-128};
+        to[c] = rounded >= 127.0f    ? int8_t{127}
+                : rounded >= -128.0f ? static_cast<int8_t>(rounded)
+                                     : int8_t{-128};
       }
     }
   }

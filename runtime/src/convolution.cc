@@ -5,14 +5,6 @@
 
 namespace r2b {
 
-Memory allocate(int64_t bytes) {
-  // More than any board has: a mistake in a file, not a network.
-  constexpr int64_t kMaxBytes = int64_t{1} << 36;
-  if (bytes < 0 || bytes > kMaxBytes) return Memory();
-  const size_t rounded = (static_cast<size_t>(bytes) + 63) / 64 * 64 + 64;
-  return Memory(static_cast<char*>(std::aligned_alloc(64, rounded)));
-}
-
 PatchLayout::PatchLayout(int channels, ptrdiff_t pitch, const Axis& vertical,
                          const Axis& horizontal, int group_channels) {
   pixel_step_ = static_cast<ptrdiff_t>(horizontal.stride) * channels;
@@ -37,7 +29,7 @@ Frame PatchLayout::frame(const Axis& vertical, const Axis& horizontal) {
   return frame;
 }
 
-bool PackedFilter::divide(int num_channels, int groups) {
+void PackedFilter::divide(int num_channels, int groups) {
   const int in_group = num_channels / groups;
   for (int group = 0; group < groups; group++) {
     for (int first = 0; first < in_group; first += kChunkChannels) {
@@ -45,43 +37,44 @@ bool PackedFilter::divide(int num_channels, int groups) {
                          std::min(kChunkChannels, in_group - first), group, nullptr});
     }
   }
-  return true;
 }
 
 bool PackedFilter::pack_binary(const Kernels& kernels, const uint32_t* filter,
-                               int num_channels, int values, int groups) {
+                               int num_channels, int values, int groups,
+                               MemoryPool* pool) {
   divide(num_channels, groups);
   for (Chunk& chunk : chunks_) {
-    memory_.push_back(allocate(
-        static_cast<int64_t>(kernels.binary_filter_bytes(chunk.num_channels, values))));
-    if (memory_.back() == nullptr) return false;
+    char* to = pool->take(
+        static_cast<int64_t>(kernels.binary_filter_bytes(chunk.num_channels, values)));
+    if (to == nullptr) return false;
     kernels.pack_binary_filter(
         filter + static_cast<ptrdiff_t>(chunk.first_channel) * values,
-        chunk.num_channels, values, memory_.back().get());
-    chunk.data = memory_.back().get();
+        chunk.num_channels, values, to);
+    chunk.data = to;
   }
   return true;
 }
 
 bool PackedFilter::pack_real(const Kernels& kernels, const float* filter,
-                             const float* bias, int num_channels, int values) {
+                             const float* bias, int num_channels, int values,
+                             MemoryPool* pool) {
   divide(num_channels, 1);
   for (Chunk& chunk : chunks_) {
-    memory_.push_back(allocate(
-        static_cast<int64_t>(kernels.real_filter_bytes(chunk.num_channels, values))));
-    if (memory_.back() == nullptr) return false;
+    char* to = pool->take(
+        static_cast<int64_t>(kernels.real_filter_bytes(chunk.num_channels, values)));
+    if (to == nullptr) return false;
     kernels.pack_real_filter(
         filter + static_cast<ptrdiff_t>(chunk.first_channel) * values,
         bias == nullptr ? nullptr : bias + chunk.first_channel, chunk.num_channels,
-        values, memory_.back().get());
-    chunk.data = memory_.back().get();
+        values, to);
+    chunk.data = to;
   }
   return true;
 }
 
 std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,
                                                 const Graph& graph, const Operator& op,
-                                                std::string* why) {
+                                                MemoryPool* pool, std::string* why) {
   const Value& filter = graph.input(op, 1);
   const int channels = filter.shape.dims[0];
   const int values = static_cast<int>(filter.shape.elements() / channels);
@@ -93,13 +86,14 @@ std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,
     std::memcpy(words.data(), filter.constant, words.size() * sizeof(uint32_t));
     const int groups =
         packed_words(static_cast<int32_t>(op.channels_in)) / filter.shape.dims[3];
-    done = packed->pack_binary(kernels, words.data(), channels, values, groups);
+    done = packed->pack_binary(kernels, words.data(), channels, values, groups, pool);
   } else {
     const std::vector<float> weights = copy_floats(filter);
     const std::vector<float> bias =
         graph.has_input(op, 2) ? copy_floats(graph.input(op, 2)) : std::vector<float>();
     done = packed->pack_real(kernels, weights.data(),
-                             bias.empty() ? nullptr : bias.data(), channels, values);
+                             bias.empty() ? nullptr : bias.data(), channels, values,
+                             pool);
   }
   if (done) return packed;
   *why = format("%s (node %d): no memory for its filter", op.name, op.node);

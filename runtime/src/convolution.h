@@ -2,26 +2,19 @@
 #ifndef R2B_CONVOLUTION_H_
 #define R2B_CONVOLUTION_H_
 
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
 #include "finish.h"
 #include "graph.h"
 #include "kernels/kernels.h"
+#include "memory.h"
 #include "step.h"
 
 namespace r2b {
 
 // Output channels are worked on in chunks: a chunk of a row fits the first-level cache.
 constexpr int kChunkChannels = 64;
-
-// Memory at 64-byte addresses; null where there is none left.
-struct FreeMemory {
-  void operator()(void* memory) const { std::free(memory); }
-};
-using Memory = std::unique_ptr<char, FreeMemory>;
-Memory allocate(int64_t bytes);
 
 // Where a convolution finds its patches, in memory with the padding around it.
 class PatchLayout {
@@ -56,16 +49,15 @@ class PackedFilter {
   };
   // filter: [num_channels][values]; false where memory is short.
   bool pack_binary(const Kernels& kernels, const uint32_t* filter, int num_channels,
-                   int values, int groups);
+                   int values, int groups, MemoryPool* pool);
   bool pack_real(const Kernels& kernels, const float* filter, const float* bias,
-                 int num_channels, int values);
+                 int num_channels, int values, MemoryPool* pool);
   const std::vector<Chunk>& chunks() const { return chunks_; }
 
  private:
-  bool divide(int num_channels, int groups);
+  void divide(int num_channels, int groups);
 
   std::vector<Chunk> chunks_;
-  std::vector<Memory> memory_;
 };
 
 std::unique_ptr<Step> make_binary_convolution(const Kernels& kernels, const Graph& graph,
@@ -89,10 +81,11 @@ std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Grap
                                               const Operator& pool, const Finish& finish,
                                               std::string* why);
 
-// Packs the constant filter of a convolution; null, with a reason, where it cannot.
+// Packs the constant filter of a convolution into memory of `pool`, which has to outlive
+// it; null, with a reason, where it cannot.
 std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,
                                                 const Graph& graph, const Operator& op,
-                                                std::string* why);
+                                                MemoryPool* pool, std::string* why);
 
 }  // namespace r2b
 

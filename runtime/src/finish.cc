@@ -9,41 +9,51 @@ bool Finish::changes_values() const {
          skip != nullptr || !skip_constant.empty();
 }
 
-void Finish::run(const Kernels& kernels, FinishRow row, int index, int rows_an_image,
-                 int first, int count) const {
-  row.num_channels = count;
+void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
+                 int rows_an_image) const {
+  const int first = span.first_channel;
+  const auto part_of = [&](const Value& value) {
+    return value.row<float>(span.row) +
+           static_cast<ptrdiff_t>(span.first_pixel) * value.channels() + first;
+  };
+  work.num_pixels = span.num_pixels;
+  work.num_channels = span.num_channels;
   if (gate != nullptr) {
-    const int image = index / rows_an_image;
-    row.gate = gate->row<float>(gate->rows() == 1 ? 0 : image) + first;
+    const int image = span.row / rows_an_image;
+    work.gate = gate->row<float>(gate->rows() == 1 ? 0 : image) + first;
   } else if (!gate_constant.empty()) {
-    row.gate = gate_constant.data() + first;
+    work.gate = gate_constant.data() + first;
   }
-  if (!slope.empty()) row.slope = slope.data() + first;
-  row.has_limits = has_limits;
-  row.lowest = lowest;
-  row.highest = highest;
+  if (!slope.empty()) work.slope = slope.data() + first;
+  work.has_limits = has_limits;
+  work.lowest = lowest;
+  work.highest = highest;
   if (skip != nullptr) {
-    row.skip = skip->row<float>(index) + first;
-    row.skip_stride = skip->channels();
+    work.skip = part_of(*skip);
+    work.skip_stride = skip->channels();
   } else if (!skip_constant.empty()) {
-    row.skip = skip_constant.data() + first;
-    row.skip_stride = 0;
+    work.skip = skip_constant.data() + first;
+    work.skip_stride = 0;
   }
   if (output != nullptr) {
-    row.output = output->row<float>(index) + first;
-    row.output_stride = output->channels();
+    work.output = part_of(*output);
+    work.output_stride = output->channels();
   }
-  if (!scale.empty()) row.scale = scale.data() + first;
-  if (!shift.empty()) row.shift = shift.data() + first;
+  if (!scale.empty()) work.scale = scale.data() + first;
+  if (!shift.empty()) work.shift = shift.data() + first;
   if (packed != nullptr) {
-    row.packed = packed->row<uint32_t>(index) + first / 32;
-    row.packed_stride = packed->channels();
+    work.packed = packed->row<uint32_t>(span.row) +
+                  static_cast<ptrdiff_t>(span.first_pixel) * packed->channels() +
+                  first / 32;
+    work.packed_stride = packed->channels();
   }
   if (sums != nullptr) {
-    row.sums = sums->row<float>(index) + first;
-    std::memset(row.sums, 0, static_cast<size_t>(count) * sizeof(float));
+    work.sums = sums->row<float>(span.row) + first;
+    if (span.first_pixel == 0) {
+      std::memset(work.sums, 0, static_cast<size_t>(span.num_channels) * sizeof(float));
+    }
   }
-  kernels.finish_row(row);
+  kernels.finish_row(work);
 }
 
 void Finish::declare(Step* step) const {

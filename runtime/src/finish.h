@@ -11,6 +11,17 @@
 
 namespace r2b {
 
+// Pixels of a row that are worked on at a time: what a convolution wrote is still in the
+// first-level cache when it is finished. A multiple of every kernel's tile.
+constexpr int kSegmentPixels = 28;
+
+// A part of a row of pixels.
+struct Span {
+  int row;
+  int first_pixel, num_pixels;
+  int first_channel, num_channels;
+};
+
 // The steps of FinishRow (kernels.h) for a whole tensor; what is empty or null is left
 // out.
 struct Finish {
@@ -28,10 +39,10 @@ struct Finish {
 
   // True where the values change before they are stored.
   bool changes_values() const;
-  // Finishes `count` channels from `first` on of row `index`, one of `rows_an_image`.
-  // `row` holds the source (counts or values) and the number of pixels.
-  void run(const Kernels& kernels, FinishRow row, int index, int rows_an_image,
-           int first, int count) const;
+  // Finishes a part of a row, one of `rows_an_image`; `work` holds its source, counts or
+  // values. The parts of a row come from left to right.
+  void run(const Kernels& kernels, FinishRow work, const Span& span,
+           int rows_an_image) const;
   // Tells the step what is read and written, and names the work.
   void declare(Step* step) const;
 };

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "convolution.h"
+#include "memory.h"
 #include "graph.h"
 #include "step.h"
 

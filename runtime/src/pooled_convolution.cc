@@ -21,6 +21,7 @@ class PooledConvolution : public Step {
         is_max_(is_max),
         vertical_(vertical),
         horizontal_(horizontal),
+        columns_(tap_ranges(horizontal)),
         finish_(finish) {
     const PackedFilter::Chunk& last = rows.filter().chunks().back();
     channels_ = last.first_channel + last.num_channels;
@@ -52,10 +53,10 @@ class PooledConvolution : public Step {
       compute_rows(image, first, last, &work);
       for (int x = 0; x < horizontal_.out; x++) pool(first, last, x, &work);
       FinishRow done = {};
-      done.num_pixels = horizontal_.out;
       done.values = work.pooled;
       done.values_stride = channels_;
-      finish_.run(kernels_, done, unit, vertical_.out, 0, channels_);
+      finish_.run(kernels_, done, {unit, 0, horizontal_.out, 0, channels_},
+                  vertical_.out);
     }
   }
 
@@ -89,29 +90,35 @@ class PooledConvolution : public Step {
       const Patches<float> patches = rows_.patches(row, &work->lines);
       float* output = ring_row(*work, work->end);
       for (const PackedFilter::Chunk& chunk : rows_.filter().chunks()) {
-        float* values = output + chunk.first_channel;
-        rows_.convolve(patches, chunk, values, channels_);
-        if (between_.changes_values()) finish_between(chunk, values);
+        for (int x = 0; x < rows_.width(); x += kSegmentPixels) {
+          const int count = std::min(kSegmentPixels, rows_.width() - x);
+          float* values = output + static_cast<ptrdiff_t>(x) * channels_ +
+                          chunk.first_channel;
+          rows_.convolve(patches, x, count, chunk, values, channels_);
+          if (between_.changes_values()) finish_between(chunk, count, values);
+        }
       }
     }
   }
 
-  void finish_between(const PackedFilter::Chunk& chunk, float* values) const {
+  void finish_between(const PackedFilter::Chunk& chunk, int num_pixels,
+                      float* values) const {
     FinishRow work = {};
-    work.num_pixels = rows_.width();
     work.values = values;
     work.values_stride = channels_;
     work.output = values;
     work.output_stride = channels_;
-    between_.run(kernels_, work, 0, 1, chunk.first_channel, chunk.num_channels);
+    between_.run(kernels_, work,
+                 {0, 0, num_pixels, chunk.first_channel, chunk.num_channels}, 1);
   }
 
   void pool(int first, int last, int x, Work* work) const {
+    const TapRange columns = columns_[static_cast<size_t>(x)];
     const int left = x * horizontal_.stride - horizontal_.before;
     int count = 0;
     for (int row = first; row < last; row++) {
       const float* line = ring_row(*work, row);
-      for (int h = horizontal_.first_tap(x); h < horizontal_.end_tap(x); h++) {
+      for (int h = columns.first; h < columns.end; h++) {
         work->pixels[count++] = line + static_cast<ptrdiff_t>(left + h) * channels_;
       }
     }
@@ -129,6 +136,7 @@ class PooledConvolution : public Step {
   Finish between_;
   bool is_max_;
   Axis vertical_, horizontal_;
+  std::vector<TapRange> columns_;
   Finish finish_;
   int channels_ = 0, held_ = 0, images_ = 0;
 };

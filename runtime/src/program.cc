@@ -58,7 +58,7 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
   }
   for (const Operator& op : graph_.operators) {
     if (!uses_filter(op.kind)) continue;
-    filters_[&op] = pack_filter(kernels_, graph_, op, why);
+    filters_[&op] = pack_filter(kernels_, graph_, op, &filter_memory_, why);
     if (filters_[&op] == nullptr) return false;
   }
   return true;

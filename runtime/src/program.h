@@ -9,6 +9,7 @@
 #include "convolution.h"
 #include "graph.h"
 #include "kernels/kernels.h"
+#include "memory.h"
 #include "planner.h"
 #include "step.h"
 #include "threads.h"
@@ -43,6 +44,7 @@ class Program {
   const bool profile_;
   Graph graph_;
   size_t num_read_values_ = 0;  // the planner adds more
+  MemoryPool filter_memory_;
   Filters filters_;
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<Memory> memory_;

@@ -23,14 +23,13 @@ class RealConvolution : public Step {
   int units() const override { return rows_.num_rows() * parts_; }
 
   size_t scratch_bytes() const override {
-    return static_cast<size_t>(rows_.width()) * kChunkChannels * sizeof(float) +
-           rows_.lines_bytes();
+    return kTileFloats * sizeof(float) + rows_.lines_bytes();
   }
 
   void run(int begin, int end, char* scratch) const override {
     auto* values = reinterpret_cast<float*>(scratch);
     RealRows::Lines lines;
-    lines.memory = values + static_cast<ptrdiff_t>(rows_.width()) * kChunkChannels;
+    lines.memory = values + kTileFloats;
     const auto& chunks = rows_.filter().chunks();
     const int num_chunks = static_cast<int>(chunks.size());
     for (int unit = begin; unit < end; unit++) {
@@ -38,19 +37,27 @@ class RealConvolution : public Step {
       const Patches<float> patches = rows_.patches(row, &lines);
       for (int i = num_chunks * part / parts_; i < num_chunks * (part + 1) / parts_;
            i++) {
-        const PackedFilter::Chunk& chunk = chunks[static_cast<size_t>(i)];
-        rows_.convolve(patches, chunk, values, kChunkChannels);
-        FinishRow work = {};
-        work.num_pixels = rows_.width();
-        work.values = values;
-        work.values_stride = kChunkChannels;
-        finish_.run(kernels_, work, row, rows_.rows_an_image(), chunk.first_channel,
-                    chunk.num_channels);
+        convolve(row, patches, chunks[static_cast<size_t>(i)], values);
       }
     }
   }
 
  private:
+  static constexpr int kTileFloats = kSegmentPixels * kChunkChannels;
+
+  void convolve(int row, const Patches<float>& patches,
+                const PackedFilter::Chunk& chunk, float* values) const {
+    for (int first = 0; first < rows_.width(); first += kSegmentPixels) {
+      const int count = std::min(kSegmentPixels, rows_.width() - first);
+      rows_.convolve(patches, first, count, chunk, values, kChunkChannels);
+      FinishRow work = {};
+      work.values = values;
+      work.values_stride = kChunkChannels;
+      const Span span = {row, first, count, chunk.first_channel, chunk.num_channels};
+      finish_.run(kernels_, work, span, rows_.rows_an_image());
+    }
+  }
+
   RealRows rows_;
   const Kernels& kernels_;
   Finish finish_;

@@ -32,9 +32,11 @@ class RealRows {
 
   // Patches of an output row.
   Patches<float> patches(int row, Lines* lines) const;
-  // One chunk of output channels of a row: [width][output_stride].
-  void convolve(const Patches<float>& patches, const PackedFilter::Chunk& chunk,
-                float* output, ptrdiff_t output_stride) const;
+  // `count` pixels of a row from `first` on, one chunk of their channels:
+  // [count][output_stride].
+  void convolve(const Patches<float>& patches, int first, int count,
+                const PackedFilter::Chunk& chunk, float* output,
+                ptrdiff_t output_stride) const;
 
  private:
   void copy_line(int image, int line, float* to) const;

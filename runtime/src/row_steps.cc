@@ -18,10 +18,10 @@ class Pass : public Step {
   void run(int begin, int end, char*) const override {
     for (int row = begin; row < end; row++) {
       FinishRow work = {};
-      work.num_pixels = source_.row_pixels();
       work.values = source_.row<float>(row);
       work.values_stride = source_.channels();
-      finish_.run(kernels_, work, row, source_.height(), 0, source_.channels());
+      const Span span = {row, 0, source_.row_pixels(), 0, source_.channels()};
+      finish_.run(kernels_, work, span, source_.height());
     }
   }
 
@@ -40,6 +40,7 @@ class Pool : public Step {
         source_(source),
         vertical_(vertical),
         horizontal_(horizontal),
+        columns_(tap_ranges(horizontal)),
         finish_(finish) {}
 
   int units() const override { return source_.shape.dims[0] * vertical_.out; }
@@ -57,10 +58,10 @@ class Pool : public Step {
         pool(row, x, pixels, values + static_cast<ptrdiff_t>(x) * source_.channels());
       }
       FinishRow work = {};
-      work.num_pixels = horizontal_.out;
       work.values = values;
       work.values_stride = source_.channels();
-      finish_.run(kernels_, work, row, vertical_.out, 0, source_.channels());
+      const Span span = {row, 0, horizontal_.out, 0, source_.channels()};
+      finish_.run(kernels_, work, span, vertical_.out);
     }
   }
 
@@ -74,13 +75,14 @@ class Pool : public Step {
 
   void pool(int row, int x, const float** pixels, float* output) const {
     const int image = row / vertical_.out, y = row % vertical_.out;
+    const TapRange columns = columns_[static_cast<size_t>(x)];
     const int left = x * horizontal_.stride - horizontal_.before;
     int count = 0;
     for (int v = vertical_.first_tap(y); v < vertical_.end_tap(y); v++) {
       const int source_row =
           image * source_.height() + y * vertical_.stride - vertical_.before + v;
       const float* line = source_.row<float>(source_row);
-      for (int h = horizontal_.first_tap(x); h < horizontal_.end_tap(x); h++) {
+      for (int h = columns.first; h < columns.end; h++) {
         pixels[count++] = line + static_cast<ptrdiff_t>(left + h) * source_.channels();
       }
     }
@@ -96,6 +98,7 @@ class Pool : public Step {
   bool is_max_;
   const Value& source_;
   Axis vertical_, horizontal_;
+  std::vector<TapRange> columns_;
   Finish finish_;
 };
 

@@ -72,6 +72,14 @@ int Axis::end_tap(int o) const {
       std::max<int64_t>(first_tap(o), std::min<int64_t>(kernel, end)));
 }
 
+std::vector<TapRange> tap_ranges(const Axis& axis) {
+  std::vector<TapRange> ranges;
+  for (int o = 0; o < axis.out; o++) {
+    ranges.push_back({axis.first_tap(o), axis.end_tap(o)});
+  }
+  return ranges;
+}
+
 bool make_axis(int64_t in, int64_t kernel, int64_t stride, int64_t dilation,
                Padding padding, Axis* axis, std::string* why) {
   if (stride < 1 || dilation < 1 || stride > kMaxStep || dilation > kMaxStep) {

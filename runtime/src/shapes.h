@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "litert_abi.h"
 
@@ -43,6 +44,13 @@ struct Axis {
   int first_tap(int o) const;
   int end_tap(int o) const;
 };
+
+struct TapRange {
+  int first, end;
+};
+
+// The inside taps of every output position.
+std::vector<TapRange> tap_ranges(const Axis& axis);
 
 // Fills `axis` as TensorFlow lays windows; false, with a reason, where none fits.
 bool make_axis(int64_t in, int64_t kernel, int64_t stride, int64_t dilation,

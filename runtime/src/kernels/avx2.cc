@@ -21,9 +21,8 @@ struct Avx2Simd {
     __m256i low, high;
   };
   static constexpr int kLanes = 8;
-  static constexpr int kRealPixels = 6;
-  static constexpr int kRealVectors = 2;
-  static constexpr int kFinishVectors = 2;
+  static constexpr int kRealVectors = 4;
+  static constexpr int kRealSums = 12;
 
   static Mask mask(int count) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -74,7 +73,7 @@ struct Avx2Simd {
 
 constexpr int kBlock = 16;           // output channels of a vector
 constexpr int kVectorBytes = 32;     // of a byte of input channels
-constexpr int kVectorsOfGroup = 4;
+constexpr int kVectorsOfGroup = 8;
 constexpr int kMostWords = 15;       // counts of 60 bytes, each up to 4, are below 256
 
 struct alignas(64) DifferingBits {
@@ -109,7 +108,7 @@ void pack_binary_filter(const uint32_t* filter, int num_channels, int num_words,
     for (int i = 0; i < num_words * 4; ++i) {
       for (int v = 0; v < vectors; ++v, to += kVectorBytes) {
         for (int lane = 0; lane < kBlock; ++lane) {
-          const int c = first + v * kBlock + lane;
+          const int c = first + v * kBlock + lane / 2 + lane % 2 * 8;
           const uint32_t word =
               c < num_channels ? filter[ptrdiff_t{c} * num_words + i / 4] : 0;
           to[lane] = word >> (i % 4 * 8) & 15;
@@ -153,6 +152,10 @@ inline __m256i differing_bits(uint32_t word) {
   return load(reinterpret_cast<const uint8_t*>(&kDifferingBits) + offset);
 }
 
+// Adds nothing up in another order: compilers else add the bytes of a word first, for
+// which there are not enough registers.
+inline void keep_in_register(__m256i& values) { __asm__("" : "+x"(values)); }
+
 template <int kByte, int kPixels, int kVectors>
 inline void count_byte(const uint32_t* words, const uint8_t* filter,
                        __m256i (&counts)[kPixels][kVectors]) {
@@ -168,28 +171,30 @@ inline void count_byte(const uint32_t* words, const uint8_t* filter,
     for (int v = 0; v < kVectors; ++v) {
       counts[p][v] =
           _mm256_add_epi8(counts[p][v], _mm256_shuffle_epi8(table, weights[v]));
+      keep_in_register(counts[p][v]);
     }
   }
 }
 
-// Adds the counts of both nibbles of 16 channels to those of the words before.
-inline void add_counts(__m256i bytes, bool is_first, int32_t* to) {
-  const __m256i sums =
-      _mm256_add_epi16(_mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes)),
-                       _mm256_cvtepu8_epi16(_mm256_extracti128_si256(bytes, 1)));
-  __m256i low = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(sums));
-  __m256i high = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(sums, 1));
+inline void add_counts(__m256i bytes, bool is_first, bool is_last, int32_t* to) {
+  __m256i even = _mm256_and_si256(bytes, _mm256_set1_epi16(255));
+  __m256i odd = _mm256_srli_epi16(bytes, 8);
   if (!is_first) {
-    low = _mm256_add_epi32(low, load(to));
-    high = _mm256_add_epi32(high, load(to + 8));
+    even = _mm256_add_epi16(even, load(to));
+    odd = _mm256_add_epi16(odd, load(to + 8));
   }
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), low);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8), high);
+  if (is_last) {
+  const __m128i low = _mm_add_epi16(_mm256_castsi256_si128(even), _mm256_extracti128_si256(even, 1));
+  const __m128i high = _mm_add_epi16(_mm256_castsi256_si128(odd), _mm256_extracti128_si256(odd, 1));
+  even = _mm256_cvtepu16_epi32(low); odd = _mm256_cvtepu16_epi32(high);
+  }
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), even);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8), odd);
 }
 
 template <int kPixels, int kVectors>
 void count_tile(const uint32_t* source, ptrdiff_t step, const Chunk& chunk,
-                const uint8_t* filter, bool is_first, int32_t* to, ptrdiff_t stride) {
+                const uint8_t* filter, bool is_first, bool is_last, int32_t* to, ptrdiff_t stride) {
   __m256i counts[kPixels][kVectors];
 #pragma GCC unroll 8
   for (int p = 0; p < kPixels; ++p) {
@@ -211,14 +216,14 @@ void count_tile(const uint32_t* source, ptrdiff_t step, const Chunk& chunk,
   for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      add_counts(counts[p][v], is_first, to + p * stride + v * kBlock);
+      add_counts(counts[p][v], is_first, is_last, to + p * stride + v * kBlock);
     }
   }
 }
 
 // Pixels of a tile, by the number of vectors: there are 16 registers.
 constexpr int pixels_of_tile(int vectors) {
-  return vectors == 1 ? 6 : vectors == 2 ? 4 : vectors == 3 ? 3 : 2;
+  return vectors == 1 ? 6 : vectors == 2 ? 4 : vectors == 3 ? 3 : vectors == 4 ? 2 : 1;
 }
 
 template <int kVectors>
@@ -231,7 +236,7 @@ void count_group(const BinaryConvRow& row, int channel, const uint8_t* filter) {
     const auto count = [&](int pixel, auto kPixels) {
       count_tile<kPixels.value, kVectors>(
           patches.source + pixel * patches.pixel_step, patches.pixel_step, chunk,
-          filter, i == 0, row.counts + pixel * row.counts_stride + channel,
+          filter, i == 0, i + 1 == chunks, row.counts + pixel * row.counts_stride + channel,
           row.counts_stride);
     };
     for_each_tile<pixels_of_tile(kVectors)>(row.num_pixels, count);

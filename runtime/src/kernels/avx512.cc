@@ -20,9 +20,8 @@ struct Avx512Simd {
     __m512i low, high;
   };
   static constexpr int kLanes = 16;
-  static constexpr int kRealPixels = 6;
   static constexpr int kRealVectors = 4;
-  static constexpr int kFinishVectors = 2;
+  static constexpr int kRealSums = 24;
 
   static Mask mask(int count) { return Mask((1u << count) - 1); }
   static Clamp clamp(int32_t low, int32_t high) {

@@ -35,6 +35,8 @@ void mean_window(const PoolWindow& window, float factor);
 #define R2B_ALWAYS __attribute__((always_inline))
 #define R2B_INLINE inline R2B_ALWAYS
 
+inline int smaller(int a, int b) { return b < a ? b : a; }
+
 template <typename Body, int... kIndex>
 R2B_INLINE void unroll(const Body& body, std::integer_sequence<int, kIndex...>) {
   (body(std::integral_constant<int, kIndex>()), ...);
@@ -47,43 +49,54 @@ R2B_INLINE void unroll(const Body& body) {
   unroll(body, std::make_integer_sequence<int, kCount>());
 }
 
-// Three empty statements that keep compilers from rearranging.
+// Empty statements that keep compilers from rearranging.
 
 // Loads step the pointer on themselves: its value is not seen through.
 template <typename Element>
-R2B_INLINE void keep_pointer(const Element*& pointer) {
+R2B_INLINE void keep_pointer(Element*& pointer) {
   asm("" : "+r"(pointer));
 }
 
-// What needs `later` comes after what makes `earlier`.
-template <typename Vector, typename Other>
-R2B_INLINE void order(Vector& earlier, Other& later) {
-  asm volatile("" : "+w"(earlier), "+w"(later));
-}
+// What is read at `later` is read after `earlier` is made.
 template <typename Vector, typename Element>
-R2B_INLINE void order(Vector& earlier, const Element*& later) {
+R2B_INLINE void order(Vector& earlier, Element*& later) {
   asm volatile("" : "+w"(earlier), "+r"(later));
 }
 
-template <typename Vector>
-R2B_INLINE void keep_until_here(const Vector& vector) {
-  asm volatile("" : : "w"(vector));
-}
-
-// Calls copy(source, position, count) for each stretch of the patch of the pixel at
-// `pixel` whose elements [begin, end) lie side by side; position counts from begin.
+// Calls copy(offset, position, count) for each stretch of a patch whose elements of
+// [begin, end) lie side by side; position counts from begin.
 template <typename Element, typename Copy>
 R2B_INLINE void for_each_stretch(const Patches<Element>& patches, int begin, int end,
                                  const Copy& copy) {
-  int run = begin / patches.run_length;
-  int skipped = begin - run * patches.run_length;
-  for (int position = begin; position < end; run++) {
+  const ptrdiff_t* run = patches.run_offsets + begin / patches.run_length;
+  int skipped = begin % patches.run_length;
+  for (int position = 0; position < end - begin; skipped = 0) {
     int count = patches.run_length - skipped;
-    if (count > end - position) count = end - position;
-    copy(patches.run_offsets[run] + skipped, position - begin, count);
+    if (count > end - begin - position) count = end - begin - position;
+    copy(*run++ + skipped, position, count);
     position += count;
-    skipped = 0;
   }
+}
+
+// Four pixels' patches, the last one again where there are less: the second to the
+// fourth are so many bytes behind the first.
+template <typename Element>
+struct FourPixels {
+  FourPixels(const Patches<Element>& patches, ptrdiff_t pixel, int num_pixels) {
+    const ptrdiff_t step = patches.pixel_step * ptrdiff_t(sizeof(Element));
+    first = patches.source + pixel * patches.pixel_step;
+    second = num_pixels > 1 ? step : 0;
+    third = num_pixels > 2 ? second + step : second;
+    fourth = num_pixels > 3 ? third + step : third;
+  }
+  const Element* first;
+  ptrdiff_t second, third, fourth;
+};
+
+template <typename Element>
+R2B_INLINE const Element* bytes_behind(const Element* pointer, ptrdiff_t bytes) {
+  return reinterpret_cast<const Element*>(reinterpret_cast<const char*>(pointer) +
+                                          bytes);
 }
 
 }  // namespace neon

@@ -1,5 +1,5 @@
-// The innermost loop of the real-valued convolution on 64-bit Arm, in assembly: it needs
-// all 32 registers, and compilers that order it themselves spill.
+// The innermost loop of the real-valued convolution on 64-bit Arm, in assembly: it
+// needs all 32 registers, and compilers that order it themselves spill.
 #ifndef R2B_KERNELS_NEON_ADD_WEIGHTS_H_
 #define R2B_KERNELS_NEON_ADD_WEIGHTS_H_
 
@@ -11,14 +11,6 @@
 
 namespace r2b {
 namespace neon {
-
-// Where a tile is in its panel and its filter, both with four weights to spare at their
-// ends: they are read ahead, so that in-order cores do not wait.
-struct WeightPosition {
-  const float* first;   // [weight][4 pixels]
-  const float* second;  // the same of the other four pixels, where there are any
-  const float* filter;  // [weight][8 channels]
-};
 
 // In registers: v16-v19 four weights' values of the first four pixels, v20-v23 of the
 // others, v24-v31 four weights of eight channels.
@@ -60,11 +52,15 @@ struct WeightPosition {
 #define R2B_LOAD_WEIGHTS_01 "ld1 {v24.4s-v27.4s}, [%[filter]], #64\n"
 #define R2B_LOAD_WEIGHTS_23 "ld1 {v28.4s-v31.4s}, [%[filter]], #64\n"
 
-#define R2B_FOUR_WEIGHTS(FIRST, SECOND, LOAD_SECOND)            \
-  FIRST(24, 25, 16) SECOND(24, 25, 20)                          \
-  FIRST(26, 27, 17) SECOND(26, 27, 21) R2B_LOAD_WEIGHTS_01      \
-  FIRST(28, 29, 18) SECOND(28, 29, 22)                          \
-  FIRST(30, 31, 19) R2B_LOAD_FIRST SECOND(30, 31, 23) LOAD_SECOND R2B_LOAD_WEIGHTS_23
+#define R2B_WEIGHT_0(FIRST, SECOND) FIRST(24, 25, 16) SECOND(24, 25, 20)
+#define R2B_WEIGHT_1(FIRST, SECOND) FIRST(26, 27, 17) SECOND(26, 27, 21)
+#define R2B_WEIGHT_2(FIRST, SECOND) FIRST(28, 29, 18) SECOND(28, 29, 22)
+#define R2B_FOUR_WEIGHTS(FIRST, SECOND, LOAD_SECOND)                           \
+  R2B_WEIGHT_0(FIRST, SECOND)                                                  \
+  R2B_WEIGHT_1(FIRST, SECOND) R2B_LOAD_WEIGHTS_01                              \
+  R2B_WEIGHT_2(FIRST, SECOND)                                                  \
+  FIRST(30, 31, 19) R2B_LOAD_FIRST SECOND(30, 31, 23) LOAD_SECOND              \
+  R2B_LOAD_WEIGHTS_23
 
 #define R2B_ADD_WEIGHTS(START, FIRST, SECOND, LOAD_SECOND)                             \
   asm volatile(START R2B_LOAD_WEIGHTS_01 R2B_LOAD_FIRST LOAD_SECOND                    \
@@ -78,26 +74,34 @@ struct WeightPosition {
                R2B_FOUR_WEIGHTS(FIRST, SECOND, LOAD_SECOND)                            \
                "subs %w[fours], %w[fours], #1\n"                                       \
                "b.ne 1b\n"                                                             \
-               "2:\n"                                                                  \
+               "2: cbz %w[left], 3f\n"                                                 \
+               R2B_WEIGHT_0(FIRST, SECOND)                                             \
+               "cmp %w[left], #2\n"                                                    \
+               "b.lo 3f\n"                                                             \
+               R2B_WEIGHT_1(FIRST, SECOND)                                             \
+               "b.eq 3f\n"                                                             \
+               R2B_WEIGHT_2(FIRST, SECOND)                                             \
+               "3:\n"                                                                  \
                : "=&w"(sums[0]), "=&w"(sums[1]), "=&w"(sums[2]), "=&w"(sums[3]),       \
                  "=&w"(sums[4]), "=&w"(sums[5]), "=&w"(sums[6]), "=&w"(sums[7]),       \
                  "=&w"(sums[8]), "=&w"(sums[9]), "=&w"(sums[10]), "=&w"(sums[11]),     \
                  "=&w"(sums[12]), "=&w"(sums[13]), "=&w"(sums[14]), "=&w"(sums[15]),   \
                  [first] "+r"(first), [second] "+r"(second), [filter] "+r"(filter),    \
                  [start] "+r"(start), [fours] "+r"(fours)                              \
-               : [start_step] "r"(start_step)                                          \
+               : [left] "r"(left), [start_step] "r"(start_step)                        \
                : "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", \
                  "v26", "v27", "v28", "v29", "v30", "v31", "cc", "memory")
 
-// sums[2 * pixel], sums[2 * pixel + 1] = start (start_step bytes from pixel to pixel) and
-// the next 4 * fours weights. Sums past kPixels are not set.
+// sums[2 * pixel], sums[2 * pixel + 1] = start (start_step bytes from pixel to pixel)
+// and num_weights weights' products, one after the other. Sums past kPixels are not
+// set. first, second: [weight][4 pixels]; filter: [weight][8 channels]. All three have
+// four weights to spare at their ends: they are read ahead, so that in-order cores do
+// not wait.
 template <int kPixels>
-R2B_INLINE void add_weights(WeightPosition* at, int fours, const float* start,
+R2B_INLINE void add_weights(const float* first, const float* second,
+                            const float* filter, int num_weights, const float* start,
                             ptrdiff_t start_step, float32x4_t (&sums)[16]) {
-  const float* first = at->first;
-  const float* second = at->second;
-  const float* filter = at->filter;
-  at->first += 16 * fours, at->second += 16 * fours, at->filter += 32 * fours;
+  unsigned fours = unsigned(num_weights) / 4, left = unsigned(num_weights) % 4;
   if constexpr (kPixels == 1) {
     R2B_ADD_WEIGHTS(R2B_START_1, R2B_PIXELS_1, R2B_PIXELS_0, "");
   } else if constexpr (kPixels == 2) {

@@ -28,6 +28,7 @@ constexpr int kTilePixels = 4;
 constexpr int kVectorChannels = 8;
 constexpr int kWideVectors = 4;    // in a tile, while there are so many
 constexpr int kNarrowVectors = 2;  // then
+constexpr int kWideChannels = kWideVectors * kVectorChannels;
 // A byte takes 31 counts of at most 8.
 constexpr int kFlushWords = 31;
 // Patches are gathered, and counts kept in 16 bits, for so many words.
@@ -52,49 +53,57 @@ R2B_INLINE void store_words(uint32_t* target, const uint32x4x4_t& words) {
     vst4q_u32(target, words);
   } else if (kCount == 2) {
     uint32x2x4_t low;
-    unroll<kTilePixels>([&](auto p) R2B_ALWAYS { low.val[p] = vget_low_u32(words.val[p]); });
+    unroll<kTilePixels>([&](auto p) R2B_ALWAYS {
+      const uint32x4_t& pixel = words.val[p];
+      low.val[p] = vget_low_u32(pixel);
+    });
     vst4_u32(target, low);
   } else {
     vst4q_lane_u32(target, words, 0);
   }
 }
 
+// kCount words of each pixel from `source` on.
 template <int kCount>
-R2B_INLINE void gather_words(const uint32_t* const pixels[kTilePixels], ptrdiff_t offset,
-                             uint32_t* target, uint16x8_t ones[kTilePixels]) {
-  uint32x4x4_t folded;
+R2B_INLINE void gather_words(const FourPixels<uint32_t>& pixels, const uint32_t* source,
+                             uint32_t* target, uint16x8_t (&ones)[kTilePixels]) {
+  uint32x4x4_t words = {{load_words<kCount>(source),
+                         load_words<kCount>(bytes_behind(source, pixels.second)),
+                         load_words<kCount>(bytes_behind(source, pixels.third)),
+                         load_words<kCount>(bytes_behind(source, pixels.fourth))}};
   unroll<kTilePixels>([&](auto p) R2B_ALWAYS {
-    uint32x4_t words = load_words<kCount>(pixels[p] + offset);
-    folded.val[p] = veorq_u32(words, vshrq_n_u32(words, 16));
-    ones[p] = vpadalq_u8(ones[p], vcntq_u8(vreinterpretq_u8_u32(folded.val[p])));
+    words.val[p] = veorq_u32(words.val[p], vshrq_n_u32(words.val[p], 16));
+    ones[p] = vpadalq_u8(ones[p], vcntq_u8(vreinterpretq_u8_u32(words.val[p])));
   });
-  store_words<kCount>(target, folded);
+  store_words<kCount>(target, words);
 }
 
-// Words [begin, end) of the patches of four pixels, the last repeated where there are
-// less.
-void gather(const Patches<uint32_t>& patches, int pixel, int num_pixels, int begin,
-            int end, Panel* panel) {
-  const uint32_t* pixels[kTilePixels];
+// Words [begin, end) of four pixels' patches.
+__attribute__((noinline)) void gather(const Patches<uint32_t>& patches, int pixel,
+                                      int num_pixels, int begin, int end,
+                                      Panel* panel) {
+  const FourPixels<uint32_t> pixels(patches, pixel, num_pixels);
   uint16x8_t ones[kTilePixels];
-  unroll<kTilePixels>([&](auto p) R2B_ALWAYS {
-    int last = p < num_pixels ? p : num_pixels - 1;
-    pixels[p] = patches.source + (pixel + last) * patches.pixel_step;
-    ones[p] = vdupq_n_u16(0);
-  });
-  for_each_stretch(patches, begin, end, [&](ptrdiff_t offset, int position, int count) {
+  unroll<kTilePixels>([&](auto p) R2B_ALWAYS { ones[p] = vdupq_n_u16(0); });
+  auto copy = [&](ptrdiff_t offset, int position, int count) R2B_ALWAYS {
+    const uint32_t* source = pixels.first + offset;
     uint32_t* target = panel->words[position];
-    int i = 0;
-    for (; i + 4 <= count; i += 4)
-      gather_words<4>(pixels, offset + i, target + i * kTilePixels, ones);
-    if (count & 2) {
-      gather_words<2>(pixels, offset + i, target + i * kTilePixels, ones);
-      i += 2;
+    for (; count >= 4; count -= 4) {
+      gather_words<4>(pixels, source, target, ones);
+      source += 4, target += 4 * kTilePixels;
+      keep_pointer(source);
     }
-    if (count & 1) gather_words<1>(pixels, offset + i, target + i * kTilePixels, ones);
-  });
+    if (count & 2) {
+      gather_words<2>(pixels, source, target, ones);
+      source += 2, target += 2 * kTilePixels;
+      keep_pointer(source);
+    }
+    if (count & 1) gather_words<1>(pixels, source, target, ones);
+  };
+  for_each_stretch(patches, begin, end, copy);
   // Even lanes are the low halves'.
-  uint16x8_t sums = vpaddq_u16(vuzp1q_u16(ones[0], ones[1]), vuzp1q_u16(ones[2], ones[3]));
+  uint16x8_t sums =
+      vpaddq_u16(vuzp1q_u16(ones[0], ones[1]), vuzp1q_u16(ones[2], ones[3]));
   vst1_s16(panel->ones, vreinterpret_s16_u16(vget_low_u16(vpaddq_u16(sums, sums))));
 }
 
@@ -129,39 +138,62 @@ R2B_INLINE void write_counts(const uint16x8_t (&sums)[kPixels * kVectors],
   });
 }
 
-// One panel's counts of a tile. The filter begins with the sums of w1 ^ w2.
+// What the kernels of a row's tiles are given.
+struct Tiles {
+  const Panel* panel;
+  int num_words;  // of the panel
+  int num_pixels;
+  bool add;  // to what the panels before gave
+  const int32_t* filter;
+  int32_t* counts;
+  ptrdiff_t counts_stride;
+};
+
+// The next num_tiles tiles of kPixels pixels and kVectors vectors. Each one's filter
+// begins with the sums of w1 ^ w2.
 template <int kPixels, int kVectors>
-void count_tile(const Panel& panel, int num_words, int num_pixels, const void* packed,
-                bool add, int32_t* counts, ptrdiff_t counts_stride) {
+void count_tiles(Tiles* tiles, int num_tiles) {
   constexpr int kTile = kPixels * kVectors;
-  const int32_t* offsets = static_cast<const int32_t*>(packed);
-  CountPosition at = {
-      reinterpret_cast<const uint16_t*>(panel.words),
-      reinterpret_cast<const uint16_t*>(offsets + kVectors * kVectorChannels)};
-  uint8x16_t bytes[kTile];
-  uint16x8_t sums[kTile];
-  int left = num_words;
-  count_words<kPixels, kVectors>(&at, left < kFlushWords ? left : kFlushWords, bytes);
-  unroll<kTile>([&](auto i) R2B_ALWAYS { sums[i] = vpaddlq_u8(bytes[i]); });
-  while ((left -= kFlushWords) > 0) {
-    count_words<kPixels, kVectors>(&at, left < kFlushWords ? left : kFlushWords, bytes);
-    unroll<kTile>([&](auto i) R2B_ALWAYS { sums[i] = vpadalq_u8(sums[i], bytes[i]); });
+  constexpr int kChannels = kVectors * kVectorChannels;
+  const int num_words = tiles->num_words;
+  const int32_t* filter = tiles->filter;
+  int32_t* counts = tiles->counts;
+  for (; num_tiles > 0; num_tiles--) {
+    CountPosition at = {reinterpret_cast<const uint16_t*>(tiles->panel->words),
+                        reinterpret_cast<const uint16_t*>(filter + kChannels)};
+    uint8x16_t bytes[kTile];
+    uint16x8_t sums[kTile];
+    int left = num_words;
+    count_words<kPixels, kVectors>(&at, smaller(left, kFlushWords), bytes);
+    unroll<kTile>([&](auto i) R2B_ALWAYS { sums[i] = vpaddlq_u8(bytes[i]); });
+    while ((left -= kFlushWords) > 0) {
+      count_words<kPixels, kVectors>(&at, smaller(left, kFlushWords), bytes);
+      unroll<kTile>([&](auto i) R2B_ALWAYS {
+        uint16x8_t sum = sums[i];
+        sums[i] = vpadalq_u8(sum, bytes[i]);
+      });
+    }
+    const int16_t* ones = tiles->panel->ones;
+    if (tiles->add) {
+      write_counts<true, kPixels, kVectors>(sums, ones, filter, tiles->num_pixels,
+                                            counts, tiles->counts_stride);
+    } else {
+      write_counts<false, kPixels, kVectors>(sums, ones, filter, tiles->num_pixels,
+                                             counts, tiles->counts_stride);
+    }
+    filter += size_t(1 + num_words) * kChannels;
+    counts += kChannels;
   }
-  if (add) {
-    write_counts<true, kPixels, kVectors>(sums, panel.ones, offsets, num_pixels, counts,
-                                          counts_stride);
-  } else {
-    write_counts<false, kPixels, kVectors>(sums, panel.ones, offsets, num_pixels, counts,
-                                           counts_stride);
-  }
+  tiles->filter = filter;
+  tiles->counts = counts;
 }
 
-using CountTile = void (*)(const Panel&, int, int, const void*, bool, int32_t*,
-                           ptrdiff_t);
+using CountTiles = void (*)(Tiles*, int);
 
-constexpr CountTile kWideTiles[kTilePixels] = {
-    count_tile<1, kWideVectors>, count_tile<2, kWideVectors>,
-    count_tile<3, kWideVectors>, count_tile<4, kWideVectors>};
+constexpr CountTiles kCountWide[kTilePixels] = {
+    count_tiles<1, kWideVectors>, count_tiles<2, kWideVectors>,
+    count_tiles<3, kWideVectors>, count_tiles<4, kWideVectors>};
+constexpr CountTiles kCountNarrow = count_tiles<kTilePixels, kNarrowVectors>;
 
 int padded_channels(int num_channels) {
   return (num_channels + kBinaryChannelBlock - 1) / kBinaryChannelBlock *
@@ -170,8 +202,7 @@ int padded_channels(int num_channels) {
 
 // How many channels the tile that begins at `channel` has.
 int tile_channels(int channel, int num_padded) {
-  int wide = kWideVectors * kVectorChannels;
-  return num_padded - channel < wide ? kNarrowVectors * kVectorChannels : wide;
+  return num_padded - channel < kWideChannels ? kBinaryChannelBlock : kWideChannels;
 }
 
 }  // namespace
@@ -180,8 +211,8 @@ int tile_channels(int channel, int num_padded) {
 //                                   [word][vector]{~w1 [8], ~(w1 ^ w2) [8]}}
 size_t binary_filter_bytes(int num_channels, int num_words) {
   size_t num_panels = (num_words + kPanelWords - 1) / kPanelWords;
-  return ((num_panels + num_words) * padded_channels(num_channels) +
-          kWideVectors * kVectorChannels) * sizeof(uint32_t);
+  return ((num_panels + num_words) * padded_channels(num_channels) + kWideChannels) *
+         sizeof(uint32_t);
 }
 
 void pack_binary_filter(const uint32_t* filter, int num_channels, int num_words,
@@ -190,7 +221,7 @@ void pack_binary_filter(const uint32_t* filter, int num_channels, int num_words,
   uint32_t* target = static_cast<uint32_t*>(packed);
   memset(packed, 0, binary_filter_bytes(num_channels, num_words));
   for (int begin = 0; begin < num_words; begin += kPanelWords) {
-    int count = num_words - begin < kPanelWords ? num_words - begin : kPanelWords;
+    int count = smaller(num_words - begin, kPanelWords);
     for (int channel = 0, width; channel < num_padded; channel += width) {
       width = tile_channels(channel, num_padded);
       uint32_t* sums = target;
@@ -198,8 +229,8 @@ void pack_binary_filter(const uint32_t* filter, int num_channels, int num_words,
       target += width * (1 + count);
       for (int c = 0; c < width && channel + c < num_channels; c++) {
         const uint32_t* source = filter + size_t(channel + c) * num_words + begin;
-        uint16_t* column = halves + c / kVectorChannels * 2 * kVectorChannels +
-                           c % kVectorChannels;
+        uint16_t* column =
+            halves + c / kVectorChannels * 2 * kVectorChannels + c % kVectorChannels;
         for (int word = 0; word < count; word++) {
           uint16_t first = source[word] & 0xffff;
           uint16_t difference = first ^ (source[word] >> 16);
@@ -216,22 +247,20 @@ void binary_conv_row(const BinaryConvRow& row) {
   Panel panel;
   int num_words = row.patches.num_runs * row.patches.run_length;
   int num_padded = padded_channels(row.num_channels);
+  int num_wide = num_padded / kWideChannels;
+  int num_narrow = num_padded % kWideChannels / kBinaryChannelBlock;
   for (int pixel = 0; pixel < row.num_pixels; pixel += kTilePixels) {
-    int left = row.num_pixels - pixel;
-    int num_pixels = left < kTilePixels ? left : kTilePixels;
-    const uint32_t* filter = static_cast<const uint32_t*>(row.filter);
+    int num_pixels = smaller(row.num_pixels - pixel, kTilePixels);
+    int32_t* counts = row.counts + pixel * row.counts_stride;
+    const int32_t* filter = static_cast<const int32_t*>(row.filter);
     for (int begin = 0; begin < num_words; begin += kPanelWords) {
-      int count = num_words - begin < kPanelWords ? num_words - begin : kPanelWords;
+      int count = smaller(num_words - begin, kPanelWords);
       gather(row.patches, pixel, num_pixels, begin, begin + count, &panel);
-      for (int channel = 0, width; channel < num_padded; channel += width) {
-        width = tile_channels(channel, num_padded);
-        CountTile tile = width == kWideVectors * kVectorChannels
-                             ? kWideTiles[num_pixels - 1]
-                             : count_tile<kTilePixels, kNarrowVectors>;
-        tile(panel, count, num_pixels, filter, begin > 0,
-             row.counts + pixel * row.counts_stride + channel, row.counts_stride);
-        filter += size_t(width) * (1 + count);
-      }
+      const bool add = begin > 0;
+      Tiles tiles = {&panel, count, num_pixels, add, filter, counts, row.counts_stride};
+      kCountWide[num_pixels - 1](&tiles, num_wide);
+      if (num_narrow > 0) kCountNarrow(&tiles, num_narrow);
+      filter = tiles.filter;
     }
   }
 }

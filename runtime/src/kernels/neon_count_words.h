@@ -71,7 +71,7 @@ struct CountPosition {
   R2B_BITS_2X2 R2B_LOAD_FILTER_2 R2B_LOAD_2_PIXELS COUNT(4, 5, 6, 7)
 
 // The first word sets the counts, a second makes the rest even.
-#define R2B_COUNT_WORDS(LOAD_FIRST, WORD, last_step, ...)                                \
+#define R2B_COUNT_WORDS(LOAD_FIRST, WORD, last_step, ...)                              \
   asm volatile(LOAD_FIRST WORD(R2B_COUNT_SET)                                         \
                "tbnz %w[num_words], #0, 0f\n"                                         \
                WORD(R2B_COUNT_ADD)                                                    \
@@ -89,8 +89,8 @@ struct CountPosition {
 #define R2B_FOUR(counts) \
   "=&w"((counts)[0]), "=&w"((counts)[1]), "=&w"((counts)[2]), "=&w"((counts)[3])
 
-// counts[pixel * kVectors + vector] = popcounts of the next 1 <= num_words <= 31 words, a
-// byte for each half.
+// counts[pixel * kVectors + vector] = popcounts of the next 1 <= num_words <= 31 words,
+// a byte for each half.
 template <int kPixels, int kVectors>
 R2B_INLINE void count_words(CountPosition* at, int num_words,
                             uint8x16_t (&counts)[kPixels * kVectors]) {

@@ -6,6 +6,8 @@
 
 #include <arm_neon.h>
 
+#include <cmath>
+
 namespace r2b {
 namespace neon {
 namespace {
@@ -25,8 +27,22 @@ struct Position {
   const float* skip;
   float* output;
   uint8_t* packed;
-  const float* const* corrections;  // not moved on to the channels
 };
+
+template <typename Element>
+R2B_INLINE void move(Element*& pointer, ptrdiff_t step) {
+  pointer += step;
+  keep_pointer(pointer);
+}
+
+// One instruction, which compilers make three of.
+template <int kLane>
+R2B_INLINE void store_byte(uint8x16_t bytes, ptrdiff_t step, uint8_t*& pointer) {
+  asm volatile("st1 {%1.b}[%2], [%0], %3"
+               : "+r"(pointer)
+               : "w"(bytes), "i"(kLane), "r"(step)
+               : "memory");
+}
 
 template <typename Element>
 R2B_INLINE Element* element_at(Element* first, ptrdiff_t offset) {
@@ -36,46 +52,51 @@ R2B_INLINE Element* element_at(Element* first, ptrdiff_t offset) {
 Position start_of(const FinishRow& row, int channel) {
   uint8_t* packed = reinterpret_cast<uint8_t*>(row.packed);
   return {element_at(row.counts, channel), element_at(row.values, channel),
-          element_at(row.skip, channel),   element_at(row.output, channel),
-          element_at(packed, channel / 8), row.corrections};
+          element_at(row.skip, channel), element_at(row.output, channel),
+          element_at(packed, channel / 8)};
 }
 
-R2B_INLINE void load_channels(const float* vector, int channel, float32x4_t (&to)[2]) {
-  if (!vector) return;
-  to[0] = vld1q_f32(vector + channel);
-  to[1] = vld1q_f32(vector + channel + 4);
+template <bool kUsual>
+R2B_INLINE void load_vector(const float* vector, int channel, float neutral,
+                            float32x4_t (&to)[2]) {
+  unroll<2>([&](auto v) R2B_ALWAYS {
+    to[v] =
+        kUsual || vector ? vld1q_f32(vector + channel + 4 * v) : vdupq_n_f32(neutral);
+  });
 }
 
-Channels load_channels(const FinishRow& row, int channel) {
-  Channels channels = {};
-  load_channels(row.counts ? row.multiplier : nullptr, channel, channels.multiplier);
-  load_channels(row.counts ? row.bias : nullptr, channel, channels.bias);
-  load_channels(row.gate, channel, channels.gate);
-  load_channels(row.slope, channel, channels.slope);
-  load_channels(row.scale, channel, channels.scale);
-  load_channels(row.shift, channel, channels.shift);
-  load_channels(row.sums, channel, channels.sums);
+// Steps that are left out get a value that changes nothing. Usual multipliers are
+// doubled, so that counts need not be.
+template <bool kUsual>
+R2B_INLINE Channels load_channels(const FinishRow& row, int channel) {
+  Channels channels;
+  load_vector<kUsual>(row.multiplier, channel, 1.0f, channels.multiplier);
+  load_vector<kUsual>(row.bias, channel, -0.0f, channels.bias);
+  load_vector<kUsual>(row.gate, channel, 1.0f, channels.gate);
+  load_vector<kUsual>(row.slope, channel, 1.0f, channels.slope);
+  load_vector<kUsual>(row.scale, channel, 1.0f, channels.scale);
+  load_vector<kUsual>(row.shift, channel, -0.0f, channels.shift);
+  load_vector<kUsual>(row.sums, channel, 0.0f, channels.sums);
+  for (float32x4_t& multiplier : channels.multiplier)
+    if (kUsual) multiplier = vaddq_f32(multiplier, multiplier);
   return channels;
 }
 
-// What most rows have: counts, no limits, everything else, and limits of counts that can
-// be put on them before they are doubled.
+// What most rows have: counts, no limits, everything else; and what limits counts can
+// be put on them before they are doubled (none is negative).
 bool is_usual(const FinishRow& row) {
-  bool halves = row.clamp_max >= 0 && (row.clamp_max % 2 == 0 || row.clamp_max == INT32_MAX);
-  return row.counts && row.clamp_min <= 0 && halves && row.gate && row.slope &&
-         !row.has_limits && row.skip && row.output && row.scale && row.shift &&
-         row.packed && row.sums;
+  bool is_even = row.clamp_max % 2 == 0 || row.clamp_max == INT32_MAX;
+  return row.counts && row.clamp_min <= 0 && row.clamp_max >= 0 && is_even &&
+         row.gate && row.slope && !row.has_limits && row.skip && row.output &&
+         row.scale && row.shift && row.packed && row.sums;
 }
 
-// Doubles the multipliers, so that counts need not be, unless that overflows.
-R2B_INLINE bool double_multipliers(Channels* channels) {
+// Whether eight multipliers can be doubled without overflow.
+R2B_INLINE bool can_double(const float* multiplier) {
   float32x4_t limit = vdupq_n_f32(0x1p127f);
-  uint32x4_t is_large = vorrq_u32(vcageq_f32(channels->multiplier[0], limit),
-                                  vcageq_f32(channels->multiplier[1], limit));
-  if (vmaxvq_u32(is_large)) return false;
-  for (float32x4_t& multiplier : channels->multiplier)
-    multiplier = vaddq_f32(multiplier, multiplier);
-  return true;
+  uint32x4_t is_large = vorrq_u32(vcageq_f32(vld1q_f32(multiplier), limit),
+                                  vcageq_f32(vld1q_f32(multiplier + 4), limit));
+  return vmaxvq_u32(is_large) == 0;
 }
 
 template <bool kUsual>
@@ -87,100 +108,104 @@ R2B_INLINE float32x4_t from_counts(int32x4_t count, const FinishRow& row) {
   return vcvtq_f32_s32(vminq_s32(raised, vdupq_n_s32(row.clamp_max)));
 }
 
-// The next kPixels pixels. kUsual: see is_usual; kPlain: they have no corrections.
+// y = what the convolution gave for the next pixel.
+template <bool kUsual, bool kPlain>
+R2B_INLINE void load_pixel(const FinishRow& row, const Channels& channels, Position& at,
+                           const float* correction, float32x4_t (&y)[2]) {
+  if (kUsual || row.counts) {
+    int32x4x2_t counts = vld1q_s32_x2(at.counts);
+    move(at.counts, row.counts_stride);
+    unroll<2>([&](auto v) R2B_ALWAYS {
+      y[v] = vmulq_f32(from_counts<kUsual>(counts.val[v], row), channels.multiplier[v]);
+      y[v] = vaddq_f32(y[v], channels.bias[v]);
+      if (!kPlain && correction) y[v] = vaddq_f32(y[v], vld1q_f32(correction + 4 * v));
+    });
+  } else {
+    float32x4x2_t values = vld1q_f32_x2(at.values);
+    move(at.values, row.values_stride);
+    y[0] = values.val[0], y[1] = values.val[1];
+  }
+}
+
+// The next pixel up to its output.
+template <bool kUsual>
+R2B_INLINE void finish_pixel(const FinishRow& row, const Channels& channels,
+                             Position& at, float32x4_t (&y)[2]) {
+  unroll<2>([&](auto v) R2B_ALWAYS {
+    y[v] = vmulq_f32(y[v], channels.gate[v]);
+    float32x4_t scaled = vmulq_f32(y[v], channels.slope[v]);
+    y[v] = vbslq_f32(vcltzq_f32(y[v]), scaled, y[v]);
+    if (!kUsual) {
+      float32x4_t lowest = vdupq_n_f32(row.lowest), highest = vdupq_n_f32(row.highest);
+      y[v] = vbslq_f32(vcltq_f32(y[v], lowest), lowest, y[v]);
+      y[v] = vbslq_f32(vcltq_f32(highest, y[v]), highest, y[v]);
+    }
+  });
+  if (kUsual || row.skip) {
+    float32x4x2_t skip = vld1q_f32_x2(at.skip);
+    move(at.skip, row.skip_stride);
+    unroll<2>([&](auto v) R2B_ALWAYS { y[v] = vaddq_f32(y[v], skip.val[v]); });
+  }
+  if (kUsual || row.output) {
+    float32x4x2_t output = {{y[0], y[1]}};
+    vst1q_f32_x2(at.output, output);
+    move(at.output, row.output_stride);
+  }
+}
+
+// The next kPixels pixels. kPlain: they have no corrections.
 template <int kPixels, bool kUsual, bool kPlain>
-R2B_INLINE void finish_pixels(const FinishRow& row, int channel, Channels& channels,
-                              Position& at) {
+R2B_INLINE void finish_pixels(const FinishRow& row, int channel, int pixel,
+                              Channels& channels, Position& at) {
+  // A byte for each pixel, in it four bits for each vector, all alike.
   uint32x4_t bits = vdupq_n_u32(0);
   unroll<kPixels>([&](auto p) R2B_ALWAYS {
+    const float* correction =
+        kPlain || !row.corrections ? nullptr : row.corrections[pixel + p];
     float32x4_t y[2];
-    if (kUsual || row.counts) {
-      int32x4x2_t counts = vld1q_s32_x2(at.counts);
-      at.counts += row.counts_stride;
-      const float* correction = kPlain ? nullptr : at.corrections[p];
-      unroll<2>([&](auto v) R2B_ALWAYS {
-        y[v] = from_counts<kUsual>(counts.val[v], row);
-        y[v] = vaddq_f32(vmulq_f32(y[v], channels.multiplier[v]), channels.bias[v]);
-        if (correction) y[v] = vaddq_f32(y[v], vld1q_f32(correction + channel + 4 * v));
-      });
-    } else {
-      float32x4x2_t values = vld1q_f32_x2(at.values);
-      at.values += row.values_stride;
-      y[0] = values.val[0], y[1] = values.val[1];
-    }
-    float32x4x2_t skip;
-    if (kUsual || row.skip) {
-      skip = vld1q_f32_x2(at.skip);
-      at.skip += row.skip_stride;
-    }
+    load_pixel<kUsual, kPlain>(row, channels, at, element_at(correction, channel), y);
+    finish_pixel<kUsual>(row, channels, at, y);
     unroll<2>([&](auto v) R2B_ALWAYS {
-      if (kUsual || row.gate) y[v] = vmulq_f32(y[v], channels.gate[v]);
-      if (kUsual || row.slope) {
-        float32x4_t scaled = vmulq_f32(y[v], channels.slope[v]);
-        y[v] = vbslq_f32(vcltzq_f32(y[v]), scaled, y[v]);
-      }
-      if (!kUsual && row.has_limits) {
-        float32x4_t lowest = vdupq_n_f32(row.lowest), highest = vdupq_n_f32(row.highest);
-        y[v] = vbslq_f32(vcltq_f32(y[v], lowest), lowest, y[v]);
-        y[v] = vbslq_f32(vcltq_f32(highest, y[v]), highest, y[v]);
-      }
-      if (kUsual || row.skip) y[v] = vaddq_f32(y[v], skip.val[v]);
+      float32x4_t z = vaddq_f32(vmulq_f32(y[v], channels.scale[v]), channels.shift[v]);
+      channels.sums[v] = vaddq_f32(channels.sums[v], z);
+      uint32x4_t is_negative = vcltzq_f32(z);
+      constexpr int kShift = 8 * p + 4 * v;
+      bits = kShift == 0 ? is_negative : vsliq_n_u32(bits, is_negative, kShift);
     });
-    if (kUsual || row.output) {
-      float32x4x2_t output = {{y[0], y[1]}};
-      vst1q_f32_x2(at.output, output);
-      at.output += row.output_stride;
-    }
-    unroll<2>([&](auto v) R2B_ALWAYS {
-      if (kUsual || row.scale) y[v] = vmulq_f32(y[v], channels.scale[v]);
-      if (kUsual || row.shift) y[v] = vaddq_f32(y[v], channels.shift[v]);
-      channels.sums[v] = vaddq_f32(channels.sums[v], y[v]);
-      // A byte for each pixel, four bits in it for each vector, all alike.
-      uint32x4_t is_negative = vcltzq_f32(y[v]);
-      if constexpr (p + v == 0) {
-        bits = is_negative;
-      } else {
-        bits = vsliq_n_u32(bits, is_negative, 8 * p + 4 * v);
-      }
-    });
+    if (p % 2 == 1) order(bits, at.counts);  // no more than two at once in registers
   });
-  if (!kPlain) at.corrections += kPixels;
   if (kUsual || row.packed) {
     const uint32x4_t own_bits = {0x11111111, 0x22222222, 0x44444444, 0x88888888};
     bits = vandq_u32(bits, own_bits);
     bits = vpaddq_u32(bits, bits);
     uint8x16_t bytes = vreinterpretq_u8_u32(vpaddq_u32(bits, bits));
     unroll<kPixels>([&](auto p) R2B_ALWAYS {
-      vst1q_lane_u8(at.packed, bytes, p);
-      at.packed += row.packed_stride * 4;
+      store_byte<p>(bytes, row.packed_stride * 4, at.packed);
     });
   }
 }
 
 // Eight channels of all pixels. Pixels [plain_begin, plain_end) have no corrections.
 template <bool kUsual>
-void finish_channels(const FinishRow& passed, int channel, int plain_begin, int plain_end,
-                     Channels channels) {
-  const FinishRow row = passed;  // what is stored does not change it
+void finish_channels(const FinishRow& passed, int channel, int plain_begin,
+                     int plain_end) {
+  FinishRow row = passed;  // what is stored does not change it
+  if (!row.has_limits) row.lowest = -INFINITY, row.highest = INFINITY;
+  if (!row.counts) row.multiplier = row.bias = nullptr, row.corrections = nullptr;
+  Channels channels = load_channels<kUsual>(row, channel);
   Position at = start_of(row, channel);
+  const int num_whole = row.num_pixels - row.num_pixels % kTilePixels;
   int pixel = 0;
-  for (; pixel + kTilePixels <= row.num_pixels; pixel += kTilePixels) {
-    if (pixel >= plain_begin && pixel + kTilePixels <= plain_end) {
-      finish_pixels<kTilePixels, kUsual, true>(row, channel, channels, at);
-      at.corrections += kTilePixels;
-    } else {
-      finish_pixels<kTilePixels, kUsual, false>(row, channel, channels, at);
-    }
+  while (pixel < num_whole) {
+    for (; pixel < smaller(plain_begin, num_whole); pixel += kTilePixels)
+      finish_pixels<kTilePixels, kUsual, false>(row, channel, pixel, channels, at);
+    for (; pixel + kTilePixels <= plain_end; pixel += kTilePixels)
+      finish_pixels<kTilePixels, kUsual, true>(row, channel, pixel, channels, at);
+    plain_begin = row.num_pixels;
   }
-  for (; pixel < row.num_pixels; pixel++) {
-    if (pixel >= plain_begin && pixel < plain_end) {
-      finish_pixels<1, kUsual, true>(row, channel, channels, at);
-      at.corrections++;
-    } else {
-      finish_pixels<1, kUsual, false>(row, channel, channels, at);
-    }
-  }
-  if (!row.sums) return;
+  for (; pixel < row.num_pixels; pixel++)
+    finish_pixels<1, kUsual, false>(row, channel, pixel, channels, at);
+  if (!kUsual && !row.sums) return;
   vst1q_f32(row.sums + channel, channels.sums[0]);
   vst1q_f32(row.sums + channel + 4, channels.sums[1]);
 }
@@ -210,7 +235,8 @@ void finish_channel(const FinishRow& row, int c) {
     if (row.scale) y *= row.scale[c];
     if (row.shift) y += row.shift[c];
     if (row.sums) row.sums[c] += y;
-    if (row.packed) row.packed[p * row.packed_stride + c / 32] |= uint32_t(y < 0) << c % 32;
+    if (row.packed)
+      row.packed[p * row.packed_stride + c / 32] |= uint32_t(y < 0) << c % 32;
   }
 }
 
@@ -231,11 +257,10 @@ void finish_row(const FinishRow& row) {
   }
   bool usual = is_usual(row);
   for (int channel = 0; channel < whole; channel += kTileChannels) {
-    Channels channels = load_channels(row, channel);
-    if (usual && double_multipliers(&channels)) {
-      finish_channels<true>(row, channel, plain_begin, plain_end, channels);
+    if (usual && can_double(row.multiplier + channel)) {
+      finish_channels<true>(row, channel, plain_begin, plain_end);
     } else {
-      finish_channels<false>(row, channel, plain_begin, plain_end, channels);
+      finish_channels<false>(row, channel, plain_begin, plain_end);
     }
   }
   for (int channel = whole; channel < row.num_channels; channel++)

@@ -24,78 +24,106 @@ struct Panel {
   float values[2][kPanelWeights + 4][4];
 };
 
-template <int kCount>
-R2B_INLINE void gather_values(const float* const pixels[4], ptrdiff_t offset,
+// Four weights of four pixels.
+R2B_INLINE void gather_weights(const FourPixels<float>& pixels, const float* source,
+                               float (*target)[4]) {
+  float32x4x4_t values = {{vld1q_f32(source),
+                           vld1q_f32(bytes_behind(source, pixels.second)),
+                           vld1q_f32(bytes_behind(source, pixels.third)),
+                           vld1q_f32(bytes_behind(source, pixels.fourth))}};
+  vst4q_f32(target[0], values);
+}
+
+R2B_INLINE void gather_weight(const FourPixels<float>& pixels, const float* source,
                               float* target) {
-  if constexpr (kCount == 4) {
-    float32x4x4_t values;
-    unroll<4>([&](auto p) R2B_ALWAYS { values.val[p] = vld1q_f32(pixels[p] + offset); });
-    vst4q_f32(target, values);
-  } else {
-    unroll<4>([&](auto p) R2B_ALWAYS { target[p] = pixels[p][offset]; });
-  }
+  target[0] = source[0];
+  target[1] = *bytes_behind(source, pixels.second);
+  target[2] = *bytes_behind(source, pixels.third);
+  target[3] = *bytes_behind(source, pixels.fourth);
 }
 
-// Weights [begin, end) of the patches of num_pixels pixels, the last repeated where a
-// four is not whole.
-void gather(const Patches<float>& patches, int pixel, int num_pixels, int begin, int end,
-            Panel* panel) {
-  for (int four = 0; four * 4 < num_pixels; four++) {
-    const float* pixels[4];
-    unroll<4>([&](auto p) R2B_ALWAYS {
-      int last = four * 4 + p < num_pixels ? four * 4 + p : num_pixels - 1;
-      pixels[p] = patches.source + (pixel + last) * patches.pixel_step;
-    });
-    for_each_stretch(patches, begin, end, [&](ptrdiff_t offset, int position, int count) {
-      float* target = panel->values[four][position];
-      int i = 0;
-      for (; i + 4 <= count; i += 4) gather_values<4>(pixels, offset + i, target + i * 4);
-      for (; i < count; i++) gather_values<1>(pixels, offset + i, target + i * 4);
-    });
-  }
+// Weights [begin, end) of the patches of num_pixels pixels.
+__attribute__((noinline)) void gather(const Patches<float>& patches, int pixel,
+                                      int num_pixels, int begin, int end,
+                                      Panel* panel) {
+  const FourPixels<float> first(patches, pixel, num_pixels);
+  const FourPixels<float> second(patches, pixel + (num_pixels > 4 ? 4 : 0),
+                                 num_pixels > 4 ? num_pixels - 4 : num_pixels);
+  const ptrdiff_t between = (second.first - first.first) * ptrdiff_t(sizeof(float));
+  auto copy = [&](ptrdiff_t offset, int position, int count) R2B_ALWAYS {
+    const float* source = first.first + offset;
+    float(*target)[4] = panel->values[0] + position;
+    float(*other)[4] = panel->values[1] + position;
+    for (; count >= 4; count -= 4) {
+      gather_weights(first, source, target);
+      gather_weights(second, bytes_behind(source, between), other);
+      source += 4, target += 4, other += 4;
+      keep_pointer(source);
+    }
+    for (; count > 0; count--) {
+      gather_weight(first, source, *target);
+      gather_weight(second, bytes_behind(source, between), *other);
+      source++, target++, other++;
+      keep_pointer(source);
+    }
+  };
+  for_each_stretch(patches, begin, end, copy);
 }
 
-// sums of one panel, from the bias or from what the panels before left in `output`.
+// What the kernels of a row's tiles are given.
+struct Tiles {
+  const Panel* panel;
+  int num_weights;      // of the panel
+  const float* filter;  // the panel's part of the first eight channels
+  const float* bias;    // or null, where there are sums of panels before in `output`
+  size_t filter_step;   // from eight channels to the next
+  float* output;
+  ptrdiff_t output_stride;
+};
+
+// Eight channels of kPixels pixels, num_tiles times.
 template <int kPixels>
-void convolve_tile(const Panel& panel, int num_weights, const float* filter,
-                   const float* bias, float* output, ptrdiff_t output_stride) {
-  WeightPosition at = {panel.values[0][0], panel.values[1][0], filter};
-  float32x4_t sums[2 * kTilePixels];
-  add_weights<kPixels>(&at, num_weights / 4, bias ? bias : output,
-                       bias ? 0 : output_stride * ptrdiff_t(sizeof(float)), sums);
-  for (int left = num_weights % 4; left > 0; left--) {
-    float32x4_t pixels[2] = {vld1q_f32(at.first), vld1q_f32(at.second)};
-    float32x4_t low = vld1q_f32(at.filter), high = vld1q_f32(at.filter + 4);
+void convolve_tiles(const Tiles& tiles, int num_tiles) {
+  const float* filter = tiles.filter;
+  const float* bias = tiles.bias;
+  float* output = tiles.output;
+  for (; num_tiles > 0; num_tiles--) {
+    float32x4_t sums[2 * kTilePixels];
+    add_weights<kPixels>(tiles.panel->values[0][0], tiles.panel->values[1][0], filter,
+                         tiles.num_weights, bias ? bias : output,
+                         bias ? 0 : tiles.output_stride * ptrdiff_t(sizeof(float)),
+                         sums);
+    float* target = output;
     unroll<kPixels>([&](auto p) R2B_ALWAYS {
-      sums[2 * p] = vfmaq_laneq_f32(sums[2 * p], low, pixels[p / 4], p % 4);
-      sums[2 * p + 1] = vfmaq_laneq_f32(sums[2 * p + 1], high, pixels[p / 4], p % 4);
+      vst1q_f32(target, sums[2 * p]);
+      vst1q_f32(target + 4, sums[2 * p + 1]);
+      target += tiles.output_stride;
     });
-    at.first += 4, at.second += 4, at.filter += kTileChannels;
+    filter += tiles.filter_step;
+    bias = bias ? bias + tiles.filter_step : nullptr;
+    output += kTileChannels;
   }
-  unroll<kPixels>([&](auto p) R2B_ALWAYS {
-    vst1q_f32(output, sums[2 * p]);
-    vst1q_f32(output + 4, sums[2 * p + 1]);
-    output += output_stride;
-  });
 }
 
-using ConvolveTile = void (*)(const Panel&, int, const float*, const float*, float*,
-                              ptrdiff_t);
+using ConvolveTiles = void (*)(const Tiles&, int);
 
-constexpr ConvolveTile kTiles[kTilePixels] = {
-    convolve_tile<1>, convolve_tile<2>, convolve_tile<3>, convolve_tile<4>,
-    convolve_tile<5>, convolve_tile<6>, convolve_tile<7>, convolve_tile<8>};
+constexpr ConvolveTiles kConvolve[kTilePixels] = {
+    convolve_tiles<1>, convolve_tiles<2>, convolve_tiles<3>, convolve_tiles<4>,
+    convolve_tiles<5>, convolve_tiles<6>, convolve_tiles<7>, convolve_tiles<8>};
 
-// The same where less than eight channels are left: in a copy of the output.
-void convolve_edge(const Panel& panel, int num_weights, const float* filter,
-                   const float* bias, int num_pixels, int num_channels, float* output,
-                   ptrdiff_t output_stride) {
+// Where less than eight channels are left: in a copy of the output.
+void convolve_edge(Tiles tiles, int num_pixels, int num_channels) {
   float copy[kTilePixels][kTileChannels] = {};
+  float* output = tiles.output;
   size_t bytes = num_channels * sizeof(float);
-  for (int p = 0; p < num_pixels && !bias; p++)
-    memcpy(copy[p], output + p * output_stride, bytes);
-  kTiles[num_pixels - 1](panel, num_weights, filter, bias, copy[0], kTileChannels);
-  for (int p = 0; p < num_pixels; p++) memcpy(output + p * output_stride, copy[p], bytes);
+  for (int p = 0; p < num_pixels && !tiles.bias; p++)
+    memcpy(copy[p], output + p * tiles.output_stride, bytes);
+  tiles.output = copy[0];
+  ptrdiff_t output_stride = tiles.output_stride;
+  tiles.output_stride = kTileChannels;
+  kConvolve[num_pixels - 1](tiles, 1);
+  for (int p = 0; p < num_pixels; p++)
+    memcpy(output + p * output_stride, copy[p], bytes);
 }
 
 }  // namespace
@@ -123,29 +151,28 @@ void pack_real_filter(const float* filter, const float* bias, int num_channels,
 void real_conv_row(const RealConvRow& row) {
   Panel panel;
   int num_weights = row.patches.num_runs * row.patches.run_length;
+  int num_tiles = row.num_channels / kTileChannels;
+  int num_edge_channels = row.num_channels % kTileChannels;
+  const float* filter = static_cast<const float*>(row.filter);
   size_t filter_step = size_t(1 + num_weights) * kTileChannels;
   for (int pixel = 0; pixel < row.num_pixels; pixel += kTilePixels) {
-    int left = row.num_pixels - pixel;
-    int num_pixels = left < kTilePixels ? left : kTilePixels;
-    float* output = row.output + pixel * row.output_stride;
+    int num_pixels = smaller(row.num_pixels - pixel, kTilePixels);
     for (int begin = 0; begin < num_weights; begin += kPanelWeights) {
-      int rest = num_weights - begin;
-      int count = rest < kPanelWeights ? rest : kPanelWeights;
+      int count = smaller(num_weights - begin, kPanelWeights);
       gather(row.patches, pixel, num_pixels, begin, begin + count, &panel);
-      const float* bias = static_cast<const float*>(row.filter);
-      for (int channel = 0; channel < row.num_channels; channel += kTileChannels) {
-        const float* filter = bias + size_t(1 + begin) * kTileChannels;
-        const float* start = begin ? nullptr : bias;
-        int num_channels = row.num_channels - channel;
-        if (num_channels >= kTileChannels) {
-          kTiles[num_pixels - 1](panel, count, filter, start, output + channel,
-                                 row.output_stride);
-        } else {
-          convolve_edge(panel, count, filter, start, num_pixels, num_channels,
-                        output + channel, row.output_stride);
-        }
-        bias += filter_step;
-      }
+      Tiles tiles = {&panel,
+                     count,
+                     filter + size_t(1 + begin) * kTileChannels,
+                     begin ? nullptr : filter,
+                     filter_step,
+                     row.output + pixel * row.output_stride,
+                     row.output_stride};
+      kConvolve[num_pixels - 1](tiles, num_tiles);
+      if (num_edge_channels == 0) continue;
+      tiles.filter += num_tiles * filter_step;
+      if (tiles.bias) tiles.bias += num_tiles * filter_step;
+      tiles.output += num_tiles * kTileChannels;
+      convolve_edge(tiles, num_pixels, num_edge_channels);
     }
   }
 }

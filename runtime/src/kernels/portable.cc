@@ -14,9 +14,8 @@ struct PortableSimd {
     int32_t low, high;
   };
   static constexpr int kLanes = 4;
-  static constexpr int kRealPixels = 2;
   static constexpr int kRealVectors = 2;
-  static constexpr int kFinishVectors = 2;
+  static constexpr int kRealSums = 4;
 
   static Mask mask(int count) { return count; }
   static Clamp clamp(int32_t low, int32_t high) { return {low, high}; }

@@ -12,8 +12,8 @@
 //   negative_bits(y)         bit i: lane i < 0
 //   Clamp, clamp(low, high)  whatever `from_counts` wants of the two
 //   from_counts(p, [mask,] clamp)   float(clamp(2 * count, low, high))
-//   kRealPixels, kRealVectors       tile of the real-valued convolution
-//   kFinishVectors                  vectors of a pixel that are finished together
+//   kRealVectors, kRealSums         vectors of channels, and of sums, of a tile of the
+//                                   real-valued convolution
 //
 // Everything here is in an unnamed namespace, and nothing calls functions of the
 // standard library: what is compiled for an instruction set must not become the one
@@ -25,8 +25,6 @@
 #include <type_traits>
 
 #include "kernels.h"
-
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are packed by bytes");
 
 namespace r2b {
 namespace {
@@ -72,9 +70,7 @@ struct WholeVectors {
                                     typename Simd::Clamp clamp) const {
     return Simd::from_counts(from + v * kLanes, clamp);
   }
-  void store_bits(uint8_t* to, uint32_t bits) const {
-    std::memcpy(to, &bits, kVectors * kLanes / 8);
-  }
+  uint32_t used_bits() const { return ~uint32_t{0}; }
 };
 
 template <typename Simd, int kVectors>
@@ -97,10 +93,7 @@ struct PartVectors {
                                     typename Simd::Clamp clamp) const {
     return Simd::from_counts(from + v * kLanes, masks[v], clamp);
   }
-  void store_bits(uint8_t* to, uint32_t bits) const {
-    bits &= (uint32_t{2} << (num_values - 1)) - 1;
-    for (int i = 0; i * 8 < num_values; ++i) to[i] = uint8_t(bits >> (8 * i));
-  }
+  uint32_t used_bits() const { return (uint32_t{1} << num_values) - 1; }
   int num_values;
   typename Simd::Mask masks[kVectors];
 };
@@ -169,15 +162,29 @@ void real_tile(const RealConvRow& row, const float* weights, int pixel, int chan
     const float* x = patches.source + pixel * step + patches.run_offsets[r];
     for (int i = 0; i < patches.run_length; ++i, ++x) {
       weights += kVectors * kLanes;
-      Floats weight[kVectors];
+      if constexpr (kPixels < kVectors) {
+        Floats values[kPixels];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) weight[v] = Simd::load(weights + v * kLanes);
-#pragma GCC unroll 8
-      for (int p = 0; p < kPixels; ++p) {
-        const Floats value = Simd::splat(x[p * step]);
+        for (int p = 0; p < kPixels; ++p) values[p] = Simd::splat(x[p * step]);
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) {
-          sums[p][v] = Simd::fused(value, weight[v], sums[p][v]);
+          const Floats weight = Simd::load(weights + v * kLanes);
+#pragma GCC unroll 8
+          for (int p = 0; p < kPixels; ++p) {
+            sums[p][v] = Simd::fused(values[p], weight, sums[p][v]);
+          }
+        }
+      } else {
+        Floats weight[kVectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) weight[v] = Simd::load(weights + v * kLanes);
+#pragma GCC unroll 8
+        for (int p = 0; p < kPixels; ++p) {
+          const Floats value = Simd::splat(x[p * step]);
+#pragma GCC unroll 8
+          for (int v = 0; v < kVectors; ++v) {
+            sums[p][v] = Simd::fused(value, weight[v], sums[p][v]);
+          }
         }
       }
     }
@@ -205,6 +212,12 @@ void real_tile(const RealConvRow& row, const float* weights, int pixel, int chan
   }
 }
 
+// Pixels of a tile.
+template <typename Simd>
+constexpr int real_pixels(int vectors) {
+  return Simd::kRealSums / vectors < 8 ? Simd::kRealSums / vectors : 8;
+}
+
 template <typename Simd>
 void real_conv_row(const RealConvRow& row) {
   const ptrdiff_t num_weights = ptrdiff_t{row.patches.num_runs} * row.patches.run_length;
@@ -212,7 +225,8 @@ void real_conv_row(const RealConvRow& row) {
   const auto convolve_group = [&](int c, int vectors) {
     const float* group = filter + c * (num_weights + 1);
     with_size<Simd::kRealVectors>(vectors, [&](auto kVectors) {
-      for_each_tile<Simd::kRealPixels>(row.num_pixels, [&](int pixel, auto kPixels) {
+      constexpr int kMostPixels = real_pixels<Simd>(kVectors.value);
+      for_each_tile<kMostPixels>(row.num_pixels, [&](int pixel, auto kPixels) {
         real_tile<Simd, kPixels.value, kVectors.value>(row, group, pixel, c);
       });
     });
@@ -220,8 +234,8 @@ void real_conv_row(const RealConvRow& row) {
   for_each_group<Simd::kRealVectors, Simd::kLanes>(row.num_channels, convolve_group);
 }
 
-// The channels of `vectors` from `c` on, of all pixels: what does not change from pixel
-// to pixel stays in registers, and so do the sums. (`row` is a copy: what is stored
+// The channels of a packed word, from `c` on, of all pixels: what does not change from
+// pixel to pixel stays in registers, and so do the sums. (`row` is a copy: what is stored
 // cannot change it, so neither need the compiler read it again.)
 template <typename Simd, bool kFromCounts, typename Vectors>
 void finish_vectors(FinishRow row, int c, const Vectors& vectors) {
@@ -247,36 +261,52 @@ void finish_vectors(FinishRow row, int c, const Vectors& vectors) {
                                  kFromCounts ? row.clamp_max : 0);
 
   for (ptrdiff_t p = 0; p < row.num_pixels; ++p) {
-    const float* correction =
-        kFromCounts && row.corrections != nullptr ? row.corrections[p] : nullptr;
-    uint32_t bits = 0;
+    const auto for_each = [](const auto& step) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kCount; ++v) {
-      Floats y;
-      if constexpr (kFromCounts) {
-        y = vectors.from_counts(row.counts + p * row.counts_stride + c, v, clamp);
-        y = Simd::add(Simd::multiply(y, multiplier[v]), bias[v]);
-        if (correction != nullptr) y = Simd::add(y, vectors.load(correction + c, v));
-      } else {
-        y = vectors.load(row.values + p * row.values_stride + c, v);
+      for (int v = 0; v < kCount; ++v) step(v);
+    };
+    Floats y[kCount];
+    if constexpr (kFromCounts) {
+      const int32_t* counts = row.counts + p * row.counts_stride + c;
+      for_each([&](int v) {
+        y[v] = Simd::multiply(vectors.from_counts(counts, v, clamp), multiplier[v]);
+        y[v] = Simd::add(y[v], bias[v]);
+      });
+      if (row.corrections != nullptr && row.corrections[p] != nullptr) {
+        const float* correction = row.corrections[p] + c;
+        for_each([&](int v) { y[v] = Simd::add(y[v], vectors.load(correction, v)); });
       }
-      if (row.gate != nullptr) y = Simd::multiply(y, gate[v]);
-      if (row.slope != nullptr) y = Simd::scale_negative(y, slope[v]);
-      if (row.has_limits) y = Simd::smaller(Simd::larger(y, lowest), highest);
-      if (row.skip != nullptr) {
-        y = Simd::add(y, vectors.load(row.skip + p * row.skip_stride + c, v));
-      }
-      if (row.output != nullptr) {
-        vectors.store(row.output + p * row.output_stride + c, v, y);
-      }
-      if (row.scale != nullptr) y = Simd::multiply(y, scale[v]);
-      if (row.shift != nullptr) y = Simd::add(y, shift[v]);
-      bits |= Simd::negative_bits(y) << (v * Simd::kLanes);
-      sums[v] = Simd::add(sums[v], y);
+    } else {
+      const float* values = row.values + p * row.values_stride + c;
+      for_each([&](int v) { y[v] = vectors.load(values, v); });
     }
+    if (row.gate != nullptr) {
+      for_each([&](int v) { y[v] = Simd::multiply(y[v], gate[v]); });
+    }
+    if (row.slope != nullptr) {
+      for_each([&](int v) { y[v] = Simd::scale_negative(y[v], slope[v]); });
+    }
+    if (row.has_limits) {
+      for_each([&](int v) {
+        y[v] = Simd::smaller(Simd::larger(y[v], lowest), highest);
+      });
+    }
+    if (row.skip != nullptr) {
+      const float* skip = row.skip + p * row.skip_stride + c;
+      for_each([&](int v) { y[v] = Simd::add(y[v], vectors.load(skip, v)); });
+    }
+    if (row.output != nullptr) {
+      float* output = row.output + p * row.output_stride + c;
+      for_each([&](int v) { vectors.store(output, v, y[v]); });
+    }
+    if (row.shift != nullptr) {
+      for_each([&](int v) { y[v] = Simd::add(y[v], shift[v]); });
+    }
+    for_each([&](int v) { sums[v] = Simd::add(sums[v], y[v]); });
+    uint32_t bits = 0;
+    for_each([&](int v) { bits |= Simd::negative_bits(y[v]) << (v * Simd::kLanes); });
     if (row.packed != nullptr) {
-      uint32_t* words = row.packed + p * row.packed_stride;
-      vectors.store_bits(reinterpret_cast<uint8_t*>(words) + c / 8, bits);
+      row.packed[p * row.packed_stride + c / 32] = bits & vectors.used_bits();
     }
   }
   if (row.sums != nullptr) {
@@ -286,13 +316,7 @@ void finish_vectors(FinishRow row, int c, const Vectors& vectors) {
 
 template <typename Simd>
 void finish_row(const FinishRow& row) {
-  static_assert(Simd::kFinishVectors * Simd::kLanes % 8 == 0, "whole bytes");
-  if (row.packed != nullptr && row.num_channels % 32 != 0) {
-    for (ptrdiff_t p = 0; p < row.num_pixels; ++p) {
-      row.packed[p * row.packed_stride + row.num_channels / 32] = 0;
-    }
-  }
-  for_each_vectors<Simd, Simd::kFinishVectors>(
+  for_each_vectors<Simd, 32 / Simd::kLanes>(
       row.num_channels, [&](int c, const auto& vectors) {
         if (row.counts != nullptr) {
           finish_vectors<Simd, true>(row, c, vectors);

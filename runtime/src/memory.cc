@@ -1,0 +1,57 @@
+#include "memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+namespace r2b {
+
+namespace {
+
+// More than any board has: a mistake in a file, not a network.
+constexpr int64_t kMaxBytes = int64_t{1} << 36;
+constexpr int64_t kAlignment = 64;
+// Weights are read from end to end at every inference: with small pages, looking up
+// where they are takes as long as reading them.
+constexpr int64_t kLargePage = int64_t{1} << 21;
+constexpr int64_t kFirstBlock = 1 << 14;
+
+int64_t round_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+}  // namespace
+
+Memory allocate(int64_t bytes) {
+  if (bytes < 0 || bytes > kMaxBytes) return Memory();
+  const int64_t unit = bytes >= kLargePage ? kLargePage : kAlignment;
+  const int64_t rounded = round_up(std::max<int64_t>(bytes, 1), unit);
+  Memory memory(static_cast<char*>(
+      std::aligned_alloc(static_cast<size_t>(unit), static_cast<size_t>(rounded))));
+#ifdef MADV_HUGEPAGE
+  // A wish: nothing is lost where the system does not grant it.
+  if (memory != nullptr && unit == kLargePage) {
+    (void)madvise(memory.get(), static_cast<size_t>(rounded), MADV_HUGEPAGE);
+  }
+#endif
+  return memory;
+}
+
+char* MemoryPool::take(int64_t bytes) {
+  if (bytes < 0 || bytes > kMaxBytes) return nullptr;
+  bytes = round_up(bytes, kAlignment);
+  if (blocks_.empty() || used_ + bytes > block_bytes_) {
+    // Each block is twice the one before, so that small networks stay small.
+    block_bytes_ = std::min(std::max(2 * block_bytes_, kFirstBlock), 4 * kLargePage);
+    block_bytes_ = std::max(block_bytes_, bytes);
+    used_ = 0;
+    blocks_.push_back(allocate(block_bytes_));
+    if (blocks_.back() == nullptr) {
+      blocks_.pop_back();
+      block_bytes_ = 0;
+      return nullptr;
+    }
+  }
+  used_ += bytes;
+  return blocks_.back().get() + used_ - bytes;
+}
+
+}  // namespace r2b
