@@ -8,6 +8,14 @@ namespace r2b {
 
 namespace {
 
+// True where a larger value never becomes a smaller one. (A slope of zero makes NaN of
+// an infinity, so it does not count.)
+bool is_rising(const Finish& finish) {
+  return finish.gate_constant.empty() && finish.skip_constant.empty() &&
+         std::all_of(finish.slope.begin(), finish.slope.end(),
+                     [](float slope) { return slope > 0; });
+}
+
 bool is_empty(const Frame& frame) {
   return frame.top == 0 && frame.bottom == 0 && frame.left == 0 && frame.right == 0;
 }
@@ -143,9 +151,18 @@ bool Planner::add_pooled(const Operator& head, const Chain& chain, std::string* 
   pooled.last = readers[0];
   pooled.operators = chain.operators;
   pooled.operators.push_back(readers[0]);
-  chains_.extend(&pooled);
   Finish inner = between;
   inner.output = nullptr;
+  if (pool.kind == OperatorKind::kMaxPool && is_rising(between)) {
+    // The largest of them, then the rest: the same bits, and fewer values to do it for.
+    pooled.stage = chain.stage;
+    pooled.finish.slope = between.slope;
+    pooled.finish.has_limits = between.has_limits;
+    pooled.finish.lowest = between.lowest;
+    pooled.finish.highest = between.highest;
+    inner = Finish();
+  }
+  chains_.extend(&pooled);
   auto step = make_pooled_convolution(kernels_, graph_, head, filters_.at(&head), inner,
                                       pool, pooled.finish, why);
   if (step == nullptr) return false;

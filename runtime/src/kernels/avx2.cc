@@ -71,10 +71,12 @@ struct Avx2Simd {
   }
 };
 
-constexpr int kBlock = 16;           // output channels of a vector
-constexpr int kVectorBytes = 32;     // of a byte of input channels
+constexpr int kBlock = 16;        // output channels of a vector
+constexpr int kVectorBytes = 32;  // of a byte of input channels
 constexpr int kVectorsOfGroup = 8;
-constexpr int kMostWords = 15;       // counts of 60 bytes, each up to 4, are below 256
+// A word adds up to 16 to the count of its low nibbles, and to that of its high ones.
+constexpr int kMostWords = 255 / 16;
+constexpr int kMostWordsInHalves = 65535 / 32;
 
 struct alignas(64) DifferingBits {
   uint8_t of_byte[256][kVectorBytes];
@@ -94,6 +96,10 @@ constexpr DifferingBits make_differing_bits() {
 
 constexpr DifferingBits kDifferingBits = make_differing_bits();
 
+// Channels of a block in the order of its bytes: when the bytes of even and of odd places
+// become 16-bit numbers, eight channels that follow each other stay together.
+constexpr int channel_of_lane(int lane) { return lane / 2 + lane % 2 * 8; }
+
 // Packed binary filter: groups of up to kVectorsOfGroup blocks of channels, in each
 // [byte][block of the group][nibbles as above]; channels past the last are zero.
 size_t binary_filter_bytes(int num_channels, int num_words) {
@@ -108,7 +114,7 @@ void pack_binary_filter(const uint32_t* filter, int num_channels, int num_words,
     for (int i = 0; i < num_words * 4; ++i) {
       for (int v = 0; v < vectors; ++v, to += kVectorBytes) {
         for (int lane = 0; lane < kBlock; ++lane) {
-          const int c = first + v * kBlock + lane / 2 + lane % 2 * 8;
+          const int c = first + v * kBlock + channel_of_lane(lane);
           const uint32_t word =
               c < num_channels ? filter[ptrdiff_t{c} * num_words + i / 4] : 0;
           to[lane] = word >> (i % 4 * 8) & 15;
@@ -176,25 +182,42 @@ inline void count_byte(const uint32_t* words, const uint8_t* filter,
   }
 }
 
-inline void add_counts(__m256i bytes, bool is_first, bool is_last, int32_t* to) {
-  __m256i even = _mm256_and_si256(bytes, _mm256_set1_epi16(255));
-  __m256i odd = _mm256_srli_epi16(bytes, 8);
-  if (!is_first) {
-    even = _mm256_add_epi16(even, load(to));
-    odd = _mm256_add_epi16(odd, load(to + 8));
+// 16-bit counts of 8 channels, of low nibbles and of high ones: their sums, 32 bits each.
+inline __m256i sum_of_nibbles(__m256i counts) {
+  return _mm256_cvtepu16_epi32(_mm_add_epi16(_mm256_castsi256_si128(counts),
+                                             _mm256_extracti128_si256(counts, 1)));
+}
+
+// What becomes of a chunk's counts of 16 channels: while they fit into 16 bits they are
+// kept so, in the place of the 32-bit ones, of low and high nibbles apart.
+struct Joining {
+  bool adds_halves;  // to the chunks before, 16 bits each
+  bool widens;
+  bool adds_words;  // to the chunks before, 32 bits each
+};
+
+inline void join_counts(__m256i bytes, Joining how, int32_t* to) {
+  __m256i low = _mm256_and_si256(bytes, _mm256_set1_epi16(255));
+  __m256i high = _mm256_srli_epi16(bytes, 8);
+  if (how.adds_halves) {
+    low = _mm256_add_epi16(low, load(to));
+    high = _mm256_add_epi16(high, load(to + 8));
   }
-  if (is_last) {
-  const __m128i low = _mm_add_epi16(_mm256_castsi256_si128(even), _mm256_extracti128_si256(even, 1));
-  const __m128i high = _mm_add_epi16(_mm256_castsi256_si128(odd), _mm256_extracti128_si256(odd, 1));
-  even = _mm256_cvtepu16_epi32(low); odd = _mm256_cvtepu16_epi32(high);
+  if (how.widens) {
+    low = sum_of_nibbles(low);
+    high = sum_of_nibbles(high);
+    if (how.adds_words) {
+      low = _mm256_add_epi32(low, load(to));
+      high = _mm256_add_epi32(high, load(to + 8));
+    }
   }
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), even);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8), odd);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), low);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8), high);
 }
 
 template <int kPixels, int kVectors>
 void count_tile(const uint32_t* source, ptrdiff_t step, const Chunk& chunk,
-                const uint8_t* filter, bool is_first, bool is_last, int32_t* to, ptrdiff_t stride) {
+                const uint8_t* filter, Joining how, int32_t* to, ptrdiff_t stride) {
   __m256i counts[kPixels][kVectors];
 #pragma GCC unroll 8
   for (int p = 0; p < kPixels; ++p) {
@@ -216,32 +239,38 @@ void count_tile(const uint32_t* source, ptrdiff_t step, const Chunk& chunk,
   for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      add_counts(counts[p][v], is_first, is_last, to + p * stride + v * kBlock);
+      join_counts(counts[p][v], how, to + p * stride + v * kBlock);
     }
   }
 }
 
 // Pixels of a tile, by the number of vectors: there are 16 registers.
 constexpr int pixels_of_tile(int vectors) {
-  return vectors == 1 ? 6 : vectors == 2 ? 4 : vectors == 3 ? 3 : vectors == 4 ? 2 : 1;
+  return vectors == 1 ? 6 : vectors == 3 ? 3 : vectors <= 4 ? 8 / vectors : 1;
 }
 
 template <int kVectors>
 void count_group(const BinaryConvRow& row, int channel, const uint8_t* filter) {
   const Patches<uint32_t>& patches = row.patches;
+  const int num_words = patches.num_runs * patches.run_length;
+  const int num_chunks = divide_up(num_words, kMostWords);
+  const bool fits_halves = num_words <= kMostWordsInHalves;
   Cursor cursor;
-  int left = patches.num_runs * patches.run_length;
-  for (int chunks = divide_up(left, kMostWords), i = 0; i < chunks; ++i) {
-    const Chunk chunk = cursor.next(patches, divide_up(left, chunks - i));
+  for (int i = 0, done = 0; i < num_chunks; ++i) {
+    const Chunk chunk =
+        cursor.next(patches, divide_up(num_words - done, num_chunks - i));
+    const bool is_first = i == 0, is_last = i == num_chunks - 1;
+    const Joining how = fits_halves ? Joining{!is_first, is_last, false}
+                                    : Joining{false, true, !is_first};
     const auto count = [&](int pixel, auto kPixels) {
       count_tile<kPixels.value, kVectors>(
           patches.source + pixel * patches.pixel_step, patches.pixel_step, chunk,
-          filter, i == 0, i + 1 == chunks, row.counts + pixel * row.counts_stride + channel,
+          filter, how, row.counts + pixel * row.counts_stride + channel,
           row.counts_stride);
     };
     for_each_tile<pixels_of_tile(kVectors)>(row.num_pixels, count);
-    left -= chunk.num_words;
     filter += chunk.num_words * ptrdiff_t{4 * kVectors * kVectorBytes};
+    done += chunk.num_words;
   }
 }
 

@@ -7,6 +7,8 @@
 
 #include <immintrin.h>
 
+#include <cstring>
+
 #include "tables.h"
 #include "vector_loops.h"
 
@@ -64,78 +66,167 @@ struct Avx512Simd {
   }
 };
 
+// Two words are counted at once. With a1, a2 of a pixel, w1, w2 of a filter, bit by bit,
+//   (a1 ^ w1) + (a2 ^ w2) = 2 r - (a1 ^ a2) + (w1 ^ w2),
+//   r = a2 ^ ~w1 ? a1 ^ a2 : ~(w1 ^ w2),
+// and the last two terms belong to the pixel or the filter alone: what is left to do for
+// each pair of them is an exclusive or, a selection, one count and one sum.
+//
 // Packed binary filter: groups of up to kVectorsOfGroup vectors of channels, in each
-// [word][channel of the group]; channels past the last are zero.
+// [pair of words][~w1, ~(w1 ^ w2)][channel of the group], then the sum of w1 ^ w2 of each
+// channel. A last word without a partner has zeros for one; so do channels past the last.
 constexpr int kBlock = 16;
 constexpr int kVectorsOfGroup = 4;
-constexpr int kPixelsOfTile = 6;
+constexpr int kPixelsOfTile = 4;
+
+// Words of a group's packed filter, for each of its channels.
+ptrdiff_t packed_words(ptrdiff_t num_words) { return (num_words + 1) / 2 * 2 + 1; }
 
 size_t binary_filter_bytes(int num_channels, int num_words) {
-  return size_t(divide_up(num_channels, kBlock)) * kBlock * num_words *
-         sizeof(uint32_t);
+  return size_t(divide_up(num_channels, kBlock)) * kBlock *
+         size_t(packed_words(num_words)) * sizeof(uint32_t);
 }
 
 void pack_binary_filter(const uint32_t* filter, int num_channels, int num_words,
                         void* packed) {
   uint32_t* to = static_cast<uint32_t*>(packed);
+  const auto word = [&](int channel, int i) {
+    return channel < num_channels && i < num_words
+               ? filter[ptrdiff_t{channel} * num_words + i]
+               : 0;
+  };
   for_each_group<kVectorsOfGroup, kBlock>(num_channels, [&](int first, int vectors) {
-    for (int i = 0; i < num_words; ++i) {
-      for (int c = first; c < first + vectors * kBlock; ++c) {
-        *to++ = c < num_channels ? filter[ptrdiff_t{c} * num_words + i] : 0;
+    const int channels = vectors * kBlock;
+    uint32_t* sums = to + ptrdiff_t{num_words + 1} / 2 * 2 * channels;
+    for (int c = 0; c < channels; ++c) sums[c] = 0;
+    for (int i = 0; i < num_words; i += 2, to += 2 * channels) {
+      for (int c = 0; c < channels; ++c) {
+        const uint32_t w1 = word(first + c, i), w2 = word(first + c, i + 1);
+        to[c] = ~w1;
+        to[channels + c] = ~(w1 ^ w2);
+        sums[c] += uint32_t(__builtin_popcount(w1 ^ w2));
       }
     }
+    to = sums + channels;
   });
 }
 
+// Bits in which a word and the next one differ.
+inline int count_differing(const uint32_t* words) {
+  uint64_t both;
+  std::memcpy(&both, words, sizeof both);
+  asm("" : "+r"(both));
+  return __builtin_popcount(uint32_t(both) ^ uint32_t(both >> 32));
+}
+
+// Counts in a tile, of patches with an even number of words in each run: into `counts`,
+// or added to what is there.
 template <int kPixels, int kVectors>
-void count_tile(const BinaryConvRow& row, const uint32_t* filter, int pixel,
-                int channel) {
-  const Patches<uint32_t>& patches = row.patches;
-  const ptrdiff_t step = patches.pixel_step;
-  __m512i counts[kPixels][kVectors];
+void count_tile(const Patches<uint32_t>& patches, const uint32_t* filter, bool add,
+                bool is_last, int32_t* counts, ptrdiff_t counts_stride) {
+  constexpr int kSelect = 0xca;  // bit by bit: the first operand ? second : third
+  __m512i sums[kPixels][kVectors];
+  int differing[kPixels] = {};
 #pragma GCC unroll 8
   for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) counts[p][v] = _mm512_setzero_si512();
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm512_setzero_si512();
   }
   for (int r = 0; r < patches.num_runs; ++r) {
-    const uint32_t* x = patches.source + pixel * step + patches.run_offsets[r];
-    for (int i = 0; i < patches.run_length; ++i, ++x) {
-      __m512i weights[kVectors];
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        weights[v] = _mm512_loadu_si512(filter + v * kBlock);
-      }
-      filter += kVectors * kBlock;
+    const uint32_t* x = patches.source + patches.run_offsets[r];
+    for (int i = 0; i < patches.run_length; i += 2, x += 2) {
+      __m512i second[kPixels], difference[kPixels];
 #pragma GCC unroll 8
       for (int p = 0; p < kPixels; ++p) {
-        const __m512i word = _mm512_set1_epi32(int32_t(x[p * step]));
+        const uint32_t* words = x + p * patches.pixel_step;
+        differing[p] += count_differing(words);
+        // In scalar registers, where there is room: compilers would use vectors.
+        asm("" : "+r"(differing[p]));
+        second[p] = _mm512_set1_epi32(int32_t(words[1]));
+        difference[p] = _mm512_xor_si512(second[p], _mm512_set1_epi32(int32_t(words[0])));
+      }
 #pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) {
-          const __m512i differing = _mm512_xor_si512(word, weights[v]);
-          counts[p][v] = _mm512_add_epi32(counts[p][v], _mm512_popcnt_epi32(differing));
+      for (int v = 0; v < kVectors; ++v) {
+        const __m512i first_equal = _mm512_loadu_si512(filter + v * kBlock);
+        const __m512i equal = _mm512_loadu_si512(filter + (kVectors + v) * kBlock);
+#pragma GCC unroll 8
+        for (int p = 0; p < kPixels; ++p) {
+          const __m512i mask = _mm512_xor_si512(second[p], first_equal);
+          const __m512i bits =
+              _mm512_ternarylogic_epi32(mask, difference[p], equal, kSelect);
+          sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_popcnt_epi32(bits));
         }
       }
+      filter += 2 * kVectors * kBlock;
     }
   }
-  int32_t* to = row.counts + pixel * row.counts_stride + channel;
 #pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) {
+  for (int v = 0; v < kVectors; ++v) {
+    const __m512i of_filter =
+        is_last ? _mm512_loadu_si512(filter + v * kBlock) : _mm512_setzero_si512();
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      _mm512_storeu_si512(to + p * row.counts_stride + v * kBlock, counts[p][v]);
+    for (int p = 0; p < kPixels; ++p) {
+      int32_t* to = counts + p * counts_stride + v * kBlock;
+      __m512i count = _mm512_sub_epi32(of_filter, _mm512_set1_epi32(differing[p]));
+      count = _mm512_add_epi32(count, _mm512_add_epi32(sums[p][v], sums[p][v]));
+      if (add) count = _mm512_add_epi32(count, _mm512_loadu_si512(to));
+      _mm512_storeu_si512(to, count);
     }
+  }
+}
+
+// Runs of an odd number of words: patches are copied, some words at a time, to where
+// they are one run.
+template <int kPixels, int kVectors>
+void count_gathered(const Patches<uint32_t>& patches, const uint32_t* filter,
+                    int32_t* counts, ptrdiff_t counts_stride) {
+  constexpr int kPiece = 256;
+  uint32_t pieces[kPixels * kPiece];
+  const ptrdiff_t num_words = ptrdiff_t{patches.num_runs} * patches.run_length;
+  const uint32_t* run = patches.source + patches.run_offsets[0];
+  int next_run = 1, left_of_run = patches.run_length;
+  for (ptrdiff_t done = 0; done < num_words; done += kPiece) {
+    const int length = int(num_words - done < kPiece ? num_words - done : kPiece);
+    for (int i = 0; i < length; ++i, ++run, --left_of_run) {
+      if (left_of_run == 0) {
+        run = patches.source + patches.run_offsets[next_run++];
+        left_of_run = patches.run_length;
+      }
+      for (int p = 0; p < kPixels; ++p) {
+        pieces[p * kPiece + i] = run[p * patches.pixel_step];
+      }
+    }
+    if (length % 2 != 0) {
+      for (int p = 0; p < kPixels; ++p) pieces[p * kPiece + length] = 0;
+    }
+    const int even = (length + 1) / 2 * 2;
+    const ptrdiff_t start = 0;
+    const Patches<uint32_t> piece = {pieces, kPiece, &start, 1, even};
+    count_tile<kPixels, kVectors>(piece, filter, done > 0, done + length == num_words,
+                                  counts, counts_stride);
+    filter += ptrdiff_t{even} * kVectors * kBlock;
   }
 }
 
 void binary_conv_row(const BinaryConvRow& row) {
-  const ptrdiff_t num_words = ptrdiff_t{row.patches.num_runs} * row.patches.run_length;
+  const Patches<uint32_t>& all = row.patches;
+  const ptrdiff_t num_words = ptrdiff_t{all.num_runs} * all.run_length;
   const uint32_t* filter = static_cast<const uint32_t*>(row.filter);
+  const bool in_pairs = all.run_length % 2 == 0;
   for_each_group<kVectorsOfGroup, kBlock>(row.num_channels, [&](int c, int vectors) {
-    const uint32_t* group = filter + c * num_words;
+    const uint32_t* group = filter + c * packed_words(num_words);
     with_size<kVectorsOfGroup>(vectors, [&](auto kVectors) {
       for_each_tile<kPixelsOfTile>(row.num_pixels, [&](int pixel, auto kPixels) {
-        count_tile<kPixels.value, kVectors.value>(row, group, pixel, c);
+        Patches<uint32_t> patches = all;
+        patches.source += pixel * all.pixel_step;
+        int32_t* counts = row.counts + pixel * row.counts_stride + c;
+        if (in_pairs) {
+          count_tile<kPixels.value, kVectors.value>(patches, group, false, true, counts,
+                                                    row.counts_stride);
+        } else {
+          count_gathered<kPixels.value, kVectors.value>(patches, group, counts,
+                                                        row.counts_stride);
+        }
       });
     });
   });

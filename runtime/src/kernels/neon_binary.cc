@@ -107,6 +107,24 @@ __attribute__((noinline)) void gather(const Patches<uint32_t>& patches, int pixe
   vst1_s16(panel->ones, vreinterpret_s16_u16(vget_low_u16(vpaddq_u16(sums, sums))));
 }
 
+// The same where pixels have one word each and lie side by side: so do the four words.
+__attribute__((noinline)) void gather_neighbours(const Patches<uint32_t>& patches,
+                                                 int pixel, int begin, int end,
+                                                 Panel* panel) {
+  uint16x8_t ones = vdupq_n_u16(0);
+  auto copy = [&](ptrdiff_t offset, int position, int count) R2B_ALWAYS {
+    const uint32_t* source = patches.source + pixel + offset;
+    for (int i = 0; i < count; i++) {
+      uint32x4_t words = vld1q_u32(source + i);
+      words = veorq_u32(words, vshrq_n_u32(words, 16));
+      ones = vpadalq_u8(ones, vcntq_u8(vreinterpretq_u8_u32(words)));
+      vst1q_u32(panel->words[position + i], words);
+    }
+  };
+  for_each_stretch(patches, begin, end, copy);
+  vst1_s16(panel->ones, vreinterpret_s16_u16(vget_low_u16(vuzp1q_u16(ones, ones))));
+}
+
 // counts = 2 sums - ones + offsets, added to what other panels gave or not.
 template <bool kAdd, int kPixels, int kVectors>
 R2B_INLINE void write_counts(const uint16x8_t (&sums)[kPixels * kVectors],
@@ -255,7 +273,11 @@ void binary_conv_row(const BinaryConvRow& row) {
     const int32_t* filter = static_cast<const int32_t*>(row.filter);
     for (int begin = 0; begin < num_words; begin += kPanelWords) {
       int count = smaller(num_words - begin, kPanelWords);
-      gather(row.patches, pixel, num_pixels, begin, begin + count, &panel);
+      if (row.patches.pixel_step == 1 && num_pixels == kTilePixels) {
+        gather_neighbours(row.patches, pixel, begin, begin + count, &panel);
+      } else {
+        gather(row.patches, pixel, num_pixels, begin, begin + count, &panel);
+      }
       const bool add = begin > 0;
       Tiles tiles = {&panel, count, num_pixels, add, filter, counts, row.counts_stride};
       kCountWide[num_pixels - 1](&tiles, num_wide);

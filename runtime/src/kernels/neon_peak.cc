@@ -1,4 +1,4 @@
-// Peaks with NEON: EOR, CNT, ADD; and fused multiply-adds.
+// Peaks with NEON: EOR, BSL, CNT and ADD for two words; and fused multiply-adds.
 #include <arm_neon.h>
 
 #include "peaks.h"
@@ -12,7 +12,9 @@ struct Binary {
   static Vector zero() { return vdupq_n_u8(0); }
   static void hide(Vector& vector) { asm volatile("" : "+w"(vector)); }
   static Vector step(Vector sum, Vector operand) {
-    return vaddq_u8(sum, vcntq_u8(veorq_u8(operand, vdupq_n_u8(1))));
+    const Vector one = vdupq_n_u8(1);
+    const Vector bits = vbslq_u8(veorq_u8(operand, one), operand, one);
+    return vaddq_u8(sum, vcntq_u8(bits));
   }
 };
 
@@ -27,6 +29,6 @@ struct Real {
 
 }  // namespace
 
-const Peak neon_peak = {"neon", spin<Binary>, kSums * 128, spin<Real>, kSums * 4};
+const Peak neon_peak = {"neon", spin<Binary>, 2 * kSums * 128, spin<Real>, kSums * 4};
 
 }  // namespace r2b

@@ -299,6 +299,9 @@ void finish_vectors(FinishRow row, int c, const Vectors& vectors) {
       float* output = row.output + p * row.output_stride + c;
       for_each([&](int v) { vectors.store(output, v, y[v]); });
     }
+    if (row.scale != nullptr) {
+      for_each([&](int v) { y[v] = Simd::multiply(y[v], scale[v]); });
+    }
     if (row.shift != nullptr) {
       for_each([&](int v) { y[v] = Simd::add(y[v], shift[v]); });
     }
