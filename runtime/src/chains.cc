@@ -108,10 +108,14 @@ void Chains::extend(Chain* chain) {
     if (next.size() != 1 || done_[next[0]] || !absorb(chain, next[0])) break;
   }
   if (fuse_) absorb_signs(chain);
-  const std::vector<size_t>& rest = consumers(*chain->current);
-  const bool wanted = chain->current->to_outside ||
-                      std::any_of(rest.begin(), rest.end(),
-                                  [this](size_t i) { return !done_[i]; });
+  // A reader that is done belongs to this chain, or to another one that still reads it.
+  const std::vector<size_t>& mine = chain->operators;
+  const std::vector<size_t>& readers = consumers(*chain->current);
+  const bool wanted =
+      chain->current->to_outside ||
+      std::any_of(readers.begin(), readers.end(), [&mine](size_t i) {
+        return std::find(mine.begin(), mine.end(), i) == mine.end();
+      });
   const bool useless = chain->finish.packed == nullptr && chain->finish.sums == nullptr;
   if (wanted || useless) chain->finish.output = chain->current;
 }

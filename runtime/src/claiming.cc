@@ -1,27 +1,68 @@
 #include "claiming.h"
 
-#include "graph.h"
+#include <algorithm>
+
 #include "operators.h"
 
 namespace r2b {
 
 namespace {
 
-struct Candidate {
-  Operator op;
-  bool claimed = true;
+const TfLiteNode* find_node(TfLiteContext* context, int index) {
+  TfLiteNode* node = nullptr;
+  TfLiteRegistration* registration = nullptr;
+  const TfLiteStatus status =
+      context->GetNodeAndRegistration(context, index, &node, &registration);
+  return status == kTfLiteOk ? node : nullptr;
+}
+
+// Where in the plan each tensor is written.
+class Writers {
+ public:
+  Writers(TfLiteContext* context, const TfLiteIntArray& plan)
+      : first_(context->tensors_size, kNever), count_(context->tensors_size, 0) {
+    for (int i = 0; i < plan.size; i++) {
+      const TfLiteNode* node = find_node(context, plan.data[i]);
+      for (int j = 0; node != nullptr && node->outputs && j < node->outputs->size; j++) {
+        const int tensor = node->outputs->data[j];
+        if (tensor < 0 || static_cast<size_t>(tensor) >= first_.size()) continue;
+        first_[static_cast<size_t>(tensor)] = i;
+        count_[static_cast<size_t>(tensor)]++;
+      }
+    }
+  }
+
+  // False where the operator at `place` in the plan reads what comes later, or writes
+  // what another writes too.
+  bool in_order(const Operator& op, int place, std::string* why) const {
+    for (int tensor : op.inputs) {
+      if (tensor >= 0 && first_[static_cast<size_t>(tensor)] != kNever &&
+          first_[static_cast<size_t>(tensor)] >= place) {
+        *why = format("it reads tensor %d, which is written later", tensor);
+        return false;
+      }
+    }
+    if (count_[static_cast<size_t>(op.output)] == 1) return true;
+    *why = format("tensor %d is written by %d operators", op.output,
+                  count_[static_cast<size_t>(op.output)]);
+    return false;
+  }
+
+ private:
+  static constexpr int kNever = -1;
+  std::vector<int> first_, count_;
 };
 
 // Checks a node's tensors as the model has them now.
-bool check_candidate(const TfLiteContext& context, const Operator& op,
-                     const std::vector<bool>& unpacked, std::string* why) {
+bool check_tensors(const TfLiteContext& context, const Operator& op,
+                   const ConstantSources& sources, std::string* why) {
   std::vector<Value> values(op.inputs.size());
   std::vector<const Value*> inputs(op.inputs.size(), nullptr);
   for (size_t i = 0; i < op.inputs.size(); i++) {
     if (op.inputs[i] < 0) continue;
     if (!read_value(context, op.inputs[i], &values[i], why)) return false;
-    // What DEQUANTIZE makes of a constant is one as well, once it is ours.
-    if (unpacked[static_cast<size_t>(op.inputs[i])]) values[i].constant = &values[i];
+    // What DEQUANTIZE makes of a constant is one as well.
+    if (sources.count(op.inputs[i]) != 0) values[i].constant = &values[i];
     inputs[i] = &values[i];
   }
   Value output;
@@ -30,89 +71,57 @@ bool check_candidate(const TfLiteContext& context, const Operator& op,
          infer_output(op, inputs, output, &shape, why);
 }
 
-// A DEQUANTIZE is ours only with all that reads it, and the other way round.
-void settle_unpacking(std::vector<Candidate>* nodes, size_t num_tensors,
-                      const std::vector<bool>& read_elsewhere) {
-  for (bool changed = true; changed;) {
-    changed = false;
-    std::vector<bool> foreign = read_elsewhere;
-    foreign.resize(num_tensors, false);
-    std::vector<bool> lost(num_tensors, false);
-    for (const Candidate& node : *nodes) {
-      for (int tensor : node.op.inputs) {
-        if (!node.claimed && tensor >= 0) foreign[static_cast<size_t>(tensor)] = true;
-      }
-      if (!node.claimed && node.op.kind == OperatorKind::kUnpackConstant) {
-        lost[static_cast<size_t>(node.op.output)] = true;
-      }
-    }
-    for (Candidate& node : *nodes) {
-      if (!node.claimed) continue;
-      bool keep = node.op.kind != OperatorKind::kUnpackConstant ||
-                  !foreign[static_cast<size_t>(node.op.output)];
-      for (size_t i = 0; i < node.op.inputs.size(); i++) {
-        const int tensor = node.op.inputs[i];
-        keep = keep && !(tensor >= 0 && lost[static_cast<size_t>(tensor)] &&
-                         needs_constant(node.op.kind, i));
-      }
-      if (!keep) node.claimed = false, changed = true;
-    }
+// A DEQUANTIZE is left to LiteRT where a node that is not ours reads it.
+bool is_read_elsewhere(TfLiteContext* context, const TfLiteIntArray& plan,
+                       const std::vector<int>& ours, int tensor) {
+  for (int i = 0; i < plan.size; i++) {
+    if (std::find(ours.begin(), ours.end(), plan.data[i]) != ours.end()) continue;
+    const TfLiteNode* node = find_node(context, plan.data[i]);
+    if (node == nullptr || node->inputs == nullptr) continue;
+    const int* begin = node->inputs->data;
+    const int* end = begin + node->inputs->size;
+    if (std::find(begin, end, tensor) != end) return true;
   }
-}
-
-void mark(const TfLiteIntArray* tensors, std::vector<bool>* marks) {
-  for (int i = 0; tensors != nullptr && i < tensors->size; i++) {
-    const int tensor = tensors->data[i];
-    if (tensor >= 0 && static_cast<size_t>(tensor) < marks->size()) {
-      (*marks)[static_cast<size_t>(tensor)] = true;
-    }
-  }
+  return false;
 }
 
 }  // namespace
 
 bool find_our_nodes(TfLiteContext* context, const TfLiteIntArray& plan, bool only_binary,
-                    std::vector<int>* claimed, std::string* why) {
-  std::vector<Candidate> nodes;
-  std::vector<bool> unpacked(context->tensors_size, false);
-  std::vector<bool> read_elsewhere(context->tensors_size, false);
+                    Claim* claim, std::string* why) {
+  const Writers writers(context, plan);
+  std::vector<Operator> unpackings;
   bool any_binary = false;
   for (int i = 0; i < plan.size; i++) {
-    Candidate node;
+    Operator op;
     std::string reason;
-    Reading reading = read_operator(context, plan.data[i], &node.op, &reason);
-    const bool binary = reading != Reading::kForeign && is_binary(node.op.kind);
-    if (reading == Reading::kRead && !binary && only_binary) {
-      reading = Reading::kForeign;
-    }
+    Reading reading = read_operator(context, plan.data[i], &op, &reason);
+    const bool binary = reading != Reading::kForeign && is_binary(op.kind);
     if (reading == Reading::kRead &&
-        !check_candidate(*context, node.op, unpacked, &reason)) {
+        (!writers.in_order(op, i, &reason) ||
+         !check_tensors(*context, op, claim->sources, &reason))) {
       reading = binary ? Reading::kBroken : Reading::kForeign;
     }
     if (reading == Reading::kBroken) {
-      *why = format("%s (node %d): %s", node.op.name, plan.data[i], reason.c_str());
+      *why = format("%s (node %d): %s", op.name, plan.data[i], reason.c_str());
       return false;
     }
-    if (reading == Reading::kForeign) {
-      TfLiteNode* foreign = nullptr;
-      TfLiteRegistration* registration = nullptr;
-      if (context->GetNodeAndRegistration(context, plan.data[i], &foreign,
-                                          &registration) == kTfLiteOk) {
-        mark(foreign->inputs, &read_elsewhere);
-      }
-      continue;
-    }
+    if (reading == Reading::kForeign) continue;
     any_binary = any_binary || binary;
-    if (node.op.kind == OperatorKind::kUnpackConstant) {
-      unpacked[static_cast<size_t>(node.op.output)] = true;
+    if (op.kind == OperatorKind::kUnpackConstant) {
+      claim->sources[op.output] = op.inputs[0];
+      unpackings.push_back(op);
     }
-    nodes.push_back(node);
+    if (binary || !only_binary) claim->nodes.push_back(op.node);
   }
   // Without a binary operator LiteRT's own kernels do as well.
-  if (!any_binary) return true;
-  settle_unpacking(&nodes, context->tensors_size, read_elsewhere);
-  for (const Candidate& node : nodes) {
-    if (node.claimed) claimed->push_back(node.op.node);
+  if (!any_binary) claim->nodes.clear();
+  std::vector<int>& nodes = claim->nodes;
+  const std::vector<int> ours = nodes;
+  for (const Operator& op : unpackings) {
+    if (is_read_elsewhere(context, plan, ours, op.output)) {
+      nodes.erase(std::remove(nodes.begin(), nodes.end(), op.node), nodes.end());
+    }
   }
   return true;
 }

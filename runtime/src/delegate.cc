@@ -117,6 +117,10 @@ bool parse_options(char** keys, char** values, size_t count, Options* options,
 
 // ---- the kernel's life
 
+// LiteRT makes kernels while it applies the delegate, in the same thread; what was found
+// out about the model waits here for them.
+thread_local const ConstantSources* applied_sources = nullptr;
+
 void* init_kernel(TfLiteContext* context, const char* buffer, size_t) {
   const auto& params = *reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   auto* delegate = static_cast<Delegate*>(params.delegate->data_);
@@ -124,7 +128,7 @@ void* init_kernel(TfLiteContext* context, const char* buffer, size_t) {
   auto kernel = std::unique_ptr<Kernel>(new Kernel{
       delegate, Program(*options.kernels, options.fuse, options.profile), ""});
   // What goes wrong here can be said in prepare only.
-  if (!kernel->program.read(context, params, &kernel->broken) &&
+  if (!kernel->program.read(context, params, *applied_sources, &kernel->broken) &&
       kernel->broken.empty()) {
     kernel->broken = "the partition cannot be read";
   }
@@ -170,19 +174,20 @@ TfLiteStatus prepare_delegate(TfLiteContext* context, TfLiteDelegate* base) {
     return kTfLiteError;
   }
   TfLiteIntArray* plan = nullptr;
-  std::vector<int> claimed;
+  Claim claim;
   if (context->GetExecutionPlan(context, &plan) != kTfLiteOk || plan == nullptr) {
     report(context, "LiteRT gives no execution plan");
     return kTfLiteError;
   }
   const auto& delegate = *static_cast<const Delegate*>(base->data_);
-  if (!find_our_nodes(context, *plan, delegate.options.only_binary, &claimed, &why)) {
+  if (!find_our_nodes(context, *plan, delegate.options.only_binary, &claim,
+                      &why)) {
     report(context, why);
     return kTfLiteError;
   }
-  if (claimed.empty()) return kTfLiteOk;
-  std::vector<int> list = {static_cast<int>(claimed.size())};
-  list.insert(list.end(), claimed.begin(), claimed.end());
+  if (claim.nodes.empty()) return kTfLiteOk;
+  std::vector<int> list = {static_cast<int>(claim.nodes.size())};
+  list.insert(list.end(), claim.nodes.begin(), claim.nodes.end());
   TfLiteRegistration registration = {};
   registration.init = init_kernel;
   registration.free = free_kernel;
@@ -190,8 +195,11 @@ TfLiteStatus prepare_delegate(TfLiteContext* context, TfLiteDelegate* base) {
   registration.invoke = invoke_kernel;
   registration.custom_name = "R2bDelegate";
   registration.version = 1;
-  return context->ReplaceNodeSubsetsWithDelegateKernels(
+  applied_sources = &claim.sources;
+  const TfLiteStatus status = context->ReplaceNodeSubsetsWithDelegateKernels(
       context, registration, reinterpret_cast<const TfLiteIntArray*>(list.data()), base);
+  applied_sources = nullptr;
+  return status;
 }
 
 }  // namespace

@@ -51,15 +51,26 @@ bool read_value(const TfLiteContext& context, int tensor, Value* value,
   return true;
 }
 
-int Graph::value_of(TfLiteContext* context, int tensor) {
+int Graph::value_of(TfLiteContext* context, int tensor, const ConstantSources& sources,
+                    std::string* why) {
   int& index = index_of_tensor_[static_cast<size_t>(tensor)];
-  if (index < 0) {
-    index = static_cast<int>(values.size());
-    values.push_back(std::make_unique<Value>());
-    std::string why;
-    values.back()->tensor = tensor;
-    if (!read_value(*context, tensor, values.back().get(), &why)) return -1;
+  if (index >= 0) return index;
+  index = static_cast<int>(values.size());
+  values.push_back(std::make_unique<Value>());
+  Value& value = *values.back();
+  if (!read_value(*context, tensor, &value, why)) return -1;
+  const auto source = sources.find(tensor);
+  if (source == sources.end()) return index;
+  // Whoever unpacks it when the model runs, it is needed now.
+  Value packed;
+  if (!read_value(*context, source->second, &packed, why)) return -1;
+  if (packed.constant == nullptr || packed.shape != value.shape ||
+      !unpack_constant(context->tensors[source->second], packed, &value.unpacked)) {
+    *why = format("the quantization of constant tensor %d cannot be read",
+                  source->second);
+    return -1;
   }
+  value.constant = value.unpacked.data();
   return index;
 }
 
@@ -71,14 +82,14 @@ Value* Graph::add_value(TfLiteType type, const Shape& shape) {
 }
 
 bool Graph::read(TfLiteContext* context, const TfLiteIntArray* nodes,
-                 const TfLiteIntArray* outputs, std::string* why) {
+                 const TfLiteIntArray* outputs, const ConstantSources& sources,
+                 std::string* why) {
   index_of_tensor_.assign(context->tensors_size, -1);
   std::vector<bool> written(context->tensors_size, false);
   for (int i = 0; i < nodes->size; i++) {
     Operator op;
     if (read_operator(context, nodes->data[i], &op, why) != Reading::kRead) {
-      if (why->empty()) *why = "LiteRT gave a node that was not asked for";
-      *why = format("%s: %s", op.name, why->c_str());
+      *why = format("%s (node %d): %s", op.name, nodes->data[i], why->c_str());
       return false;
     }
     written[static_cast<size_t>(op.output)] = true;
@@ -88,23 +99,13 @@ bool Graph::read(TfLiteContext* context, const TfLiteIntArray* nodes,
     for (int& input : op.inputs) {
       if (input < 0) continue;
       const bool inside = written[static_cast<size_t>(input)];
-      input = value_of(context, input);
-      if (input < 0) return *why = format("%s: unreadable input", op.name), false;
+      input = value_of(context, input, sources, why);
+      if (input < 0) return *why = format("%s: %s", op.name, why->c_str()), false;
       Value& value = *values[static_cast<size_t>(input)];
       value.from_outside = !inside && value.constant == nullptr;
     }
-    const int node_output = op.output;
-    op.output = value_of(context, node_output);
-    if (op.output < 0) return *why = format("%s: unreadable output", op.name), false;
-    if (op.kind == OperatorKind::kUnpackConstant) {
-      const Value& packed = input(op, 0);
-      Value& value = output(op);
-      if (packed.constant == nullptr ||
-          !unpack_constant(context->tensors[packed.tensor], packed, &value.unpacked)) {
-        return *why = format("%s: unreadable quantization", op.name), false;
-      }
-      value.constant = value.unpacked.data();
-    }
+    op.output = value_of(context, op.output, sources, why);
+    if (op.output < 0) return *why = format("%s: %s", op.name, why->c_str()), false;
   }
   for (int i = 0; outputs != nullptr && i < outputs->size; i++) {
     const int tensor = outputs->data[i];

@@ -3,6 +3,7 @@
 #define R2B_GRAPH_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -55,11 +56,15 @@ struct Value {
   }
 };
 
+// For each tensor that a DEQUANTIZE makes of a constant: that constant's tensor.
+using ConstantSources = std::map<int, int>;
+
 class Graph {
  public:
   // Reads the nodes of one partition (operators with value indices in place of tensors).
   bool read(TfLiteContext* context, const TfLiteIntArray* nodes,
-            const TfLiteIntArray* outputs, std::string* why);
+            const TfLiteIntArray* outputs, const ConstantSources& sources,
+            std::string* why);
   // Takes the shapes of what comes from outside, infers all others.
   bool infer_shapes(TfLiteContext* context, std::string* why);
 
@@ -79,7 +84,9 @@ class Graph {
   Value* add_value(TfLiteType type, const Shape& shape);
 
  private:
-  int value_of(TfLiteContext* context, int tensor);
+  // The index of a tensor's value; -1, with a reason, where it cannot be read.
+  int value_of(TfLiteContext* context, int tensor, const ConstantSources& sources,
+               std::string* why);
 
   std::vector<int> index_of_tensor_;
 };
@@ -96,9 +103,6 @@ bool infer_output(const Operator& op, const std::vector<const Value*>& inputs,
 // The two axes of an operator with a window over [N, H, W, C].
 bool make_axes(const Operator& op, const Value& input, const Value* filter,
                Axis* vertical, Axis* horizontal, std::string* why);
-
-// True where `op` needs input `i` to be constant.
-bool needs_constant(OperatorKind kind, size_t i);
 
 // Constants as floats, whatever the alignment of the file.
 std::vector<float> copy_floats(const Value& value);

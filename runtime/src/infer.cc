@@ -177,7 +177,8 @@ bool infer_dense(const Operator& op, const Inputs& in, Shape* shape, std::string
       filter->type != kTfLiteFloat32 || filter->shape.rank != 2 ||
       filter->shape.elements() < 1 || x.shape.elements() < 0 ||
       x.shape.elements() % filter->shape.dims[1] != 0 ||
-      (op.keep_dims && x.shape.last() != filter->shape.dims[1])) {
+      (op.keep_dims &&
+       (x.shape.rank < 1 || x.shape.last() != filter->shape.dims[1]))) {
     return wrong(why, "its filter must be a constant float32 [O, C]", x);
   }
   if (in[2] != nullptr && !is_vector(in[2], kTfLiteFloat32, filter->shape.dims[0])) {
@@ -321,6 +322,9 @@ bool infer_output(const Operator& op, const Inputs& inputs, const Value& output,
       return wrong(why, "an input has 2^31 elements or more", *input);
     }
   }
+  if (output.constant != nullptr && op.kind != OperatorKind::kUnpackConstant) {
+    return wrong(why, "its output is a constant", output);
+  }
   if (!infer_any(op, inputs, output, shape, why)) return false;
   if (shape->elements() < 0) {
     *why = format("its output would have shape %s: 2^31 elements or more",
@@ -328,21 +332,6 @@ bool infer_output(const Operator& op, const Inputs& inputs, const Value& output,
     return false;
   }
   return true;
-}
-
-bool needs_constant(OperatorKind kind, size_t i) {
-  switch (kind) {
-    case OperatorKind::kBinaryConvolution:
-    case OperatorKind::kConvolution:
-    case OperatorKind::kDense:
-    case OperatorKind::kMean:
-    case OperatorKind::kPrelu:
-      return i > 0;
-    case OperatorKind::kUnpackConstant:
-      return true;
-    default:
-      return false;
-  }
 }
 
 }  // namespace r2b

@@ -45,9 +45,10 @@ void align_constant(Value* value) {
 }  // namespace
 
 bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
-                   std::string* why) {
+                   const ConstantSources& sources, std::string* why) {
   if (params.nodes_to_replace == nullptr) return *why = "no nodes were given", false;
-  if (!graph_.read(context, params.nodes_to_replace, params.output_tensors, why) ||
+  if (!graph_.read(context, params.nodes_to_replace, params.output_tensors, sources,
+                   why) ||
       !graph_.infer_shapes(context, why)) {
     return false;
   }
@@ -92,7 +93,7 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
 
 bool Program::resize_outputs(TfLiteContext* context, std::string* why) {
   for (const auto& value : graph_.values) {
-    if (!value->to_outside || value->constant != nullptr) continue;
+    if (!value->to_outside) continue;
     const size_t rank = static_cast<size_t>(value->shape.rank);
     // LiteRT frees it, with free().
     auto* dims = static_cast<TfLiteIntArray*>(std::malloc(sizeof(int) * (rank + 2)));
@@ -111,7 +112,7 @@ bool Program::resize_outputs(TfLiteContext* context, std::string* why) {
 
 bool Program::bind(TfLiteContext* context, std::string* why) {
   for (const auto& value : graph_.values) {
-    if (!value->outside() || value->constant != nullptr) continue;
+    if (!value->outside()) continue;
     const TfLiteTensor& tensor = context->tensors[value->tensor];
     const int64_t bytes = value->bytes();
     if (bytes < 0 || tensor.bytes < static_cast<size_t>(bytes) ||
@@ -121,7 +122,12 @@ bool Program::bind(TfLiteContext* context, std::string* why) {
                     static_cast<long long>(bytes));
       return false;
     }
-    value->data = static_cast<char*>(tensor.data);
+    if (value->constant != nullptr) {
+      // An unpacked constant that another partition reads as well.
+      std::memcpy(tensor.data, value->constant, static_cast<size_t>(bytes));
+    } else {
+      value->data = static_cast<char*>(tensor.data);
+    }
   }
   return true;
 }

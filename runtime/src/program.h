@@ -23,7 +23,7 @@ class Program {
 
   // Reads the partition and packs its filters; once.
   bool read(TfLiteContext* context, const TfLiteDelegateParams& params,
-            std::string* why);
+            const ConstantSources& sources, std::string* why);
   // Shapes, steps and memory for the inputs' present shapes; sizes LiteRT's outputs.
   bool prepare(TfLiteContext* context, std::string* why);
   bool run(TfLiteContext* context, std::string* why);

@@ -73,14 +73,17 @@ struct Avx512Simd {
 // each pair of them is an exclusive or, a selection, one count and one sum.
 //
 // Packed binary filter: groups of up to kVectorsOfGroup vectors of channels, in each
-// [pair of words][~w1, ~(w1 ^ w2)][channel of the group], then the sum of w1 ^ w2 of each
-// channel. A last word without a partner has zeros for one; so do channels past the last.
+// [pair of words][~w1, ~(w1 ^ w2)][channel of the group], the words without a partner,
+// and the sums of w1 ^ w2. Channels past the last are those of a filter of zeros.
 constexpr int kBlock = 16;
 constexpr int kVectorsOfGroup = 4;
-constexpr int kPixelsOfTile = 4;
+
+// A single vector is too little for what pairs cost each pixel: there words stay alone.
+constexpr bool has_pairs(int vectors) { return vectors > 1; }
+constexpr int pixels_of_tile(int vectors) { return has_pairs(vectors) ? 4 : 6; }
 
 // Words of a group's packed filter, for each of its channels.
-ptrdiff_t packed_words(ptrdiff_t num_words) { return (num_words + 1) / 2 * 2 + 1; }
+ptrdiff_t packed_words(ptrdiff_t num_words) { return num_words + 1; }
 
 size_t binary_filter_bytes(int num_channels, int num_words) {
   return size_t(divide_up(num_channels, kBlock)) * kBlock *
@@ -91,15 +94,14 @@ void pack_binary_filter(const uint32_t* filter, int num_channels, int num_words,
                         void* packed) {
   uint32_t* to = static_cast<uint32_t*>(packed);
   const auto word = [&](int channel, int i) {
-    return channel < num_channels && i < num_words
-               ? filter[ptrdiff_t{channel} * num_words + i]
-               : 0;
+    return channel < num_channels ? filter[ptrdiff_t{channel} * num_words + i] : 0;
   };
   for_each_group<kVectorsOfGroup, kBlock>(num_channels, [&](int first, int vectors) {
     const int channels = vectors * kBlock;
-    uint32_t* sums = to + ptrdiff_t{num_words + 1} / 2 * 2 * channels;
+    uint32_t* sums = to + ptrdiff_t{num_words} * channels;
     for (int c = 0; c < channels; ++c) sums[c] = 0;
-    for (int i = 0; i < num_words; i += 2, to += 2 * channels) {
+    int i = 0;
+    for (; has_pairs(vectors) && i + 1 < num_words; i += 2, to += 2 * channels) {
       for (int c = 0; c < channels; ++c) {
         const uint32_t w1 = word(first + c, i), w2 = word(first + c, i + 1);
         to[c] = ~w1;
@@ -107,129 +109,143 @@ void pack_binary_filter(const uint32_t* filter, int num_channels, int num_words,
         sums[c] += uint32_t(__builtin_popcount(w1 ^ w2));
       }
     }
-    to = sums + channels;
+    for (; i < num_words; ++i, to += channels) {
+      for (int c = 0; c < channels; ++c) to[c] = word(first + c, i);
+    }
+    to += channels;
   });
 }
 
-// Bits in which a word and the next one differ.
-inline int count_differing(const uint32_t* words) {
-  uint64_t both;
-  std::memcpy(&both, words, sizeof both);
-  asm("" : "+r"(both));
-  return __builtin_popcount(uint32_t(both) ^ uint32_t(both >> 32));
+// Where words of a patch are, seen from its pixel.
+struct Piece {
+  static constexpr int kMostWords = 512;
+  ptrdiff_t offsets[kMostWords];
+  int num_words;
+  bool is_first, is_last;
+};
+
+// From memory, whatever a compiler thinks of it: from a register it takes longer.
+inline __m512i broadcast(const uint32_t* from) {
+  __m512i words;
+  __asm__("vpbroadcastd %1, %0" : "=v"(words) : "m"(*from));
+  return words;
 }
 
-// Counts in a tile, of patches with an even number of words in each run: into `counts`,
-// or added to what is there.
+// Not in a vector, as compilers would: vectors have enough to do.
+inline void add_bits(uint32_t word, uint32_t& sum) {
+  uint32_t bits;
+  __asm__("popcntl %1, %0" : "=r"(bits) : "r"(word) : "cc");
+  sum += bits;
+  __asm__("" : "+r"(sum));
+}
+
 template <int kPixels, int kVectors>
-void count_tile(const Patches<uint32_t>& patches, const uint32_t* filter, bool add,
-                bool is_last, int32_t* counts, ptrdiff_t counts_stride) {
+void count_tile(const Piece& piece, const uint32_t* source, ptrdiff_t step,
+                const uint32_t* filter, int32_t* counts, ptrdiff_t counts_stride) {
   constexpr int kSelect = 0xca;  // bit by bit: the first operand ? second : third
   __m512i sums[kPixels][kVectors];
-  int differing[kPixels] = {};
+  uint32_t differing[kPixels] = {};
 #pragma GCC unroll 8
   for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm512_setzero_si512();
   }
-  for (int r = 0; r < patches.num_runs; ++r) {
-    const uint32_t* x = patches.source + patches.run_offsets[r];
-    for (int i = 0; i < patches.run_length; i += 2, x += 2) {
-      __m512i second[kPixels], difference[kPixels];
+  int i = 0;
+  for (; has_pairs(kVectors) && i + 1 < piece.num_words; i += 2) {
+    const uint32_t* x1 = source + piece.offsets[i];
+    const uint32_t* x2 = source + piece.offsets[i + 1];
+    __m512i first_equal[kVectors], equal[kVectors];
 #pragma GCC unroll 8
-      for (int p = 0; p < kPixels; ++p) {
-        const uint32_t* words = x + p * patches.pixel_step;
-        differing[p] += count_differing(words);
-        // In scalar registers, where there is room: compilers would use vectors.
-        asm("" : "+r"(differing[p]));
-        second[p] = _mm512_set1_epi32(int32_t(words[1]));
-        difference[p] = _mm512_xor_si512(second[p], _mm512_set1_epi32(int32_t(words[0])));
-      }
+    for (int v = 0; v < kVectors; ++v) {
+      first_equal[v] = _mm512_loadu_si512(filter + v * kBlock);
+      equal[v] = _mm512_loadu_si512(filter + (kVectors + v) * kBlock);
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) {
+      add_bits(x1[p * step] ^ x2[p * step], differing[p]);
+      const __m512i second = broadcast(x2 + p * step);
+      const __m512i difference = _mm512_xor_si512(second, broadcast(x1 + p * step));
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        const __m512i first_equal = _mm512_loadu_si512(filter + v * kBlock);
-        const __m512i equal = _mm512_loadu_si512(filter + (kVectors + v) * kBlock);
-#pragma GCC unroll 8
-        for (int p = 0; p < kPixels; ++p) {
-          const __m512i mask = _mm512_xor_si512(second[p], first_equal);
-          const __m512i bits =
-              _mm512_ternarylogic_epi32(mask, difference[p], equal, kSelect);
-          sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_popcnt_epi32(bits));
-        }
+        const __m512i mask = _mm512_xor_si512(second, first_equal[v]);
+        const __m512i bits =
+            _mm512_ternarylogic_epi32(mask, difference, equal[v], kSelect);
+        sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_popcnt_epi32(bits));
       }
-      filter += 2 * kVectors * kBlock;
     }
+    filter += 2 * kVectors * kBlock;
   }
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
-    const __m512i of_filter =
-        is_last ? _mm512_loadu_si512(filter + v * kBlock) : _mm512_setzero_si512();
 #pragma GCC unroll 8
     for (int p = 0; p < kPixels; ++p) {
+      __m512i count = _mm512_add_epi32(sums[p][v], sums[p][v]);
+      count = _mm512_sub_epi32(count, _mm512_set1_epi32(int32_t(differing[p])));
+      sums[p][v] = count;
+    }
+  }
+  for (; i < piece.num_words; ++i) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) {
+      const __m512i word = broadcast(source + piece.offsets[i] + p * step);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        const __m512i bits =
+            _mm512_xor_si512(word, _mm512_loadu_si512(filter + v * kBlock));
+        sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_popcnt_epi32(bits));
+      }
+    }
+    filter += kVectors * kBlock;
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
       int32_t* to = counts + p * counts_stride + v * kBlock;
-      __m512i count = _mm512_sub_epi32(of_filter, _mm512_set1_epi32(differing[p]));
-      count = _mm512_add_epi32(count, _mm512_add_epi32(sums[p][v], sums[p][v]));
-      if (add) count = _mm512_add_epi32(count, _mm512_loadu_si512(to));
+      __m512i count = sums[p][v];
+      if (piece.is_last) {
+        count = _mm512_add_epi32(count, _mm512_loadu_si512(filter + v * kBlock));
+      }
+      if (!piece.is_first) count = _mm512_add_epi32(count, _mm512_loadu_si512(to));
       _mm512_storeu_si512(to, count);
     }
   }
 }
 
-// Runs of an odd number of words: patches are copied, some words at a time, to where
-// they are one run.
-template <int kPixels, int kVectors>
-void count_gathered(const Patches<uint32_t>& patches, const uint32_t* filter,
-                    int32_t* counts, ptrdiff_t counts_stride) {
-  constexpr int kPiece = 256;
-  uint32_t pieces[kPixels * kPiece];
-  const ptrdiff_t num_words = ptrdiff_t{patches.num_runs} * patches.run_length;
-  const uint32_t* run = patches.source + patches.run_offsets[0];
-  int next_run = 1, left_of_run = patches.run_length;
-  for (ptrdiff_t done = 0; done < num_words; done += kPiece) {
-    const int length = int(num_words - done < kPiece ? num_words - done : kPiece);
-    for (int i = 0; i < length; ++i, ++run, --left_of_run) {
-      if (left_of_run == 0) {
-        run = patches.source + patches.run_offsets[next_run++];
-        left_of_run = patches.run_length;
-      }
-      for (int p = 0; p < kPixels; ++p) {
-        pieces[p * kPiece + i] = run[p * patches.pixel_step];
-      }
-    }
-    if (length % 2 != 0) {
-      for (int p = 0; p < kPixels; ++p) pieces[p * kPiece + length] = 0;
-    }
-    const int even = (length + 1) / 2 * 2;
-    const ptrdiff_t start = 0;
-    const Patches<uint32_t> piece = {pieces, kPiece, &start, 1, even};
-    count_tile<kPixels, kVectors>(piece, filter, done > 0, done + length == num_words,
-                                  counts, counts_stride);
-    filter += ptrdiff_t{even} * kVectors * kBlock;
-  }
-}
-
-void binary_conv_row(const BinaryConvRow& row) {
-  const Patches<uint32_t>& all = row.patches;
-  const ptrdiff_t num_words = ptrdiff_t{all.num_runs} * all.run_length;
-  const uint32_t* filter = static_cast<const uint32_t*>(row.filter);
-  const bool in_pairs = all.run_length % 2 == 0;
+void count_piece(const BinaryConvRow& row, const Piece& piece, ptrdiff_t words_before) {
+  const ptrdiff_t num_words = ptrdiff_t{row.patches.num_runs} * row.patches.run_length;
+  const ptrdiff_t step = row.patches.pixel_step;
   for_each_group<kVectorsOfGroup, kBlock>(row.num_channels, [&](int c, int vectors) {
-    const uint32_t* group = filter + c * packed_words(num_words);
+    const uint32_t* filter = static_cast<const uint32_t*>(row.filter) +
+                             c * packed_words(num_words) +
+                             words_before * vectors * kBlock;
     with_size<kVectorsOfGroup>(vectors, [&](auto kVectors) {
-      for_each_tile<kPixelsOfTile>(row.num_pixels, [&](int pixel, auto kPixels) {
-        Patches<uint32_t> patches = all;
-        patches.source += pixel * all.pixel_step;
-        int32_t* counts = row.counts + pixel * row.counts_stride + c;
-        if (in_pairs) {
-          count_tile<kPixels.value, kVectors.value>(patches, group, false, true, counts,
-                                                    row.counts_stride);
-        } else {
-          count_gathered<kPixels.value, kVectors.value>(patches, group, counts,
-                                                        row.counts_stride);
-        }
+      for_each_tile<pixels_of_tile(kVectors.value)>(row.num_pixels, [&](int pixel, auto kPixels) {
+        count_tile<kPixels.value, kVectors.value>(
+            piece, row.patches.source + pixel * step, step, filter,
+            row.counts + pixel * row.counts_stride + c, row.counts_stride);
       });
     });
   });
+}
+
+void binary_conv_row(const BinaryConvRow& row) {
+  const Patches<uint32_t>& patches = row.patches;
+  const ptrdiff_t num_words = ptrdiff_t{patches.num_runs} * patches.run_length;
+  Piece piece;
+  piece.num_words = 0;
+  ptrdiff_t done = 0;
+  for (int r = 0; r < patches.num_runs; ++r) {
+    for (int i = 0; i < patches.run_length; ++i) {
+      piece.offsets[piece.num_words++] = patches.run_offsets[r] + i;
+      piece.is_last = done + piece.num_words == num_words;
+      if (piece.num_words < Piece::kMostWords && !piece.is_last) continue;
+      piece.is_first = done == 0;
+      count_piece(row, piece, done);
+      done += piece.num_words;
+      piece.num_words = 0;
+    }
+  }
 }
 
 }  // namespace
