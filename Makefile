@@ -1,6 +1,7 @@
-# make train | test | lint | clean        make train PYTHON=python3.12
+# make train | test | lint | runtime | clean        make train PYTHON=python3.12
 # Everything runs in .venv, which is made on first use and made anew when pyproject.toml,
-# constraints.txt or PYTHON changes.
+# constraints.txt or PYTHON changes. `make runtime` builds the wheels of runtime/ into
+# dist/; the x86-64 one gets into .venv whenever runtime/ has changed.
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -14,18 +15,35 @@ RIGHT_VERSION := import sys; print("is " + sys.version.split()[0]); \
   sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 WITH_VENV := import ensurepip, venv
 
-.PHONY: train test lint clean FORCE
+RUNTIME := $(shell find runtime -type f ! -path 'runtime/tests/*' ! -name '*.pyc')
+RUNTIME_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' \
+  runtime/r2b_runtime/__init__.py)
+RUNTIME_WHEEL := dist/r2b_runtime-$(RUNTIME_VERSION)-py3-none-manylinux_2_17_
+RUNTIME_STAMP := $(VENV)/.runtime
 
-train: $(STAMP)
+.PHONY: train test lint runtime clean FORCE
+
+train: $(STAMP) $(RUNTIME_STAMP)
 	$(RUN) -m r2b_keras.train --recipe=digits --stage=3 --workdir=$(WORKDIR)
 
-test: $(STAMP)
+test: $(STAMP) $(RUNTIME_STAMP)
 	$(RUN) -m pytest
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+runtime: $(RUNTIME_WHEEL)x86_64.whl $(RUNTIME_WHEEL)aarch64.whl
+	@ls -l $^
+
+$(RUNTIME_WHEEL)%.whl: $(RUNTIME) $(STAMP)
+	runtime/build_wheel $* dist $(RUN)
+	touch $@
+
+$(RUNTIME_STAMP): $(RUNTIME_WHEEL)x86_64.whl
+	$(RUN) -m pip --disable-pip-version-check install --no-deps --force-reinstall $<
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
@@ -57,8 +75,10 @@ $(STAMP): pyproject.toml constraints.txt
 	    "install one, or name it with make PYTHON=..." >&2; exit 1; \
 	fi; \
 	echo "Making $(VENV) with $$chosen: a download of about 0.7 GB, 3 GB on disk."; \
+	rm -rf build/runtime && \
 	$$chosen -m venv --clear $(VENV) && \
-	$(RUN) -m pip --disable-pip-version-check install -c constraints.txt wheel hatchling && \
+	$(RUN) -m pip --disable-pip-version-check install -c constraints.txt wheel hatchling \
+	  scikit-build-core ziglang cmake ninja && \
 	$(RUN) -m pip --disable-pip-version-check install -c constraints.txt \
 	  --no-build-isolation -e '.[test]' && \
 	echo "$$chosen" > $(STAMP)

@@ -69,7 +69,7 @@ def test_json_is_one_object_beside_keras(finished, converted, test_part):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["lce_indirect", "lce_reference"])
+@pytest.mark.parametrize("engine", ["lce_indirect", "lce_reference", "r2b_runtime"])
 def test_the_card_names_the_recipe(here, converted, test_part, engine):
     path, _ = converted
     code, printed, errors = here.run(f"--model={path}", f"--engine={engine}")

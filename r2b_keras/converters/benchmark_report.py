@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from r2b_keras import __version__
 from r2b_keras.converters.benchmarking import Measurement
 
-PACKAGES = ("ai-edge-litert", "larq-compute-engine")
+PACKAGES = ("ai-edge-litert", "larq-compute-engine", "r2b-runtime")
 # An inference that has its core to itself uses more processor time per elapsed time.
 BUSY = 0.95
 

@@ -90,7 +90,8 @@ def _answer(answers: IO[str], value: dict[str, Any]) -> None:
 
 def _prepare_engine(engine: str) -> None:
     """Imports the engine's package and lets it set up what every network needs."""
-    engines.load(_smallest_flatbuffer(), "litert" if engine == "litert" else "lce")
+    real = engine if engine in engines.FOR_REAL_NETWORKS else "lce"
+    engines.load(_smallest_flatbuffer(), real)
 
 
 def _load(content: bytes, engine: str, num_threads: int) -> engines.Engine:

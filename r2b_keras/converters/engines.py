@@ -1,7 +1,8 @@
 """What runs a flatbuffer, by name.
 
 LCE's own interpreter exists for x86-64 (and macOS) only, and its Python package imports
-TensorFlow. Stock LiteRT runs networks without binary operations.
+TensorFlow. Stock LiteRT runs networks without binary operations, and all of them with
+the delegate of `runtime/`, the package `r2b_runtime`.
 """
 
 import importlib.util
@@ -82,6 +83,14 @@ class _LiteRTRunner:
         return scores
 
 
+def _delegate_runner(flatbuffer: bytes, num_threads: int, batch_size: int) -> _Runner:
+    """LiteRT with the delegate of `runtime/`."""
+    from r2b_runtime import Interpreter
+
+    runner: _Runner = Interpreter(flatbuffer, num_threads, batch_size=batch_size)
+    return runner
+
+
 @dataclass(frozen=True)
 class _Kind:
     package: str
@@ -90,7 +99,12 @@ class _Kind:
     options: dict[str, bool]
 
 
-_LCE, _LITERT = "larq_compute_engine", "ai_edge_litert"
+_LCE, _LITERT, _DELEGATE = "larq_compute_engine", "ai_edge_litert", "r2b_runtime"
+_INSTALLATION = {
+    _LCE: "larq-compute-engine: run `pip install larq-compute-engine`",
+    _LITERT: "ai-edge-litert: run `pip install ai-edge-litert`",
+    _DELEGATE: "r2b_runtime: run `make runtime` and `pip install` its wheel from dist/",
+}
 _KINDS = {
     "lce": _Kind(_LCE, LCE_OPERATORS, _LarqRunner, {}),
     "lce_indirect": _Kind(
@@ -106,8 +120,11 @@ _KINDS = {
         _LCE, LCE_OPERATORS, _LarqRunner, {"use_reference_bconv": True}
     ),
     "litert": _Kind(_LITERT, (), _LiteRTRunner, {}),
+    "r2b_runtime": _Kind(_DELEGATE, LCE_OPERATORS, _delegate_runner, {}),
 }
 NAMES = tuple(_KINDS)
+# LCE's binary kernels are all the same to a network without binary operations.
+FOR_REAL_NETWORKS = ("litert", "lce", "r2b_runtime")
 
 
 class Engine:
@@ -183,8 +200,7 @@ def _names_for(custom: set[str]) -> tuple[str, ...]:
     ]
     if custom:
         return tuple(able)
-    # LCE's binary kernels are all the same to a network without binary operations.
-    return tuple(name for name in ("litert", "lce") if name in able)
+    return tuple(name for name in FOR_REAL_NETWORKS if name in able)
 
 
 def load(
@@ -251,11 +267,11 @@ def _choose(custom: set[str], name: str | None) -> str:
     unknown = sorted(custom - set(LCE_OPERATORS))
     if unknown:
         reason = f"it has operators that no engine knows ({', '.join(unknown)})"
-    elif able:
+    elif able and (name is None or importlib.util.find_spec(_KINDS[name].package)):
         reason = f"expected one of {', '.join(able)}"
     else:
-        package = "larq-compute-engine" if custom else "ai-edge-litert"
-        reason = f"it needs the package {package}: run `pip install {package}`"
+        package = _KINDS[name or ("lce" if custom else "litert")].package
+        reason = f"it needs the package {_INSTALLATION[package]}"
     wanted = f"The engine {name} cannot" if name else "No engine can"
     raise InputError(f"{wanted} run this .tflite file, {reason}.")
 

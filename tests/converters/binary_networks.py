@@ -86,6 +86,6 @@ def run(flatbuffer, images, name, batch_size=1):
     return engines.load(flatbuffer, name, batch_size=batch_size).predict(images)
 
 
-def lce_engines(*without):
-    """The engines of Larq Compute Engine; it lacks none where these tests run."""
+def binary_engines(*without):
+    """The engines that run binary operators; none is missing where these tests run."""
     return [name for name in engines.NAMES if name not in ("litert", *without)]

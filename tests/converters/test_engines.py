@@ -21,7 +21,9 @@ from r2b_keras.converters import engines, tflite_file
 from tests.test_environment import HIDE_MODULE, run_python
 
 LCE = ("lce", "lce_indirect", "lce_indirect_xnnpack", "lce_reference")
-REAL = ("litert", "lce")
+BINARY = (*LCE, "r2b_runtime")
+REAL = ("litert", "lce", "r2b_runtime")
+ENGINES = [("lce", binary), ("litert", dense), ("r2b_runtime", binary)]
 HERE = pathlib.Path(__file__).parent
 
 
@@ -38,7 +40,7 @@ def dense_scores(x):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-@pytest.mark.parametrize("name", LCE)
+@pytest.mark.parametrize("name", BINARY)
 def test_binary_network_of_any_number_of_images(name, batch_size):
     """To the last digits of float32: sums of signs are exact, their mean is not."""
     engine = engines.load(binary(), name, batch_size=batch_size)
@@ -64,7 +66,7 @@ def test_real_network_of_any_number_of_images(name, batch_size):
         np.testing.assert_allclose(found, dense_scores(x[:num]), atol=2e-5)
 
 
-@pytest.mark.parametrize(("name", "make"), [("lce", binary), ("litert", dense)])
+@pytest.mark.parametrize(("name", "make"), ENGINES)
 def test_images_of_another_kind_and_layout(name, make):
     engine = engines.load(make(), name, num_threads=2, batch_size=2)
     x = images(3, engine.input_shape[1:])
@@ -76,7 +78,7 @@ def test_images_of_another_kind_and_layout(name, make):
         assert str(shape) in message and "the network takes ('N', " in message
 
 
-@pytest.mark.parametrize(("name", "make"), [("lce", binary), ("litert", dense)])
+@pytest.mark.parametrize(("name", "make"), ENGINES)
 def test_a_run_leaves_earlier_scores_alone(name, make):
     """What times an engine sets its input once and runs it many times."""
     engine = engines.load(make(), name)
@@ -93,44 +95,57 @@ def test_a_run_leaves_earlier_scores_alone(name, make):
 
 
 def test_engines_that_are_able_are_named():
-    assert engines.names_for(binary()) == LCE
+    assert engines.names_for(binary()) == BINARY
     assert engines.names_for(dense()) == REAL
     assert engines.names_for(custom("TheirOp")) == ()
-    assert engines.NAMES == (*LCE, "litert")
+    assert engines.NAMES == (*LCE, "litert", "r2b_runtime")
     assert engines.load(binary()).name == "lce"
     assert engines.load(dense()).name == "litert"
     assert "is no .tflite file" in refusal(engines.names_for, b"")
     assert "is no .tflite file" in refusal(engines.load, b"")
 
 
-def hide(monkeypatch, package):
+def hide(monkeypatch, *packages):
     found = importlib.util.find_spec
     monkeypatch.setattr(
         engines.importlib.util,
         "find_spec",
-        lambda name: None if name == package else found(name),
+        lambda name: None if name in packages else found(name),
     )
 
 
 def test_without_larqs_engine(monkeypatch):
+    """As on a board."""
     hide(monkeypatch, "larq_compute_engine")
-    assert engines.names_for(binary()) == ()
-    assert engines.names_for(dense()) == ("litert",)
+    assert engines.names_for(binary()) == ("r2b_runtime",)
+    assert engines.names_for(dense()) == ("litert", "r2b_runtime")
+    assert engines.load(binary()).name == "r2b_runtime"
     needs = "it needs the package larq-compute-engine: run `pip install larq-compute"
+    for make, name in ((binary, "lce_indirect"), (dense, "lce")):
+        message = refusal(engines.load, make(), name)
+        assert f"The engine {name} cannot run" in message and needs in message
+    hide(monkeypatch, "larq_compute_engine", "r2b_runtime")
+    assert engines.names_for(binary()) == ()
     assert "No engine can run" in refusal(engines.load, binary())
     assert needs in refusal(engines.load, binary())
-    assert needs in refusal(engines.load, binary(), "lce_indirect")
-    message = refusal(engines.load, dense(), "lce")
-    assert "The engine lce cannot run" in message and "one of litert." in message
 
 
 def test_without_litert(monkeypatch):
-    hide(monkeypatch, "ai_edge_litert")
+    hide(monkeypatch, "ai_edge_litert", "r2b_runtime")
     assert engines.names_for(dense()) == ("lce",)
     assert engines.load(dense()).name == "lce"
-    hide(monkeypatch, "larq_compute_engine")
-    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    hide(monkeypatch, "ai_edge_litert", "r2b_runtime", "larq_compute_engine")
     assert "it needs the package ai-edge-litert" in refusal(engines.load, dense())
+
+
+def test_without_the_runtime(monkeypatch):
+    hide(monkeypatch, "r2b_runtime")
+    assert engines.names_for(binary()) == LCE
+    message = refusal(engines.load, binary(), "r2b_runtime")
+    assert "The engine r2b_runtime cannot run this .tflite file, it needs" in message
+    assert message.endswith(
+        "run `make runtime` and `pip install` its wheel from dist/."
+    )
 
 
 def test_an_engine_that_lacks_a_package_of_its_own(monkeypatch):
@@ -164,10 +179,10 @@ def test_names_that_are_none():
     assert "There is no engine 'gpu', expected one of lce, lce_indirect" in message
     message = refusal(engines.load, binary(), "litert")
     assert "The engine litert cannot run" in message
-    assert f"expected one of {', '.join(LCE)}." in message
+    assert f"expected one of {', '.join(BINARY)}." in message
     # To a network without binary operations all of LCE's kernels are one.
     message = refusal(engines.load, dense(), "lce_indirect")
-    assert "expected one of litert, lce." in message
+    assert "expected one of litert, lce, r2b_runtime." in message
     for name in (None, "lce"):
         message = refusal(engines.load, custom("TheirOp"), name)
         assert "it has operators that no engine knows (TheirOp)" in message
@@ -213,8 +228,8 @@ def test_networks_that_cannot_be_run(content, words):
 
 
 def test_nothing_is_printed(capfd):
-    for content, name in ((binary(), "lce"), (dense(), "litert"), (dense(), "lce")):
-        engines.load(content, name).run()
+    for name, make in (*ENGINES, ("lce", dense), ("r2b_runtime", dense)):
+        engines.load(make(), name).run()
     refusal(engines.load, tensor(dense, 0, shape=[1, 1, 63, 1]))
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
@@ -253,7 +268,10 @@ print("done", num_run, num_refused)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("make", "name"), [("binary", "lce"), ("dense", "litert")])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [("binary", "lce"), ("dense", "litert"), ("binary", "r2b_runtime")],
+)
 def test_damaged_files_without_a_card_do_not_crash_engines(make, name):
     """A hundred that the tables alone do not give away, in a process of their own."""
     result = subprocess.run(

@@ -106,7 +106,7 @@ def network(request):
     make, num_binary, without = NETWORKS[request.param]
     tf.keras.utils.set_random_seed(3)
     model = briefly_trained(make())
-    return model, convert(model), num_binary, nets.lce_engines(*without)
+    return model, convert(model), num_binary, nets.binary_engines(*without)
 
 
 def test_every_binary_layer_is_a_binary_operation(network):

@@ -230,7 +230,7 @@ def digits(finished, converted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", [None, *engines.NAMES[1:4]])
+@pytest.mark.parametrize("engine", [None, *engines.NAMES[1:4], "r2b_runtime"])
 def test_digits_agree_in_every_engine(digits, engine):
     """All 359 images; a few have an activation that is exactly at its threshold."""
     model, flatbuffer, x = digits

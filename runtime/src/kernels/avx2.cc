@@ -1,5 +1,5 @@
-// Kernels for AVX2. It has no instruction that counts bits; looking counts up by nibbles
-// is fastest, and the table to look in need not be the counts of 0..15:
+// Kernels for AVX2. It has no instruction that counts bits; looking counts up by
+// nibbles is fastest, and the table to look in need not be the counts of 0..15:
 //
 // For each byte of activations there is a vector of 32 bytes: in the low half the bits
 // in which its low nibble differs from 0..15, in the high half the same of its high
@@ -96,8 +96,8 @@ constexpr DifferingBits make_differing_bits() {
 
 constexpr DifferingBits kDifferingBits = make_differing_bits();
 
-// Channels of a block in the order of its bytes: when the bytes of even and of odd places
-// become 16-bit numbers, eight channels that follow each other stay together.
+// Channels of a block in the order of its bytes: when the bytes of even and of odd
+// places become 16-bit numbers, eight channels that follow each other stay together.
 constexpr int channel_of_lane(int lane) { return lane / 2 + lane % 2 * 8; }
 
 // Packed binary filter: groups of up to kVectorsOfGroup blocks of channels, in each
@@ -182,7 +182,7 @@ inline void count_byte(const uint32_t* words, const uint8_t* filter,
   }
 }
 
-// 16-bit counts of 8 channels, of low nibbles and of high ones: their sums, 32 bits each.
+// 16-bit counts of 8 channels, of low nibbles and of high ones: their sums in 32 bits.
 inline __m256i sum_of_nibbles(__m256i counts) {
   return _mm256_cvtepu16_epi32(_mm_add_epi16(_mm256_castsi256_si128(counts),
                                              _mm256_extracti128_si256(counts, 1)));

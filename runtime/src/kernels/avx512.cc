@@ -1,4 +1,4 @@
-// Kernels for AVX-512 with VPOPCNTDQ: a word of 16 output channels in a vector.
+// Kernels for AVX-512 with VPOPCNTDQ: words of 16 output channels in a vector.
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12 finds its own header's "undefined" vectors to be undefined.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -66,11 +66,12 @@ struct Avx512Simd {
   }
 };
 
-// Two words are counted at once. With a1, a2 of a pixel, w1, w2 of a filter, bit by bit,
+// Two words are counted at once. With a1, a2 of a pixel, w1, w2 of a filter, bit by
+// bit,
 //   (a1 ^ w1) + (a2 ^ w2) = 2 r - (a1 ^ a2) + (w1 ^ w2),
 //   r = a2 ^ ~w1 ? a1 ^ a2 : ~(w1 ^ w2),
-// and the last two terms belong to the pixel or the filter alone: what is left to do for
-// each pair of them is an exclusive or, a selection, one count and one sum.
+// and the last two terms belong to the pixel or the filter alone: what is left to do
+// for each pair of them is an exclusive or, a selection, one count and one sum.
 //
 // Packed binary filter: groups of up to kVectorsOfGroup vectors of channels, in each
 // [pair of words][~w1, ~(w1 ^ w2)][channel of the group], the words without a partner,
@@ -220,7 +221,8 @@ void count_piece(const BinaryConvRow& row, const Piece& piece, ptrdiff_t words_b
                              c * packed_words(num_words) +
                              words_before * vectors * kBlock;
     with_size<kVectorsOfGroup>(vectors, [&](auto kVectors) {
-      for_each_tile<pixels_of_tile(kVectors.value)>(row.num_pixels, [&](int pixel, auto kPixels) {
+      constexpr int kMostPixels = pixels_of_tile(kVectors.value);
+      for_each_tile<kMostPixels>(row.num_pixels, [&](int pixel, auto kPixels) {
         count_tile<kPixels.value, kVectors.value>(
             piece, row.patches.source + pixel * step, step, filter,
             row.counts + pixel * row.counts_stride + c, row.counts_stride);

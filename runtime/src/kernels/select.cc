@@ -13,7 +13,7 @@ namespace {
 #if defined(__x86_64__)
 
 struct Features {
-  bool avx2 = false;    // with FMA and BMI2, which every such CPU has
+  bool avx2 = false;    // with FMA, POPCNT and BMI2, which every such CPU has
   bool avx512 = false;  // F, BW, DQ, VL and VPOPCNTDQ
 };
 
@@ -29,8 +29,8 @@ Features detect() {
   Features features;
   uint32_t eax, ebx, ecx, edx;
   if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return features;
-  const bool fma = ecx & bit_FMA, os_saves = ecx & bit_OSXSAVE, avx = ecx & bit_AVX;
-  if (!fma || !os_saves || !avx) return features;
+  constexpr uint32_t kFirst = bit_FMA | bit_POPCNT | bit_AVX | bit_OSXSAVE;
+  if ((ecx & kFirst) != kFirst) return features;
   const uint32_t states = saved_states();
   if ((states & kVectorState) != kVectorState) return features;
   if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return features;

@@ -220,7 +220,8 @@ constexpr int real_pixels(int vectors) {
 
 template <typename Simd>
 void real_conv_row(const RealConvRow& row) {
-  const ptrdiff_t num_weights = ptrdiff_t{row.patches.num_runs} * row.patches.run_length;
+  const Patches<float>& patches = row.patches;
+  const ptrdiff_t num_weights = ptrdiff_t{patches.num_runs} * patches.run_length;
   const float* filter = static_cast<const float*>(row.filter);
   const auto convolve_group = [&](int c, int vectors) {
     const float* group = filter + c * (num_weights + 1);
@@ -235,8 +236,8 @@ void real_conv_row(const RealConvRow& row) {
 }
 
 // The channels of a packed word, from `c` on, of all pixels: what does not change from
-// pixel to pixel stays in registers, and so do the sums. (`row` is a copy: what is stored
-// cannot change it, so neither need the compiler read it again.)
+// pixel to pixel stays in registers, and so do the sums. (`row` is a copy: what is
+// stored cannot change it, so neither need the compiler read it again.)
 template <typename Simd, bool kFromCounts, typename Vectors>
 void finish_vectors(FinishRow row, int c, const Vectors& vectors) {
   using Floats = typename Simd::Floats;

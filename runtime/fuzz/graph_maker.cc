@@ -1,0 +1,408 @@
+#include "graph_maker.h"
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+#include <iterator>
+
+#include "numbers.h"
+
+namespace r2b_fuzz {
+namespace {
+
+using r2b_test::Bytes;
+using r2b_test::Dims;
+using r2b_test::Options;
+
+constexpr int kMaxOperators = 8;
+
+enum Kind {
+  kQuantize,
+  kDequantize,
+  kBinaryConvolution,
+  kBinaryPool,
+  kConvolution,
+  kDense,
+  kMaxPool,
+  kAveragePool,
+  kMean,
+  kMultiply,
+  kAdd,
+  kSubtract,
+  kPrelu,
+  kRelu,
+  kLogistic,
+  kSoftmax,
+  kUnpackConstant,
+  kForeign,
+  kNumKinds
+};
+
+int words_of(int channels) { return channels / 32 + (channels % 32 > 0); }
+
+}  // namespace
+
+Header take_header(Source* source) {
+  uint8_t bytes[sizeof(Header)];
+  for (uint8_t& byte : bytes) byte = source->take();
+  Header header;
+  std::memcpy(&header, bytes, sizeof header);
+  return header;
+}
+
+int GraphMaker::make() {
+  const TfLiteType types[] = {kTfLiteFloat32, kTfLiteInt8,  kTfLiteBool,   kTfLiteInt32,
+                              kTfLiteUInt8,   kTfLiteInt64, kTfLiteFloat16};
+  const TfLiteType type = types[header_.input_type % std::size(types)];
+  Dims dims;
+  const int rank = header_.rank < 200 ? 4 : header_.rank % 8;
+  const int moduli[] = {3, 9, 9, 72, 5, 5};
+  for (int i = 0; i < rank; ++i) {
+    dims.push_back(extent(header_.extents[i % 6], moduli[i % 6]));
+  }
+  const int input = type == kTfLiteInt8 ? host_.add_quantized(type, dims, 0.5f, 3)
+                                        : host_.add_tensor(type, dims);
+  pool_.push_back(input);
+  const int count = 1 + header_.num_operators % kMaxOperators;
+  for (int i = 0; i < count; ++i) {
+    uint8_t bytes[sizeof(Record)];
+    for (uint8_t& byte : bytes) byte = source_.take();
+    Record record;
+    std::memcpy(&record, bytes, sizeof record);
+    add_operator(record);
+  }
+  find_ends();
+  return input;
+}
+
+int GraphMaker::pick(uint8_t selector) const {
+  return pool_[pool_.size() - 1 - selector % pool_.size()];
+}
+
+int GraphMaker::floats(const Dims& dims, uint8_t values) {
+  std::vector<float> data(is_small(dims) ? count_of(dims) : 0);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = some_float(values, i);
+  return host_.add_constant(kTfLiteFloat32, dims, data);
+}
+
+int GraphMaker::words(const Dims& dims, uint8_t values) {
+  std::vector<uint32_t> data(is_small(dims) ? count_of(dims) : 0);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = some_word(values, i);
+  return host_.add_constant(kTfLiteInt32, dims, data);
+}
+
+int GraphMaker::output(const Record& record, TfLiteType type, const Dims& dims) {
+  const float scales[] = {0.5f, 1.0f, 0.03f, 1e-30f, 3e30f, 1e-42f};
+  if (type != kTfLiteInt8) return host_.add_tensor(type, dims);
+  return host_.add_quantized(type, dims,
+                             scales[record.quantization % std::size(scales)],
+                             static_cast<int8_t>(record.quantization * 3));
+}
+
+GraphMaker::Window GraphMaker::window(const Record& record) const {
+  Window window;
+  window.kernel_height = 1 + record.kernel_height % 4;
+  window.kernel_width = 1 + record.kernel_width % 4;
+  window.stride_height = number(record.stride_height, 3);
+  window.stride_width = number(record.stride_width, 3);
+  window.dilation_height = number(record.dilation_height, 3);
+  window.dilation_width = number(record.dilation_width, 3);
+  window.same = (record.window & 1) == 0;
+  window.activation = record.window >> 2 & 3;
+  return window;
+}
+
+// The shape after the window, or any where there is none.
+Dims GraphMaker::slid(const Dims& from, const Window& window, int channels) const {
+  const auto slide = [&](int in, int kernel, int64_t stride, int64_t dilation) {
+    if (stride < 1 || dilation < 1 || stride > INT_MAX || dilation > INT_MAX) return 1;
+    const int64_t reach = window.same ? 1 : (kernel - 1) * dilation + 1;
+    return static_cast<int>(
+        std::clamp<int64_t>((in + stride - reach) / stride, 0, INT_MAX));
+  };
+  if (from.size() != 4) return {1, 1, 1, channels};
+  return {
+      from[0],
+      slide(from[1], window.kernel_height, window.stride_height,
+            window.dilation_height),
+      slide(from[2], window.kernel_width, window.stride_width, window.dilation_width),
+      channels};
+}
+
+int GraphMaker::real_channels(int packed) const {
+  const size_t at = static_cast<size_t>(packed);
+  if (at < channels_of_.size() && channels_of_[at] > 0) return channels_of_[at];
+  const Dims dims = host_.dims(packed);
+  return dims.empty() || dims.back() < 1 || dims.back() > 1000 ? 32 : dims.back() * 32;
+}
+
+void GraphMaker::add_operator(const Record& record) {
+  const int input = pick(record.input);
+  switch (record.kind % kNumKinds) {
+    case kQuantize:
+    case kDequantize:
+      return add_binary(record, input);
+    case kBinaryConvolution:
+      return add_binary_convolution(record, input);
+    case kBinaryPool:
+      return add_binary_pool(record, input);
+    case kUnpackConstant:
+      return add_unpacking(record);
+    default:
+      return add_real(record, input);
+  }
+}
+
+void GraphMaker::add_binary(const Record& record, int input) {
+  Dims dims = host_.dims(input);
+  if (dims.empty()) dims = {1};
+  if (record.kind % kNumKinds == kQuantize) {
+    const int channels = dims.back();
+    dims.back() = channels < 0 ? 1 : words_of(channels);
+    const int packed = output(record, kTfLiteInt32, dims);
+    channels_of_.resize(static_cast<size_t>(packed) + 1);
+    channels_of_.back() = channels;
+    return custom(record, "LceQuantize", {}, {input}, packed);
+  }
+  const TfLiteType types[] = {kTfLiteFloat32, kTfLiteInt8, kTfLiteBool};
+  dims.back() = real_channels(input);
+  custom(record, "LceDequantize", {}, {input},
+         output(record, types[record.output_type % 3], dims));
+}
+
+void GraphMaker::add_binary_convolution(const Record& record, int input) {
+  const Window w = window(record);
+  const int channels_in = real_channels(input);
+  const int channels_out = 1 + record.channels % 66;
+  int groups = record.window >> 6 & 3;
+  groups = groups > 1 && channels_in % (32 * groups) == 0 ? groups : 1;
+  const int filter = words(
+      {channels_out, w.kernel_height, w.kernel_width, words_of(channels_in / groups)},
+      record.values);
+  const TfLiteType types[] = {kTfLiteFloat32, kTfLiteInt8, kTfLiteInt32};
+  const TfLiteType type = types[record.output_type % 3];
+  const bool is_packed = type == kTfLiteInt32;
+  const int scale = is_packed ? -1 : floats({channels_out}, record.values);
+  const int bias = is_packed ? -1 : floats({channels_out}, record.values + 1);
+  const int thresholds = is_packed ? words({channels_out}, record.values) : -1;
+  Dims dims = slid(host_.dims(input), w, channels_out);
+  if (is_packed) dims.back() = words_of(channels_out);
+  const int result = output(record, type, dims);
+  if (is_packed) {
+    channels_of_.resize(static_cast<size_t>(result) + 1);
+    channels_of_.back() = channels_out;
+    // Thresholds near the middle decide something.
+    auto* data = host_.data<int32_t>(thresholds);
+    for (int i = 0; i < channels_out && record.values < 200; ++i) {
+      data[i] = static_cast<int32_t>(data[i] % (int64_t{channels_in} + 1));
+    }
+  }
+  custom(record, "LceBconv2d",
+         {{"channels_in", channels_in},
+          {"dilation_height_factor", w.dilation_height},
+          {"dilation_width_factor", w.dilation_width},
+          {"fused_activation_function", w.activation},
+          {"pad_values", record.window >> 1 & 1},
+          {"padding", w.same ? 0 : 1},
+          {"stride_height", w.stride_height},
+          {"stride_width", w.stride_width}},
+         {input, filter, scale, bias, thresholds}, result);
+}
+
+void GraphMaker::add_binary_pool(const Record& record, int input) {
+  const Window w = window(record);
+  Dims dims = host_.dims(input);
+  dims = slid(dims, w, dims.empty() ? 1 : dims.back());
+  const int result = output(record, kTfLiteInt32, dims);
+  channels_of_.resize(static_cast<size_t>(result) + 1);
+  channels_of_.back() = real_channels(input);
+  custom(record, "LceBMaxPool2d",
+         {{"filter_height", w.kernel_height},
+          {"filter_width", w.kernel_width},
+          {"padding", w.same ? 0 : 1},
+          {"stride_height", w.stride_height},
+          {"stride_width", w.stride_width}},
+         {input}, result);
+}
+
+// The second operand: a vector, a scalar, an earlier tensor, a tensor of one pixel.
+int GraphMaker::operand(const Record& record, int input) {
+  const Dims dims = host_.dims(input);
+  const int channels = dims.empty() || !is_small(dims) ? 1 : dims.back();
+  switch (record.operand) {
+    case 0:
+      return floats({channels}, record.values);
+    case 1:
+      return floats({}, record.values);
+    case 2:
+      return floats({1, 1, 1, channels}, record.values);
+    case 3:
+      return floats(is_small(dims) ? dims : Dims{1}, record.values);
+    case 4:
+      return floats({channels, 1}, record.values);
+    default:
+      return pick(record.operand - 5);
+  }
+}
+
+void GraphMaker::add_elementwise(const Record& record, int input, int code) {
+  const int other = operand(record, input);
+  Dims dims = host_.dims(input);
+  if (host_.dims(other).size() > dims.size()) dims = host_.dims(other);
+  std::vector<int> inputs = {input, other};
+  if (record.shift & 1) std::swap(inputs[0], inputs[1]);
+  builtin(record, code, inputs, output(record, kTfLiteFloat32, dims),
+          {record.window >> 2 & 3, 0});
+}
+
+void GraphMaker::add_real(const Record& record, int input) {
+  const Dims dims = host_.dims(input);
+  const Window w = window(record);
+  const int kind = record.kind % kNumKinds;
+  switch (kind) {
+    case kConvolution:
+      return add_convolution(record, input);
+    case kDense:
+      return add_dense(record, input);
+    case kMean:
+      return add_mean(record, input);
+    case kMultiply:
+      return add_elementwise(record, input, 18);
+    case kAdd:
+      return add_elementwise(record, input, 0);
+    case kSubtract:
+      return add_elementwise(record, input, 41);
+    case kMaxPool:
+    case kAveragePool:
+      return builtin(
+          record, kind == kMaxPool ? 17 : 1, {input},
+          output(record, kTfLiteFloat32, slid(dims, w, dims.empty() ? 1 : dims.back())),
+          {w.same ? 1 : 2, static_cast<int>(w.stride_width),
+           static_cast<int>(w.stride_height), w.kernel_width, w.kernel_height,
+           w.activation});
+    case kPrelu: {
+      const int channels = dims.empty() || !is_small(dims) ? 1 : dims.back();
+      const int slope = record.operand < 128 ? floats({1, 1, channels}, record.values)
+                                             : operand(record, input);
+      return builtin(record, 54, {input, slope}, output(record, kTfLiteFloat32, dims),
+                     {});
+    }
+    case kForeign:
+      return builtin(
+          record, record.operand & 1 ? r2b_test::kDynamicCopyCode : r2b_test::kCopyCode,
+          {input}, host_.add_tensor(host_.tensor(input).type, dims), {});
+    default: {
+      const int relus[] = {19, 20, 21};
+      const int code = kind == kRelu       ? relus[record.operand % 3]
+                       : kind == kLogistic ? 14
+                                           : 25;
+      float beta = some_float(record.values, 1);
+      int bits;
+      std::memcpy(&bits, &beta, sizeof bits);
+      return builtin(record, code, {input}, output(record, kTfLiteFloat32, dims),
+                     {bits});
+    }
+  }
+}
+
+void GraphMaker::add_convolution(const Record& record, int input) {
+  const Window w = window(record);
+  const Dims dims = host_.dims(input);
+  const int channels_in = dims.empty() || !is_small(dims) ? 1 : dims.back();
+  const int channels_out = 1 + record.channels % 40;
+  const int filter = floats(
+      {channels_out, w.kernel_height, w.kernel_width, channels_in}, record.values);
+  const int bias = record.operand & 1 ? -1 : floats({channels_out}, record.values + 1);
+  builtin(record, 3, {input, filter, bias},
+          output(record, kTfLiteFloat32, slid(dims, w, channels_out)),
+          {w.same ? 1 : 2, static_cast<int>(w.stride_width),
+           static_cast<int>(w.stride_height), w.activation,
+           static_cast<int>(w.dilation_width), static_cast<int>(w.dilation_height)});
+}
+
+void GraphMaker::add_dense(const Record& record, int input) {
+  Dims dims = host_.dims(input);
+  const int channels_in = dims.empty() || !is_small(dims) ? 1 : dims.back();
+  const int channels_out = 1 + record.channels % 40;
+  const int filter = floats({channels_out, channels_in}, record.values);
+  const int bias = record.operand & 1 ? -1 : floats({channels_out}, record.values + 1);
+  const bool keep = record.window & 1;
+  const int rows = is_small(dims) && channels_in > 0
+                       ? static_cast<int>(count_of(dims)) / channels_in
+                       : 1;
+  if (!keep) dims = {rows, channels_out};
+  if (keep && !dims.empty()) dims.back() = channels_out;
+  builtin(record, kDenseCode, {input, filter, bias},
+          output(record, kTfLiteFloat32, dims), {record.window >> 2 & 3, 0, keep});
+}
+
+void GraphMaker::add_mean(const Record& record, int input) {
+  const Dims dims = host_.dims(input);
+  const bool keep = record.window & 1;
+  std::vector<int32_t> axes = {1, 2};
+  if (record.operand > 0) {
+    axes.clear();
+    for (int i = 0; i < record.operand % 4; ++i) {
+      axes.push_back(static_cast<int>(record.values >> (2 * i) & 7) - 4);
+    }
+  }
+  Dims result = {dims.empty() ? 1 : dims[0], dims.empty() ? 1 : dims.back()};
+  if (keep) result = {result[0], 1, 1, result[1]};
+  const int axis =
+      host_.add_constant(kTfLiteInt32, {static_cast<int>(axes.size())}, axes);
+  builtin(record, kMeanCode, {input, axis}, output(record, kTfLiteFloat32, result),
+          {keep});
+}
+
+// DEQUANTIZE of a constant, which later operators may take for theirs.
+void GraphMaker::add_unpacking(const Record& record) {
+  const int like = pick(record.input);
+  Dims dims = {1 + record.channels % 66};
+  if (record.operand & 1) dims = host_.dims(like);
+  if (!is_small(dims)) dims = {1};
+  const bool is_half = record.output_type % 2 == 0;
+  const size_t count = count_of(dims);
+  std::vector<uint8_t> bytes(count * (is_half ? 2 : 1));
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<uint8_t>(some_word(record.values, i));
+  }
+  const TfLiteType type = is_half ? kTfLiteFloat16 : kTfLiteInt8;
+  const int packed = host_.add_constant(type, dims, bytes.data(), bytes.size());
+  if (!is_half) host_.set_quantization(packed, 0.25f, record.quantization % 5);
+  builtin(record, 6, {packed}, output(record, kTfLiteFloat32, dims), {});
+}
+
+// Inputs are what nothing writes; outputs what the header says, and the last.
+void GraphMaker::find_ends() {
+  std::vector<bool> is_written(host_.context()->tensors_size, false);
+  std::vector<bool> is_input(is_written), is_output(is_written);
+  for (const auto& outputs : node_outputs_) {
+    for (int tensor : outputs) is_written[static_cast<size_t>(tensor)] = true;
+  }
+  const auto add_input = [&](int tensor) {
+    const size_t at = static_cast<size_t>(tensor);
+    if (is_written[at] || is_input[at]) return;
+    if (host_.tensor(tensor).allocation_type == kTfLiteMmapRo) return;
+    is_input[at] = true;
+    inputs_.push_back(tensor);
+  };
+  add_input(pool_.front());
+  for (const auto& inputs : node_inputs_) {
+    for (int tensor : inputs) {
+      if (tensor >= 0) add_input(tensor);
+    }
+  }
+  for (size_t i = 0; i < node_outputs_.size(); ++i) {
+    const bool is_last = i + 1 == node_outputs_.size();
+    if (!is_last && (header_.outputs >> (i % 8) & 1) == 0) continue;
+    for (int tensor : node_outputs_[i]) {
+      if (!is_output[static_cast<size_t>(tensor)]) outputs_.push_back(tensor);
+      is_output[static_cast<size_t>(tensor)] = true;
+    }
+  }
+  host_.count_bytes();
+  host_.set_inputs(inputs_);
+  host_.set_outputs(outputs_);
+}
+
+}  // namespace r2b_fuzz

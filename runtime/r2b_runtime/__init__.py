@@ -1,0 +1,39 @@
+"""Runs Larq Compute Engine flatbuffers in LiteRT, on Arm and x86.
+
+    import r2b_runtime
+
+    interpreter = r2b_runtime.Interpreter("model.tflite", num_threads=4)
+    scores = interpreter.predict(images)
+
+or, with LiteRT's own interpreter:
+
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter("model.tflite",
+                              experimental_delegates=[r2b_runtime.delegate()])
+
+Importing this package imports neither LiteRT nor NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from r2b_runtime.errors import InputError
+from r2b_runtime.library import delegate
+
+if TYPE_CHECKING:
+    from r2b_runtime.interpreter import Interpreter
+
+__all__ = ["InputError", "Interpreter", "delegate"]
+# The only place where it is written.
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what needs NumPy when it is asked for."""
+    if name == "Interpreter":
+        from r2b_runtime.interpreter import Interpreter
+
+        return Interpreter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

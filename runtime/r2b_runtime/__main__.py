@@ -1,0 +1,198 @@
+"""The commands: `python -m r2b_runtime classify` and `python -m r2b_runtime benchmark`.
+
+A problem that the user can mend ends in one sentence on standard error, with exit code
+1, or 2 where the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import signal
+import sys
+import tempfile
+from typing import TYPE_CHECKING, NoReturn
+
+import r2b_runtime
+from r2b_runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from r2b_runtime.interpreter import Interpreter
+
+EXIT_PROBLEM, EXIT_USAGE = 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence for a wrong command line, without a page of usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{message[:1].upper()}{message[1:]} (see --help).", file=sys.stderr)
+        raise SystemExit(EXIT_USAGE)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns the exit code."""
+    options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and classes may hold what the terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code: int = options.command(options)
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        return _say(str(error), EXIT_PROBLEM)
+    except KeyboardInterrupt:
+        return _say("Stopped by Ctrl-C.", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        _drop_output()  # the reader (`| head`) has seen enough
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        _drop_output()
+        reason = error.strerror or str(error)
+        return _say(f"{reason}: free space or mend the permissions.", EXIT_PROBLEM)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m r2b_runtime", description=r2b_runtime.__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--version", action="version", version=f"r2b_runtime {r2b_runtime.__version__}"
+    )
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    common = _Parser(add_help=False)
+    common.add_argument("model", metavar="MODEL", help="a .tflite file")
+    common.add_argument("--threads", type=_count, default=1, help="default: 1")
+    common.add_argument("--kernel", help="instruction set, the CPU's best if unset")
+    common.add_argument("--json", action="store_true", help="print one JSON object")
+
+    classify = commands.add_parser("classify", parents=[common], help="name pictures")
+    classify.add_argument("pictures", metavar="PICTURE", nargs="+", help="JPEG or PNG")
+    classify.add_argument("--top", type=_count, default=5, help="classes to show")
+    classify.add_argument(
+        "--upright", action="store_true", help="turn pictures by their EXIF orientation"
+    )
+    classify.set_defaults(command=_classify)
+
+    benchmark = commands.add_parser("benchmark", parents=[common], help="measure time")
+    benchmark.add_argument("--runs", type=_count, default=50, help="default: 50")
+    benchmark.add_argument(
+        "--explain", action="store_true", help="show what was claimed and fused"
+    )
+    benchmark.add_argument(
+        "--profile", action="store_true", help="time each step beside the CPU's limit"
+    )
+    benchmark.set_defaults(command=_benchmark)
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is given, expected a whole number of at least 1"
+        )
+    return int(text)
+
+
+def _load(options: argparse.Namespace, profile: bool = False) -> Interpreter:
+    with _without_greetings():
+        return r2b_runtime.Interpreter(
+            options.model, options.threads, options.kernel, profile=profile
+        )
+
+
+@contextlib.contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Drops what LiteRT says on standard error whenever it is loaded.
+
+    Everything else that native code writes there appears at the end.
+    """
+    sys.stderr.flush()
+    descriptor = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(descriptor, 2)
+            os.close(descriptor)
+            held.seek(0)
+            for line in held:
+                if not line.startswith(b"INFO: "):
+                    os.write(2, line)
+
+
+def _classify(options: argparse.Namespace) -> int:
+    """Prints the likeliest classes of each picture."""
+    from r2b_runtime import classification
+
+    interpreter = _load(options)
+    card = classification.checked_card(interpreter, options.model)
+    found: dict[str, list[classification.Guess]] = {}
+    code = 0
+    for path in options.pictures:
+        try:
+            found[path] = classification.guess(
+                interpreter, card, path, options.top, options.upright
+            )
+        except InputError as error:
+            code = _say(str(error), EXIT_PROBLEM)
+            continue
+        if not options.json:
+            print(classification.to_text(path, found[path]), flush=True)
+    if options.json:
+        print(json.dumps(found))
+    return code
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    """Prints how long an image takes."""
+    from r2b_runtime import profiling, timing
+
+    interpreter = _load(options, options.profile)
+    measured = timing.measure(interpreter, options.runs)
+    steps = interpreter.explanation.splitlines()
+    profile = profiling.steps(interpreter) if options.profile else []
+    if options.json:
+        values = {
+            "model": options.model,
+            "threads": options.threads,
+            "kernel": interpreter.kernel,
+            **dataclasses.asdict(measured),
+            "steps": steps,
+            "profile": [dataclasses.asdict(step) for step in profile],
+        }
+        print(json.dumps(values))
+        return 0
+    threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
+    print(f"{options.model}, {threads}, {interpreter.kernel or 'no'} kernels")
+    print(
+        f"{measured.median_ms:.3f} ms (median of {measured.num_runs} runs; 10-90 %: "
+        f"{measured.p10_ms:.3f}-{measured.p90_ms:.3f} ms)"
+    )
+    if options.explain:
+        print("\n".join(steps))
+    if profile:
+        print(profiling.to_text(profile))
+    return 0
+
+
+def _drop_output() -> None:
+    """Keeps Python from flushing at exit what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(sentence: str, code: int) -> int:
+    sys.stdout.flush()
+    print(sentence, file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

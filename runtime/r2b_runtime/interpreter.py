@@ -1,0 +1,263 @@
+"""A network in LiteRT with this package's delegate, from images to scores."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from r2b_runtime import card, library
+from r2b_runtime.errors import InputError, one_line
+
+# How far scores of a batch may be from those of its images alone, in parts of the
+# largest: sums of real numbers may run in another order.
+_BATCH_TOLERANCE = 1e-3
+
+
+class Interpreter:
+    """A `.tflite` file, ready to run; the binary operators are Larq Compute Engine's.
+
+    One object is for one thread at a time; several run side by side.
+
+    Attributes:
+      input_shape: (batch, height, width, channels), or what the network takes.
+      output_shape: (batch, classes), or what it gives.
+      num_threads: threads that an inference uses.
+      delegate: what `library` has questions for.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes,
+        num_threads: int = 1,
+        kernel: str | None = None,
+        batch_size: int = 1,
+        fuse: bool = True,
+        claim: str = "all",
+        profile: bool = False,
+    ) -> None:
+        """Loads a network.
+
+        Args:
+          model: path of a `.tflite` file, or its content.
+          num_threads: threads of an inference; scores do not depend on it.
+          kernel: instruction set, see `library.delegate`.
+          batch_size: images of one inference. Networks whose channel gates are dense
+            layers mix the images of a batch; that is found and refused.
+          fuse: see `library.delegate`.
+          claim: see `library.delegate`.
+          profile: see `library.delegate`.
+
+        Raises:
+          InputError: the file is missing or damaged, has operators, inputs or outputs
+            that are not known, or an option is wrong.
+        """
+        _require_count("num_threads", num_threads)
+        _require_count("batch_size", batch_size)
+        self._model = model if isinstance(model, bytes) else _existing(model)
+        self.num_threads = num_threads
+        self.delegate = library.delegate(kernel, fuse, claim, profile)
+        self._litert = self._load(1)
+        if batch_size > 1:
+            self._load_batches(batch_size)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Scores of any number of images.
+
+        Args:
+          images: `[N, H, W, C]` float32, as the network sees them: what
+            `pictures.load` makes of a picture.
+
+        Returns:
+          `[N, K]` float32.
+
+        Raises:
+          InputError: the images have another shape or are no real numbers, or the
+            network cannot be run on them.
+        """
+        images = self._checked(images)
+        batch = self.input_shape[0]
+        scores = [np.zeros((0, *self.output_shape[1:]), self._output["dtype"])]
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            padded = np.zeros(self.input_shape, np.float32)
+            padded[: len(part)] = part
+            self.set_input(padded)
+            self.run()
+            scores.append(self.output()[: len(part)])
+        return np.concatenate(scores)
+
+    def set_input(self, images: np.ndarray) -> None:
+        """Stores the batch that `run` takes, float32 of `input_shape`."""
+        self._litert.set_tensor(self._input["index"], images)
+
+    def run(self) -> None:
+        """Runs the network once on the stored batch.
+
+        Raises:
+          InputError: the network cannot be run.
+        """
+        try:
+            self._litert.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise _cannot_run(error) from error
+
+    def output(self) -> np.ndarray:
+        """A copy of the scores of the last run, of `output_shape`."""
+        scores: np.ndarray = self._litert.get_tensor(self._output["index"])
+        return scores
+
+    @property
+    def explanation(self) -> str:
+        """What the delegate claimed and fused: a line for each step, after a title."""
+        return library.explanation(self.delegate)
+
+    @property
+    def kernel(self) -> str:
+        """The instruction set in use; empty where there was nothing to claim."""
+        return self.explanation.partition(" ")[0]
+
+    @property
+    def card(self) -> card.ModelCard | None:
+        """What the file says about itself, None for one that says nothing.
+
+        Raises:
+          InputError: the card is damaged or of another format.
+        """
+        content = self._model
+        return card.read(
+            content if isinstance(content, bytes) else _read(pathlib.Path(content))
+        )
+
+    def _load(self, batch_size: int) -> Any:
+        """An interpreter of LiteRT with its tensors; sets what describes it."""
+        source = "model_content" if isinstance(self._model, bytes) else "model_path"
+        try:
+            litert = library.litert().Interpreter(
+                **{source: self._model},
+                num_threads=self.num_threads,
+                experimental_delegates=[self.delegate],
+            )
+            self._input = _only(litert.get_input_details(), "input")
+            _only(litert.get_output_details(), "output")
+            shape = (batch_size, *map(int, self._input["shape"][1:]))
+            litert.resize_tensor_input(self._input["index"], shape)
+            litert.allocate_tensors()
+            # Networks may leave the shapes of what they give open until they run.
+            litert.invoke()
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise _cannot_run(error) from error
+        self._output = litert.get_output_details()[0]
+        self.input_shape = shape
+        self.output_shape = tuple(map(int, self._output["shape"]))
+        return litert
+
+    def _load_batches(self, batch_size: int) -> None:
+        """Resizes the network, and compares scores of a batch with those of its ends.
+
+        Gates of dense layers have the shape [N, C]: against a map [N, H, W, C] that
+        fails, but for N = W, where each column would get another image's gate.
+        """
+        generator = np.random.default_rng(0)
+        images = generator.normal(size=(batch_size, *self.input_shape[1:]))
+        expected = self.predict(images[[0, -1]])
+        self._litert.resize_tensor_input(self._input["index"], images.shape)
+        try:
+            self._litert.allocate_tensors()
+            self.set_input(images.astype(np.float32))
+            self._litert.invoke()
+            found = self.output()[[0, -1]]
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise _cannot_batch(batch_size, one_line(error)) from error
+        limit = _BATCH_TOLERANCE * max(1.0, float(np.abs(expected).max()))
+        if found.shape != expected.shape or not np.allclose(found, expected, 0, limit):
+            raise _cannot_batch(batch_size, "its images change each other's scores")
+        self.input_shape = images.shape
+        self.output_shape = (batch_size, *self.output_shape[1:])
+
+    def _checked(self, images: np.ndarray) -> np.ndarray:
+        images, shape = np.asarray(images), self.input_shape[1:]
+        if images.shape[1:] != shape or images.ndim != len(shape) + 1:
+            raise InputError(
+                f"The images have the shape {images.shape}, the network takes "
+                f"{('N', *shape)}: reshape them, or scale the pictures."
+            )
+        if images.dtype.kind != "f":
+            raise InputError(
+                f"The images are of {images.dtype}, the network takes float32 as it "
+                "was trained with: prepare pictures with r2b_runtime.pictures.load."
+            )
+        return images
+
+
+def _require_count(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} is {value!r}, expected a whole number of at least 1.")
+
+
+def _existing(model: str | os.PathLike[str]) -> str:
+    """The path of a file that can be read."""
+    try:
+        name = os.fspath(model)
+    except TypeError as error:
+        raise InputError(
+            f"The model is {type(model).__name__}, expected the path of a .tflite file "
+            "or its content as bytes."
+        ) from error
+    with _opened(pathlib.Path(name)):
+        return str(name)
+
+
+def _read(path: pathlib.Path) -> bytes:
+    with _opened(path) as file:
+        content: bytes = file.read()
+        return content
+
+
+def _opened(path: pathlib.Path) -> Any:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no file {path}: expected a .tflite file, as "
+            "`python -m r2b_keras.convert` makes it."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): expected a .tflite file."
+        ) from error
+
+
+def _only(details: list[dict[str, Any]], side: str) -> dict[str, Any]:
+    """The one input or output, of float32."""
+    kinds = [np.dtype(each["dtype"]).name for each in details]
+    if kinds != ["float32"] or len(details[0]["shape"]) < 1:
+        raise InputError(
+            f"The network has the {side}s {', '.join(kinds) or 'none'}, expected one "
+            "of float32: run others with ai_edge_litert's own interpreter and "
+            "r2b_runtime.delegate()."
+        )
+    return details[0]
+
+
+def _cannot_run(error: Exception) -> InputError:
+    reason = one_line(error)
+    _, ours, sentence = reason.partition("r2b_delegate: ")
+    if ours:
+        # LiteRT goes on with what it cannot do alone.
+        reason = sentence.partition("Encountered unresolved custom op")[0].rstrip(". ")
+    return InputError(
+        f"LiteRT cannot run this .tflite file ({reason}): copy it again, or convert "
+        "the network again."
+    )
+
+
+def _cannot_batch(batch_size: int, reason: str) -> InputError:
+    return InputError(
+        f"This network does not run batches of {batch_size} images ({reason}): leave "
+        "batch_size at 1."
+    )

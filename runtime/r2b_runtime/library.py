@@ -1,0 +1,119 @@
+"""The shared library beside this module, and LiteRT, which it is given to."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import math
+import pathlib
+from typing import Any
+
+from r2b_runtime.errors import InputError, one_line
+
+PATH = pathlib.Path(__file__).with_name("libr2b_delegate.so")
+
+
+def delegate(
+    kernel: str | None = None,
+    fuse: bool = True,
+    claim: str = "all",
+    profile: bool = False,
+) -> Any:
+    """Makes a delegate for one or several of LiteRT's interpreters.
+
+    Args:
+      kernel: instruction set to use: "portable", "avx2", "avx512" or "neon"; the
+        environment variable R2B_KERNEL when None, else the best that this CPU has.
+      fuse: run several operators in one pass over memory where the graph allows.
+      claim: "all" takes real-valued operators between the binary ones too, "binary"
+        leaves them to LiteRT.
+      profile: time each step, for `r2b_delegate_profile`.
+
+    Returns:
+      What `ai_edge_litert.interpreter.Interpreter` takes in `experimental_delegates`.
+
+    Raises:
+      InputError: an option or its value is not known, or the library does not load.
+    """
+    options = {"fuse": int(fuse), "claim": claim, "profile": int(profile)}
+    if kernel is not None:
+        options["kernel"] = kernel
+    load_delegate = litert().load_delegate
+    _library()
+    try:
+        return load_delegate(str(PATH), options)
+    except ValueError as error:
+        # LiteRT puts a line of its own before the library's sentence.
+        sentence = str(error).partition("\n")[2] or str(error)
+        raise InputError(" ".join(sentence.split())) from error
+
+
+def explanation(made: Any) -> str:
+    """What was claimed and fused, one line for each step.
+
+    Args:
+      made: a delegate that an interpreter was given.
+    """
+    return _ask("r2b_delegate_explanation", made._get_native_delegate_pointer())
+
+
+def profile(made: Any) -> str:
+    """Times of steps, one line each, as `r2b_delegate.h` describes them.
+
+    Args:
+      made: a delegate that was made with `profile`, and has run.
+    """
+    return _ask("r2b_delegate_profile", made._get_native_delegate_pointer())
+
+
+def peak(made: Any) -> tuple[float, float]:
+    """What one thread of this CPU can do with the delegate's instruction set.
+
+    Measured, for some tens of milliseconds.
+
+    Args:
+      made: a delegate.
+
+    Returns:
+      The most multiply-accumulates a second on bits, and on floats; infinite where the
+      library does not know.
+    """
+    rates = (ctypes.c_double * 2)(math.inf, math.inf)
+    binary, real = (ctypes.byref(rates, 8 * index) for index in range(2))
+    function = _library().r2b_delegate_peak
+    function.argtypes = [ctypes.c_void_p] * 3
+    function(made._get_native_delegate_pointer(), binary, real)
+    return rates[0], rates[1]
+
+
+def _library() -> ctypes.CDLL:
+    """The library; LiteRT prints a traceback of its own where it does not load."""
+    try:
+        return ctypes.CDLL(str(PATH))
+    except OSError as error:
+        raise InputError(
+            f"The library {PATH.name} does not load ({one_line(error)}): install the "
+            "r2b_runtime wheel that was built for this machine."
+        ) from error
+
+
+def _ask(name: str, pointer: int) -> str:
+    function = getattr(_library(), name)
+    function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_char_p
+    text: bytes = function(pointer)
+    return text.decode(errors="replace")
+
+
+def litert() -> Any:
+    """LiteRT's module of the interpreter.
+
+    Raises:
+      InputError: it is not installed, or does not start.
+    """
+    try:
+        return importlib.import_module("ai_edge_litert.interpreter")
+    except ImportError as error:
+        raise InputError(
+            f"The package ai-edge-litert does not start here ({one_line(error)}): run "
+            "`pip install ai-edge-litert`."
+        ) from error

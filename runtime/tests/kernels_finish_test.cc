@@ -1,0 +1,237 @@
+// What follows convolutions, and pools, of every table that this CPU runs, against
+// plain loops written here from the contract.
+#include "kernel_cases.h"
+
+using namespace r2b;
+using namespace r2b_test;
+
+namespace {
+
+// Which steps of FinishRow a case has.
+struct Steps {
+  bool counts, gate, slope, limits, output, scale, shift, packed, sums;
+  enum { kNoCorrections, kSomeCorrections, kAllCorrections } corrections;
+  enum { kNoSkip, kSkip, kSkipInPlace } skip;
+};
+
+std::string describe_steps(const Steps& steps, int channels, int pixels) {
+  return describe({{"channels", channels}, {"pixels", pixels},
+                   {"counts", steps.counts}, {"corrections", steps.corrections},
+                   {"gate", steps.gate}, {"slope", steps.slope},
+                   {"limits", steps.limits}, {"skip", steps.skip},
+                   {"output", steps.output}, {"scale", steps.scale},
+                   {"shift", steps.shift}, {"packed", steps.packed},
+                   {"sums", steps.sums}});
+}
+
+// One value of the row, up to `output`.
+float finish_value(const FinishRow& row, ptrdiff_t p, int c) {
+  float y;
+  if (row.counts != nullptr) {
+    int32_t twice = 2 * row.counts[p * row.counts_stride + c];
+    if (twice < row.clamp_min) twice = row.clamp_min;
+    if (twice > row.clamp_max) twice = row.clamp_max;
+    y = float(twice) * row.multiplier[c];
+    y = y + row.bias[c];
+    if (row.corrections != nullptr && row.corrections[p] != nullptr) {
+      y = y + row.corrections[p][c];
+    }
+  } else {
+    y = row.values[p * row.values_stride + c];
+  }
+  if (row.gate != nullptr) y = y * row.gate[c];
+  if (row.slope != nullptr && y < 0.0f) y = y * row.slope[c];
+  if (row.has_limits) {
+    if (y < row.lowest) y = row.lowest;
+    if (row.highest < y) y = row.highest;
+  }
+  if (row.skip != nullptr) y = y + row.skip[p * row.skip_stride + c];
+  return y;
+}
+
+void test_finish(const Kernels& kernels, uint64_t seed, const Steps& steps,
+                 int channels, int pixels, int one_special_in) {
+  Random random(seed);
+  const int words = (channels + 31) / 32;
+  const auto stride = [&](int width) { return width + random.between(0, 3); };
+  const auto size = [&](int stride, int width) {
+    return size_t(pixels - 1) * stride + width;
+  };
+  FinishRow row = {};
+  row.num_pixels = pixels;
+  row.num_channels = channels;
+  row.counts_stride = stride(channels);
+  row.values_stride = stride(channels);
+  row.skip_stride = row.output_stride = stride(channels);
+  row.packed_stride = stride(words);
+
+  Guarded<int32_t> counts(size(row.counts_stride, channels));
+  for (size_t i = 0; i < counts.size(); ++i) counts[i] = random.between(0, 5000);
+  Guarded<float> values(size(row.values_stride, channels), Side(random.between(0, 1)));
+  fill(values, random, one_special_in);
+  Guarded<float> corrections(size_t(channels) * pixels);
+  fill(corrections, random, one_special_in);
+  std::vector<const float*> correction_of;
+  for (int p = 0; p < pixels; ++p) {
+    const bool all = steps.corrections == Steps::kAllCorrections;
+    const bool has = all || random.between(0, 1);
+    correction_of.push_back(has ? corrections.data() + size_t(p) * channels : nullptr);
+  }
+  Guarded<float> multiplier(channels), bias(channels), gate(channels), slope(channels),
+      scale(channels), shift(channels), sums(channels);
+  for (Guarded<float>* vector :
+       {&multiplier, &bias, &gate, &slope, &scale, &shift, &sums}) {
+    fill(*vector, random, one_special_in);
+  }
+  // Where nothing else is done, every third channel of the first pixel becomes zero.
+  for (int c = 0; c < channels; c += 3) {
+    shift[c] = steps.scale ? -(values[c] * scale[c]) : -values[c];
+  }
+  Guarded<float> output(size(row.output_stride, channels));
+  Guarded<float> other(size(row.output_stride, channels));
+  fill(other, random, one_special_in);
+  const bool in_place = steps.skip == Steps::kSkipInPlace;
+  if (in_place) fill(output, random, one_special_in);
+  Guarded<uint32_t> packed(size(row.packed_stride, words));
+
+  if (steps.counts) {
+    row.counts = counts.data();
+    row.clamp_min = steps.limits ? random.between(0, 6000) : INT32_MIN;
+    row.clamp_max = steps.limits ? row.clamp_min + random.between(0, 6000) : INT32_MAX;
+    row.multiplier = multiplier.data();
+    row.bias = bias.data();
+    if (steps.corrections != Steps::kNoCorrections) {
+      row.corrections = correction_of.data();
+    }
+  } else {
+    row.values = values.data();
+  }
+  row.gate = steps.gate ? gate.data() : nullptr;
+  row.slope = steps.slope ? slope.data() : nullptr;
+  row.has_limits = steps.limits;
+  row.lowest = steps.limits ? -random.between(0, 1) : NAN;
+  row.highest = steps.limits ? float(random.between(0, 6)) : NAN;
+  row.skip = in_place                      ? output.data()
+             : steps.skip == Steps::kSkip ? other.data()
+                                          : nullptr;
+  row.output = steps.output ? output.data() : nullptr;
+  row.scale = steps.scale ? scale.data() : nullptr;
+  row.shift = steps.shift ? shift.data() : nullptr;
+  row.packed = steps.packed ? packed.data() : nullptr;
+  row.sums = steps.sums ? sums.data() : nullptr;
+
+  std::vector<float> expected_output = copy_of(output), expected_sums = copy_of(sums);
+  std::vector<uint32_t> expected_packed = copy_of(packed);
+  for (int p = 0; p < pixels; ++p) {
+    uint32_t* bits = expected_packed.data() + size_t(p) * row.packed_stride;
+    for (int i = 0; steps.packed && i < words; ++i) bits[i] = 0;
+    for (int c = 0; c < channels; ++c) {
+      const float y = finish_value(row, p, c);
+      if (steps.output) expected_output[size_t(p) * row.output_stride + c] = y;
+      float z = steps.scale ? y * scale[c] : y;
+      if (steps.shift) z = z + shift[c];
+      if (steps.packed && z < 0.0f) bits[c / 32] |= uint32_t{1} << (c % 32);
+      if (steps.sums) expected_sums[c] = expected_sums[c] + z;
+    }
+  }
+  set_case(kernels, "finish_row", seed, describe_steps(steps, channels, pixels));
+  kernels.finish_row(row);
+  check_output("output", output, expected_output);
+  check_output("packed", packed, expected_packed);
+  check_output("sums", sums, expected_sums);
+}
+
+void test_windows(const Kernels& kernels, uint64_t seed, int channels, int pixels,
+                  int one_special_in) {
+  Random random(seed);
+  Guarded<float> values(size_t(channels) * pixels, Side(random.between(0, 1)));
+  fill(values, random, one_special_in);
+  std::vector<const float*> pointers;
+  for (int p = 0; p < pixels; ++p) {
+    const size_t pixel = size_t(random.between(0, pixels - 1));
+    pointers.push_back(values.data() + pixel * channels);
+  }
+  const float factor = 1.0f / float(pixels);
+  for (const bool is_max : {true, false}) {
+    Guarded<float> output(channels);
+    std::vector<float> expected = copy_of(output);
+    for (int c = 0; c < channels; ++c) {
+      float y = pointers[0][c];
+      for (int p = 1; p < pixels; ++p) {
+        const float x = pointers[p][c];
+        y = is_max ? (y < x ? x : y) : y + x;
+      }
+      expected[c] = is_max ? y : y * factor;
+    }
+    const PoolWindow window = {pointers.data(), pixels, channels, output.data()};
+    set_case(kernels, is_max ? "max_window" : "mean_window", seed,
+             describe({{"channels", channels}, {"pixels", pixels}}));
+    if (is_max) {
+      kernels.max_window(window);
+    } else {
+      kernels.mean_window(window, factor);
+    }
+    check_output("output", output, expected);
+  }
+}
+
+// The n-th combination of steps; false where it makes no sense.
+bool steps_of(unsigned n, Steps& steps) {
+  const auto bit = [&n] {
+    const bool set = n & 1;
+    n >>= 1;
+    return set;
+  };
+  steps.counts = bit();
+  steps.gate = bit();
+  steps.slope = bit();
+  steps.limits = bit();
+  steps.output = bit();
+  steps.scale = bit();
+  steps.shift = bit();
+  steps.packed = bit();
+  steps.sums = bit();
+  const unsigned corrections = n % 3, skip = n / 3;
+  steps.corrections = decltype(steps.corrections)(corrections);
+  steps.skip = decltype(steps.skip)(skip);
+  return (steps.counts || corrections == 0) &&
+         (steps.output || steps.skip != Steps::kSkipInPlace);
+}
+
+void test_finishes(const Kernels& kernels) {
+  const std::vector<int> channels = channel_counts();
+  Steps steps = {};
+  for (unsigned n = 0; n < 512 * 9; ++n) {
+    if (!steps_of(n, steps)) continue;
+    for (unsigned i = 0; i < 3; ++i) {
+      const int width = channels[(n * 3 + i) * 7 % channels.size()];
+      test_finish(kernels, next_seed(), steps, width, 1 + int(n + i) % 5, i * 7);
+    }
+  }
+  Steps all = {};
+  steps_of(511 + 512 * 4, all);
+  for (const int width : channels) {
+    for (const bool counts : {true, false}) {
+      all.counts = counts;
+      test_finish(kernels, next_seed(), all, width, 9, 0);
+      test_finish(kernels, next_seed(), all, width, 9, 10);
+    }
+  }
+}
+
+void test_all_windows(const Kernels& kernels) {
+  for (const int channels : channel_counts()) {
+    for (const int pixels : {1, 2, 3, 4, 9, 49}) {
+      test_windows(kernels, next_seed(), channels, pixels, 0);
+      test_windows(kernels, next_seed(), channels, pixels, 8);
+    }
+  }
+}
+
+}  // namespace
+
+TEST(finish_row_takes_its_steps_in_order) { for_each_table(test_finishes); }
+
+TEST(windows_are_folded_in_order) { for_each_table(test_all_windows); }
+
+TEST_MAIN

@@ -1,0 +1,226 @@
+#include "reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace r2b_test {
+namespace {
+
+struct Axis {
+  int out, before;
+};
+
+Axis slide(int in, int kernel, int stride, int dilation, bool same) {
+  const int reach = (kernel - 1) * dilation + 1;
+  if (!same) return {(in - reach) / stride + 1, 0};
+  const int out = (in + stride - 1) / stride;
+  return {out, std::max(0, (out - 1) * stride + reach - in) / 2};
+}
+
+Axis vertical(const BinaryConvolution& op) {
+  return slide(op.in.height, op.kernel_height, op.stride_height, op.dilation_height,
+               op.same);
+}
+
+Axis horizontal(const BinaryConvolution& op) {
+  return slide(op.in.width, op.kernel_width, op.stride_width, op.dilation_width,
+               op.same);
+}
+
+// Of one output value: how many bits differ inside and, if the padding is +1, outside;
+// the sum of the filter over the taps outside, and how many bits these have.
+struct Counts {
+  int inside = 0, outside = 0, sum_outside = 0, bits_outside = 0;
+};
+
+Counts count(const BinaryConvolution& op, const Signs& input, int n, int y, int x,
+             int channel) {
+  const int group_in = op.in.channels / op.groups;
+  const int group = channel / (op.channels_out / op.groups);
+  Counts counts;
+  for (int i = 0; i < op.kernel_height; ++i) {
+    for (int j = 0; j < op.kernel_width; ++j) {
+      const int row =
+          y * op.stride_height - vertical(op).before + i * op.dilation_height;
+      const int column =
+          x * op.stride_width - horizontal(op).before + j * op.dilation_width;
+      const bool is_inside =
+          row >= 0 && row < op.in.height && column >= 0 && column < op.in.width;
+      for (int c = 0; c < group_in; ++c) {
+        const int weight = op.filter[static_cast<size_t>(
+            ((channel * op.kernel_height + i) * op.kernel_width + j) * group_in + c)];
+        if (is_inside) {
+          counts.inside +=
+              weight !=
+              input[static_cast<size_t>(
+                  ((n * op.in.height + row) * op.in.width + column) * op.in.channels +
+                  group * group_in + c)];
+        } else {
+          counts.outside += weight;
+          counts.sum_outside += 1 - 2 * weight;
+          ++counts.bits_outside;
+        }
+      }
+    }
+  }
+  return counts;
+}
+
+int bits(const BinaryConvolution& op) {
+  return op.kernel_height * op.kernel_width * (op.in.channels / op.groups);
+}
+
+// Of 2 * count.
+void clamp_limits(const BinaryConvolution& op, int32_t* lowest, int32_t* highest) {
+  const int k = bits(op);
+  const int low[] = {-k, 0, -1, 0}, high[] = {k, k, 1, 6};
+  *lowest = std::numeric_limits<int32_t>::min();
+  *highest = std::numeric_limits<int32_t>::max();
+  if (op.activation == 0) return;
+  *lowest = k - std::min(high[op.activation], k);
+  *highest = k - std::max(low[op.activation], -k);
+}
+
+template <typename Visit>
+void for_each_output(const BinaryConvolution& op, Visit visit) {
+  const Image out = op.out();
+  for (int n = 0; n < out.batch; ++n) {
+    for (int y = 0; y < out.height; ++y) {
+      for (int x = 0; x < out.width; ++x) {
+        for (int c = 0; c < out.channels; ++c) visit(n, y, x, c);
+      }
+    }
+  }
+}
+
+// A zero of the padding differs in half of its bits.
+int count_with_zeros(const BinaryConvolution& op, const Counts& counts) {
+  return counts.inside + (op.pad_with_ones ? counts.outside : counts.bits_outside / 2);
+}
+
+}  // namespace
+
+Image BinaryConvolution::out() const {
+  return {in.batch, vertical(*this).out, horizontal(*this).out, channels_out};
+}
+
+Options BinaryConvolution::options() const {
+  return {{"channels_in", in.channels},
+          {"dilation_height_factor", dilation_height},
+          {"dilation_width_factor", dilation_width},
+          {"fused_activation_function", activation},
+          {"pad_values", pad_with_ones ? 1 : 0},
+          {"padding", same ? 0 : 1},
+          {"stride_height", stride_height},
+          {"stride_width", stride_width}};
+}
+
+std::vector<int32_t> pack(const Signs& signs, int channels) {
+  const size_t words = static_cast<size_t>((channels + 31) / 32);
+  const size_t pixels = signs.size() / static_cast<size_t>(channels);
+  std::vector<int32_t> packed(pixels * words, 0);
+  for (size_t i = 0; i < signs.size(); ++i) {
+    const size_t pixel = i / static_cast<size_t>(channels);
+    const size_t channel = i % static_cast<size_t>(channels);
+    const uint32_t bit = static_cast<uint32_t>(signs[i]) << (channel % 32);
+    int32_t& word = packed[pixel * words + channel / 32];
+    word = static_cast<int32_t>(static_cast<uint32_t>(word) | bit);
+  }
+  return packed;
+}
+
+Signs unpack(const std::vector<int32_t>& packed, int channels) {
+  const size_t words = static_cast<size_t>((channels + 31) / 32);
+  Signs signs;
+  for (size_t pixel = 0; pixel < packed.size() / words; ++pixel) {
+    for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
+      const uint32_t word = static_cast<uint32_t>(packed[pixel * words + c / 32]);
+      signs.push_back(word >> (c % 32) & 1);
+    }
+  }
+  return signs;
+}
+
+std::vector<float> float_convolution(const BinaryConvolution& op, const Signs& input) {
+  std::vector<float> result;
+  int32_t lowest, highest;
+  clamp_limits(op, &lowest, &highest);
+  const bool corrects = op.same && !op.pad_with_ones && op.activation == 0;
+  for_each_output(op, [&](int n, int y, int x, int c) {
+    const size_t at = static_cast<size_t>(c);
+    const double factor = op.multiplier[at];
+    const float multiplier = static_cast<float>(-factor);
+    const float bias =
+        static_cast<float>(static_cast<double>(op.bias[at]) + bits(op) * factor);
+    const Counts counts = count(op, input, n, y, x, c);
+    const int differing =
+        corrects ? counts.inside + counts.outside : count_with_zeros(op, counts);
+    const float clamped =
+        static_cast<float>(std::min(std::max(2 * differing, lowest), highest));
+    const float product = clamped * multiplier;
+    float value = product + bias;
+    if (corrects && counts.bits_outside > 0) {
+      const float negative = -1.0f * op.multiplier[at];
+      const float correction = negative * static_cast<float>(counts.sum_outside);
+      value += correction;
+    }
+    result.push_back(value);
+  });
+  return result;
+}
+
+std::vector<int8_t> int8_convolution(const BinaryConvolution& op, const Signs& input,
+                                     float scale, int zero_point) {
+  std::vector<int8_t> result;
+  int32_t lowest, highest;
+  clamp_limits(op, &lowest, &highest);
+  for_each_output(op, [&](int n, int y, int x, int c) {
+    const size_t at = static_cast<size_t>(c);
+    const double factor = op.multiplier[at], step = scale;
+    const float multiplier = static_cast<float>(-factor / step);
+    const float bias = static_cast<float>(
+        (static_cast<double>(op.bias[at]) + bits(op) * factor) / step + zero_point);
+    const int differing = count_with_zeros(op, count(op, input, n, y, x, c));
+    const float clamped =
+        static_cast<float>(std::min(std::max(2 * differing, lowest), highest));
+    const float product = clamped * multiplier;
+    const float value = std::round(product + bias);
+    result.push_back(static_cast<int8_t>(std::min(std::max(value, -128.0f), 127.0f)));
+  });
+  return result;
+}
+
+Signs packed_convolution(const BinaryConvolution& op, const Signs& input) {
+  Signs result;
+  for_each_output(op, [&](int n, int y, int x, int c) {
+    const int differing = count_with_zeros(op, count(op, input, n, y, x, c));
+    result.push_back(differing > op.thresholds[static_cast<size_t>(c)]);
+  });
+  return result;
+}
+
+Signs max_pool(const Signs& input, const Image& in, int height, int width,
+               int stride_height, int stride_width, bool same, Image* out) {
+  const Axis rows = slide(in.height, height, stride_height, 1, same);
+  const Axis columns = slide(in.width, width, stride_width, 1, same);
+  *out = {in.batch, rows.out, columns.out, in.channels};
+  Signs result;
+  for (int i = 0; i < out->pixels() * in.channels; ++i) {
+    const int c = i % in.channels, x = i / in.channels % out->width;
+    const int y = i / in.channels / out->width % out->height;
+    const int n = i / in.channels / out->width / out->height;
+    bool all = true;
+    for (int tap = 0; tap < height * width; ++tap) {
+      const int row = y * stride_height - rows.before + tap / width;
+      const int column = x * stride_width - columns.before + tap % width;
+      if (row < 0 || row >= in.height || column < 0 || column >= in.width) continue;
+      all = all && input[static_cast<size_t>(
+                       ((n * in.height + row) * in.width + column) * in.channels + c)];
+    }
+    result.push_back(all);
+  }
+  return result;
+}
+
+}  // namespace r2b_test

@@ -1,0 +1,151 @@
+"""The installed package r2b_runtime: what it holds, asks for and imports."""
+
+import ast
+import ctypes
+import importlib.metadata
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+import r2b_runtime
+from r2b_runtime import library
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+SOURCES = ROOT / "runtime" / "r2b_runtime"
+HEADER = (ROOT / "runtime" / "include" / "r2b_delegate.h").read_text()
+
+
+def functions_of_the_header():
+    code = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.DOTALL)
+    return set(re.findall(r"(\w+)\s*\([^()]*(?:\([^()]*\)[^()]*)*\);", code))
+
+
+def exported_symbols(content):
+    """Names of what a 64-bit ELF library defines for others."""
+    sections, _, _, _, _, size, count = struct.unpack_from("<QI5H", content, 40)
+    tables = [
+        struct.unpack_from("<IIQQQQIIQQ", content, sections + size * i)
+        for i in range(count)
+    ]
+    (symbols,) = (table for table in tables if table[1] == 11)  # SHT_DYNSYM
+    strings = tables[symbols[6]][4]
+    names = set()
+    for place in range(symbols[4], symbols[4] + symbols[5], 24):
+        name, kind, _, section = struct.unpack_from("<IBBH", content, place)
+        if section and kind >> 4:
+            names.add(content[strings + name : content.index(0, strings + name)])
+    return {name.decode() for name in names}
+
+
+def test_the_library_exports_what_its_header_declares_and_nothing_else():
+    declared = functions_of_the_header()
+    assert "tflite_plugin_create_delegate" in declared and len(declared) >= 4
+    assert exported_symbols(library.PATH.read_bytes()) == declared
+
+
+def tag():
+    """Of the wheel: what `make runtime` built, or `pip install ./runtime`."""
+    text = importlib.metadata.distribution("r2b_runtime").read_text("WHEEL")
+    return re.search(r"^Tag: (.+)$", text, re.MULTILINE)[1]
+
+
+@pytest.mark.skipif("manylinux" not in tag(), reason="built for this machine only")
+def test_the_library_loads_with_old_systems():
+    """The wheel's name promises glibc 2.17; the C++ library is inside."""
+    content = library.PATH.read_bytes()
+    versions = set(re.findall(rb"GLIBC_([0-9.]+)", content))
+    assert versions
+    assert max(tuple(map(int, v.split(b"."))) for v in versions) <= (2, 17)
+    assert b"libstdc++" not in content and b"GLIBCXX" not in content
+
+
+def test_one_version():
+    assert importlib.metadata.version("r2b_runtime") == r2b_runtime.__version__
+    version = ctypes.CDLL(str(library.PATH)).r2b_delegate_version
+    version.restype = ctypes.c_char_p
+    assert version().decode() == r2b_runtime.__version__
+
+
+def test_what_is_installed():
+    assert tag() in ("py3-none-manylinux_2_17_x86_64", "py3-none-linux_x86_64")
+    distribution = importlib.metadata.distribution("r2b_runtime")
+    files = {str(path) for path in distribution.files if "__pycache__" not in str(path)}
+    files = {name for name in files if ".dist-info" not in name}
+    modules = {f"r2b_runtime/{path.name}" for path in SOURCES.glob("*.py")}
+    assert files == modules | {"r2b_runtime/libr2b_delegate.so"}
+    for path in SOURCES.glob("*.py"):
+        installed = library.PATH.with_name(path.name).read_text()
+        assert installed == path.read_text(), "make test installs the wheel anew"
+
+
+def test_what_it_asks_for():
+    metadata = importlib.metadata.metadata("r2b_runtime")
+    assert metadata["Requires-Python"] == ">=3.9"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    names = {re.match("[a-z-]+", each)[0] for each in metadata.get_all("Requires-Dist")}
+    assert names == {"ai-edge-litert", "numpy", "pillow"}
+    imported = set()
+    for path in SOURCES.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 9))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.partition(".")[0])
+    # LiteRT itself is imported by name, in one place.
+    known = set(sys.stdlib_module_names) | {"__future__", "r2b_runtime"}
+    assert imported - known == {"numpy", "PIL"}
+
+
+def run_python(code, **variables):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={"PATH": "/usr/bin:/bin", **variables},
+    )
+
+
+def test_a_bare_import_is_light():
+    result = run_python(
+        "import sys, r2b_runtime\n"
+        "heavy = {'numpy', 'PIL', 'ai_edge_litert', 'r2b_keras', 'tensorflow'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert result.stdout == "[]\n", result.stderr
+
+
+@pytest.mark.slow
+def test_nothing_of_tensorflow_or_r2b_keras_is_imported():
+    result = run_python(
+        "import sys, r2b_runtime\n"
+        "from r2b_runtime import classification, pictures, timing\n"
+        "r2b_runtime.delegate()\n"
+        "heavy = {'tensorflow', 'tf_keras', 'keras', 'larq', 'r2b_keras', 'absl'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert result.stdout == "[]\n", result.stderr
+
+
+def test_names_that_there_are_none():
+    with pytest.raises(AttributeError, match="'r2b_runtime' has no attribute 'Net'"):
+        _ = r2b_runtime.Net
+    assert r2b_runtime.Interpreter.__module__ == "r2b_runtime.interpreter"
+
+
+def wheels(machine):
+    return sorted((ROOT / "dist").glob(f"r2b_runtime-*-py3-none-*_{machine}.whl"))
+
+
+@pytest.mark.skipif(not wheels("aarch64"), reason="`make runtime` has not been run")
+def test_the_wheel_for_arm():
+    with zipfile.ZipFile(wheels("aarch64")[-1]) as archive:
+        content = archive.read("r2b_runtime/libr2b_delegate.so")
+    assert content[:4] == b"\x7fELF" and content[18:20] == b"\xb7\0"  # EM_AARCH64
+    assert exported_symbols(content) == functions_of_the_header()
+    assert set(re.findall(rb"GLIBC_([0-9.]+)", content)) == {b"2.17"}

@@ -1,0 +1,253 @@
+"""`python -m r2b_runtime`: what it prints, and one sentence where it cannot."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from r2b_keras import predict
+from r2b_keras.converters import engines
+from r2b_keras.converters.card import ModelCard, attach
+from r2b_runtime import __main__ as commands
+from r2b_runtime import classification, interpreter
+from tests.converters.small_flatbuffers import binary, dense
+
+LABELS = ("apple", "bear", "grüne Gurke")
+# The dense network takes 64 pixels in a row.
+CARD = ModelCard(LABELS, (1, 64, 1), (0.5,), (0.25,))
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(attach(dense(64, len(LABELS)), CARD))
+    return path
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Pictures that get different answers."""
+    generator = np.random.default_rng(2)
+    found = []
+    for number in range(4):
+        image = Image.fromarray(generator.integers(0, 256, (5 + number, 90), np.uint8))
+        found.append(str(tmp_path / f"{number}.png"))
+        image.save(found[-1])
+    return found
+
+
+@pytest.fixture
+def run(capfd):
+    """Runs a command in this process: exit code, standard output and error."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        try:
+            code = commands.main(list(map(str, arguments)))
+        except SystemExit as exit:
+            code = exit.code
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(run):
+    def refused(code, *arguments):
+        found, out, error = run(*arguments)
+        assert (found, out) == (code, "")
+        assert error.count("\n") == 1 and error.endswith(".\n"), error
+        assert "Traceback" not in error and len(error) < 500
+        return error
+
+    return refused
+
+
+def test_pictures_are_named_as_r2b_keras_names_them(run, model, paths):
+    code, out, error = run("classify", model, *paths, "--json", "--top=2")
+    assert (code, error) == (0, "")
+    found = json.loads(out)
+    assert list(found) == paths
+    engine = engines.load(model.read_bytes(), "r2b_runtime")
+    for path, guesses in found.items():
+        assert guesses == predict.guess(engine, CARD, path, 2)
+    assert len({guesses[0]["label"] for guesses in found.values()}) > 1
+
+
+def test_names_as_text(run, model, paths):
+    code, out, error = run("classify", model, paths[1], "--threads=2")
+    assert (code, error) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == paths[1] and len(lines) == 4
+    shares = [float(line.split()[0].rstrip("%")) for line in lines[1:]]
+    assert shares == sorted(shares, reverse=True)
+    assert abs(sum(shares) - 100) < 0.1
+
+
+def test_sound_pictures_are_named_beside_broken_ones(run, model, paths, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"GIF")
+    code, out, error = run("classify", model, paths[0], broken, "none.jpg", paths[1])
+    assert code == 1
+    assert [line for line in out.splitlines() if line[0] != " "] == paths[:2]
+    assert "broken.png is neither" in error and "There is no picture none" in error
+    assert error.count("\n") == 2
+
+
+def test_time_of_a_network(run, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(binary())
+    code, out, error = run("benchmark", path, "--runs=7", "--kernel=portable")
+    assert (code, error) == (0, "")
+    first, second = out.splitlines()
+    assert first == f"{path}, 1 thread, portable kernels"
+    assert "ms (median of 7 runs; 10-90 %: " in second
+    code, out, _ = run("benchmark", path, "--explain", "--threads=2")
+    assert "2 threads" in out and "binary convolution" in out
+    code, out, _ = run("benchmark", path, "--json", "--runs=3", "--kernel=portable")
+    found = json.loads(out)
+    assert found["threads"] == 1 and found["num_runs"] == 3
+    assert 0 < found["p10_ms"] <= found["median_ms"] <= found["p90_ms"]
+    assert found["kernel"] == "portable"
+    assert any("binary convolution" in step for step in found["steps"])
+    assert found["profile"] == []
+    code, out, _ = run("benchmark", path, "--profile", "--runs=3")
+    assert "of limit" in out and "binary convolution" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "arguments are required: COMMAND"),
+        (("sing",), "invalid choice: 'sing'"),
+        (("classify",), "required: MODEL, PICTURE"),
+        (("classify", "a.tflite"), "required: PICTURE"),
+        (("benchmark", "a.tflite", "b"), "Unrecognized arguments: b"),
+        (("benchmark", "a.tflite", "--runs=0"), "--runs: '0' is given, expected"),
+        (("benchmark", "a.tflite", "--threads=two"), "--threads: 'two' is given"),
+        (("benchmark", "a.tflite", "--threads=9999999999"), "whole number"),
+        (("classify", "a.tflite", "b.png", "--top=-1"), "--top: '-1' is given"),
+    ],
+)
+def test_command_lines_that_are_wrong(refused, arguments, words):
+    assert words in refused(2, *arguments)
+
+
+def test_models_that_are_none(refused, model, paths, tmp_path):
+    path = tmp_path / "other.tflite"
+    assert "There is no file" in refused(1, "classify", path, paths[0])
+    assert "cannot be read (Is a dir" in refused(1, "benchmark", tmp_path)
+    for damaged in (b"", model.read_bytes()[:900]):
+        path.write_bytes(damaged)
+        for command in (("classify", path, paths[0]), ("benchmark", path)):
+            assert "LiteRT cannot run this .tflite file" in refused(1, *command)
+    path.write_bytes(dense())
+    assert "has no model card" in refused(1, "classify", path, paths[0])
+    path.write_bytes(attach(dense(), ModelCard(LABELS, (64, 1, 1), (0.5,), (0.5,))))
+    message = refused(1, "classify", path, paths[0])
+    assert "(1, 64, 1)" in message and "(64, 1, 1) and 3 classes" in message
+
+
+def test_kernels_that_this_machine_has_not(refused, model, paths, monkeypatch):
+    assert "'mmx'" in refused(1, "classify", model, paths[0], "--kernel=mmx")
+    monkeypatch.setenv("R2B_KERNEL", "sse")
+    assert "R2B_KERNEL" in refused(1, "benchmark", model)
+
+
+def test_scores_that_are_no_numbers(run, model, paths, monkeypatch):
+    nan = np.full((1, 3), np.nan, np.float32)
+    monkeypatch.setattr(interpreter.Interpreter, "predict", lambda self, images: nan)
+    code, out, error = run("classify", model, paths[0])
+    assert (code, out) == (1, "") and "are not finite numbers" in error
+
+
+@pytest.mark.parametrize(
+    "scores", [[1, 0, -1], [0.5, 0.25, 0.25], [0.5, 0.6, 0], [-3, 2, 80], [0, 0, 0]]
+)
+def test_probabilities_are_those_of_r2b_keras(scores):
+    scores = np.array(scores, np.float32)
+    np.testing.assert_array_equal(
+        classification.probabilities(scores), predict.probabilities(scores)
+    )
+
+
+def test_litert_s_words_other_than_its_greeting_are_kept(capfd):
+    with commands._without_greetings():
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate\na problem\n")
+    assert capfd.readouterr().err == "a problem\n"
+
+
+def python_m(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "r2b_runtime", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd="/",
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_as_a_user_runs_it(model, paths):
+    result = python_m("classify", model, paths[0], "--top=100")
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    assert "grüne Gurke" in result.stdout
+    result = python_m("--version")
+    assert result.stdout.startswith("r2b_runtime ")
+    result = python_m("classify", "none.tflite", "a.png")
+    assert result.returncode == 1 and result.stderr.startswith("There is no file none")
+    # Without a locale, names of classes may hold what the terminal cannot show.
+    result = python_m("classify", model, paths[0], env={"PYTHONIOENCODING": "ascii"})
+    assert r"gr\xfcne Gurke" in result.stdout
+
+
+@pytest.mark.slow
+def test_without_pillow(model, paths, tmp_path):
+    (tmp_path / "PIL").mkdir()
+    (tmp_path / "PIL" / "__init__.py").write_text("raise ImportError('none here')")
+    result = python_m("classify", model, paths[0], env={"PYTHONPATH": str(tmp_path)})
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.endswith("(none here): run `pip install pillow`.\n")
+
+
+@pytest.mark.slow
+def test_ctrl_c_a_reader_that_has_seen_enough_and_a_full_disk(model):
+    command = [sys.executable, "-m", "r2b_runtime", "benchmark", str(model)]
+    with subprocess.Popen(
+        [*command, "--runs=2000000000"], stderr=subprocess.PIPE, text=True, cwd="/"
+    ) as process:
+        _wait_until_busy(process.pid)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "Stopped by Ctrl-C.\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    full = os.open("/dev/full", os.O_WRONLY)
+    found = []
+    for output in (writer, full):
+        result = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, cwd="/")
+        os.close(output)
+        found.append((result.returncode, result.stderr))
+    sentence = b"No space left on device: free space or mend the permissions.\n"
+    assert found == [(128 + signal.SIGPIPE, b""), (1, sentence)]
+
+
+def _wait_until_busy(pid):
+    """Until the process has used two seconds: it has started, and measures."""
+    for _ in range(600):
+        fields = (
+            pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        )
+        if int(fields[11]) > 200:
+            return
+        time.sleep(0.1)

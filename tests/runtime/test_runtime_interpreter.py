@@ -1,0 +1,267 @@
+"""r2b_runtime.Interpreter: scores against NumPy, batches, and what is refused."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import r2b_runtime
+from r2b_runtime import InputError, Interpreter, library, profiling
+from tests.converters.small_flatbuffers import (
+    BINARY_SHAPE,
+    binary,
+    binary_scores,
+    changed,
+    custom,
+    dense,
+    schema,
+)
+
+KERNELS = ("portable", "avx2", "avx512", "neon")
+
+
+def images(num, shape=BINARY_SHAPE, seed=0):
+    values = np.random.default_rng(seed).normal(size=(num, *shape))
+    # The sign of a 0 is +1.
+    values.reshape(-1)[::7] = 0
+    return values.astype(np.float32)
+
+
+def refusal(function, *arguments, **options):
+    """The message of the `InputError` that a call ends in: one short sentence."""
+    with pytest.raises(InputError) as caught:
+        function(*arguments, **options)
+    message = str(caught.value)
+    assert "\n" not in message and " object at " not in message
+    assert message.endswith(".") and len(message) < 400
+    return message
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_any_number_of_images(batch_size):
+    """To the last digits of float32: sums of signs are exact, their mean is not."""
+    interpreter = Interpreter(binary(), batch_size=batch_size)
+    assert interpreter.input_shape == (batch_size, *BINARY_SHAPE)
+    assert interpreter.output_shape == (batch_size, 3)
+    x = images(11)
+    expected = binary_scores(x)
+    for num in (0, 1, 2, 3, 5, 7, 11):
+        found = interpreter.predict(x[:num])
+        assert found.shape == (num, 3) and found.dtype == np.float32
+        np.testing.assert_allclose(found, expected[:num], atol=2e-6)
+
+
+def test_a_file_and_its_content(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(binary())
+    x = images(3)
+    expected = Interpreter(binary()).predict(x)
+    for model in (path, str(path)):
+        np.testing.assert_array_equal(Interpreter(model).predict(x), expected)
+
+
+def test_scores_do_not_depend_on_threads_or_kernel(monkeypatch):
+    x = images(4)
+    monkeypatch.setenv("R2B_KERNEL", "portable")
+    interpreter = Interpreter(binary())
+    assert interpreter.kernel == "portable"
+    expected = interpreter.predict(x)
+    monkeypatch.delenv("R2B_KERNEL")
+    num_run = 0
+    for kernel in KERNELS:
+        try:
+            interpreter = Interpreter(binary(), 2, kernel)
+        except InputError as error:
+            assert f"'{kernel}'" in str(error) and "this CPU runs" in str(error)
+            continue
+        num_run += 1
+        assert interpreter.kernel == kernel and interpreter.num_threads == 2
+        np.testing.assert_array_equal(interpreter.predict(x), expected)
+    assert num_run >= 1
+    for options in ({"fuse": False}, {"claim": "binary"}):
+        found = Interpreter(binary(), **options).predict(x)
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_what_was_claimed_is_told():
+    lines = Interpreter(binary(), 2).explanation.splitlines()
+    assert "2 thread" in lines[0]
+    assert any("binary convolution" in line for line in lines[1:])
+
+
+def test_images_of_another_kind_and_layout():
+    interpreter = Interpreter(dense(), num_threads=2, batch_size=2)
+    x = images(3, interpreter.input_shape[1:])
+    expected = interpreter.predict(x)
+    np.testing.assert_array_equal(interpreter.predict(x.astype(np.float64)), expected)
+    np.testing.assert_array_equal(interpreter.predict(np.asfortranarray(x)), expected)
+    np.testing.assert_array_equal(interpreter.predict(x.tolist()), expected)
+    for shape in (x.shape[1:], (3, 9, *x.shape[2:]), (*x.shape, 1), ()):
+        message = refusal(interpreter.predict, np.zeros(shape, np.float32))
+        assert str(shape) in message and "the network takes ('N', 1, 64, 1)" in message
+    for kind in (np.uint8, np.int32, bool, complex, "U1"):
+        message = refusal(interpreter.predict, np.zeros(x.shape, kind))
+        assert f"are of {np.dtype(kind)}, the network takes float32" in message
+
+
+def test_a_run_leaves_earlier_scores_alone():
+    interpreter = Interpreter(binary())
+    x = images(2)
+    scores = []
+    for image in x:
+        interpreter.set_input(image[np.newaxis])
+        interpreter.run()
+        scores.append(interpreter.output())
+        interpreter.run()
+    np.testing.assert_array_equal(np.concatenate(scores), interpreter.predict(x))
+
+
+def mixing():
+    """The dense network, then minus the mean of its batch."""
+
+    def change(model, graph):
+        scores = graph.tensors[2]
+        axis, mean, difference = schema.TensorT(), schema.TensorT(), schema.TensorT()
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.zeros(1, np.int32).tobytes(), np.uint8)
+        model.buffers.append(buffer)
+        axis.shape, axis.type = np.array([1], np.int32), schema.TensorType.INT32
+        axis.buffer, axis.name = len(model.buffers) - 1, b"axis"
+        mean.shape = np.array([1, 3], np.int32)
+        difference.shape = scores.shape
+        mean.name, difference.name = b"mean", b"difference"
+        graph.tensors += [axis, mean, difference]
+        for index, (name, inputs, outputs, options) in enumerate(
+            [
+                ("MEAN", [2, 3], [4], schema.ReducerOptionsT()),
+                ("SUB", [2, 4], [5], schema.SubOptionsT()),
+            ]
+        ):
+            operator, code = schema.OperatorT(), schema.OperatorCodeT()
+            operator.opcodeIndex = index + 1
+            operator.inputs, operator.outputs = inputs, outputs
+            kind = type(options).__name__[:-1]
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+            operator.builtinOptions = options
+            if name == "MEAN":
+                options.keepDims = True
+            code.builtinCode = getattr(schema.BuiltinOperator, name)
+            code.deprecatedBuiltinCode = code.builtinCode
+            graph.operators.append(operator)
+            model.operatorCodes.append(code)
+        graph.outputs = [5]
+
+    return changed(dense(), change)
+
+
+def test_networks_that_mix_the_images_of_a_batch_are_refused():
+    x = images(3, (1, 64, 1))
+    np.testing.assert_array_equal(Interpreter(mixing()).predict(x), np.zeros((3, 3)))
+    message = refusal(Interpreter, mixing(), batch_size=2)
+    assert "does not run batches of 2 images" in message
+    assert "change each other's scores" in message
+
+
+@pytest.mark.parametrize("name", ["num_threads", "batch_size"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None])
+def test_counts_that_are_none(name, value):
+    message = refusal(Interpreter, binary(), **{name: value})
+    assert message.startswith(f"{name} is {value!r}, expected a whole number")
+
+
+def tensor(make, index, **fields):
+    def change(model, graph):
+        for name, value in fields.items():
+            setattr(graph.tensors[index], name, value)
+
+    return changed(make(), change)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "LiteRT cannot run this .tflite file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "LiteRT cannot run this .tflite file"),
+        (binary()[:-400], "LiteRT cannot run this .tflite file"),
+        (custom("TheirOp"), "TheirOp"),
+        (tensor(dense, 0, type=schema.TensorType.INT8), "has the inputs int8"),
+        (tensor(dense, 2, type=schema.TensorType.INT8), "has the outputs int8"),
+        (tensor(dense, 0, shape=[1, 1, 63, 1]), "LiteRT cannot run"),
+        (tensor(binary, 1, shape=[1, 4, 5, 1]), "file (LceBconv2d (node 1): channels_"),
+    ],
+)
+def test_networks_that_cannot_be_run(content, words):
+    message = refusal(Interpreter, content)
+    assert words in message
+    assert words.startswith("Their") or "unresolved" not in message
+
+
+def test_files_that_there_are_none(tmp_path):
+    assert "There is no file" in refusal(Interpreter, tmp_path / "none.tflite")
+    assert "(Is a directory)" in refusal(Interpreter, tmp_path)
+    assert "is float, expected the path" in refusal(Interpreter, 1.5)
+
+
+def test_options_that_there_are_none():
+    message = refusal(Interpreter, binary(), kernel="mmx")
+    assert "'mmx'" in message and "portable" in message
+    assert "'some'" in refusal(r2b_runtime.delegate, claim="some")
+    with pytest.raises(TypeError):
+        r2b_runtime.delegate(cores=4)
+
+
+def test_without_litert(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    message = refusal(r2b_runtime.delegate)
+    assert message.endswith("run `pip install ai-edge-litert`.")
+
+
+def test_a_library_that_does_not_load(monkeypatch, tmp_path):
+    path = tmp_path / "libr2b_delegate.so"
+    monkeypatch.setattr(library, "PATH", path)
+    assert "No such file" in refusal(r2b_runtime.delegate)
+    path.write_bytes(b"\x7fELF" + bytes(100))
+    message = refusal(r2b_runtime.delegate)
+    assert message.endswith("wheel that was built for this machine.")
+
+
+def test_litert_s_own_interpreter_takes_the_delegate():
+    from ai_edge_litert.interpreter import Interpreter as LiteRT
+
+    delegate = r2b_runtime.delegate()
+    litert = LiteRT(model_content=binary(), experimental_delegates=[delegate])
+    litert.allocate_tensors()
+    x = images(1)
+    litert.set_tensor(litert.get_input_details()[0]["index"], x)
+    litert.invoke()
+    found = litert.get_tensor(litert.get_output_details()[0]["index"])
+    np.testing.assert_array_equal(found, Interpreter(binary()).predict(x))
+    assert "binary convolution" in library.explanation(delegate)
+
+
+def test_time_of_steps():
+    interpreter = Interpreter(binary(), profile=True)
+    interpreter.predict(images(3))
+    steps = profiling.steps(interpreter)
+    assert all(step.count == 1 and step.time_ms >= 0 for step in steps)
+    (convolution,) = (step for step in steps if "binary conv" in step.title)
+    # 20 pixels, 3x3 of 33 channels, 3 filters; at least the map is written.
+    macs_per_second = 20 * 9 * 33 * 3 / (convolution.limit_ms / 1e3)
+    assert 1e7 < macs_per_second < 1e15
+    assert convolution.num_bytes >= 4 * 20 * 3
+    binary_peak, real_peak = library.peak(interpreter.delegate)
+    assert 1e7 < real_peak < 1e13 and real_peak < binary_peak < 1e15
+    assert profiling.steps(Interpreter(binary())) == []
+
+
+def test_table_of_steps():
+    steps = [
+        profiling.Step("stem", 1, 1.5, 0.75, 3_000_000),
+        profiling.Step("sign", 4, 0.5, 0.0, 500_000),
+    ]
+    assert profiling.to_text(steps).splitlines() == [
+        "      ms  share  limit, ms  of limit   GB/s  step",
+        "   1.500  75.0%      0.750       50%    2.0  stem",
+        "   0.500  25.0%      0.000              1.0  4 x sign",
+        "   2.000             0.750       38%",
+    ]
