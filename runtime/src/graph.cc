@@ -5,6 +5,8 @@
 namespace r2b {
 
 int Value::rows() const {
+  // [N, H, 0, C] has no pixel, and its N and H may be anything.
+  if (shape.elements() == 0) return 0;
   if (shape.rank == 4) return shape.dims[0] * shape.dims[1];
   return static_cast<int>(shape.pixels());
 }

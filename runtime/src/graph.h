@@ -37,6 +37,7 @@ struct Value {
 
   bool outside() const { return from_outside || to_outside; }
   // As rows of pixels: [N, H, W, C] has N * H rows of W pixels; others one pixel a row.
+  // Without elements there are no rows.
   int rows() const;
   int row_pixels() const { return shape.rank == 4 ? shape.dims[2] : 1; }
   int height() const { return shape.rank == 4 ? shape.dims[1] : 1; }
