@@ -7,7 +7,7 @@
 
 The network has larq-zoo's choices, the one whose size and latency others report. Its
 weights are random, BatchNorm's statistics and signs included: size, operators and
-latency do not depend on them.
+latency do not depend on them. Beside it, the real-valued network of the same layout.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ import numpy as np
 
 from r2b_keras import files
 from r2b_keras.converters import ModelCard, convert, count_operators, larq_zoo
+from r2b_keras.converters.benchmark_baseline import float_baseline
 from r2b_keras.converters.card import attach
 from r2b_keras.converters.real_weights import KINDS, bytes_by_part, shrink
 from r2b_keras.environment import tf
@@ -65,6 +66,10 @@ def main(folder: pathlib.Path) -> None:
                 aside.write_bytes(content)
             parts = ", ".join(f"{k} {v:,}" for k, v in bytes_by_part(small).items())
             print(f"  {kind}: {len(small):,} bytes ({parts})")
+    real = float_baseline(content)
+    with files.written_whole(folder / "real_float32.tflite") as aside:
+        aside.write_bytes(real)
+    print(f"real-valued ResNet-18\n  float32: {len(real):,} bytes")
 
 
 if __name__ == "__main__":

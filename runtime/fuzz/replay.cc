@@ -24,9 +24,9 @@ bool run_file(const std::string& path) {
   return true;
 }
 
-int run_directory(const std::string& path) {
+int run_path(const std::string& path) {
   DIR* directory = opendir(path.c_str());
-  if (directory == nullptr) return 0;
+  if (directory == nullptr) return run_file(path) ? 1 : 0;
   int num_run = 0;
   while (const dirent* entry = readdir(directory)) {
     const std::string name = entry->d_name;
@@ -40,11 +40,7 @@ int run_directory(const std::string& path) {
 
 int main(int argc, char** argv) {
   int num_run = 0;
-  for (int i = 1; i < argc; ++i) {
-    const int before = num_run;
-    num_run += run_directory(argv[i]);
-    if (num_run == before) num_run += run_file(argv[i]);
-  }
+  for (int i = 1; i < argc; ++i) num_run += run_path(argv[i]);
   std::printf("%s: %d inputs\n", argv[0], num_run);
   return num_run > 0 ? 0 : 1;
 }

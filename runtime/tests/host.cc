@@ -267,7 +267,7 @@ TfLiteStatus Host::prepare(Node* node) {
   if (!is_copy(*node)) return kTfLiteOk;
   const bool is_dynamic = registration.builtin_code == kDynamicCopyCode;
   TfLiteTensor* output = &tensors_[node->node.outputs->data[0]];
-  if (is_dynamic) {
+  if (is_dynamic && !is_constant(*output)) {
     forget_memory(output);
     output->allocation_type = kTfLiteDynamic;
     return kTfLiteOk;

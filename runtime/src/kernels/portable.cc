@@ -9,6 +9,7 @@ namespace {
 struct PortableSimd {
   using Floats __attribute__((vector_size(16))) = float;
   using Integers __attribute__((vector_size(16))) = int32_t;
+  using Doubles __attribute__((vector_size(16))) = double;
   using Mask = int;
   struct Clamp {
     int32_t low, high;
@@ -39,8 +40,37 @@ struct PortableSimd {
   static Floats add(Floats a, Floats b) { return a + b; }
   static Floats multiply(Floats a, Floats b) { return a * b; }
   static Floats fused(Floats a, Floats b, Floats c) {
+#if defined(__FMA__) || defined(__aarch64__)
     for (int i = 0; i < kLanes; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
     return c;
+#else
+    for (int i = 0; i < kLanes; i += 2) {
+      const Doubles sums =
+          fused_in_doubles(Doubles{a[i], a[i + 1]}, Doubles{b[i], b[i + 1]},
+                           Doubles{c[i], c[i + 1]});
+      c[i] = float(sums[0]);
+      c[i + 1] = float(sums[1]);
+    }
+    return c;
+#endif
+  }
+  // For processors that have no such instruction. The product of two floats is exact;
+  // the sum becomes the nearest double whose last bit is odd, unless it is exact: then
+  // rounding it again, to a float, is as if it had not been rounded before.
+  static Doubles fused_in_doubles(Doubles a, Doubles b, Doubles c) {
+    const Doubles product = a * b, sum = product + c;
+    const Doubles added = sum - product;
+    const Doubles error = (product - (sum - added)) + (c - added);
+    const Doubles zeros = {0.0, 0.0};
+    const auto inexact = (error < zeros) | (error > zeros);  // not where it is NaN
+    const auto step = ((error < zeros) ^ (sum < zeros)) | 1;
+    auto bits = inexact;
+    std::memcpy(&bits, &sum, sizeof(bits));
+    const auto is_even = -(~bits & 1);
+    bits += step & inexact & is_even;
+    Doubles odd;
+    std::memcpy(&odd, &bits, sizeof(odd));
+    return odd;
   }
   static Floats larger(Floats a, Floats b) { return a < b ? b : a; }
   static Floats smaller(Floats a, Floats b) { return b < a ? b : a; }
