@@ -348,9 +348,9 @@ class LayoutCheck {
     std::vsnprintf(text, sizeof text, what, arguments);
     va_end(arguments);
     *why_ = std::string(
-                "this LiteRT lays its structs out in another way than versions "
-                "2.14 to 2.3, which this delegate was built for (") +
-            text + "): use one of those, or a newer delegate";
+                "the model is damaged, or this LiteRT lays its structs out in another "
+                "way than versions 2.14 to 2.3, which this delegate was built for (") +
+            text + "): convert the model again, or use one of those versions";
     return false;
   }
 
