@@ -74,6 +74,13 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   const FlushDenormals flushed;
   Planner planner(kernels_, &graph_, filters_, fuse_);
   if (!planner.plan(&steps_, why)) return false;
+  // What writes nothing is not worth a walk over rows without pixels.
+  const auto writes_nothing = [](const std::unique_ptr<Step>& step) {
+    return std::all_of(step->writes.begin(), step->writes.end(),
+                       [](const Value* value) { return value->shape.elements() == 0; });
+  };
+  steps_.erase(std::remove_if(steps_.begin(), steps_.end(), writes_nothing),
+               steps_.end());
   microseconds_.assign(steps_.size(), {});
   const int wanted = std::clamp(context->recommended_num_threads, 1, kMaxThreads);
   if (threads_ == nullptr || threads_->size() != wanted) {

@@ -89,3 +89,8 @@ def run(flatbuffer, images, name, batch_size=1):
 def binary_engines(*without):
     """The engines that run binary operators; none is missing where these tests run."""
     return [name for name in engines.NAMES if name not in ("litert", *without)]
+
+
+def lce_engines(*without):
+    """Those of Larq Compute Engine itself."""
+    return [name for name in binary_engines(*without) if name.startswith("lce")]
