@@ -48,12 +48,12 @@ const char* kernel_name(int choice) {
   return all[choice % count]->name;
 }
 
-Delegate make_delegate(int kernels, bool fuse, bool only_binary) {
+Delegate make_delegate(int kernels, bool fuse, bool only_binary, bool profile) {
   const auto text = [](const char* literal) { return const_cast<char*>(literal); };
-  char* keys[] = {text("kernel"), text("fuse"), text("claim")};
+  char* keys[] = {text("kernel"), text("fuse"), text("claim"), text("profile")};
   char* values[] = {text(kernel_name(kernels)), text(fuse ? "1" : "0"),
-                    text(only_binary ? "binary" : "all")};
-  return Delegate(tflite_plugin_create_delegate(keys, values, 3, nullptr));
+                    text(only_binary ? "binary" : "all"), text(profile ? "1" : "0")};
+  return Delegate(tflite_plugin_create_delegate(keys, values, 4, nullptr));
 }
 
 // For people: with R2B_FUZZ_SHOW in the environment, what a run is made of.
@@ -100,7 +100,8 @@ class Life {
     const bool fuse = ((header_.flags & kFuse) != 0) != is_second;
     // Seldom, as threads cost more than the work they share.
     const bool two_threads = (header_.flags & kTwoThreads) != 0 && is_second;
-    delegate_ = make_delegate(choice + is_second, fuse, header_.flags & kOnlyBinary);
+    delegate_ = make_delegate(choice + is_second, fuse, header_.flags & kOnlyBinary,
+                              header_.profile & 1);
     host_ =
         std::make_unique<r2b_test::Host>(two_threads && header_.spare % 8 == 7 ? 2 : 1);
     host_->set_memory_limit(kMaxBytes);
@@ -121,8 +122,11 @@ class Life {
       }
     }
     expect(constants_are_kept(), "constants as they were");
+    const std::string texts = std::string(r2b_delegate_explanation(delegate_.get())) +
+                              r2b_delegate_profile(delegate_.get());
     if (is_shown()) {
-      std::fprintf(stderr, "%s\n%s", story_.c_str(), host_->errors().c_str());
+      std::fprintf(stderr, "%s\n%s%s", story_.c_str(), host_->errors().c_str(),
+                   texts.c_str());
     }
   }
 

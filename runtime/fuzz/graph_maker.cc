@@ -354,6 +354,25 @@ void GraphMaker::add_mean(const Record& record, int input) {
           {keep});
 }
 
+// As many scales as channels, give or take one.
+void GraphMaker::quantize_channels(const Record& record, int packed) {
+  const Dims dims = host_.dims(packed);
+  const int axis =
+      static_cast<int>(record.shift % 4 + dims.size()) - 1 - record.shift / 64;
+  const size_t at = static_cast<size_t>(axis);
+  size_t count = at < dims.size() ? static_cast<size_t>(dims[at]) : 3;
+  count += static_cast<size_t>(record.spare % 3);
+  std::vector<float> scales;
+  std::vector<int> zero_points;
+  for (size_t i = 0; i < count; ++i) {
+    scales.push_back(some_float(record.values, i));
+    zero_points.push_back(
+        extent(static_cast<uint8_t>(some_word(record.spare, i)), 100));
+  }
+  if (record.spare >= 240) zero_points.pop_back();
+  host_.set_channel_quantization(packed, scales, zero_points, axis);
+}
+
 // DEQUANTIZE of a constant, which later operators may take for theirs.
 void GraphMaker::add_unpacking(const Record& record) {
   const int like = pick(record.input);
@@ -369,6 +388,7 @@ void GraphMaker::add_unpacking(const Record& record) {
   const TfLiteType type = is_half ? kTfLiteFloat16 : kTfLiteInt8;
   const int packed = host_.add_constant(type, dims, bytes.data(), bytes.size());
   if (!is_half) host_.set_quantization(packed, 0.25f, record.quantization % 5);
+  if (!is_half && record.quantization >= 128) quantize_channels(record, packed);
   builtin(record, 6, {packed}, output(record, kTfLiteFloat32, dims), {});
 }
 

@@ -28,7 +28,7 @@ class Source {
 struct Header {
   uint8_t flags, num_operators, input_type, rank;
   uint8_t extents[6];
-  uint8_t resize, resize_extent, input_values, claim, outputs, spare;
+  uint8_t resize, resize_extent, input_values, profile, outputs, spare;
 };
 
 // 20 bytes for each operator.
@@ -70,6 +70,7 @@ class GraphMaker {
   void add_dense(const Record& record, int input);
   void add_mean(const Record& record, int input);
   void add_unpacking(const Record& record);
+  void quantize_channels(const Record& record, int packed);
   void add_elementwise(const Record& record, int input, int code);
 
   int pick(uint8_t selector) const;

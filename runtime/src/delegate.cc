@@ -46,7 +46,7 @@ struct Delegate {
   Options options;
   std::mutex mutex;  // of what follows: interpreters may live in several threads
   std::vector<Kernel*> kernels;
-  std::string text;  // what was last asked for
+  std::string explanation, profile;  // as they were last asked for
 };
 
 void report(TfLiteContext* context, const std::string& why) {
@@ -243,23 +243,23 @@ R2B_EXPORT const char* r2b_delegate_version(void) { return R2B_VERSION; }
 R2B_EXPORT const char* r2b_delegate_explanation(TfLiteDelegate* base) {
   auto& delegate = *static_cast<r2b::Delegate*>(base->data_);
   std::lock_guard<std::mutex> lock(delegate.mutex);
-  delegate.text.clear();
+  delegate.explanation.clear();
   for (const r2b::Kernel* kernel : delegate.kernels) {
-    delegate.text += r2b::format("%s kernels, %d thread(s):\n",
+    delegate.explanation += r2b::format("%s kernels, %d thread(s):\n",
                                  delegate.options.kernels->name, kernel->num_threads) +
                      kernel->program.explanation();
   }
-  return delegate.text.c_str();
+  return delegate.explanation.c_str();
 }
 
 R2B_EXPORT const char* r2b_delegate_profile(TfLiteDelegate* base) {
   auto& delegate = *static_cast<r2b::Delegate*>(base->data_);
   std::lock_guard<std::mutex> lock(delegate.mutex);
-  delegate.text.clear();
+  delegate.profile.clear();
   for (const r2b::Kernel* kernel : delegate.kernels) {
-    delegate.text += kernel->program.profile();
+    delegate.profile += kernel->program.profile();
   }
-  return delegate.text.c_str();
+  return delegate.profile.c_str();
 }
 
 R2B_EXPORT int r2b_delegate_peak(TfLiteDelegate* base, double* binary_macs,

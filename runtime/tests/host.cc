@@ -47,12 +47,7 @@ Host::~Host() {
     std::free(tensor.dims);
     std::free(const_cast<char*>(tensor.name));
     std::free(const_cast<TfLiteIntArray*>(tensor.dims_signature));
-    if (tensor.quantization.params != nullptr) {
-      auto* affine = static_cast<TfLiteAffineQuantization*>(tensor.quantization.params);
-      std::free(affine->scale);
-      std::free(affine->zero_point);
-      std::free(affine);
-    }
+    forget_quantization(&tensor);
   }
   std::free(tensors_);
   std::free(plan_array_);
@@ -79,16 +74,35 @@ int Host::add_tensor(TfLiteType type, const Dims& dims) {
 }
 
 void Host::set_quantization(int index, float scale, int zero_point) {
+  set_channel_quantization(index, {scale}, {zero_point}, 0);
+}
+
+void Host::set_channel_quantization(int index, const std::vector<float>& scales,
+                                    const std::vector<int>& zero_points, int axis) {
   TfLiteTensor& tensor = tensors_[index];
+  forget_quantization(&tensor);
   auto* affine = static_cast<TfLiteAffineQuantization*>(
       std::malloc(sizeof(TfLiteAffineQuantization)));
-  affine->scale = static_cast<TfLiteFloatArray*>(std::malloc(sizeof(TfLiteFloatArray)));
-  affine->scale->size = 1;
-  affine->scale->data[0] = scale;
-  affine->zero_point = make_int_array({zero_point});
-  affine->quantized_dimension = 0;
+  const size_t bytes = scales.size() * sizeof(float);
+  affine->scale = static_cast<TfLiteFloatArray*>(std::malloc(sizeof(int) + bytes));
+  affine->scale->size = static_cast<int>(scales.size());
+  if (bytes > 0) std::memcpy(affine->scale->data, scales.data(), bytes);
+  affine->zero_point = make_int_array(zero_points);
+  affine->quantized_dimension = axis;
   tensor.quantization = {kTfLiteAffineQuantization, affine};
-  tensor.params = {scale, zero_point};
+  tensor.params = {0, 0};
+  if (scales.size() == 1 && zero_points.size() == 1) {
+    tensor.params = {scales[0], zero_points[0]};
+  }
+}
+
+void Host::forget_quantization(TfLiteTensor* tensor) {
+  auto* affine = static_cast<TfLiteAffineQuantization*>(tensor->quantization.params);
+  if (affine == nullptr) return;
+  std::free(affine->scale);
+  std::free(affine->zero_point);
+  std::free(affine);
+  tensor->quantization = {kTfLiteNoQuantization, nullptr};
 }
 
 int Host::add_quantized(TfLiteType type, const Dims& dims, float scale,

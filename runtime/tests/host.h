@@ -43,6 +43,9 @@ class Host {
                   const std::vector<int>& outputs, const void* params = nullptr,
                   size_t bytes = 0);
   void set_quantization(int tensor, float scale, int zero_point);
+  // One scale and zero point for each index along `axis`.
+  void set_channel_quantization(int tensor, const std::vector<float>& scales,
+                                const std::vector<int>& zero_points, int axis);
   void set_inputs(const std::vector<int>& tensors) { inputs_ = tensors; }
   void set_outputs(const std::vector<int>& tensors) { outputs_ = tensors; }
 
@@ -124,6 +127,7 @@ class Host {
   size_t memory_used() const;
   void set_constant(TfLiteTensor* tensor, const void* data, size_t bytes, size_t shift);
   void forget_memory(TfLiteTensor* tensor);
+  static void forget_quantization(TfLiteTensor* tensor);
 
   // What the context points to, beyond the mirrored part, in LiteRT's order.
   struct Context : TfLiteContext {
