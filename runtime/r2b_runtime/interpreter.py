@@ -15,6 +15,11 @@ from r2b_runtime.errors import InputError, one_line
 # largest: sums of real numbers may run in another order.
 _BATCH_TOLERANCE = 1e-3
 
+_WHAT_LITERT_ADDS = (
+    "Restored original execution plan",
+    "Encountered unresolved custom op",
+)
+
 
 class Interpreter:
     """A `.tflite` file, ready to run; the binary operators are Larq Compute Engine's.
@@ -248,8 +253,10 @@ def _cannot_run(error: Exception) -> InputError:
     reason = one_line(error)
     _, ours, sentence = reason.partition("r2b_delegate: ")
     if ours:
-        # LiteRT goes on with what it cannot do alone.
-        reason = sentence.partition("Encountered unresolved custom op")[0].rstrip(". ")
+        # LiteRT goes on in the same line, with what it then did and cannot do alone.
+        for follows in _WHAT_LITERT_ADDS:
+            sentence = sentence.partition(follows)[0]
+        reason = sentence.rstrip(". ")
     return InputError(
         f"LiteRT cannot run this .tflite file ({reason}): copy it again, or convert "
         "the network again."

@@ -126,12 +126,11 @@ class LayoutCheck {
         return refuse("function %zu of the context is none", i);
       }
     }
-    void* number;  // and what pads it
-    std::memcpy(&number, &head.mirrored.recommended_num_threads, sizeof number);
     if (!memory_.might_be_data(context_.tensors) ||
-        !memory_.might_be_data(context_.impl) || !memory_.might_be_data(number)) {
+        !memory_.might_be_data(context_.impl)) {
       return refuse("the context has a function where data are expected");
     }
+    // Not as a word: what pads it is whatever the memory held before.
     if (context_.recommended_num_threads < -1 ||
         context_.recommended_num_threads > kMaxThreads) {
       return refuse("the context recommends %d threads",

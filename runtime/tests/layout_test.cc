@@ -2,6 +2,8 @@
 // anywhere: they must be refused with a sentence, and never crash the check.
 #include "layout.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -291,6 +293,25 @@ TEST(layout_of_the_mirrored_host_is_accepted) {
   build(&host, Struct::kNode, nullptr, &built);
   std::string why;
   CHECK(is_accepted(&built, &why));
+}
+
+// What pads the number of threads is not the host's to say: not even where the two
+// together look like the address of a function.
+TEST(layout_with_anything_in_the_padding_is_accepted) {
+  constexpr uint64_t kWord = 0x123400001000;
+  constexpr size_t kPage = 4096;
+  void* const code = mmap(reinterpret_cast<void*>(kWord), kPage, PROT_READ | PROT_EXEC,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  CHECK(code != MAP_FAILED);
+  Host host;
+  add_model(&host);
+  OtherHost built;
+  build(&host, Struct::kNode, nullptr, &built);
+  std::memcpy(built.context.data() + offsetof(TfLiteContext, recommended_num_threads),
+              &kWord, sizeof kWord);
+  std::string why;
+  CHECK(is_accepted(&built, &why));
+  CHECK_EQUAL(munmap(code, kPage), 0);
 }
 
 TEST(layout_of_tensors_with_another_field_is_refused) {
