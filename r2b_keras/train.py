@@ -18,7 +18,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_string("recipe", "digits", "Recipe to train, see --list.")
+    flags.DEFINE_string("recipe", "digits", "Recipe, see --list, or a recipe.json.")
     flags.DEFINE_integer("stage", None, "Stage to reach, the recipe's last by default.")
     flags.DEFINE_string("workdir", None, "Folder for results, runs/RECIPE by default.")
     flags.DEFINE_multi_string(

@@ -1,7 +1,9 @@
 """Recipes: complete, frozen descriptions of how a chain of stages is trained."""
 
 import difflib
+import pathlib
 
+from r2b_keras import files
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import (
     cifar10,
@@ -51,11 +53,18 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Recipe:
-    """Returns the recipe of this name.
+    """Returns the recipe of this name, or of this file.
+
+    Args:
+      name: one of `names()`; or a path ending in `.json`, of a workdir's `recipe.json`
+        or a sweep's `best_recipe.json`.
 
     Raises:
-      InputError: no such recipe; the message names the nearest.
+      InputError: no such recipe, and the message names the nearest; or no such file, or
+        one without a recipe.
     """
+    if name.endswith(".json"):
+        return _read(pathlib.Path(name))
     if name not in _RECIPES:
         nearest = difflib.get_close_matches(name, names(), 1, cutoff=0.0)[0]
         raise InputError(
@@ -63,3 +72,19 @@ def get(name: str) -> Recipe:
             f"{', '.join(names())}."
         )
     return _RECIPES[name]
+
+
+def _read(path: pathlib.Path) -> Recipe:
+    try:
+        values = files.read_json(path)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"There is no file {path}, expected a recipe.json, as training and sweeps "
+            "write it."
+        ) from error
+    if not isinstance(values, dict) or "recipe" not in values:
+        raise InputError(
+            f"{path} holds no recipe, expected a recipe.json, as training and sweeps "
+            "write it."
+        )
+    return from_dict(values["recipe"])

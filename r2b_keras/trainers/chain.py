@@ -8,6 +8,7 @@ from r2b_keras.errors import InputError
 from r2b_keras.models import registry
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import manifest
+from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.stage import Run, train_stage
 from r2b_keras.trainers.strategies import make_strategy
 from r2b_keras.trainers.workdir import StageResult, Workdir
@@ -80,6 +81,7 @@ def train_chain(
     precision: str = "float32",
     strategy: str = "none",
     deterministic: bool = True,
+    library: StageLibrary | None = None,
 ) -> list[StageResult]:
     """Brings a workdir up to a stage.
 
@@ -96,6 +98,8 @@ def train_chain(
       precision: "float32", or "bfloat16" or "float16" for mixed precision.
       strategy: "none", "mirrored", "multi_worker" or "tpu".
       deterministic: results repeat to the bit on the same machine.
+      library: stages that other runs have finished are taken from there, and this
+        run's are added.
 
     Returns:
       Results of the stages that stage `stage` rests on, itself last.
@@ -124,7 +128,20 @@ def train_chain(
     if numbers:
         manifest.write_manifest(workdir, identity, len(recipe.stages))
     for number in numbers:
-        train_stage(run, number)
+        if library is None:
+            train_stage(run, number)
+        else:
+            _train_or_fetch(run, number, library, identity)
         manifest.write_manifest(workdir, identity, len(recipe.stages))
     results = (workdir.result(number) for number in recipe.stages_needed(stage))
     return [result for result in results if result]
+
+
+def _train_or_fetch(
+    run: Run, number: int, library: StageLibrary, identity: dict[str, Any]
+) -> None:
+    key = stage_key(identity, run.recipe, number)
+    with library.claimed(key):
+        if not library.fetch(key, run.workdir, number):
+            train_stage(run, number)
+            library.publish(key, run.workdir, number)

@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from chains import chain, recipe, stage
 
-from r2b_keras import recipes
+from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Expected, describe, differences, from_dict, to_dict
 
@@ -113,3 +114,19 @@ def test_a_recipe_is_printed_with_every_field_on_its_own_line():
     assert "      top1: 0.5" in lines
     assert lines.index("  3:") > lines.index("  2:") > lines.index("stages:")
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_recipes_are_read_from_files(tmp_path):
+    changed = recipes.apply_overrides(recipes.get("digits"), ["stages.3.epochs=7"])
+    path = tmp_path / "best_recipe.json"
+    files.write_json(path, {"recipe": recipes.to_dict(changed), "seed": 3})
+    assert recipes.get(str(path)) == changed
+
+
+@pytest.mark.parametrize("content", [None, "[]", '{"seed": 3}', "{"])
+def test_files_without_a_recipe_are_refused(tmp_path, content):
+    path = tmp_path / "recipe.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        recipes.get(str(path))

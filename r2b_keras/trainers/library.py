@@ -1,0 +1,129 @@
+"""Finished stages that several runs share: each is trained once, by whoever comes first.
+
+Runs of a sweep or an ablation differ in some stages and agree in those before them. A
+stage is kept under a key made of all that its training depends on, so that only runs
+that would train the very same network ever meet.
+
+LIBRARY/KEY/
+  model.keras    as in a workdir
+  result.json
+LIBRARY/KEY.lock held by the run that is training it
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from r2b_keras import files, recipes
+from r2b_keras.recipes import Recipe
+from r2b_keras.recipes.schema import DESCRIPTIONS
+from r2b_keras.trainers.workdir import Workdir
+
+
+def stage_key(identity: dict[str, Any], recipe: Recipe, number: int) -> str:
+    """What tells a finished stage from any other.
+
+    Two runs give a stage the same key if and only if they would train it alike: its
+    own settings, those of the stages that it rests on, the data, the seed (which goes
+    with the stage's number) and the precision.
+
+    Args:
+      identity: see `r2b_keras.trainers.chain.run_identity`.
+      recipe: the chain.
+      number: the stage.
+
+    Returns:
+      A name for a folder.
+    """
+    rest = {name: value for name, value in identity.items() if name != "recipe"}
+    whole = {**rest, "data": recipes.to_dict(recipe.data), "number": number}
+    whole["stages"] = {
+        needed: _settings(recipe, needed) for needed in recipe.stages_needed(number)
+    }
+    text = json.dumps(whole, sort_keys=True)
+    return f"stage_{number}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _settings(recipe: Recipe, number: int) -> dict[str, Any]:
+    """A stage's settings, without words about it and a teacher it does not hear."""
+    stage = recipe.stages[number]
+    if not stage.losses.needs_teacher:
+        stage = dataclasses.replace(stage, teacher=None)
+    values = recipes.to_dict(stage)
+    return {name: value for name, value in values.items() if name not in DESCRIPTIONS}
+
+
+class StageLibrary:
+    """A folder of finished stages.
+
+    Args:
+      path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | pathlib.Path) -> None:
+        """Stores the path; nothing is created."""
+        self.path = pathlib.Path(path)
+
+    @contextlib.contextmanager
+    def claimed(self, key: str) -> Iterator[None]:
+        """Waits until no other run is training this stage, then holds it.
+
+        A run that is killed lets go of it. Where a file system knows no locks between
+        machines, two may train the same stage, and both get the same network.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path / f"{key}.lock", os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def fetch(self, key: str, workdir: Workdir, number: int) -> bool:
+        """Puts a finished stage into a workdir; returns whether there is one."""
+        source = self.path / key
+        if not source.exists():
+            return False
+        target = workdir.stage(number)
+        target.mkdir(parents=True, exist_ok=True)
+        _share(source / "model.keras", target / "model.keras")
+        # Last: it says that the stage is complete.
+        _share(source / "result.json", target / "result.json")
+        workdir.checkpoint(number).unlink(missing_ok=True)
+        return True
+
+    def publish(self, key: str, workdir: Workdir, number: int) -> None:
+        """Adds a stage that a workdir has finished; whole or not at all."""
+        target = self.path / key
+        if target.exists():
+            return
+        aside = self.path / f"{files.PARTIAL}{key}-{secrets.token_hex(4)}"
+        aside.mkdir(parents=True)
+        try:
+            for name in ("model.keras", "result.json"):
+                _share(workdir.stage(number) / name, aside / name)
+            aside.rename(target)
+        except OSError:
+            # Another machine may have published the same just now.
+            if not target.exists():
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _share(source: pathlib.Path, target: pathlib.Path) -> None:
+    """The same file under a second name, or a copy where that cannot be."""
+    with files.written_whole(target) as aside:
+        aside.unlink()
+        try:
+            os.link(source, aside)
+        except OSError:
+            shutil.copyfile(source, aside)

@@ -1,0 +1,130 @@
+"""Stages that runs share: whose keys are equal, and what is fetched and published."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from r2b_keras import recipes
+from r2b_keras.recipes import Losses
+from r2b_keras.trainers.library import StageLibrary, stage_key
+from r2b_keras.trainers.workdir import StageResult, Workdir
+
+DIGITS = recipes.get("digits")
+IDENTITY = {
+    "seed": 0,
+    "precision": "float32",
+    "deterministic": True,
+    "data_fingerprint": "abc",
+}
+
+
+def key(number, *overrides, **identity):
+    recipe = recipes.apply_overrides(DIGITS, overrides)
+    whole = {**IDENTITY, **identity, "recipe": recipes.to_dict(recipe)}
+    return stage_key(whole, recipe, number)
+
+
+def test_key_is_the_same_for_the_same_training():
+    assert key(2) == key(2)
+    # What comes after a stage, and what is said about it, does not change it.
+    assert key(1) == key(1, "stages.3.epochs=3", "stages.2.optimizer.learning_rate=1")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "stages.2.epochs=3",
+        "stages.1.epochs=3",
+        "stages.0.student.width=8",
+        "data.validation_size=0",
+    ],
+)
+def test_key_follows_all_that_the_stage_rests_on(override):
+    assert key(2) != key(2, override)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": 1},
+        {"precision": "bfloat16"},
+        {"deterministic": False},
+        {"data_fingerprint": "abd"},
+    ],
+)
+def test_key_follows_the_run(changed):
+    assert key(2) != key(2, **changed)
+
+
+def test_key_ignores_a_teacher_that_is_not_heard():
+    stages = list(DIGITS.stages)
+    alone = dataclasses.replace(stages[1], losses=Losses(), teacher=None)
+    unheard = dataclasses.replace(alone, teacher=0)
+    keys = []
+    for stage in (alone, unheard):
+        recipe = dataclasses.replace(DIGITS, stages=(stages[0], stage, *stages[2:]))
+        keys.append(stage_key({**IDENTITY, "recipe": {}}, recipe, 1))
+    assert keys[0] == keys[1]
+
+
+def finished(path, number=1):
+    workdir = Workdir(path)
+    workdir.stage(number).mkdir(parents=True)
+    workdir.model(number).write_bytes(b"weights")
+    workdir.save_result(
+        StageResult(number, "n", "real", 0.9, 0.9, 0.9, 1, 1.0, 1, 1, 0)
+    )
+    return workdir
+
+
+def test_published_stages_are_fetched(tmp_path):
+    library = StageLibrary(tmp_path / "library")
+    source, target = finished(tmp_path / "a"), Workdir(tmp_path / "b")
+    assert not library.fetch("stage_1-k", target, 1)
+    assert target.result(1) is None
+    with library.claimed("stage_1-k"):
+        library.publish("stage_1-k", source, 1)
+        library.publish("stage_1-k", source, 1)
+    target.stage(1).mkdir(parents=True)
+    target.checkpoint(1).write_bytes(b"of a run that was cut off")
+    assert library.fetch("stage_1-k", target, 1)
+    assert target.result(1) == source.result(1)
+    assert target.model(1).read_bytes() == b"weights"
+    assert not target.checkpoint(1).exists()
+    assert [p.name for p in library.path.glob("*") if p.is_dir()] == ["stage_1-k"]
+
+
+def test_shared_files_survive_their_origin(tmp_path):
+    library = StageLibrary(tmp_path / "library")
+    source = finished(tmp_path / "a")
+    library.publish("stage_1-k", source, 1)
+    # Trained again there: the library keeps what it has.
+    source.model(1).unlink()
+    source.model(1).write_bytes(b"other")
+    target = Workdir(tmp_path / "b")
+    library.fetch("stage_1-k", target, 1)
+    assert target.model(1).read_bytes() == b"weights"
+
+
+HOLD = """
+import sys, time
+from r2b_keras.trainers.library import StageLibrary
+with StageLibrary(sys.argv[1]).claimed("k"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_lets_go(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiter:
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiter.wait(3)
+            holder.kill()
+            assert waiter.stdout.readline() == "held\n"
+            waiter.kill()
