@@ -1,4 +1,4 @@
-"""Finished stages that several runs share: each is trained once, by whoever comes first.
+"""Finished stages that several runs share: each is trained once, by the first.
 
 Runs of a sweep or an ablation differ in some stages and agree in those before them. A
 stage is kept under a key made of all that its training depends on, so that only runs
