@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from r2b_keras import command, files
+from r2b_keras import charts, command, files
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ def prepare_folder(path: str) -> pathlib.Path:
     Raises:
       InputError: it cannot be made or written, or matplotlib is not installed.
     """
-    from r2b_keras.converters import benchmark_chart
-
-    benchmark_chart.check_matplotlib()
+    charts.check_matplotlib()
     folder = pathlib.Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,10 @@ import pytest
 from tests import commands
 
 SEED = 20200426
+
+# Shells start background jobs with Ctrl-C ignored, and children inherit that: commands
+# under test could not be stopped by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

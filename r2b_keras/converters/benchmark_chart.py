@@ -4,33 +4,18 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from r2b_keras.charts import COLOURS, DOTS_PER_INCH, WIDTH, new_figure
 from r2b_keras.converters.benchmark_report import Machine, in_words, number
 from r2b_keras.converters.benchmarking import Measurement
-from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DOTS_PER_INCH = 100
-WIDTH = 1000
 # Pixels of title and axis together, and of a row.
 FRAME_HEIGHT, ROW_HEIGHT = 140, 40
 
 _LABEL_LENGTH = 40
-# Colours of the models, told apart by colour-blind readers too (Okabe and Ito).
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-
-
-def check_matplotlib() -> None:
-    """Raises `InputError` unless matplotlib is installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "The bar chart needs matplotlib, which is not installed: run `pip install "
-            "r2b_keras[benchmark]`, or leave out --output_dir."
-        ) from error
 
 
 def to_png(rows: Sequence[Measurement], machine: Machine) -> bytes:
@@ -53,16 +38,7 @@ def draw(rows: Sequence[Measurement], machine: Machine) -> "Figure":
     Raises:
       InputError: matplotlib is not installed.
     """
-    check_matplotlib()
-    # Without pyplot: no window system, and nothing of the caller's is changed.
-    from matplotlib.figure import Figure
-
-    height = FRAME_HEIGHT + ROW_HEIGHT * len(rows)
-    figure = Figure(
-        figsize=(WIDTH / DOTS_PER_INCH, height / DOTS_PER_INCH),
-        dpi=DOTS_PER_INCH,
-        layout="constrained",
-    )
+    figure = new_figure(WIDTH, FRAME_HEIGHT + ROW_HEIGHT * len(rows))
     axes = figure.subplots()
     _draw_bars(axes, rows)
     threads = in_words(rows[0].threads, "thread")
@@ -84,7 +60,7 @@ def _draw_bars(axes: "Axes", rows: Sequence[Measurement]) -> None:
             [row.median_ms - row.p10_ms for row in rows],
             [row.p90_ms - row.median_ms for row in rows],
         ),
-        color=[_COLOURS[models.index(row.model) % len(_COLOURS)] for row in rows],
+        color=[COLOURS[models.index(row.model) % len(COLOURS)] for row in rows],
         height=0.7,
     )
     for place, row in zip(places, rows, strict=True):

@@ -2,7 +2,7 @@
 
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
-from r2b_keras.models import ChannelScale
+from r2b_keras.models import ChannelScale, OuterProductScale
 
 
 def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
@@ -69,20 +69,31 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
     takes over, instead of with activations that are larger by orders of magnitude.
 
     Args:
-      model: a network whose binary convolutions are each followed by a `ChannelScale`.
+      model: a network whose binary convolutions are each followed by a `ChannelScale`
+        or an `OuterProductScale`.
 
     Returns:
       How many convolutions have had their magnitude absorbed.
     """
     absorbed = 0
     for layer in model.layers:
-        if not isinstance(layer, ChannelScale):
+        scale = _scale_of_channels(layer)
+        if scale is None:
             continue
         source = layer.input._keras_history.layer
         quantizer = getattr(source, "kernel_quantizer", None)
         if isinstance(source, lq.layers.QuantConv2D) and quantizer is not None:
             with lq.context.quantized_scope(False):
                 magnitude = tf.reduce_mean(tf.abs(source.kernel), axis=[0, 1, 2])
-            layer.scale.assign(layer.scale * magnitude)
+            scale.assign(scale * magnitude)
             absorbed += 1
     return absorbed
+
+
+def _scale_of_channels(layer: tf.keras.layers.Layer) -> tf.Variable | None:
+    """The learned factor of each channel, None in other layers."""
+    if isinstance(layer, ChannelScale):
+        return layer.scale
+    if isinstance(layer, OuterProductScale):
+        return layer.channel_scale
+    return None

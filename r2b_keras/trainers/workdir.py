@@ -26,6 +26,10 @@ from r2b_keras.recipes import Recipe
 LOCK = ".lock"
 
 
+class WorkdirInUseError(InputError):
+    """Another process is at work in this folder."""
+
+
 @dataclasses.dataclass(frozen=True)
 class StageResult:
     """What a finished stage gave.
@@ -136,8 +140,8 @@ class Workdir:
           identity: recipe, seed, precision and data fingerprint, as plain data.
 
         Raises:
-          InputError: the folder is of another run (the message names what differs), or
-            another process is at work in it.
+          InputError: the folder is of another run (the message names what differs).
+          WorkdirInUseError: another process is at work in it.
         """
         path = self.path / "recipe.json"
         if path.exists():
@@ -213,7 +217,7 @@ class Workdir:
             os.close(descriptor)
             if not isinstance(error, BlockingIOError):
                 raise
-            raise InputError(
+            raise WorkdirInUseError(
                 f"Another process is training in {self.path}: wait for it, or choose "
                 "another --workdir."
             ) from error

@@ -196,5 +196,5 @@ def test_whiskers_end_at_the_percentiles():
 
 def test_missing_matplotlib_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(InputError, match=r"pip install r2b_keras\[benchmark\]"):
+    with pytest.raises(InputError, match=r"pip install matplotlib"):
         benchmark_chart.to_png(ROWS, MACHINE)

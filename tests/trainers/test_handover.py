@@ -199,6 +199,17 @@ def test_absorbed_from_a_file(tmp_path):
     assert_all_equal(values(loaded.weights), values(model.weights))
 
 
+def test_an_outer_product_takes_it_into_its_channels():
+    model = real_to_binary("binary", rescaling="outer_product_scale")
+    scale = model.get_layer("block_1a_scale")
+    kernel = latent(model.get_layer("block_1a_conv"))
+    scale.channel_scale.assign(2.0 * np.ones(4))
+    assert absorb_magnitude(model) == 4
+    expected = 2.0 * np.abs(kernel).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(np.array(scale.channel_scale), expected, rtol=1e-6)
+    np.testing.assert_array_equal(np.array(scale.height_scale), 1.0)
+
+
 def test_strong_baseline_is_absorbed_too():
     model = models.build(
         "strong_baseline18", "binary", (5, 5, 1), 2, width=4, blocks=(1,), stem="cifar"

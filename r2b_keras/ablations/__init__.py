@@ -1,0 +1,1 @@
+"""Ablations: the rows of Table 3 on any recipe, over several seeds, compared."""

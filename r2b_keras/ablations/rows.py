@@ -1,0 +1,220 @@
+"""The rows of an ablation: what each adds to the strong baseline, and its recipe."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from r2b_keras.errors import InputError
+from r2b_keras.models.config import DOWNSAMPLES
+from r2b_keras.recipes import Recipe, Schedule, Stage
+
+# The stages of Sec. 4.2, by number: what the rows change.
+TEACHER, SOFT, REAL_WEIGHTS, BINARY_WEIGHTS = range(4)
+_PRECISIONS = ("real", "soft", "binary_activations", "binary")
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperResult:
+    """What Table 3 prints for a row: top-1 on CIFAR-100, fractions.
+
+    Attributes:
+      real_weights: after the stage with binary activations and real weights.
+      binary_weights: after the last stage.
+    """
+
+    real_weights: float
+    binary_weights: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row: a network and what teaches it.
+
+    Attributes:
+      name: what `--rows` takes.
+      title: what tables say.
+      rescaling: `Network.rescaling` of the students.
+      attention: whether Eq. 2 is in the loss where the recipe has it.
+      logits: whether the distillation loss is.
+      progressive: whether a student with tanh stands between the real teacher and the
+        one with binary activations (Sec. 4.2).
+      paper: by kind of downsampling; empty where the paper leaves the row open.
+    """
+
+    name: str
+    title: str
+    rescaling: str
+    attention: bool = False
+    logits: bool = False
+    progressive: bool = False
+    paper: dict[str, PaperResult] = dataclasses.field(default_factory=dict)
+
+
+def _table_3(real: tuple[float, float], binary: tuple[float, float]) -> dict:
+    return {"real": PaperResult(*real), "binary": PaperResult(*binary)}
+
+
+BASELINE = "baseline"
+
+ROWS = (
+    Row(
+        BASELINE,
+        "strong baseline",
+        "channel_scale",
+        paper=_table_3(real=(0.721, 0.696), binary=(0.693, 0.680)),
+    ),
+    Row(
+        "attention",
+        "+ attention",
+        "channel_scale",
+        attention=True,
+        paper=_table_3(real=(0.743, 0.726), binary=(0.722, 0.711)),
+    ),
+    Row(
+        "attention_logits",
+        "+ attention + logits",
+        "channel_scale",
+        attention=True,
+        logits=True,
+        paper=_table_3(real=(0.754, 0.739), binary=(0.731, 0.719)),
+    ),
+    Row(
+        "gate",
+        "+ G alone",
+        "gate_and_scale",
+        paper=_table_3(real=(0.720, 0.709), binary=(0.672, 0.662)),
+    ),
+    Row(
+        "progressive",
+        "+ progressive teacher-student",
+        "channel_scale",
+        attention=True,
+        logits=True,
+        progressive=True,
+        paper=_table_3(real=(0.757, 0.746), binary=(0.738, 0.723)),
+    ),
+    Row(
+        "all",
+        "Real-to-Binary (all)",
+        "gate_and_scale",
+        attention=True,
+        logits=True,
+        progressive=True,
+        paper=_table_3(real=(0.765, 0.762), binary=(0.750, 0.735)),
+    ),
+    # What the paper leaves open.
+    Row("gate_attention", "+ G + attention", "gate_and_scale", attention=True),
+    Row("analytic", "analytic factors alone", "analytic"),
+    Row(
+        "analytic_attention",
+        "analytic factors + attention",
+        "analytic",
+        attention=True,
+    ),
+    Row(
+        "gamma_attention",
+        "learned Gamma + attention",
+        "outer_product_scale",
+        attention=True,
+    ),
+)
+
+
+def find(names: Sequence[str]) -> list[Row]:
+    """Returns the rows of these names, in the table's order; all where there are none.
+
+    Raises:
+      InputError: an unknown name.
+    """
+    known = [row.name for row in ROWS]
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"Unknown row {name!r}, expected some of {', '.join(known)}."
+            )
+    return [row for row in ROWS if not names or row.name in names]
+
+
+def make_recipe(recipe: Recipe, row: Row, downsample: str) -> Recipe:
+    """Changes a recipe of four stages into that of a row.
+
+    Numbers of stages stay, so that a stage that two rows have in common is the same in
+    both; a row without a progressive teacher has no use for the second stage. Where
+    the recipe's third stage goes on from the weights of its second, a row without that
+    one trains its third stage for the epochs of both: all rows train their students
+    equally long.
+
+    Args:
+      recipe: a chain of a real teacher, a soft, a binarized and a binary student.
+      row: what to keep of it.
+      downsample: "real" or "binary" 1x1 convolutions in the students' shortcuts.
+
+    Raises:
+      InputError: the recipe has other stages, or there is no such downsampling.
+    """
+    check(recipe)
+    if downsample not in DOWNSAMPLES:
+        raise InputError(
+            f"Downsampling is {downsample!r}, expected some of "
+            f"{', '.join(DOWNSAMPLES)}."
+        )
+    stages = [recipe.stages[TEACHER]]
+    for stage in recipe.stages[SOFT:]:
+        stages.append(_with_student(stage, row.rescaling, downsample))
+    stages[SOFT] = _with_losses(stages[SOFT], row)
+    stages[REAL_WEIGHTS] = _with_losses(
+        stages[REAL_WEIGHTS]
+        if row.progressive
+        else _taught_by_the_real_network(stages[SOFT], stages[REAL_WEIGHTS]),
+        row,
+    )
+    stages[BINARY_WEIGHTS] = _with_losses(stages[BINARY_WEIGHTS], row)
+    return dataclasses.replace(
+        recipe, name=f"{recipe.name}/{row.name}_{downsample}", stages=tuple(stages)
+    )
+
+
+def check(recipe: Recipe) -> None:
+    """Raises `InputError` unless the recipe has the four stages of Sec. 4.2."""
+    found = tuple(stage.student.precision for stage in recipe.stages)
+    if found != _PRECISIONS:
+        raise InputError(
+            f"Recipe {recipe.name!r} has stages of the precisions {', '.join(found)}, "
+            f"expected {', '.join(_PRECISIONS)}: take one of the four-stage recipes."
+        )
+
+
+def _with_student(stage: Stage, rescaling: str, downsample: str) -> Stage:
+    student = dataclasses.replace(
+        stage.student, rescaling=rescaling, downsample=downsample
+    )
+    return dataclasses.replace(stage, student=student, expected=None)
+
+
+def _with_losses(stage: Stage, row: Row) -> Stage:
+    """The stage with the losses of the row alone, and no teacher without them."""
+    losses = dataclasses.replace(
+        stage.losses,
+        attention=stage.losses.attention if row.attention else 0.0,
+        logit_matching=stage.losses.logit_matching if row.logits else 0.0,
+    )
+    teacher = stage.teacher if losses.needs_teacher else None
+    return dataclasses.replace(stage, losses=losses, teacher=teacher)
+
+
+def _taught_by_the_real_network(soft: Stage, stage: Stage) -> Stage:
+    """The stage as it is without the soft student before it."""
+    epochs = stage.epochs
+    if stage.start_from == SOFT:
+        epochs += soft.epochs
+    return dataclasses.replace(
+        stage,
+        teacher=TEACHER,
+        start_from=None if stage.start_from == SOFT else stage.start_from,
+        epochs=epochs,
+        schedule=_stretched(stage.schedule, epochs / stage.epochs),
+    )
+
+
+def _stretched(schedule: Schedule, factor: float) -> Schedule:
+    drops = tuple(round(epoch * factor) for epoch in schedule.drop_epochs)
+    return dataclasses.replace(schedule, drop_epochs=drops)

@@ -1,0 +1,141 @@
+"""What each row keeps of a recipe, against Table 3 read by hand."""
+
+import dataclasses
+
+import pytest
+
+from r2b_keras import recipes
+from r2b_keras.ablations import rows
+from r2b_keras.errors import InputError
+from r2b_keras.models.registry import build_network
+from r2b_keras.recipes import Schedule
+
+FASHION = recipes.get("fashion_mnist")
+FOUR_STAGES = [name for name in recipes.names() if len(recipes.get(name).stages) == 4]
+
+
+def made(name, downsample="real", recipe=FASHION):
+    (row,) = rows.find([name])
+    return rows.make_recipe(recipe, row, downsample)
+
+
+# Row: re-scaling, stages trained, teacher of stage 2, weights of attention and logits
+# in stage 2, of logits in stage 3.
+EXPECTED = {
+    "baseline": ("channel_scale", [2, 3], None, 0.0, 0.0, 0.0),
+    "attention": ("channel_scale", [0, 2, 3], 0, 0.3, 0.0, 0.0),
+    "attention_logits": ("channel_scale", [0, 2, 3], 0, 0.3, 1.0, 1.0),
+    "gate": ("gate_and_scale", [2, 3], None, 0.0, 0.0, 0.0),
+    "progressive": ("channel_scale", [0, 1, 2, 3], 1, 0.3, 1.0, 1.0),
+    "all": ("gate_and_scale", [0, 1, 2, 3], 1, 0.3, 1.0, 1.0),
+    "gate_attention": ("gate_and_scale", [0, 2, 3], 0, 0.3, 0.0, 0.0),
+    "analytic": ("analytic", [2, 3], None, 0.0, 0.0, 0.0),
+    "analytic_attention": ("analytic", [0, 2, 3], 0, 0.3, 0.0, 0.0),
+    "gamma_attention": ("outer_product_scale", [0, 2, 3], 0, 0.3, 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_rows_differ_as_table_3_says(name):
+    rescaling, needed, teacher, attention, logits, last_logits = EXPECTED[name]
+    recipe = made(name)
+    middle, last = recipe.stages[2], recipe.stages[3]
+    students = [stage.student for stage in recipe.stages[1:]]
+    assert {student.rescaling for student in students} == {rescaling}
+    assert recipe.stages_needed(3) == needed
+    assert middle.teacher == teacher
+    assert (middle.losses.attention, middle.losses.logit_matching) == (
+        attention,
+        logits,
+    )
+    assert (last.losses.attention, last.losses.logit_matching) == (0.0, last_logits)
+    assert last.teacher == (0 if last_logits else None)
+    assert last.start_from == 2
+    assert all(stage.losses.cross_entropy == 1.0 for stage in recipe.stages)
+    assert recipe.stages[0] == FASHION.stages[0]
+
+
+def test_every_row_is_expected():
+    assert list(EXPECTED) == [row.name for row in rows.ROWS]
+
+
+def test_all_is_the_recipe_itself():
+    stages = made("all").stages
+    for ours, theirs in zip(stages, FASHION.stages, strict=True):
+        assert (
+            dataclasses.replace(
+                ours,
+                expected=theirs.expected,
+                student=dataclasses.replace(
+                    ours.student, rescaling=theirs.student.rescaling
+                ),
+            )
+            == theirs
+        )
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_students_of_all_rows_train_equally_long(name):
+    recipe = made(name)
+    trained = [n for n in recipe.stages_needed(3) if n > 0]
+    assert sum(recipe.stages[n].epochs for n in trained) == 6 + 10 + 24
+
+
+def test_where_stages_start_anew_they_keep_their_epochs():
+    recipe = recipes.get("cifar100")
+    assert recipe.stages[2].start_from is None
+    assert made("baseline", recipe=recipe).stages[2].epochs == recipe.stages[2].epochs
+
+
+def test_steps_of_the_learning_rate_move_with_the_epochs():
+    middle = dataclasses.replace(
+        FASHION.stages[2], schedule=Schedule("step", drop_epochs=(5, 8))
+    )
+    recipe = dataclasses.replace(
+        FASHION, stages=(*FASHION.stages[:2], middle, FASHION.stages[3])
+    )
+    assert made("baseline", recipe=recipe).stages[2].schedule.drop_epochs == (8, 13)
+
+
+@pytest.mark.parametrize("downsample", rows.DOWNSAMPLES)
+def test_downsampling_is_the_students(downsample):
+    recipe = made("all", downsample)
+    assert {s.student.downsample for s in recipe.stages[1:]} == {downsample}
+    assert recipe.name == f"fashion_mnist/all_{downsample}"
+
+
+@pytest.mark.parametrize("name", FOUR_STAGES)
+def test_every_chain_has_every_row(name):
+    for row in rows.ROWS:
+        for downsample in rows.DOWNSAMPLES:
+            rows.make_recipe(recipes.get(name), row, downsample)
+
+
+@pytest.mark.parametrize("name", ["analytic", "gamma_attention"])
+def test_networks_of_open_rows_are_built(name):
+    student = made(name, "binary").stages[3].student
+    small = dataclasses.replace(student, width=4)
+    assert build_network(small, (28, 28, 1), 10).output_shape == (None, 10)
+
+
+def test_other_recipes_are_refused():
+    baseline = recipes.get("digits/strong_baseline")
+    with pytest.raises(InputError, match="take one of the four-stage recipes"):
+        made("all", recipe=baseline)
+    with pytest.raises(InputError, match="Downsampling is 'half', expected some of"):
+        made("all", "half")
+    with pytest.raises(InputError, match="Unknown row 'gates', expected some of base"):
+        rows.find(["gates"])
+
+
+def test_the_paper_s_table_is_whole():
+    """Table 3: what is printed, in percent; four rows are ours."""
+    printed = {r.name: r.paper["real"].binary_weights for r in rows.ROWS if r.paper}
+    assert printed == {
+        "baseline": 0.696,
+        "attention": 0.726,
+        "attention_logits": 0.739,
+        "gate": 0.709,
+        "progressive": 0.746,
+        "all": 0.762,
+    }

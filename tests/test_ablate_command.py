@@ -1,0 +1,150 @@
+"""`python -m r2b_keras.ablate`, as a user types it."""
+
+import csv
+import json
+import subprocess
+import time
+
+import pytest
+
+from tests import commands
+
+TINY = (
+    "--recipe=digits",
+    "--override=stages.*.epochs=1",
+    "--override=stages.*.schedule.warmup_epochs=0",
+    "--override=stages.*.student.width=4",
+    "--override=stages.*.student.blocks=1,1",
+)
+FEW = ("--rows=baseline,attention", "--seeds=2")
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        commands.command(*arguments), stdout=subprocess.PIPE, text=True
+    )
+
+
+def top1s(folder):
+    with (folder / "runs.csv").open(newline="") as file:
+        return [
+            (row["row"], row["seed"], row["real_weights"], row["binary_weights"])
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="module")
+def ablated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ablated") / "ablation"
+    result = commands.run("ablate", *TINY, *FEW, f"--workdir={folder}")
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+@pytest.mark.slow
+def test_rows_seeds_tables_and_chart(ablated):
+    folder, result = ablated
+    found = top1s(folder)
+    assert [run[:2] for run in found] == [
+        (row, seed) for row in ("baseline", "attention") for seed in "01"
+    ]
+    assert "| strong baseline |" in result.stdout
+    assert (folder / "table.md").read_text() in result.stdout
+    assert (folder / "ablation.png").read_bytes().startswith(b"\x89PNG")
+    compared = (folder / "comparisons.csv").read_text().splitlines()
+    assert len(compared) == 1 + 1
+    # A teacher for each seed, whatever the number of rows that it teaches.
+    shared = [
+        path.name for path in (folder / "stages").glob("stage_0-*") if path.is_dir()
+    ]
+    assert len(shared) == 2
+    for row, seed, _, binary in found:
+        path = folder / "runs" / f"{row}_real_{seed}" / "stage_3" / "result.json"
+        assert float(binary) == pytest.approx(
+            json.loads(path.read_text())["top1"], 1e-5
+        )
+
+
+@pytest.mark.slow
+def test_a_run_is_what_training_its_recipe_gives(ablated, tmp_path):
+    """Sharing stages, and the runs before it, change nothing."""
+    folder, _ = ablated
+    run = folder / "runs" / "attention_real_1"
+    alone = tmp_path / "alone"
+    recipe = f"--recipe={run / 'recipe.json'}"
+    result = commands.run("train", recipe, "--seed=1", f"--workdir={alone}")
+    assert result.returncode == 0, result.stderr
+    for stage in (0, 2, 3):
+        name = f"stage_{stage}/result.json"
+        ours, theirs = (json.loads((f / name).read_text()) for f in (run, alone))
+        ours.pop("seconds"), theirs.pop("seconds")
+        assert ours == theirs
+
+
+@pytest.mark.slow
+def test_a_killed_ablation_goes_on_and_two_processes_share_it(ablated, tmp_path):
+    folder = tmp_path / "ablation"
+    arguments = ("ablate", *TINY, *FEW[:1], "--seeds=1", f"--workdir={folder}")
+    process = start(*arguments)
+    for _ in range(1200):
+        if list((folder / "stages").glob("stage_0-*/result.json")):
+            break
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    assert not (folder / "runs.csv").exists()
+    both = [start(*arguments) for _ in range(2)]
+    outputs = [process.communicate(timeout=500)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert top1s(folder) == [run for run in top1s(ablated[0]) if run[1] == "0"]
+    assert all("| strong baseline |" in output for output in outputs)
+
+
+@pytest.mark.slow
+def test_rows_may_be_added_and_another_recipe_is_refused(ablated):
+    folder, _ = ablated
+    listed = commands.run(
+        "ablate",
+        *TINY,
+        *FEW[1:],
+        "--rows=attention,gate",
+        "--dry_run",
+        f"--workdir={folder}",
+    )
+    assert [line.split() for line in listed.stdout.splitlines()] == [
+        ["attention_real_0", "done"],
+        ["gate_real_0"],
+        ["attention_real_1", "done"],
+        ["gate_real_1"],
+    ]
+    other = commands.run(
+        "ablate", *TINY, "--override=stages.3.epochs=2", f"--workdir={folder}"
+    )
+    assert other.returncode == 1
+    assert "is of another ablation: recipe.stages.3.epochs: 1 -> 2" in other.stderr
+    assert other.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "--workdir is missing"),
+        (("--workdir=x", "--rows=gates"), "Unknown row 'gates'"),
+        (("--workdir=x", "--downsample=none"), "Downsampling is 'none'"),
+        (("--workdir=x", "--recipe=digits/strong_baseline"), "four-stage recipes"),
+        (("--workdir=/etc",), "holds something else than an ablation"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(arguments, sentence):
+    result = commands.run("ablate", *arguments)
+    assert result.returncode == 1
+    assert sentence in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_list_names_the_rows():
+    result = commands.run("ablate", "--list")
+    assert result.stdout.splitlines()[0].split(None, 1) == [
+        "baseline",
+        "strong baseline",
+    ]
+    assert len(result.stdout.splitlines()) == 10
