@@ -118,7 +118,12 @@ def _print_flatbuffer() -> int:
     if workdir:
         compared, keras = _compare(workdir, own, images, labels, scores, engine.name)
     if FLAGS.json:
-        values = {"engine": engine.name, "keras_top1": keras, **report.to_dict()}
+        values = {
+            "engine": engine.name,
+            "bytes": len(flatbuffer),
+            "keras_top1": keras,
+            **report.to_dict(),
+        }
         if compared:
             values["agreement"] = compared.agreement
         print(json.dumps(values))

@@ -1,0 +1,1 @@
+"""Reproduction: what the README claims, run again and compared with `results/`."""
