@@ -46,7 +46,9 @@ def main() -> int:
 
     sweep.check_settings(recipe, stage, FLAGS.tuner, chosen)
     path = FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}_sweep"
-    from r2b_keras.sweeps import results, running
+    from r2b_keras.sweeps import charts, results, running
+
+    charts.check_matplotlib()
 
     settings = sweep.Settings(
         recipe=recipe,

@@ -3,10 +3,7 @@
 import shutil
 from typing import Any
 
-from tensorboard.plugins.hparams import api, api_pb2
-from tensorboard.plugins.hparams import summary as records
-
-from r2b_keras.environment import tf
+from r2b_keras.environment import hparams, tf
 from r2b_keras.sweeps.results import short_name
 from r2b_keras.sweeps.space import Field, as_text
 from r2b_keras.sweeps.sweep import EPOCHS, Sweep
@@ -24,23 +21,23 @@ def write_experiment(sweep: Sweep) -> None:
     folder = sweep.hparams / "sweep"
     shutil.rmtree(folder, ignore_errors=True)
     parameters = [
-        api.HParam(short_name(field.name), _domain(field))
+        hparams.HParam(short_name(field.name), _domain(field))
         for field in sweep.settings.space.fields
     ]
     if sweep.settings.tuner == "hyperband":
         longest = sweep.settings.recipe.stages[sweep.settings.stage].epochs
-        parameters.append(api.HParam("epochs", api.IntInterval(1, longest)))
-    metrics = [api.Metric(tag, display_name=name) for tag, name in METRICS.items()]
+        parameters.append(hparams.HParam("epochs", hparams.IntInterval(1, longest)))
+    metrics = [hparams.Metric(tag, display_name=name) for tag, name in METRICS.items()]
     with tf.summary.create_file_writer(str(folder)).as_default():
-        api.hparams_config(parameters, metrics)
+        hparams.hparams_config(parameters, metrics)
 
 
 def _domain(field: Field) -> Any:
     if field.kind == "choice":
-        return api.Discrete(list(field.choices))
+        return hparams.Discrete(list(field.choices))
     if field.kind == "int":
-        return api.IntInterval(int(field.low), int(field.high))
-    return api.RealInterval(field.low, field.high)
+        return hparams.IntInterval(int(field.low), int(field.high))
+    return hparams.RealInterval(field.low, field.high)
 
 
 def write_trial(
@@ -50,9 +47,8 @@ def write_trial(
     folder = sweep.hparams / f"trial_{number:03d}"
     # Of a trial that was cut off before.
     shutil.rmtree(folder, ignore_errors=True)
-    status = api_pb2.STATUS_SUCCESS if result else api_pb2.STATUS_FAILURE
     with tf.summary.create_file_writer(str(folder)).as_default():
-        api.hparams(_parameters(sweep, values), trial_id=f"trial_{number:03d}")
+        hparams.hparams(_parameters(sweep, values), trial_id=f"trial_{number:03d}")
         if result:
             metrics = {
                 "validation_top1": result.validation_top1,
@@ -61,8 +57,15 @@ def write_trial(
             }
             for tag, value in metrics.items():
                 tf.summary.scalar(tag, value, step=0)
-        end = records.session_end_pb(status).SerializeToString()
-        tf.summary.experimental.write_raw_pb(end, step=0)
+        tf.summary.experimental.write_raw_pb(_end(bool(result)), step=0)
+
+
+def _end(success: bool) -> bytes:
+    """The record that closes a run; the public interface has it for Keras alone."""
+    from tensorboard.plugins.hparams import api_pb2, summary
+
+    status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
+    return summary.session_end_pb(status).SerializeToString()
 
 
 def _parameters(sweep: Sweep, values: dict[str, Any]) -> dict[str, Any]:

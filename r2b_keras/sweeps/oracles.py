@@ -38,6 +38,15 @@ Trial = Any  # keras_tuner.engine.trial.Trial
 class _Lasting:
     """What is common to our oracles; comes before Keras Tuner's class."""
 
+    # Of Keras Tuner's class.
+    trials: dict[str, Trial]
+    ongoing_trials: dict[str, Trial]
+    end_order: list[str]
+    tuner_ids: set[str]
+    _retry_queue: list[str]
+    _get_oracle_fname: Callable[[], str]
+    _get_trial_dir: Callable[[str], str]
+
     def prepare(
         self,
         space: Space,

@@ -198,7 +198,8 @@ def _report(sweep: Sweep, oracle: Any) -> list[TrialRow]:
     rows = results.read_rows(sweep, list(oracle.trials.values()))
     if rows:
         files.write_text(sweep.path / "trials.csv", results.to_csv(rows))
-        charts.write(sweep, rows)
+        with files.written_whole(sweep.path / "sweep.png") as aside:
+            aside.write_bytes(charts.to_png(sweep, rows))
     first = results.best(rows)
     if first is not None:
         results.write_best_recipe(sweep, first)

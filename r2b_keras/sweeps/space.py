@@ -261,10 +261,8 @@ def _corners(fields: tuple[Field, ...]) -> Iterator[dict[str, str]]:
     """Combinations of the ends of all ranges: all, or a sample where they are many."""
     ends = [field.ends() for field in fields]
     paths = [field.path for field in fields]
-    if math.prod(map(len, ends)) <= _MOST_CORNERS:
-        combinations = itertools.product(*ends)
-    else:
-        combinations = iter(_sample(ends))
+    few = math.prod(map(len, ends)) <= _MOST_CORNERS
+    combinations = list(itertools.product(*ends)) if few else _sample(ends)
     return (dict(zip(paths, values, strict=True)) for values in combinations)
 
 

@@ -126,7 +126,9 @@ class Sweep:
         recipe alone gives the trial's accuracy again.
         """
         fields = self.settings.space.fields
-        found = {field.path: space_module.as_text(values[field.name]) for field in fields}
+        found = {
+            field.path: space_module.as_text(values[field.name]) for field in fields
+        }
         if EPOCHS in values:
             found[f"stages.{self.settings.stage}.epochs"] = str(values[EPOCHS])
         return found

@@ -69,11 +69,10 @@ class SweepTuner(kt.Tuner):
 
     def __init__(self, oracle: Any, sweep: Sweep) -> None:
         """Takes up what an earlier run has left in the folder."""
+        self.oracle: Any
         self.sweep = sweep
         self._waiting = False
-        super().__init__(
-            oracle=oracle, directory=str(sweep.path), project_name="tuner"
-        )
+        super().__init__(oracle=oracle, directory=str(sweep.path), project_name="tuner")
         if not self._is_worker() and os.path.exists(oracle._get_oracle_fname()):
             oracle.reload()
         if self._is_worker():
