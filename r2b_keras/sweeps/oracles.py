@@ -100,6 +100,7 @@ class _Lasting:
     def _end(self, trial: Trial) -> bool:
         """Returns whether the trial had not ended before."""
         if trial.trial_id in self.end_order:
+            self._forget(trial.trial_id)
             return False
         if trial.trial_id in self._retry_queue:
             self._retry_queue.remove(trial.trial_id)
@@ -107,6 +108,14 @@ class _Lasting:
         trial.hyperparameters = self.trials[trial.trial_id].hyperparameters
         super().end_trial(trial)  # type: ignore[misc]
         return True
+
+    def _forget(self, trial_id: str) -> None:
+        """Takes a trial that has ended from whoever else was running it."""
+        self.ongoing_trials = {
+            worker: trial
+            for worker, trial in self.ongoing_trials.items()
+            if trial.trial_id != trial_id
+        }
 
     @kt.synchronized
     def release_lost(self) -> None:
@@ -142,13 +151,19 @@ class _Lasting:
         self.trials = {id_: trial for id_, trial in self.trials.items() if id_ in begun}
         super().set_state(state)  # type: ignore[misc]
         self._losses.update(state["losses"])
-        self._restored = dict(self.ongoing_trials)
+        # Keras Tuner saves before it takes a trial that has ended from this list.
+        self._restored = {
+            worker: trial
+            for worker, trial in self.ongoing_trials.items()
+            if trial.trial_id not in self.end_order
+        }
 
     def reload(self) -> None:
         """Reads the saved state; workers that are alive keep their trials."""
         super().reload()  # type: ignore[misc]
-        kept = [trial.trial_id for trial in self._restored.values()]
-        self._retry_queue = [id_ for id_ in self._retry_queue if id_ not in kept]
+        known = {trial.trial_id for trial in self._restored.values()}
+        known |= set(self.end_order)
+        self._retry_queue = [id_ for id_ in self._retry_queue if id_ not in known]
         self.ongoing_trials = self._restored
         self.tuner_ids |= set(self._restored)
 

@@ -6,14 +6,13 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from r2b_keras import files, recipes
+from r2b_keras import files
 from r2b_keras.errors import InputError
 from r2b_keras.sweeps.space import as_text
 from r2b_keras.sweeps.sweep import EPOCHS, Sweep
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 FINISHED, FAILED, RUNNING = "finished", "failed", "running"
-_LONGEST_REASON = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +109,7 @@ def to_csv(rows: Sequence[TrialRow]) -> str:
 def to_text(rows: Sequence[TrialRow]) -> str:
     """The table for people, the best trial first."""
     names = list(rows[0].values)
-    head = ["trial", "validation", "seconds", "size", *map(short_name, names)]
+    head = ["trial", "validation", "seconds", "size", *_heads(names)]
     lines = [head]
     for row in ranked(rows):
         numbers = [row.status, "-", "-"]
@@ -123,6 +122,15 @@ def to_text(rows: Sequence[TrialRow]) -> str:
         "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
         for line in lines
     )
+
+
+def _heads(names: Sequence[str]) -> list[str]:
+    """Last words of the fields' names; more where two end alike."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [
+        word if last.count(word) == 1 else short_name(name)
+        for name, word in zip(names, last, strict=True)
+    ]
 
 
 def summary(sweep: Sweep, rows: Sequence[TrialRow]) -> str:
@@ -143,21 +151,30 @@ def summary(sweep: Sweep, rows: Sequence[TrialRow]) -> str:
     if failed:
         numbers = ", ".join(str(row.number) for row in failed)
         lines.append(f"failed      {numbers}; trials.csv says why")
-    stage = sweep.settings.stage
     lines += [
         f"best        trial {first.number}: validation {first.score:.2%}, test "
         f"{first.result.top1:.2%} (of this trial alone, after it was chosen)",
         f"files       {sweep.path}/trials.csv, sweep.png, best_recipe.json",
         f"curves      tensorboard --logdir={sweep.hparams}",
-        f"train it    python -m r2b_keras.train --recipe={sweep.path}/best_recipe.json "
-        f"--stage={stage} --seed={sweep.settings.seed}"
-        + (
-            ""
-            if sweep.settings.precision == "float32"
-            else f" --precision={sweep.settings.precision}"
-        ),
+        f"train it    {_training(sweep)}",
     ]
     return "\n".join(lines)
+
+
+def _training(sweep: Sweep) -> str:
+    """The command that gives the best trial's accuracy again."""
+    settings = sweep.settings
+    words = [
+        f"python -m r2b_keras.train --recipe={sweep.path}/best_recipe.json",
+        f"--stage={settings.stage}",
+        f"--seed={settings.seed}",
+        f"--workdir={sweep.path}_best",
+    ]
+    if settings.precision != "float32":
+        words.append(f"--precision={settings.precision}")
+    if settings.data_dir is not None:
+        words.append(f"--data_dir={settings.data_dir}")
+    return " ".join(words)
 
 
 def write_best_recipe(sweep: Sweep, row: TrialRow) -> None:
@@ -167,7 +184,7 @@ def write_best_recipe(sweep: Sweep, row: TrialRow) -> None:
     files.write_json(
         sweep.path / "best_recipe.json",
         {
-            "recipe": recipes.to_dict(recipes.from_dict(trained["recipe"])),
+            "recipe": trained["recipe"],
             "stage": settings.stage,
             "seed": settings.seed,
             "precision": settings.precision,

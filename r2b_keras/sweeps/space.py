@@ -11,7 +11,6 @@ A field is named as `--override` does; `stage` is the stage that is tuned. Impor
 TensorFlow.
 """
 
-import difflib
 import itertools
 import json
 import math
@@ -194,10 +193,8 @@ def _field(name: str, ranges: Any, stage: int) -> Field:
         )
     ((kind, values),) = ranges.items()
     if kind not in KINDS:
-        nearest = difflib.get_close_matches(kind, KINDS, 1, cutoff=0.0)[0]
         raise InputError(
-            f"{name!r} has the kind {kind!r}, expected one of {', '.join(KINDS)}; did "
-            f"you mean {nearest!r}?"
+            f"{name!r} has the kind {kind!r}, expected one of {', '.join(KINDS)}."
         )
     if kind == "choice":
         return Field(name, path, kind, choices=_choices(name, values))
