@@ -44,7 +44,7 @@ def main() -> int:
         return 0
     from r2b_keras.sweeps import sweep
 
-    sweep.check_settings(recipe, stage, FLAGS.tuner, chosen)
+    sweep.check_settings(recipe, stage, FLAGS.tuner, chosen, FLAGS.max_trials)
     path = FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}_sweep"
     from r2b_keras.sweeps import charts, results, running
 
@@ -63,7 +63,7 @@ def main() -> int:
     trials = sweep.Sweep(path, settings)
     rows = running.run(trials, FLAGS.max_trials)
     if rows:
-        print(results.summary(trials, rows))
+        print(results.summary(trials, rows, FLAGS.max_trials))
     return 0
 
 

@@ -244,12 +244,10 @@ def make_oracle(
       report: called with each trial that has ended.
 
     Raises:
-      InputError: an unknown name, or a number that the tuner cannot work with.
+      InputError: an unknown name.
     """
     if tuner not in TUNERS:
         raise InputError(f"Tuner is {tuner!r}, expected one of {', '.join(TUNERS)}.")
-    if max_trials < 1:
-        raise InputError(f"--max_trials is {max_trials}, expected at least 1.")
     options: dict[str, Any] = {
         "objective": kt.Objective(OBJECTIVE, "max"),
         "hyperparameters": hyperparameters(space),

@@ -133,8 +133,13 @@ def _heads(names: Sequence[str]) -> list[str]:
     ]
 
 
-def summary(sweep: Sweep, rows: Sequence[TrialRow]) -> str:
+def summary(sweep: Sweep, rows: Sequence[TrialRow], max_trials: int) -> str:
     """The table, the best trial, what failed, and where everything lies.
+
+    Args:
+      sweep: the sweep's folder.
+      rows: its trials.
+      max_trials: how many there might have been.
 
     Raises:
       InputError: no trial has finished.
@@ -148,6 +153,11 @@ def summary(sweep: Sweep, rows: Sequence[TrialRow]) -> str:
             f"least one: choose a narrower space; the last of them failed{why}"
         )
     lines = ["", to_text(rows), ""]
+    if len(rows) < max_trials:
+        lines.append(
+            f"ended       after {len(rows)} of {max_trials} trials: there are no other "
+            "values to try"
+        )
     if failed:
         numbers = ", ".join(str(row.number) for row in failed)
         lines.append(f"failed      {numbers}; trials.csv says why")

@@ -64,13 +64,17 @@ class Settings:
         }
 
 
-def check_settings(recipe: Recipe, stage: int, tuner: str, space: Space) -> None:
+def check_settings(
+    recipe: Recipe, stage: int, tuner: str, space: Space, max_trials: int = 1
+) -> None:
     """Refuses what can be refused before any data is loaded.
 
     Raises:
-      InputError: no validation images to choose by, or a space that Hyperband cannot
-        have.
+      InputError: no trials, no validation images to choose by, or a space that
+        Hyperband cannot have.
     """
+    if max_trials < 1:
+        raise InputError(f"--max_trials is {max_trials}, expected at least 1.")
     if not recipe.data.validation_size:
         raise InputError(
             f"Recipe {recipe.name!r} has data.validation_size 0, expected images to "

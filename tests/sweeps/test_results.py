@@ -63,7 +63,7 @@ def test_csv_is_in_the_order_of_the_trials_and_without_test_accuracy():
 
 
 def test_summary_has_the_test_accuracy_of_the_best_alone():
-    text = results.summary(make_sweep("runs/a"), ROWS)
+    text = results.summary(make_sweep("runs/a"), ROWS, 5)
     assert "trial 2: validation 95.50%, test 20.00%" in text
     assert "30.00%" not in text and "0.00% " not in text.replace("20.00% ", "")
     assert "failed      1; trials.csv says why" in text
@@ -71,19 +71,19 @@ def test_summary_has_the_test_accuracy_of_the_best_alone():
         "python -m r2b_keras.train --recipe=runs/a/best_recipe.json --stage=3 --seed=0 "
         "--workdir=runs/a_best" in text
     )
-    assert "failed" not in results.summary(make_sweep(), [finished(0, 0.5)])
+    assert "failed" not in results.summary(make_sweep(), [finished(0, 0.5)], 1)
 
 
 def test_summary_tells_how_the_best_was_trained():
     sweep = make_sweep(seed=4, precision="bfloat16", data_dir="/images")
-    text = results.summary(sweep, ROWS)
+    text = results.summary(sweep, ROWS, 5)
     for word in ("--seed=4", "--precision=bfloat16", "--data_dir=/images"):
         assert word in text
 
 
 def test_no_trial_has_finished():
     with pytest.raises(InputError, match="None of the 2 trials .*: The loss is nan"):
-        results.summary(make_sweep(), [failed(0), failed(1)])
+        results.summary(make_sweep(), [failed(0), failed(1)], 2)
 
 
 def test_best_recipe_can_be_read(tmp_path):
