@@ -48,10 +48,17 @@ def this_process(environment: Mapping[str, str] = os.environ) -> Process:
     """Reads Keras Tuner's variables.
 
     Raises:
-      InputError: some are set and others missing, or the port is none.
+      InputError: some are set and others missing, the port is none, or the name cannot
+        be a file's.
     """
+    name = environment.get(_ID) or "tuner0"
+    if "/" in name:
+        raise InputError(
+            f"The variable {_ID} is {name!r}, expected a name without '/', as there is "
+            "a file of this name."
+        )
     if _IP not in environment:
-        return Process(ALONE, environment.get(_ID, "tuner0"))
+        return Process(ALONE, name)
     for variable in (_ID, _PORT):
         if not environment.get(variable):
             raise InputError(
@@ -62,9 +69,9 @@ def this_process(environment: Mapping[str, str] = os.environ) -> Process:
         raise InputError(
             f"The variable {_PORT} is {environment[_PORT]!r}, expected a number."
         )
-    name = environment[_ID]
     # As Keras Tuner tells the chief.
     role = CHIEF if "chief" in name else WORKER
+    name = CHIEF if role == CHIEF else name
     return Process(role, name, f"{environment[_IP]}:{environment[_PORT]}")
 
 
@@ -100,11 +107,9 @@ def run(sweep: Sweep, max_trials: int) -> list[TrialRow]:
     process = this_process()
     sweep.claim()
     with contextlib.ExitStack() as stack:
-        for name in {
-            ALONE: (CHIEF, process.name),
-            CHIEF: (CHIEF,),
-            WORKER: (process.name,),
-        }[process.role]:
+        # One alone is its own chief and its own worker.
+        own = {process.name, CHIEF} if process.role == ALONE else {process.name}
+        for name in sorted(own):
             stack.enter_context(leases.held(sweep.workers, name))
         if process.role != WORKER:
             _tidy(sweep, process)

@@ -70,6 +70,8 @@ class SweepTuner(kt.Tuner):
     def __init__(self, oracle: Any, sweep: Sweep) -> None:
         """Takes up what an earlier run has left in the folder."""
         self.oracle: Any
+        # A failed trial is a line in the table, not a traceback on the screen.
+        kt.src.config.DEBUG = False
         self.sweep = sweep
         self._waiting = False
         super().__init__(oracle=oracle, directory=str(sweep.path), project_name="tuner")

@@ -18,6 +18,7 @@ IP, PORT, ID = (
         ({}, Process("alone", "tuner0")),
         ({ID: "tuner7"}, Process("alone", "tuner7")),
         ({IP: "a", PORT: "1", ID: "chief"}, Process("chief", "chief", "a:1")),
+        ({IP: "a", PORT: "1", ID: "my_chief"}, Process("chief", "chief", "a:1")),
         ({IP: "a", PORT: "1", ID: "tuner1"}, Process("worker", "tuner1", "a:1")),
     ],
 )
@@ -31,6 +32,7 @@ def test_roles(environment, process):
         ({IP: "a", ID: "chief"}, f"{PORT} is not"),
         ({IP: "a", PORT: "1"}, f"{ID} is not"),
         ({IP: "a", PORT: "1", ID: ""}, f"{ID} is not"),
+        ({ID: "rack/1"}, "'rack/1', expected a name without '/'"),
         ({IP: "a", PORT: "http", ID: "chief"}, "'http', expected a number"),
     ],
 )
