@@ -128,18 +128,12 @@ def test_a_whole_sweep_is_not_run_again(whole, space, tune_here):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_sweep_that_was_cut_goes_on_alike(whole, space, tmp_path, tune_here, number):
+def test_a_sweep_that_was_cut_twice_goes_on_alike(whole, space, tmp_path, tune_here):
     sweep = tmp_path / "sweep"
-    with start(arguments(space, sweep)) as process:
-        for line in process.stdout:
-            if "stage 1 epoch 1/2" in line:
-                process.send_signal(number)
-                break
-        _, errors = process.communicate(timeout=600)
-    if number == signal.SIGTERM:
-        assert process.returncode == 128 + signal.SIGTERM
-        assert errors == ("Stopped by SIGTERM; finished trials and epochs are kept.\n")
+    code, errors = cut(arguments(space, sweep), "stage 0 epoch 1/2", signal.SIGTERM)
+    assert code == 128 + signal.SIGTERM
+    assert errors == "Stopped by SIGTERM; finished trials and epochs are kept.\n"
+    cut(arguments(space, sweep), "stage 1 epoch 1/2", signal.SIGKILL)
     code, printed, _ = tune_here.run(*arguments(space, sweep))
     assert code == 0
     assert "stage 0" not in printed
@@ -228,6 +222,15 @@ def start(given, name: str | None = None, port: int = 0) -> subprocess.Popen:
         text=True,
         env=environment,
     )
+
+
+def cut(given, words: str, number: signal.Signals) -> tuple[int, str]:
+    """Starts a sweep and sends it a signal once it has printed the words."""
+    with start(given) as process:
+        wait_for(process, words)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=600)
+    return process.returncode, errors
 
 
 def wait_for(process: subprocess.Popen, words: str) -> str:
