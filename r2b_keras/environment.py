@@ -32,15 +32,19 @@ TENSORFLOW_PACKAGES = (
     ("tf_keras", "tf-keras", ", in the version that tensorflow has"),
     ("larq", "larq", ""),
 )
+# What only sweeps need.
+TUNING_PACKAGES = (("keras_tuner", "keras-tuner", ""),)
 DEVICE_PACKAGES = (("PIL", "pillow", ""), ("ai_edge_litert", "ai-edge-litert", ""))
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import keras_tuner as kt
     import larq as lq
     import tensorflow as tf
+    from tensorboard.plugins.hparams import api as hparams
 
-    __all__ = ["lq", "tf"]
+    __all__ = ["hparams", "kt", "lq", "tf"]
 
 
 class EnvironmentProblem(RuntimeError):  # noqa: N818 - a problem, told in one sentence
@@ -169,11 +173,20 @@ def held_back_stderr(show_on_error: bool = False) -> Iterator[Callable[[], str]]
             os.close(descriptor)
 
 
+_MODULES = {
+    "tf": "tensorflow",
+    "lq": "larq",
+    "kt": "keras_tuner",
+    "hparams": "tensorboard.plugins.hparams.api",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Checks the environment and imports TensorFlow (`tf`) or larq (`lq`)."""
-    modules = {"tf": "tensorflow", "lq": "larq"}
-    if name in modules:
+    """Checks the environment and imports TensorFlow (`tf`), or what imports it."""
+    if name in _MODULES:
         check()
+        if name == "kt":
+            check_packages(TUNING_PACKAGES)
         with held_back_stderr(show_on_error=True):
-            return importlib.import_module(modules[name])
+            return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

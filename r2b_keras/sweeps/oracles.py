@@ -1,0 +1,285 @@
+"""Keras Tuner's oracles, which choose the values of the trials, made to last.
+
+Left to themselves they lose trials: one whose worker dies stays "running" for ever, one
+whose file is written in the moment of a kill is counted and never run, and files are
+cut off. Here a lost trial goes to another worker, and files are whole.
+"""
+
+import collections
+import pathlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from r2b_keras import files
+from r2b_keras.environment import kt
+from r2b_keras.errors import InputError
+from r2b_keras.sweeps import space as space_module
+from r2b_keras.sweeps.space import Field, Space
+
+TUNERS = ("random", "hyperband", "bayesian")
+OBJECTIVE = "validation_top1"
+# A trial that has taken so many workers with it (by its memory, say) is given up.
+MOST_LOSSES = 3
+
+# Hyperband trains the best third of the trials three times as long, as published.
+_HYPERBAND_FACTOR = 3
+# The number of trials is what ends a sweep.
+_ENDLESS = 10**6
+# Oracles count on from their seed, so neighbours would share most of their draws; and
+# they take a seed of 0 for none.
+_SEED_STRIDE = 1_000_003
+
+Trial = Any  # keras_tuner.engine.trial.Trial
+
+
+class _Lasting:
+    """What is common to our oracles; comes before Keras Tuner's class."""
+
+    # Of Keras Tuner's class.
+    trials: dict[str, Trial]
+    ongoing_trials: dict[str, Trial]
+    end_order: list[str]
+    tuner_ids: set[str]
+    _retry_queue: list[str]
+    _get_oracle_fname: Callable[[], str]
+    _get_trial_dir: Callable[[str], str]
+
+    def prepare(
+        self,
+        space: Space,
+        gone: Callable[[str], bool],
+        report: Callable[[Trial], None],
+    ) -> None:
+        """Sets what Keras Tuner's constructors do not take.
+
+        Args:
+          space: for the digits of the values.
+          gone: tells whether the worker of this name has ended.
+          report: called with each trial that has ended.
+        """
+        self._fields = {field.name: field for field in space.fields}
+        self._gone = gone
+        self._losses: dict[str, int] = collections.defaultdict(int)
+        self._restored: dict[str, Trial] = {}
+        self.report = report
+        self.verbose = 0
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Chooses the next values, with the digits that a trial is trained with."""
+        answer = super().populate_space(trial_id)  # type: ignore[misc]
+        values = answer.get("values")
+        if values:
+            answer["values"] = {n: self._rounded(n, v) for n, v in values.items()}
+        return answer
+
+    def _rounded(self, name: str, value: Any) -> Any:
+        if isinstance(value, float) and name in self._fields:
+            return space_module.rounded(self._fields[name], value)
+        return value
+
+    @kt.synchronized
+    def create_trial(self, tuner_id: str) -> Trial:
+        """Gives a worker a trial; tells it to wait while others' may come back."""
+        self.release_lost()
+        trial = super().create_trial(tuner_id)  # type: ignore[misc]
+        if trial.status == "STOPPED" and self.ongoing_trials:
+            self.tuner_ids.add(tuner_id)
+            trial.status = "IDLE"
+        return trial
+
+    def end_trial(self, trial: Trial) -> None:
+        """Takes a trial's end, also from a worker that had been given up."""
+        if self._end(trial):
+            # Outside of the lock: others need not wait for tables and charts.
+            self.report(self.trials[trial.trial_id])
+
+    @kt.synchronized
+    def _end(self, trial: Trial) -> bool:
+        """Returns whether the trial had not ended before."""
+        if trial.trial_id in self.end_order:
+            self._forget(trial.trial_id)
+            return False
+        if trial.trial_id in self._retry_queue:
+            self._retry_queue.remove(trial.trial_id)
+        # What came over the service has lost digits.
+        trial.hyperparameters = self.trials[trial.trial_id].hyperparameters
+        super().end_trial(trial)  # type: ignore[misc]
+        return True
+
+    def _forget(self, trial_id: str) -> None:
+        """Takes a trial that has ended from whoever else was running it."""
+        self.ongoing_trials = {
+            worker: trial
+            for worker, trial in self.ongoing_trials.items()
+            if trial.trial_id != trial_id
+        }
+
+    @kt.synchronized
+    def release_lost(self) -> None:
+        """Puts the trials of workers that are gone back into the queue."""
+        lost = [worker for worker in self.ongoing_trials if self._gone(worker)]
+        for worker in lost:
+            self._lose(worker, self.ongoing_trials.pop(worker))
+        self.tuner_ids -= {worker for worker in self.tuner_ids if self._gone(worker)}
+        if lost:
+            self.save()
+
+    def _lose(self, worker: str, trial: Trial) -> None:
+        self._losses[trial.trial_id] += 1
+        if self._losses[trial.trial_id] < MOST_LOSSES:
+            self._retry_queue.append(trial.trial_id)
+            what = "goes to another"
+        else:
+            trial.status = "FAILED"
+            trial.message = f"its worker was lost {MOST_LOSSES} times"
+            self.end_order.append(trial.trial_id)
+            self._save_trial(trial)
+            what = f"is given up, as {trial.message}"
+        number = int(trial.trial_id)
+        print(f"worker {worker} is gone: trial {number} {what}", flush=True)
+
+    def get_state(self) -> dict[str, Any]:
+        """What is saved."""
+        return {**super().get_state(), "losses": self._losses}  # type: ignore[misc]
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes up what was saved; a trial that it does not know never began."""
+        begun = set(state["start_order"])
+        self.trials = {id_: trial for id_, trial in self.trials.items() if id_ in begun}
+        super().set_state(state)  # type: ignore[misc]
+        self._losses.update(state["losses"])
+        # Keras Tuner saves before it takes a trial that has ended from this list.
+        self._restored = {
+            worker: trial
+            for worker, trial in self.ongoing_trials.items()
+            if trial.trial_id not in self.end_order
+        }
+
+    def reload(self) -> None:
+        """Reads the saved state; workers that are alive keep their trials."""
+        super().reload()  # type: ignore[misc]
+        known = {trial.trial_id for trial in self._restored.values()}
+        known |= set(self.end_order)
+        self._retry_queue = [id_ for id_ in self._retry_queue if id_ not in known]
+        self.ongoing_trials = self._restored
+        self.tuner_ids |= set(self._restored)
+
+    def save(self) -> None:
+        """Writes the state, whole or not at all."""
+        files.write_json(pathlib.Path(self._get_oracle_fname()), self.get_state())
+
+    def _save_trial(self, trial: Trial) -> None:
+        """Replaces Keras Tuner's method, whose file a kill can cut off."""
+        folder = pathlib.Path(self._get_trial_dir(trial.trial_id))
+        files.write_json(folder / "trial.json", trial.get_state())
+
+    def _compute_values_hash(self, values: dict[str, Any]) -> str:
+        """Values that are trained alike are alike."""
+        rounded = {name: self._rounded(name, value) for name, value in values.items()}
+        return super()._compute_values_hash(rounded)  # type: ignore[misc]
+
+
+class RandomOracle(_Lasting, kt.oracles.RandomSearchOracle):
+    """Every value drawn at random from its range."""
+
+
+class HyperbandOracle(_Lasting, kt.oracles.HyperbandOracle):
+    """Many short trials, of which the better third is trained three times as long."""
+
+
+class BayesianOracle(_Lasting, kt.oracles.BayesianOptimizationOracle):
+    """Values that a Gaussian process, fitted to the trials so far, thinks best."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Chooses values from a seed of the trial's own: a resumed sweep goes on alike.
+
+        Keras Tuner does not save the state of its random numbers.
+        """
+        self._random_state = np.random.RandomState(self.seed + len(self.trials))
+        with warnings.catch_warnings():
+            # About bounds of the kernel: of no use to a user.
+            warnings.simplefilter("ignore")
+            return super().populate_space(trial_id)
+
+
+def hyperparameters(space: Space) -> Any:
+    """The space as Keras Tuner has it; choices are words, as overrides have them."""
+    found = kt.HyperParameters()
+    for field in space.fields:
+        _add(found, field)
+    return found
+
+
+def _add(found: Any, field: Field) -> None:
+    if field.kind == "choice":
+        found.Choice(field.name, list(field.choices))
+    elif field.kind == "int":
+        found.Int(field.name, int(field.low), int(field.high))
+    else:
+        found.Float(field.name, field.low, field.high, sampling=field.kind)
+
+
+def make_oracle(
+    tuner: str,
+    space: Space,
+    *,
+    max_trials: int,
+    epochs: int,
+    seed: int,
+    gone: Callable[[str], bool],
+    report: Callable[[Trial], None] = lambda trial: None,
+) -> Any:
+    """Makes the oracle of this name.
+
+    Args:
+      tuner: one of `TUNERS`.
+      space: what varies.
+      max_trials: how many trials there are at most.
+      epochs: of the stage; the longest that Hyperband trains.
+      seed: the same seed gives the same values, in one process.
+      gone: tells whether the worker of this name has ended.
+      report: called with each trial that has ended.
+
+    Raises:
+      InputError: an unknown name.
+    """
+    if tuner not in TUNERS:
+        raise InputError(f"Tuner is {tuner!r}, expected one of {', '.join(TUNERS)}.")
+    options: dict[str, Any] = {
+        "objective": kt.Objective(OBJECTIVE, "max"),
+        "hyperparameters": hyperparameters(space),
+        "seed": 1 + seed * _SEED_STRIDE,
+        # Failed trials are part of a sweep, however many come in a row.
+        "max_consecutive_failed_trials": None,
+    }
+    oracle: Any
+    if tuner == "random":
+        oracle = RandomOracle(max_trials=max_trials, **options)
+    elif tuner == "bayesian":
+        oracle = BayesianOracle(
+            max_trials=max_trials,
+            num_initial_points=_initial_points(space, max_trials),
+            **options,
+        )
+    else:
+        oracle = HyperbandOracle(
+            max_epochs=epochs,
+            factor=_HYPERBAND_FACTOR,
+            hyperband_iterations=_ENDLESS,
+            **options,
+        )
+        oracle.max_trials = max_trials
+    oracle.prepare(space, gone, report)
+    return oracle
+
+
+def _initial_points(space: Space, max_trials: int) -> int:
+    """Random trials before the process is fitted.
+
+    Keras Tuner's three for each field, but a third of the trials at most: a short sweep
+    would else be a random one.
+    """
+    return max(3, min(3 * len(space.fields), max_trials // 3))

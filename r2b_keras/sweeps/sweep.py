@@ -1,0 +1,203 @@
+"""The folder of a sweep: what is in it, whose it is, and the recipe of each trial.
+
+sweep.json         recipe, stage, tuner, space, seed, precision and data
+tuner/             Keras Tuner's state
+workers/           signs of life of the processes
+stages/            finished stages, shared by all trials
+trials/ID/         the workdir of each trial; failed.json says why one has failed
+hparams/           for TensorBoard
+trials.csv, sweep.png, best_recipe.json
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from r2b_keras import files, recipes
+from r2b_keras.errors import InputError
+from r2b_keras.recipes import Recipe
+from r2b_keras.sweeps import space as space_module
+from r2b_keras.sweeps.space import Space
+
+# Keras Tuner's name for the epochs that Hyperband gives to a trial.
+EPOCHS = "tuner/epochs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a sweep does; two runs share a folder only if these are equal.
+
+    Attributes:
+      recipe: what the trials change.
+      stage: the stage that is tuned.
+      tuner: "random", "hyperband" or "bayesian".
+      space: what varies.
+      seed: of the values and of every training.
+      precision: compute precision.
+      data_dir: where the images lie, None for the source's own places.
+      data_fingerprint: of the images.
+    """
+
+    recipe: Recipe
+    stage: int
+    tuner: str
+    space: Space
+    seed: int
+    precision: str
+    data_dir: str | None
+    data_fingerprint: str
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data for `sweep.json`; where the images lie does not matter."""
+        return {
+            "recipe": recipes.to_dict(self.recipe),
+            "stage": self.stage,
+            "tuner": self.tuner,
+            "space": self.space.content,
+            "seed": self.seed,
+            "precision": self.precision,
+            "data_fingerprint": self.data_fingerprint,
+        }
+
+
+def check_settings(
+    recipe: Recipe, stage: int, tuner: str, space: Space, max_trials: int = 1
+) -> None:
+    """Refuses what can be refused before any data is loaded.
+
+    Raises:
+      InputError: no trials, no validation images to choose by, or a space that
+        Hyperband cannot have.
+    """
+    if max_trials < 1:
+        raise InputError(f"--max_trials is {max_trials}, expected at least 1.")
+    if not recipe.data.validation_size:
+        raise InputError(
+            f"Recipe {recipe.name!r} has data.validation_size 0, expected images to "
+            "choose by: give --override=data.validation_size=N."
+        )
+    if tuner != "hyperband":
+        return
+    epochs = recipe.stages[stage].epochs
+    if epochs < 3:
+        raise InputError(
+            f"Stage {stage} has {epochs} epochs, expected at least 3 for Hyperband, "
+            "which starts with a third of them: take --tuner=random."
+        )
+    for field in space.fields:
+        if field.path in (f"stages.{stage}.epochs", "stages.*.epochs"):
+            raise InputError(
+                f"{space.source} names {field.name!r}, but the epochs of stage {stage} "
+                "are what Hyperband varies itself: leave it out, or take another "
+                "--tuner."
+            )
+
+
+class Sweep:
+    """Paths of a sweep's folder, and what its trials train.
+
+    Args:
+      path: the folder; it need not exist yet.
+      settings: what the sweep does.
+    """
+
+    def __init__(self, path: str | pathlib.Path, settings: Settings) -> None:
+        """Stores both; nothing is created."""
+        self.path = pathlib.Path(path)
+        self.settings = settings
+        self.workers = self.path / "workers"
+        self.stages = self.path / "stages"
+        self.hparams = self.path / "hparams"
+
+    def trial(self, number: int) -> pathlib.Path:
+        """Workdir of a trial."""
+        return self.path / "trials" / f"{number:03d}"
+
+    def failure(self, number: int) -> pathlib.Path:
+        """Says why a trial has failed."""
+        return self.trial(number) / "failed.json"
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """A trial's values by override path.
+
+        With Hyperband's epochs for the stage that is tuned. Each of its trials trains
+        anew, from the stage's own start: the learning rate's schedule depends on the
+        length, so a longer trial is no continuation of a shorter one; and so the best
+        recipe alone gives the trial's accuracy again.
+        """
+        fields = self.settings.space.fields
+        found = {
+            field.path: space_module.as_text(values[field.name]) for field in fields
+        }
+        if EPOCHS in values:
+            found[f"stages.{self.settings.stage}.epochs"] = str(values[EPOCHS])
+        return found
+
+    def recipe(self, values: Mapping[str, Any]) -> Recipe:
+        """The recipe of a trial with these values, as Keras Tuner has them."""
+        return space_module.change(self.settings.recipe, self.texts(values))
+
+    def claim(self) -> None:
+        """Takes the folder for this sweep: creates it, or checks that it is the same.
+
+        Raises:
+          InputError: the folder is of another sweep (the message names what differs),
+            or holds other files.
+        """
+        path = self.path / "sweep.json"
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(
+                f"{self.path} is a file, expected a folder or a new name: choose "
+                "another --workdir."
+            )
+        if not path.exists():
+            self._check_new()
+        self.path.mkdir(parents=True, exist_ok=True)
+        # Chief and workers come at the same time.
+        with _locked(self.path / ".settings.lock"):
+            if path.exists():
+                self._check(files.read_json(path))
+            else:
+                files.write_json(path, self.settings.identity())
+
+    def _check_new(self) -> None:
+        names = os.listdir(self.path) if self.path.exists() else []
+        if any(not name.startswith(".") and name != "sweep.json" for name in names):
+            raise InputError(
+                f"{self.path} is not empty and holds no sweep.json, expected a new "
+                "folder or one made by this command: choose another --workdir."
+            )
+
+    def _check(self, saved: Any) -> None:
+        found = recipes.differences(saved, self.settings.identity())
+        if found:
+            raise InputError(
+                f"{self.path} was made by another sweep: {'; '.join(found[:5])}"
+                f"{' and more' if len(found) > 5 else ''}. Choose another --workdir, "
+                "or give the same recipe, overrides, stage, tuner, space, seed, "
+                "precision and data."
+            )
+
+    @contextlib.contextmanager
+    def trial_held(self, number: int) -> Iterator[None]:
+        """Waits until no other process trains this trial, then holds it.
+
+        Two may have it where one was given up for lost too early.
+        """
+        self.trial(number).parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.trial(number).with_suffix(".lock")):
+            yield
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,71 @@
+"""Chooses a stage's settings: `python -m r2b_keras.tune --recipe=digits --stage=3`."""
+
+from __future__ import annotations
+
+import sys
+
+from absl import flags
+
+from r2b_keras import charts, command, recipes
+from r2b_keras.sweeps import space
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Declares the command's flags."""
+    flags.DEFINE_string("recipe", "digits", "Recipe, or a recipe.json.")
+    flags.DEFINE_integer("stage", None, "Stage to tune, the recipe's last by default.")
+    flags.DEFINE_enum(
+        "tuner", "random", ["random", "hyperband", "bayesian"], "Who chooses values."
+    )
+    flags.DEFINE_integer("max_trials", 20, "Trials at most, earlier runs' included.")
+    flags.DEFINE_string("space", None, "JSON file of what varies, see --list_space.")
+    flags.DEFINE_bool("list_space", False, "Print the space and stop.")
+    flags.DEFINE_string("workdir", None, "The sweep's folder, runs/RECIPE_sweep.")
+    flags.DEFINE_multi_string(
+        "override", [], "Change of the recipe for all trials; repeatable."
+    )
+    flags.DEFINE_string("data_dir", None, "Folder with the images.")
+    flags.DEFINE_integer("seed", 0, "Seed of the values and of every training.", 0)
+    flags.DEFINE_enum(
+        "precision", "float32", ["float32", "bfloat16", "float16"], "Compute precision."
+    )
+
+
+def main() -> int:
+    """Checks recipe and space, then runs the trials; returns the exit code."""
+    recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
+    stage = len(recipe.stages) - 1 if FLAGS.stage is None else FLAGS.stage
+    file = FLAGS.space or space.default_file(recipe, stage)
+    chosen = space.load(file, recipe, stage)
+    if FLAGS.list_space:
+        print(chosen.to_text())
+        return 0
+    from r2b_keras.sweeps import sweep
+
+    sweep.check_settings(recipe, stage, FLAGS.tuner, chosen, FLAGS.max_trials)
+    path = FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}_sweep"
+    from r2b_keras.sweeps import results, running
+
+    charts.check_matplotlib()
+    settings = sweep.Settings(
+        recipe=recipe,
+        stage=stage,
+        tuner=FLAGS.tuner,
+        space=chosen,
+        seed=FLAGS.seed,
+        precision=FLAGS.precision,
+        data_dir=FLAGS.data_dir,
+        data_fingerprint=running.fingerprint(recipe, FLAGS.data_dir),
+    )
+    trials = sweep.Sweep(path, settings)
+    rows = running.run(trials, FLAGS.max_trials)
+    if rows:
+        print(results.summary(trials, rows, FLAGS.max_trials))
+    return 0
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(command.run(main, kept="; finished trials and epochs are kept"))

@@ -1,0 +1,236 @@
+"""Spaces: what is read, and every sentence about what cannot be tuned."""
+
+import json
+
+import pytest
+
+from r2b_keras import recipes
+from r2b_keras.errors import InputError
+from r2b_keras.sweeps import space
+
+DIGITS = recipes.get("digits")
+
+
+def parse(content, stage=3, recipe=DIGITS):
+    return space.parse(content, "space.json", recipe, stage)
+
+
+def refusal(content, stage=3, recipe=DIGITS) -> str:
+    with pytest.raises(InputError) as problem:
+        parse(content, stage, recipe)
+    message = str(problem.value)
+    assert message[-1] in ".?" and "\n" not in message and len(message) < 500
+    return message
+
+
+def test_fields_are_named_for_the_stage_that_is_tuned():
+    found = parse(
+        {
+            "stage.optimizer.learning_rate": {"log": [5e-4, 1e-2]},
+            "stages.2.epochs": {"int": [2, 20]},
+            "stages.*.student.reduction": {"choice": [4, 8]},
+            "stage.losses.logit_matching": {"linear": [0, 3]},
+        }
+    ).fields
+    assert [field.path for field in found] == [
+        "stages.3.optimizer.learning_rate",
+        "stages.2.epochs",
+        "stages.*.student.reduction",
+        "stages.3.losses.logit_matching",
+    ]
+    assert [field.ends() for field in found] == [
+        ("0.0005", "0.01"),
+        ("2", "20"),
+        ("4", "8"),
+        ("0", "3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (None, "none"),
+        ([], "none"),
+        ([3, 6], "3,6"),
+        (0.00012345678, "0.000123457"),
+        (2.0, "2"),
+        (8, "8"),
+        ("ste_sign", "ste_sign"),
+    ],
+)
+def test_values_are_written_as_overrides_have_them(value, text):
+    assert space.as_text(value) == text
+
+
+def test_values_are_rounded_inside_their_range():
+    (field,) = parse(
+        {"stage.optimizer.learning_rate": {"log": [1e-3, 0.012345]}}
+    ).fields
+    assert space.rounded(field, 0.00123456) == 0.001235
+    assert space.rounded(field, 0.0123449) == 0.01234
+    # Rounding up would leave the range.
+    assert space.rounded(field, 0.0123451) == 0.012345
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_there_is_a_default_space_for_every_stage(name):
+    recipe = recipes.get(name)
+    for stage in range(len(recipe.stages)):
+        found = space.load(space.default_file(recipe, stage), recipe, stage)
+        text = {
+            path: field.ends()[0] for field in found.fields for path in [field.path]
+        }
+        changed = space.change(recipe, text)
+        assert changed.stages[stage] != recipe.stages[stage]
+        assert json.loads(found.to_text()) == found.content
+
+
+@pytest.mark.parametrize("content", [{}, [], None, "stage.epochs"])
+def test_no_fields(content):
+    assert "names no fields" in refusal(content)
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(InputError, match="no file .*other.json.*--list_space"):
+        space.load(tmp_path / "other.json", DIGITS, 3)
+
+
+def test_no_json(tmp_path):
+    (tmp_path / "space.json").write_text("{")
+    with pytest.raises(InputError, match="space.json is not valid JSON"):
+        space.load(tmp_path / "space.json", DIGITS, 3)
+
+
+@pytest.mark.parametrize("stage", [-1, 4])
+def test_no_such_stage(stage):
+    assert "stages 0 to 3" in refusal({"stage.epochs": {"int": [1, 2]}}, stage)
+    with pytest.raises(InputError, match="stages 0 to 3"):
+        space.default_file(DIGITS, stage)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("stage.optimizer.learning_rat", "did you mean 'learning_rate'"),
+        ("stages.3.epoch", "did you mean 'epochs'"),
+        ("stages.9.epochs", "there is no stage '9'"),
+        ("stage", "'stage' is no field of a stage"),
+        ("data.validation_size", "all trials of a sweep have the same data"),
+        ("learning_rate", "expected stage.FIELD"),
+        ("stage.optimizer", "is not one value"),
+        ("stage.summary", "'summary'"),
+    ],
+)
+def test_no_such_field(name, words):
+    message = refusal({name: {"int": [1, 5]}})
+    assert words in message and message.startswith("space.json: ")
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        5,
+        [1, 5],
+        {},
+        {"int": [1, 5], "choice": [1]},
+    ],
+)
+def test_not_one_range(ranges):
+    assert "'stage.epochs' has" in refusal({"stage.epochs": ranges})
+
+
+def test_unknown_kind():
+    message = refusal({"stage.epochs": {"integer": [1, 5]}})
+    assert "'integer', expected one of linear, log, int, choice" in message
+
+
+@pytest.mark.parametrize(
+    ("ranges", "words"),
+    [
+        ({"log": [0, 0.1]}, "above 0"),
+        ({"log": [-0.1, 0.1]}, "above 0"),
+        ({"linear": [2, 1]}, "low end to be below"),
+        ({"linear": [1, 1]}, "low end to be below"),
+        ({"linear": [1]}, "two numbers"),
+        ({"linear": [1, 2, 3]}, "two numbers"),
+        ({"linear": ["1", 2]}, "two numbers"),
+        ({"linear": [False, True]}, "two numbers"),
+        ({"linear": [0, float("inf")]}, "two numbers"),
+        ({"linear": 3}, "two numbers"),
+        ({"int": [1, 2.5]}, "two whole numbers"),
+        ({"linear": [0, 0.12345678]}, "at most 6 digits"),
+        ({"choice": []}, "different values"),
+        ({"choice": [1, 1]}, "different values"),
+        ({"choice": 1}, "different values"),
+        ({"choice": [{"a": 1}]}, "different values"),
+        ({"choice": ["much"]}, "expected a number"),
+        # What the recipe itself refuses, at either end.
+        ({"linear": [-1, 1]}, "losses.logit_matching is -1.0"),
+    ],
+)
+def test_impossible_range(ranges, words):
+    assert words in refusal({"stage.losses.logit_matching": ranges})
+
+
+@pytest.mark.parametrize(
+    ("name", "ranges", "words"),
+    [
+        ("stage.epochs", {"linear": [1, 5]}, "expected 'int' or 'choice'"),
+        ("stage.epochs", {"log": [1, 5]}, "expected 'int' or 'choice'"),
+        ("stage.epochs", {"int": [0, 5]}, "epochs is 0"),
+        ("stage.student.name", {"linear": [1, 5]}, "expected 'choice'"),
+        ("stage.absorb_magnitude", {"int": [0, 1]}, "expected true or false"),
+        ("stage.optimizer.momentum", {"linear": [0.5, 1]}, "below 1"),
+        ("stage.student.width", {"choice": ["wide"]}, "a whole number"),
+    ],
+)
+def test_wrong_kind_for_the_field(name, ranges, words):
+    assert words in refusal({name: ranges})
+
+
+def test_stages_that_must_be_alike():
+    reduction = {"choice": [4, 8]}
+    message = refusal({"stage.student.reduction": reduction})
+    assert "as in stage 2, its start_from: give both stages the same" in message
+    parse({"stages.*.student.reduction": reduction})
+
+
+def test_two_names_for_one_field():
+    epochs = {"int": [1, 5]}
+    message = refusal({"stages.*.epochs": epochs, "stage.epochs": epochs})
+    assert "both name stages.3.epochs" in message
+
+
+def test_stages_without_effect():
+    epochs = {"int": [2, 5]}
+    assert "no effect on stage 1" in refusal({"stages.2.epochs": epochs}, stage=1)
+    # A teacher to whom no loss listens.
+    recipe = recipes.apply_overrides(DIGITS, ["stages.3.losses.logit_matching=0"])
+    alone = recipes.apply_overrides(recipe, ["stages.2.losses.attention=0"])
+    alone = recipes.apply_overrides(alone, ["stages.2.losses.logit_matching=0"])
+    assert "no effect" in refusal({"stages.1.epochs": epochs}, recipe=alone)
+    # One that the space itself turns on.
+    parse(
+        {
+            "stages.1.epochs": epochs,
+            "stages.2.losses.logit_matching": {"linear": [0, 1]},
+        },
+        recipe=alone,
+    )
+
+
+def test_of_many_corners_a_sample_is_tried():
+    many = {
+        f"stages.{stage}.optimizer.{name}": ranges
+        for stage in range(4)
+        for name, ranges in {
+            "learning_rate": {"log": [1e-3, 1e-2]},
+            "weight_decay": {"log": [1e-6, 1e-3]},
+            "momentum": {"linear": [0.5, 0.9]},
+        }.items()
+    }
+    assert len(parse(many).fields) == 12  # 4096 corners
+    # One end of one field is refused, with all others where they are.
+    many["stages.2.optimizer.momentum"] = {"linear": [0.5, 1]}
+    assert "optimizer.momentum is 1.0" in refusal(many)

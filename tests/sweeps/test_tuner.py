@@ -1,0 +1,118 @@
+"""Trials that fail: which are marked, and which stop the sweep."""
+
+import json
+
+import grpc
+import pytest
+from small_sweeps import RATE, TEMPERATURE, make_result, make_sweep
+
+from r2b_keras.environment import kt
+from r2b_keras.errors import InputError, NonFiniteLossError
+from r2b_keras.sweeps import tuner as tuner_module
+from r2b_keras.sweeps.oracles import make_oracle
+from r2b_keras.sweeps.tuner import PatientClient, SweepTuner, TrialProblem
+from r2b_keras.trainers.workdir import Workdir
+
+VALUES = {RATE: 0.01, TEMPERATURE: "2"}
+
+
+class Refused(grpc.RpcError):
+    def __init__(self, code: grpc.StatusCode) -> None:
+        self._code = code
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+
+class Chief:
+    """Gives the answers one after the other; raises those that are errors."""
+
+    def __init__(self, *answers) -> None:
+        self.objective = "validation_top1"
+        self._answers = list(answers)
+
+    def create_trial(self, tuner_id):
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return tuner_id, answer
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs trial 0, whose training ends in `error` with some stages complete."""
+
+    def run(error, complete=(0, 1, 2), content=None, values=VALUES):
+        sweep = make_sweep(tmp_path / "sweep", content=content)
+        oracle = make_oracle(
+            "random",
+            sweep.settings.space,
+            max_trials=1,
+            epochs=20,
+            seed=0,
+            gone=lambda name: False,
+        )
+
+        def train(recipe, stage, workdir, **options):
+            raise error
+
+        def result(self, number):
+            return make_result(0.9) if number in complete else None
+
+        monkeypatch.setattr(tuner_module, "train_chain", train)
+        monkeypatch.setattr(Workdir, "result", result)
+        found = kt.HyperParameters()
+        found.values = dict(values)
+        trial = kt.engine.trial.Trial(found, trial_id="0")
+        sweep.trial(0).mkdir(parents=True)
+        SweepTuner(oracle, sweep).run_trial(trial)
+
+    return run
+
+
+def test_a_loss_that_is_not_finite_fails_the_trial(run, tmp_path, capsys):
+    error = NonFiniteLossError("The loss is nan in stage 3.")
+    with pytest.raises(kt.errors.FailedTrialError, match="The loss is nan in stage 3"):
+        run(error)
+    path = tmp_path / "sweep" / "trials" / "000" / "failed.json"
+    assert json.loads(path.read_text()) == {"reason": "The loss is nan in stage 3."}
+    assert "trial 0 failed: The loss is nan" in capsys.readouterr().out
+
+
+def test_in_a_stage_that_all_trials_share_it_stops_the_sweep(run, tmp_path):
+    error = NonFiniteLossError("The loss is nan in stage 2.")
+    with pytest.raises(TrialProblem) as problem:
+        run(error, complete=(0, 1))
+    assert problem.value.__cause__ is error
+    assert not (tmp_path / "sweep" / "trials" / "000" / "failed.json").exists()
+
+
+def test_in_an_earlier_stage_that_varies_it_fails_the_trial(run):
+    name = "stages.1.optimizer.learning_rate"
+    with pytest.raises(kt.errors.FailedTrialError):
+        run(
+            NonFiniteLossError("The loss is nan in stage 2."),
+            complete=(0, 1),
+            content={name: {"log": [1e-3, 1e-1]}},
+            values={name: 0.01},
+        )
+
+
+@pytest.mark.parametrize("error", [InputError("No images."), OSError("disk full")])
+def test_what_is_not_the_trials_fault_stops_the_sweep(run, error):
+    with pytest.raises(TrialProblem) as problem:
+        run(error)
+    assert problem.value.__cause__ is error
+
+
+def test_a_worker_asks_again_where_the_chief_was_away():
+    away = Refused(grpc.StatusCode.UNAVAILABLE)
+    client = PatientClient(Chief(away, away, "trial"))
+    assert client.create_trial("tuner0") == ("tuner0", "trial")
+    assert client.objective == "validation_top1"
+
+
+def test_other_answers_of_the_service_stop_the_worker():
+    client = PatientClient(Chief(Refused(grpc.StatusCode.DEADLINE_EXCEEDED)))
+    with pytest.raises(TrialProblem):
+        client.create_trial("tuner0")

@@ -1,0 +1,246 @@
+"""Sweeps as their user runs them: whole, cut off, on several processes."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from r2b_keras import train, tune
+from r2b_keras.sweeps.running import this_process
+from r2b_keras.trainers.workdir import Workdir
+from tests import commands
+
+TINY = (
+    "--recipe=digits",
+    "--override=stages.*.epochs=2",
+    "--override=stages.*.student.width=8",
+    "--override=stages.*.student.blocks=1",
+    "--stage=1",
+)
+# Every combination once. With the largest rate the weights overflow.
+SPACE = {
+    "stage.optimizer.learning_rate": {"choice": [0.002, 0.01, 1e30]},
+    "stage.losses.attention": {"choice": [1.0]},
+}
+
+
+@pytest.fixture
+def tune_here(monkeypatch, capsys) -> commands.InThisProcess:
+    return commands.InThisProcess(tune, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("space") / "space.json"
+    path.write_text(json.dumps(SPACE))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, space) -> tuple[pathlib.Path, str]:
+    """A sweep that nobody cut off, and what it printed."""
+    sweep = tmp_path_factory.mktemp("whole") / "sweep"
+    result = commands.run("tune", *arguments(space, sweep))
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return sweep, result.stdout
+
+
+def arguments(space, sweep, *more: str) -> tuple[str, ...]:
+    return (*TINY, f"--space={space}", f"--workdir={sweep}", "--max_trials=3", *more)
+
+
+def rows(sweep: pathlib.Path) -> list[dict[str, str]]:
+    """The table but for the times."""
+    with (sweep / "trials.csv").open(newline="") as file:
+        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+def test_whole_sweep(whole):
+    sweep, printed = whole
+    table = rows(sweep)
+    rates = {row["stage.optimizer.learning_rate"]: row for row in table}
+    assert set(rates) == {"0.002", "0.01", "1e+30"}
+    assert [row["status"] for row in rates.values()].count("failed") == 1
+    assert "is not finite" in rates["1e+30"]["reason"] or (
+        "The loss is" in rates["1e+30"]["reason"]
+    )
+    good = [row for row in table if row["status"] == "finished"]
+    best = max(good, key=lambda row: float(row["validation_top1"]))
+    assert f"best        trial {best['trial']}: validation" in printed
+    assert "3 of 3 trials" in printed and "4 of 3" not in printed
+    assert (sweep / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    runs = sorted(path.name for path in (sweep / "hparams").iterdir())
+    assert runs == ["sweep", "trial_000", "trial_001", "trial_002"]
+
+
+@pytest.mark.slow
+def test_earlier_stages_are_trained_once(whole):
+    sweep, printed = whole
+    assert printed.count("stage 0 epoch 1/2") == 1
+    assert printed.count("stage 1 epoch 1/2") >= 2
+    shared = [
+        path.name for path in (sweep / "stages").glob("stage_0-*") if path.is_dir()
+    ]
+    assert len(shared) == 1
+
+
+@pytest.mark.slow
+def test_training_the_best_recipe_gives_the_trials_number(
+    whole, tmp_path, monkeypatch, capsys
+):
+    sweep, _ = whole
+    best = json.loads((sweep / "best_recipe.json").read_text())
+    train_here = commands.InThisProcess(train, monkeypatch, capsys)
+    code, _, _ = train_here.run(
+        f"--recipe={sweep / 'best_recipe.json'}",
+        f"--stage={best['stage']}",
+        f"--seed={best['seed']}",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert code == 0
+    result = Workdir(tmp_path / "run").result(1)
+    assert result.validation_top1 == best["validation_top1"]
+    again = commands.stored_weights(tmp_path / "run", 1)
+    trial = commands.stored_weights(sweep / "trials" / f"{best['trial']:03d}", 1)
+    assert again.keys() == trial.keys()
+    assert all((again[name] == trial[name]).all() for name in trial)
+
+
+@pytest.mark.slow
+def test_a_whole_sweep_is_not_run_again(whole, space, tune_here):
+    sweep, _ = whole
+    before = rows(sweep)
+    code, printed, _ = tune_here.run(*arguments(space, sweep))
+    assert code == 0 and "epoch" not in printed and "best        trial" in printed
+    assert rows(sweep) == before
+    # All combinations have been tried.
+    code, printed, _ = tune_here.run(*arguments(space, sweep, "--max_trials=9"))
+    assert code == 0 and "epoch" not in printed
+    assert "after 3 of 9 trials: there are no other values to try" in printed
+    assert "seed: 0 -> 1" in tune_here.refusal(*arguments(space, sweep, "--seed=1"))
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_cut_twice_goes_on_alike(whole, space, tmp_path, tune_here):
+    sweep = tmp_path / "sweep"
+    code, errors = cut(arguments(space, sweep), "stage 0 epoch 1/2", signal.SIGTERM)
+    assert code == 128 + signal.SIGTERM
+    assert errors == "Stopped by SIGTERM; finished trials and epochs are kept.\n"
+    cut(arguments(space, sweep), "stage 1 epoch 1/2", signal.SIGKILL)
+    code, printed, _ = tune_here.run(*arguments(space, sweep))
+    assert code == 0
+    assert "stage 0" not in printed
+    assert rows(sweep) == rows(whole[0])
+    assert not list(sweep.rglob(".partial*"))
+
+
+@pytest.mark.slow
+def test_chief_and_workers_that_are_killed(space, tmp_path):
+    sweep, processes = tmp_path / "sweep", []
+    # Random values without end, so that there is work for all.
+    space = tmp_path / "space.json"
+    space.write_text('{"stage.optimizer.learning_rate": {"log": [0.001, 0.01]}}')
+    given = (
+        *TINY[:-1],
+        "--stage=0",
+        "--override=stages.0.epochs=4",
+        f"--space={space}",
+        f"--workdir={sweep}",
+        "--max_trials=4",
+    )
+    port = free_port()
+
+    def begin(name: str) -> subprocess.Popen:
+        processes.append(start(given, name, port))
+        return processes[-1]
+
+    try:
+        chief, lost, other = begin("chief"), begin("tuner0"), begin("tuner1")
+        trial = wait_for(lost, "trial ")
+        wait_for(lost, "epoch 1/4")
+        lost.kill()
+        assert "tuner0 is gone" in wait_for(chief, "gone")
+        # The chief too, and another one goes on with its workers.
+        chief.kill()
+        chief = begin("chief")
+        printed, errors = chief.communicate(timeout=300)
+        rest, _ = other.communicate(timeout=60)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert (chief.returncode, errors) == (0, "")
+    assert other.returncode == 0
+    assert trial.split(":")[0] + ":" in rest
+    table = rows(sweep)
+    assert [row["trial"] for row in table] == ["0", "1", "2", "3"]
+    assert {row["status"] for row in table} == {"finished"}
+    assert "4 of 4 trials" in printed and "best        trial" in printed
+
+
+def test_the_space_is_printed_as_a_file(tune_here, tmp_path):
+    code, printed, _ = tune_here.run("--list_space", "--stage=3")
+    assert code == 0 and "stage.losses.temperature" in json.loads(printed)
+    (tmp_path / "space.json").write_text(printed)
+    code, again, _ = tune_here.run("--list_space", f"--space={tmp_path}/space.json")
+    assert (code, again) == (0, printed)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--stage=4"], "stages 0 to 3"),
+        (["--space=none.json"], "no file none.json"),
+        (["--override=data.validation_size=0"], "data.validation_size 0"),
+        (["--max_trials=0"], "--max_trials is 0"),
+        (["--tuner=hyperband", "--override=stages.3.epochs=2"], "at least 3"),
+    ],
+)
+def test_what_cannot_be_swept(tune_here, tmp_path, given, words):
+    assert words in tune_here.refusal(*given, f"--workdir={tmp_path / 'sweep'}")
+    assert not (tmp_path / "sweep").exists()
+
+
+def start(given, name: str | None = None, port: int = 0) -> subprocess.Popen:
+    environment = dict(os.environ)
+    if name is not None:
+        environment["KERASTUNER_TUNER_ID"] = name
+        environment["KERASTUNER_ORACLE_IP"] = "127.0.0.1"
+        environment["KERASTUNER_ORACLE_PORT"] = str(port)
+        assert this_process(environment).name == name
+    return subprocess.Popen(
+        commands.command("tune", *given),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def cut(given, words: str, number: signal.Signals) -> tuple[int, str]:
+    """Starts a sweep and sends it a signal once it has printed the words."""
+    with start(given) as process:
+        wait_for(process, words)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=600)
+    return process.returncode, errors
+
+
+def wait_for(process: subprocess.Popen, words: str) -> str:
+    for line in process.stdout:
+        if words in line:
+            return line
+    raise AssertionError(f"no {words!r}: {process.stderr.read()}")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
