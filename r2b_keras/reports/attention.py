@@ -75,9 +75,7 @@ def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Pi
       taps: at least one.
       index: the image's place in the maps.
     """
-    per_line = (
-        len(taps) if len(taps) <= MOST_COLUMNS else math.ceil(len(taps) / 2)
-    )
+    per_line = len(taps) if len(taps) <= MOST_COLUMNS else math.ceil(len(taps) / 2)
     per_line = min(per_line, MOST_COLUMNS)
     num_lines = math.ceil(len(taps) / per_line)
     cell = WIDTH / (per_line + 1)

@@ -137,9 +137,7 @@ def _draw_flips(history: History) -> "Figure":
     figure, axes = _new(history)
     _plot(axes, history, [100 * v for v in history.values[FLIPS]], figures.VERMILLION)
     axes.set_ylim(bottom=0)
-    axes.set_title(
-        "Binary weights turned in the epoch, %", loc="left", fontsize=10.5
-    )
+    axes.set_title("Binary weights turned in the epoch, %", loc="left", fontsize=10.5)
     return figure
 
 

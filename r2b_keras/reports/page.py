@@ -164,12 +164,14 @@ class Page:
       head: what stands above the sections.
       sections: (anchor, title, content).
       pictures: all that `figure` was given.
+      foot: what stands below the sections.
     """
 
     title: str
     head: Html = Html("")
     sections: list[tuple[str, str, Html]] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    foot: Html = Html("")
 
     def figure(
         self, picture: Picture, caption: object = None, scale: float = 1.0
@@ -200,8 +202,14 @@ class Page:
             for anchor, title, content in self.sections
         ]
         navigation = element("nav", element("ul", *links), aria_label="Sections")
-        body = element(
-            "main", element("header", self.head), navigation, join(sections, "\n")
+        body = join(
+            [
+                element("header", self.head),
+                navigation,
+                element("main", join(sections, "\n")),
+                element("footer", self.foot),
+            ],
+            "\n",
         )
         return "\n".join(("<!DOCTYPE html>", _document(self.title, body), ""))
 
@@ -210,9 +218,7 @@ def _document(title: str, body: Html) -> Html:
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element(
-            "meta", name="viewport", content="width=device-width, initial-scale=1"
-        ),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("title", title),
         element("style", _style()),
     )

@@ -1,0 +1,268 @@
+"""The head of the page, the table of stages, the curves, and how to run it again."""
+
+import json
+
+from r2b_keras.recipes import Stage
+from r2b_keras.reports import curves, history, provenance
+from r2b_keras.reports.facts import Facts, binary_parts, kibibytes, percent, points
+from r2b_keras.reports.page import (
+    Column,
+    Html,
+    Page,
+    definitions,
+    element,
+    join,
+    notice,
+    paragraph,
+    table,
+)
+from r2b_keras.reports.verdicts import BELOW, ON_TRACK, STANDARD_ERRORS, Verdict
+
+_SIGNS = {ON_TRACK: ("good", "\u2713"), BELOW: ("bad", "\u25bc")}
+
+
+def head(facts: Facts, key_figures: list[tuple[str, str]]) -> Html:
+    """Title, result in one sentence, and the figures that matter most."""
+    data, last = facts.recipe.data, facts.last
+    shape = " \u00d7 ".join(map(str, data.image_shape))
+    lines = [
+        paragraph("Real-to-Binary, report of a run", class_="kicker"),
+        element("h1", facts.recipe.name),
+        paragraph(facts.recipe.summary, class_="summary")
+        if facts.recipe.summary
+        else "",
+        paragraph(sentence(facts), class_="result"),
+    ]
+    if key_figures:
+        lines.append(element("div", definitions(key_figures), class_="key"))
+    network = facts.recipe.stages[last.stage if last else -1].student
+    blocks = ", ".join(map(str, network.blocks))
+    facts_of_it = (
+        ("Network", f"{network.name}, width {network.width}, blocks {blocks}"),
+        ("Data", f"{data.source}, {shape}, {facts.num_test:,} test images"),
+        ("Folder", facts.workdir.path),
+    )
+    lines.append(element("div", definitions(facts_of_it), class_="facts"))
+    return join(lines, "\n")
+
+
+def sentence(facts: Facts) -> str:
+    """What came of the run, in one sentence."""
+    last, count = facts.last, len(facts.recipe.stages)
+    if last is None:
+        return f"None of the {count} stages is finished yet."
+    so_far = (
+        "" if last.stage == count - 1 else f", the last finished of {count} stages,"
+    )
+    binary = binary_parts(last.precision).replace(", ", " and ")
+    of_what = (
+        f" with {binary} of one bit" if last.precision.startswith("binary") else ""
+    )
+    return (
+        f"Stage {last.stage}{so_far} {last.network}{of_what}, names "
+        f"{percent(last.top1)} of {facts.num_test:,} test images rightly and takes "
+        f"{kibibytes(last.bytes)}: {_judged(facts.verdict(last.stage))}."
+    ).replace(f"Stage {last.stage} ", f"Stage {last.stage}, ", 1)
+
+
+def _judged(verdict: Verdict) -> str:
+    if verdict.margin is None or verdict.expected is None:
+        return "nothing was expected of it beforehand"
+    return (
+        f"{verdict.word}, {points(verdict.margin)} points from the expected "
+        f"{percent(verdict.expected)}"
+    )
+
+
+def add_stages(page: Page, facts: Facts) -> None:
+    """The table of stages."""
+    columns = (
+        Column("Stage", True),
+        Column("Network"),
+        Column("Binary"),
+        Column("Test top-1", True),
+        Column("Expected", True),
+        Column("Source"),
+        Column("Margin, points", True),
+        Column("Verdict"),
+        Column("Epochs", True),
+        Column("Seconds", True),
+        Column("Size", True),
+    )
+    rows = [
+        _finished(facts, number) if number in facts.results else _open(facts, number)
+        for number in range(len(facts.recipe.stages))
+    ]
+    page.add(
+        "stages", "Stages", table("Stages", columns, rows), paragraph(_rule(facts))
+    )
+
+
+def _finished(facts: Facts, number: int) -> list[object]:
+    result, verdict = facts.results[number], facts.verdict(number)
+    known = verdict.expected is not None and verdict.margin is not None
+    return [
+        number,
+        result.network,
+        binary_parts(result.precision),
+        percent(result.top1),
+        percent(verdict.expected) if verdict.expected is not None else "\u2013",
+        verdict.source or "\u2013",
+        points(verdict.margin) if known and verdict.margin is not None else "\u2013",
+        _mark(verdict),
+        result.epochs,
+        f"{result.seconds:,.0f}",
+        kibibytes(result.bytes),
+    ]
+
+
+def _open(facts: Facts, number: int) -> list[object]:
+    stage: Stage = facts.recipe.stages[number]
+    done = facts.epochs_done(number)
+    state = "in progress" if done else "not begun"
+    none = "\u2013"
+    return [
+        number,
+        stage.student.name,
+        binary_parts(stage.student.precision),
+        none,
+        percent(stage.expected.top1) if stage.expected else none,
+        stage.expected.source if stage.expected else none,
+        none,
+        element("span", state, class_="verdict"),
+        f"{done} of {stage.epochs}",
+        none,
+        none,
+    ]
+
+
+def _mark(verdict: Verdict) -> Html:
+    kind, sign = _SIGNS.get(verdict.word, ("unknown", ""))
+    shown = element("span", sign, aria_hidden="true") if sign else ""
+    return element("span", shown, verdict.word, class_=f"verdict {kind}")
+
+
+def _rule(facts: Facts) -> str:
+    """How verdicts are made, with the numbers of this run."""
+    allowed = {
+        number: facts.verdict(number).tolerance
+        for number in facts.results
+        if facts.verdict(number).tolerance is not None
+    }
+    how = (
+        f"Top-1 is the share of the {facts.num_test:,} test images that get their own "
+        "class. A stage is on track unless it is further below the expected value than "
+        f"chance may move it: {STANDARD_ERRORS:.0f} standard errors of a test set of "
+        "this size, at the expected value"
+    )
+    if not allowed:
+        return f"{how}. Nothing is expected of these stages: the recipe was changed."
+    words = ", ".join(
+        f"{100 * share:.2f} points in stage {number}"
+        for number, share in allowed.items()
+        if share is not None
+    )
+    return f"{how}; {words}."
+
+
+def add_training(page: Page, facts: Facts) -> None:
+    """The curves of every stage that has any."""
+    content: list[Html] = [notice(problem) for problem in facts.metrics.problems]
+    for number, stage in enumerate(facts.recipe.stages):
+        epochs = facts.metrics.stages.get(number)
+        result = facts.results.get(number)
+        if epochs is None and result is None:
+            continue
+        parts = binary_parts(stage.student.precision)
+        title = f"Stage {number}: {stage.student.name}, binary: {parts}"
+        content.append(element("h3", title))
+        if epochs is not None:
+            drawn = [
+                page.figure(picture, scale=0.5)
+                for picture in curves.pictures(number, stage, epochs)
+            ]
+            content.append(element("div", *drawn, class_="figures"))
+        gap = history.missing(epochs, result.epochs) if result else None
+        if gap and not (epochs is None and facts.metrics.problems):
+            content.append(notice(gap))
+        if _lacks_flips(stage, epochs):
+            content.append(
+                paragraph(
+                    "This run did not log how many binary weights turn in an epoch."
+                )
+            )
+    if not content:
+        content.append(notice("No epoch is finished yet."))
+    page.add("training", "Training", *content)
+
+
+def _lacks_flips(stage: Stage, epochs: history.History | None) -> bool:
+    binary = stage.student.precision == "binary"
+    return binary and epochs is not None and not epochs.has(history.FLIPS)
+
+
+def add_provenance(page: Page, facts: Facts) -> None:
+    """All that is needed to run it again."""
+    runs = facts.manifest.get("runs", [])
+    saved = provenance.from_recipe_file(facts.workdir, facts.recipe, facts.identity)
+    content = [
+        paragraph("The commands that made this folder:"),
+        *(element("pre", provenance.command_line(run)) for run in runs),
+        paragraph("The same chain from the saved recipe, in a new folder:"),
+        element("pre", saved),
+    ]
+    if not runs:
+        content[0] = notice("There is no manifest.json: the commands are not known.")
+    content += _changes(facts)
+    identity = facts.identity
+    content.append(
+        definitions(
+            (
+                ("Seed", identity.get("seed")),
+                ("Precision", identity.get("precision")),
+                ("Deterministic", "yes" if identity.get("deterministic") else "no"),
+                ("Data fingerprint, SHA-256", identity.get("data_fingerprint")),
+                *_of_last_run(runs),
+            )
+        )
+    )
+    page.add("again", "Run it again", *content)
+
+
+def _changes(facts: Facts) -> list[Html]:
+    found = provenance.changes(facts.recipe)
+    name = facts.recipe.name
+    if found is None:
+        return [notice(f"This version has no recipe named {name}: use the saved one.")]
+    if not found:
+        return [paragraph(f"The recipe is {name} as this version has it.")]
+    return [
+        paragraph(f"Changes against the recipe {name} of this version:"),
+        element("ul", *(element("li", element("code", line)) for line in found)),
+    ]
+
+
+def _of_last_run(runs: list[dict[str, object]]) -> list[tuple[str, object]]:
+    """Versions and machine of the last run, and of others where they differ."""
+    shown: list[tuple[str, object]] = []
+    seen: list[str] = []
+    for index, run in enumerate(runs, 1):
+        facts = {key: run.get(key) for key in ("git_revision", "machine", "versions")}
+        text = json.dumps(facts, sort_keys=True)
+        if text in seen:
+            continue
+        seen.append(text)
+        which = "" if len(runs) == 1 else f", run {index}"
+        machine = _in_words(run.get("machine"))
+        shown += [
+            (f"Git revision{which}", run.get("git_revision") or "not in a checkout"),
+            (f"Machine{which}", machine),
+            (f"Versions{which}", _in_words(run.get("versions"))),
+        ]
+    return shown
+
+
+def _in_words(values: object) -> str:
+    if not isinstance(values, dict):
+        return "not recorded"
+    return ", ".join(f"{name} {value}" for name, value in values.items())
