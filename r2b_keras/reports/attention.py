@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +12,13 @@ from r2b_keras.reports import figures
 from r2b_keras.reports.page import Picture
 from r2b_keras.trainers.losses import normalised_attention_map
 
-WIDTH, MOST_COLUMNS = 520, 4
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# CSS pixels: the picture, the words beside a line of maps, those above and below it.
+WIDTH, LABEL, HEAD, FOOT, GAP = 520, 14, 24, 28, 6
+# Taps in a line, at most.
+MOST_COLUMNS = 4
 _LOGITS = "(logits)"  # no layer can have this name
 
 
@@ -75,37 +82,46 @@ def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Pi
       taps: at least one.
       index: the image's place in the maps.
     """
-    per_line = len(taps) if len(taps) <= MOST_COLUMNS else math.ceil(len(taps) / 2)
-    per_line = min(per_line, MOST_COLUMNS)
-    num_lines = math.ceil(len(taps) / per_line)
-    cell = WIDTH / (per_line + 1)
-    figure = figures.new_figure(WIDTH, num_lines * (2 * cell + 34))
-    grid = figure.add_gridspec(2 * num_lines, per_line + 1)
-    shown = figure.add_subplot(grid[:2, 0])
-    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
-    shown.imshow(image.squeeze(-1) if grey else image, **grey)
-    _bare(shown)
-    for place, tap in enumerate(taps):
-        line, column = divmod(place, per_line)
-        top = max(float(tap.teacher[index].max()), float(tap.student[index].max()))
-        pair = (("teacher", tap.teacher[index]), ("student", tap.student[index]))
-        for row, (who, values) in enumerate(pair):
-            axes = figure.add_subplot(grid[2 * line + row, column + 1])
-            axes.imshow(values, cmap=figures.COLOUR_MAP, vmin=0, vmax=top or 1)
-            _bare(axes)
-            if row == 0:
-                axes.set_title(tap.tap.replace("_", " "), fontsize=9.5)
-            else:
-                distance = f"distance {tap.distances[index]:.2f}"
-                axes.set_xlabel(distance, fontsize=8.5, color=figures.SOFT)
+    num_lines = math.ceil(len(taps) / MOST_COLUMNS)
+    per_line = math.ceil(len(taps) / num_lines)
+    cell = (WIDTH - LABEL - per_line * GAP) / (per_line + 1)
+    line_height = HEAD + 2 * cell + GAP + FOOT
+    height = num_lines * line_height
+    figure = figures.new_figure(WIDTH, height, layout=None)
+
+    def place(x: float, y: float, values: np.ndarray, **options: Any) -> "Axes":
+        """Draws an array with its upper left corner at (x, y), in CSS pixels."""
+        box = (x / WIDTH, 1 - (y + cell) / height, cell / WIDTH, cell / height)
+        axes = figure.add_axes(box)
+        axes.imshow(values, interpolation="nearest", **options)
+        axes.set_axis_off()
+        return axes
+
+    if image.shape[-1] == 1:
+        place(0, HEAD, image[..., 0], cmap="gray", vmin=0, vmax=255)
+    else:
+        place(0, HEAD, image)
+    for number, tap in enumerate(taps):
+        line, column = divmod(number, per_line)
+        x = cell + LABEL + GAP + column * (cell + GAP)
+        y = line * line_height + HEAD
+        maps_of_tap = (tap.teacher[index], tap.student[index])
+        top = max(float(values.max()) for values in maps_of_tap) or 1.0
+        scale = {"cmap": figures.COLOUR_MAP, "vmin": 0, "vmax": top}
+        for row, values in enumerate(maps_of_tap):
+            axes = place(x, y + row * (cell + GAP), values, **scale)
             if column == 0:
-                axes.set_ylabel(who, fontsize=9, color=figures.SOFT)
+                _label(axes, -0.06, 0.5, ("teacher", "student")[row], rotation=90)
+        _label(axes, 0.5, 2.04 + GAP / cell, tap.tap.replace("_", " "), va="bottom")
+        _label(axes, 0.5, -0.03, f"distance {tap.distances[index]:.2f}", va="top")
     words = ", ".join(f"{tap.tap} {tap.distances[index]:.2f}" for tap in taps)
     alt = f"A test image with the teacher's and the student's maps; distances: {words}."
     return Picture(name, figures.to_png(figure), alt)
 
 
-def _bare(axes: object) -> None:
-    axes.set_xticks([])  # type: ignore[attr-defined]
-    axes.set_yticks([])  # type: ignore[attr-defined]
-    axes.spines[:].set_visible(False)  # type: ignore[attr-defined]
+def _label(axes: "Axes", x: float, y: float, words: str, **options: Any) -> None:
+    """Writes beside a map; x and y in parts of its sides."""
+    options = {"ha": "center", "va": "center", **options}
+    if "rotation" in options:
+        options["ha"] = "right"
+    axes.text(x, y, words, transform=axes.transAxes, color=figures.SOFT, **options)

@@ -50,7 +50,7 @@ def compose(
     def network(number: int) -> tf.keras.Model:
         return load_student(workdir, number)
 
-    files = deployed.inspect(flatbuffers or {})
+    files, problems = deployed.inspect(flatbuffers or {})
     parts = {number: operations.count(network(number)) for number in known.results}
     page = Page(f"{recipe.name}, report")
     page.head = summary.head(known, costs.key_figures(known, parts, files))
@@ -59,7 +59,7 @@ def compose(
     if known.last is not None:
         _add_evidence(page, known, network, dataset, num_images)
     costs.add_operations(page, known, parts)
-    costs.add_deployed(page, known, files)
+    costs.add_deployed(page, known, files, problems)
     summary.add_provenance(page, known)
     page.foot = _foot(known, files)
     return page

@@ -35,8 +35,8 @@ def add_operations(page: Page, facts: Facts, parts: dict[int, list[Part]]) -> No
         "Operations and size",
         paragraph(
             "Multiply-accumulates (MACs) of one image. Binary ones have one-bit inputs "
-            "and one-bit weights. Sizes count one-bit weights at one bit and all others "
-            "at 32, BatchNorm as the scale and offset that remain of it."
+            "and one-bit weights. Sizes count one-bit weights at one bit and all "
+            "others at 32, BatchNorm as the scale and offset that remain of it."
         ),
         table("Operations and size by stage", columns, rows),
         element("h3", f"Parts of stage {last}"),
@@ -57,8 +57,17 @@ def _cells(part: Part) -> list[str]:
     ]
 
 
-def add_deployed(page: Page, facts: Facts, files: list[Deployed]) -> None:
-    """Each converted file: what it is, and how fast it runs here."""
+def add_deployed(
+    page: Page, facts: Facts, files: list[Deployed], problems: list[str]
+) -> None:
+    """Each converted file: what it is, and how fast it runs here.
+
+    Args:
+      page: takes the section in.
+      facts: of the run.
+      files: what was measured.
+      problems: sentences about engines that were not.
+    """
     if not files:
         folder = facts.workdir.path
         page.add(
@@ -73,13 +82,14 @@ def add_deployed(page: Page, facts: Facts, files: list[Deployed]) -> None:
         )
         return
     content = [_facts_table(files), *_strangers(facts, files)]
+    content += [notice(problem) for problem in problems]
     if any(file.latencies for file in files):
         content += [element("h3", "Latency"), _latency_table(files)]
         machine = benchmark_report.describe_machine()
         content.append(
             paragraph(
-                "One image on one thread, all rows in turns in one run. Spread: a tenth "
-                "of the inferences were faster, a tenth slower. ",
+                "One image on one thread, all rows in turns in one run. Spread: a "
+                "tenth of the inferences were faster, a tenth slower. ",
                 machine.to_text().replace("\n", "; "),
                 ".",
             )

@@ -76,11 +76,13 @@ def _last(history: History, name: str, form: str) -> str:
 
 
 def _new(history: History) -> "tuple[Figure, Axes]":
+    from matplotlib.ticker import MaxNLocator
+
     figure = figures.new_figure(WIDTH, HEIGHT)
     axes = figure.subplots()
     figures.tidy(axes)
     axes.set_xlabel("epoch", color=figures.SOFT)
-    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     first, last = history.epochs[0], history.epochs[-1]
     margin = max(0.5, 0.02 * (last - first))
     axes.set_xlim(first - margin, last + margin)
@@ -93,6 +95,7 @@ def _plot(
     values: Sequence[float],
     colour: str,
     dashed: bool = False,
+    linewidth: float = 1.8,
 ) -> None:
     known = [
         (e, v) for e, v in zip(history.epochs, values, strict=True) if math.isfinite(v)
@@ -101,7 +104,7 @@ def _plot(
         *zip(*known, strict=True),
         color=colour,
         linestyle=(0, (3, 1.6)) if dashed else "-",
-        linewidth=1.8,
+        linewidth=linewidth,
         marker="o",
         # One epoch is a point, many are a line.
         markersize=4 if len(known) < 3 else 0,
@@ -115,7 +118,9 @@ def _draw_losses(weights: dict[str, float], history: History) -> "Figure":
         for prefix in ("", "val_"):
             if history.has(prefix + name):
                 values = [weights[name] * v for v in history.values[prefix + name]]
-                _plot(axes, history, values, PARTS[name][1], bool(prefix))
+                # The sum goes below its parts, and shows where one hides it.
+                width = 3.2 if name == "loss" else 1.8
+                _plot(axes, history, values, PARTS[name][1], bool(prefix), width)
     axes.set_ylim(bottom=0)
     axes.set_title("Loss: each part times its weight", loc="left", fontsize=10.5)
     _legend(axes, history, "loss", [PARTS[name] for name in shown])
@@ -147,7 +152,7 @@ def _legend(
     """Colours of the parts, then what full and dashed lines mean."""
     from matplotlib.lines import Line2D
 
-    entries = [Line2D([], [], color=c, linewidth=2, label=w) for w, c in parts]
+    entries = [Line2D([], [], color=c, linewidth=2.2, label=w) for w, c in parts]
     grey = figures.SOFT if parts else figures.BLUE
     if history.has(name):
         entries.append(Line2D([], [], color=grey, linewidth=2, label="training"))

@@ -1,7 +1,6 @@
 """Converted networks: what their files hold, and how fast they run here."""
 
 import pathlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from r2b_keras.converters import benchmarking, card, engines, tflite_file
@@ -40,7 +39,7 @@ def find(workdir: pathlib.Path) -> list[pathlib.Path]:
 
 def inspect(
     flatbuffers: dict[str, bytes], rounds: int = ROUNDS, seconds: float = SECONDS
-) -> list[Deployed]:
+) -> tuple[list[Deployed], list[str]]:
     """Reads files and measures them, side by side in one run.
 
     Args:
@@ -48,22 +47,25 @@ def inspect(
       rounds: see `benchmarking.benchmark`.
       seconds: the same.
 
+    Returns:
+      The files, and a sentence for each engine that should run one and does not.
+
     Raises:
-      InputError: a file is damaged, or no engine that is installed runs it; the message
-        names it.
+      InputError: a file is damaged, or no engine runs it; the message names it.
     """
-    cards, operators = {}, {}
+    cards, operators, problems = {}, {}, []
+    chosen: list[str] = []
     for name, content in flatbuffers.items():
         try:
             cards[name] = card.read(content)
             operators[name] = tflite_file.count_operators(content)
-            if not engines.names_for(content):
-                engines.load(content)  # tells why not
+            able, sentences = _engines(content)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
+        chosen += [engine for engine in able if engine not in chosen]
+        problems += [sentence for sentence in sentences if sentence not in problems]
     rows: list[Measurement] = []
     if flatbuffers:
-        chosen = _engines(list(flatbuffers.values()))
         rows = benchmarking.benchmark(flatbuffers, chosen, 1, rounds, seconds)
     return [
         Deployed(
@@ -74,14 +76,25 @@ def inspect(
             tuple(row for row in rows if row.model == name),
         )
         for name, content in flatbuffers.items()
-    ]
+    ], problems
 
 
-def _engines(flatbuffers: Sequence[bytes]) -> list[str]:
-    """Engines to measure: those of `ENGINES` that fit, or whatever else runs a file."""
-    chosen: list[str] = []
-    for content in flatbuffers:
-        able = engines.names_for(content)
-        wanted = [name for name in ENGINES if name in able] or list(able[:1])
-        chosen += [name for name in wanted if name not in chosen]
-    return chosen
+def _engines(flatbuffer: bytes) -> tuple[list[str], list[str]]:
+    """Those of `ENGINES` that run a file, and why others that could do not.
+
+    Raises:
+      InputError: none does.
+    """
+    possible = [name for name in ENGINES if name in engines.names_for(flatbuffer)]
+    if not possible:
+        engines.load(flatbuffer)  # tells why
+    able, problems = [], []
+    for name in possible:
+        try:
+            engines.load(flatbuffer, name)
+            able.append(name)
+        except InputError as error:
+            problems.append(str(error))
+    if not able:
+        raise InputError(problems[0])
+    return able, problems

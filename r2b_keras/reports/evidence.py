@@ -102,8 +102,10 @@ def add_gates(page: Page, stage: int, outcome: Outcome, names: tuple[str, ...]) 
             "their convolution by (G of Eq. 3, from 0 to 1). Where rows differ, the "
             "gate tells classes apart."
         ),
-        page.figure(first, "Each half block, averaged over its channels", 0.5),
-        page.figure(last, f"Every channel of the last gate, half block {block}", 0.5),
+        page.figure(first, "Each half block, averaged over its channels", 0.5, "wide"),
+        page.figure(
+            last, f"Every channel of the last gate, half block {block}", 0.5, "wide"
+        ),
     )
 
 
@@ -124,6 +126,7 @@ def add_mistakes(
         "Rows are true classes, columns what the network says; the darker, the larger "
         "the share of the row",
         0.5,
+        "wide",
     )
     recorded = facts.results[stage].top1
     content = [

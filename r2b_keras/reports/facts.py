@@ -82,7 +82,8 @@ def percent(share: float, digits: int = 2) -> str:
 
 def points(difference: float) -> str:
     """A difference of two shares in percentage points, with its sign."""
-    return f"{100 * difference:+.2f}".replace("-", "\u2212")
+    words = f"{100 * difference:+.2f}"
+    return "0.00" if words[1:] == "0.00" else words.replace("-", "\u2212")
 
 
 def kibibytes(num_bytes: int) -> str:

@@ -2,7 +2,7 @@
 
 import functools
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from r2b_keras.errors import InputError
 
@@ -36,17 +36,20 @@ def check_matplotlib() -> None:
         ) from error
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def new_figure(
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> "Figure":
     """An empty figure.
 
     Args:
       width: in CSS pixels of the page.
       height: the same.
+      layout: how matplotlib arranges what is in it; None for places of one's own.
     """
     # Without pyplot: no window system, and nothing of the caller's is changed.
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width / 96, height / 96), layout="constrained")
+    return Figure(figsize=(width / 96, height / 96), layout=layout)
 
 
 def to_png(figure: "Figure") -> bytes:
@@ -54,7 +57,7 @@ def to_png(figure: "Figure") -> bytes:
     from matplotlib import rc_context
 
     content = io.BytesIO()
-    with rc_context({"font.family": _FONT, "font.size": FONT_SIZE}):
+    with rc_context({"font.family": _FONT}):
         figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
     return content.getvalue()
 

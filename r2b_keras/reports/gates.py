@@ -146,7 +146,7 @@ def _heatmap(
     axes.spines[:].set_visible(False)
     bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, fraction=0.05)
     bar.set_label(label, color=figures.SOFT)
-    bar.outline.set_visible(False)
+    bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(labelsize=figures.FONT_SIZE - 1, labelcolor=figures.SOFT)
 
 

@@ -50,8 +50,8 @@ def read(path: pathlib.Path) -> Metrics:
         return Metrics(
             {},
             (
-                f"{path.name} holds no table with the columns stage and epoch, so there "
-                "are no curves.",
+                f"{path.name} holds no table with the columns stage and epoch, so "
+                "there are no curves.",
             ),
         )
     found: dict[tuple[int, int], dict[str, float]] = {}
@@ -63,7 +63,7 @@ def read(path: pathlib.Path) -> Metrics:
         else:
             key = (int(row.pop("stage")), int(row.pop("epoch")))
             found[key] = row
-    problems = ()
+    problems: tuple[str, ...] = ()
     if damaged:
         which = f"line{'s' * (len(damaged) > 1)} {in_ranges(damaged)}"
         problems = (

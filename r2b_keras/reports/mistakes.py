@@ -2,12 +2,16 @@
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from r2b_keras.reports import figures
 from r2b_keras.reports.page import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # More classes than these have no numbers in the cells, and no names beside them.
 MOST_COUNTED, MOST_NAMED = 20, 40
@@ -129,9 +133,9 @@ def _long(names: list[str]) -> bool:
     return max(map(len, names)) > 3
 
 
-def _write_counts(axes: object, confusion: np.ndarray, shares: np.ndarray) -> None:
+def _write_counts(axes: "Axes", confusion: np.ndarray, shares: np.ndarray) -> None:
     for row, column in np.argwhere(confusion):
-        axes.text(  # type: ignore[attr-defined]
+        axes.text(
             column,
             row,
             str(confusion[row, column]),

@@ -174,12 +174,35 @@ class Page:
     foot: Html = Html("")
 
     def figure(
-        self, picture: Picture, caption: object = None, scale: float = 1.0
+        self,
+        picture: Picture,
+        caption: object = None,
+        scale: float = 1.0,
+        kind: str | None = None,
     ) -> Html:
-        """Takes a picture in and returns it with its caption."""
+        """Takes a picture in and returns it with its caption.
+
+        Args:
+          picture: what to show.
+          caption: text below it.
+          scale: CSS pixels of one of its pixels.
+          kind: "wide" for one that scrolls within itself on narrow screens, where
+            its words would be too small.
+        """
         self.pictures.append(picture)
         below = None if caption is None else element("figcaption", caption)
-        return element("figure", image(picture, scale), below)
+        shown = image(picture, scale)
+        if kind == "wide":
+            label = caption or picture.name
+            shown = element(
+                "div",
+                shown,
+                class_="scroll",
+                role="region",
+                tabindex="0",
+                aria_label=label,
+            )
+        return element("figure", shown, below, class_=kind)
 
     def add(self, anchor: str, title: str, *content: object) -> None:
         """Adds a section."""

@@ -66,12 +66,9 @@ def sentence(facts: Facts) -> str:
 
 
 def _judged(verdict: Verdict) -> str:
-    if verdict.margin is None or verdict.expected is None:
+    if verdict.expected is None:
         return "nothing was expected of it beforehand"
-    return (
-        f"{verdict.word}, {points(verdict.margin)} points from the expected "
-        f"{percent(verdict.expected)}"
-    )
+    return f"{verdict.word}, where {percent(verdict.expected)} was expected"
 
 
 def add_stages(page: Page, facts: Facts) -> None:
@@ -83,7 +80,8 @@ def add_stages(page: Page, facts: Facts) -> None:
         Column("Test top-1", True),
         Column("Expected", True),
         Column("Source"),
-        Column("Margin, points", True),
+        Column("Margin", True),
+        Column("Tolerance", True),
         Column("Verdict"),
         Column("Epochs", True),
         Column("Seconds", True),
@@ -100,15 +98,16 @@ def add_stages(page: Page, facts: Facts) -> None:
 
 def _finished(facts: Facts, number: int) -> list[object]:
     result, verdict = facts.results[number], facts.verdict(number)
-    known = verdict.expected is not None and verdict.margin is not None
+    none = "\u2013"
     return [
         number,
         result.network,
         binary_parts(result.precision),
         percent(result.top1),
-        percent(verdict.expected) if verdict.expected is not None else "\u2013",
-        verdict.source or "\u2013",
-        points(verdict.margin) if known and verdict.margin is not None else "\u2013",
+        none if verdict.expected is None else percent(verdict.expected),
+        verdict.source or none,
+        none if verdict.margin is None else points(verdict.margin),
+        none if verdict.tolerance is None else f"{100 * verdict.tolerance:.2f}",
         _mark(verdict),
         result.epochs,
         f"{result.seconds:,.0f}",
@@ -129,6 +128,7 @@ def _open(facts: Facts, number: int) -> list[object]:
         percent(stage.expected.top1) if stage.expected else none,
         stage.expected.source if stage.expected else none,
         none,
+        none,
         element("span", state, class_="verdict"),
         f"{done} of {stage.epochs}",
         none,
@@ -143,26 +143,20 @@ def _mark(verdict: Verdict) -> Html:
 
 
 def _rule(facts: Facts) -> str:
-    """How verdicts are made, with the numbers of this run."""
-    allowed = {
-        number: facts.verdict(number).tolerance
-        for number in facts.results
-        if facts.verdict(number).tolerance is not None
-    }
-    how = (
+    """How verdicts are made."""
+    known = any(facts.verdict(number).tolerance for number in facts.results)
+    rule = (
         f"Top-1 is the share of the {facts.num_test:,} test images that get their own "
-        "class. A stage is on track unless it is further below the expected value than "
-        f"chance may move it: {STANDARD_ERRORS:.0f} standard errors of a test set of "
-        "this size, at the expected value"
+        "class; margin and tolerance are in points of it. A stage is on track unless "
+        "it misses the expected value by more than the tolerance, which is how far "
+        f"chance alone may move it: {STANDARD_ERRORS:.0f} standard errors of the share "
+        f"of right answers among {facts.num_test:,} images."
     )
-    if not allowed:
-        return f"{how}. Nothing is expected of these stages: the recipe was changed."
-    words = ", ".join(
-        f"{100 * share:.2f} points in stage {number}"
-        for number, share in allowed.items()
-        if share is not None
+    if known or not facts.results:
+        return rule
+    return (
+        f"{rule} Nothing is expected of these stages: nobody has measured this recipe."
     )
-    return f"{how}; {words}."
 
 
 def add_training(page: Page, facts: Facts) -> None:
