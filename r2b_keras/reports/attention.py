@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # CSS pixels: the picture, the words beside a line of maps, those above and below it.
-WIDTH, LABEL, HEAD, FOOT, GAP = 520, 14, 24, 28, 6
+WIDTH, LABEL, HEAD, FOOT, GAP = 520, 22, 24, 30, 6
 # Taps in a line, at most.
 MOST_COLUMNS = 4
 _LOGITS = "(logits)"  # no layer can have this name

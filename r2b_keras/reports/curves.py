@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from r2b_keras.recipes import Stage
 from r2b_keras.reports import figures
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 520, 330
+WIDTH, HEIGHT = 520, 350
 # In the order in which they are drawn, with the words and the colour of each.
 PARTS = {
     "loss": ("sum of all", figures.BLACK),
@@ -123,7 +123,7 @@ def _draw_losses(weights: dict[str, float], history: History) -> "Figure":
                 _plot(axes, history, values, PARTS[name][1], bool(prefix), width)
     axes.set_ylim(bottom=0)
     axes.set_title("Loss: each part times its weight", loc="left", fontsize=10.5)
-    _legend(axes, history, "loss", [PARTS[name] for name in shown])
+    _legend(figure, history, "loss", [PARTS[name] for name in shown])
     return figure
 
 
@@ -134,7 +134,7 @@ def _draw_accuracy(history: History) -> "Figure":
             values = [100 * v for v in history.values[f"{prefix}accuracy"]]
             _plot(axes, history, values, figures.BLUE, bool(prefix))
     axes.set_title("Accuracy, %", loc="left", fontsize=10.5)
-    _legend(axes, history, "accuracy", [])
+    _legend(figure, history, "accuracy", [])
     return figure
 
 
@@ -147,18 +147,28 @@ def _draw_flips(history: History) -> "Figure":
 
 
 def _legend(
-    axes: "Axes", history: History, name: str, parts: Sequence[tuple[str, str]]
+    figure: "Figure", history: History, name: str, parts: Sequence[tuple[str, str]]
 ) -> None:
-    """Colours of the parts, then what full and dashed lines mean."""
+    """Below the axes: colours of the parts, what full and dashed lines mean."""
     from matplotlib.lines import Line2D
 
-    entries = [Line2D([], [], color=c, linewidth=2.2, label=w) for w, c in parts]
     grey = figures.SOFT if parts else figures.BLUE
+    entries: list[tuple[dict[str, Any], str]] = [
+        ({"color": colour}, words) for words, colour in parts
+    ]
     if history.has(name):
-        entries.append(Line2D([], [], color=grey, linewidth=2, label="training"))
+        entries.append(({"color": grey}, "training"))
     if history.has(f"val_{name}"):
-        style = (0, (3, 1.6))
-        entries.append(
-            Line2D([], [], color=grey, linewidth=2, linestyle=style, label="validation")
-        )
-    axes.legend(handles=entries, frameon=False, fontsize=figures.FONT_SIZE - 1)
+        entries.append(({"color": grey, "linestyle": (0, (3, 1.6))}, "validation"))
+    figure.legend(
+        handles=[
+            Line2D([], [], linewidth=2, label=words, **style)
+            for style, words in entries
+        ],
+        loc="outside lower left",
+        ncols=4,
+        frameon=False,
+        fontsize=figures.FONT_SIZE - 1,
+        columnspacing=1.4,
+        handlelength=1.8,
+    )

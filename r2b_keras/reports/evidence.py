@@ -126,7 +126,7 @@ def add_mistakes(
         "Rows are true classes, columns what the network says; the darker, the larger "
         "the share of the row",
         0.5,
-        "wide",
+        "wide" if len(names) > 12 else None,
     )
     recorded = facts.results[stage].top1
     content = [
@@ -138,6 +138,12 @@ def add_mistakes(
         element("div", matrix, _pairs(pairs, report, names), class_="beside"),
     ]
     content.append(element("h3", "Worst mistakes"))
+    content.append(
+        paragraph(
+            "The wrong answers with the highest loss, with the probability that the "
+            "network gives to the true class and to its answer."
+        )
+    )
     content.append(_worst(page, facts, dataset, outcome))
     page.add("mistakes", "Mistakes", *content)
 
@@ -182,14 +188,19 @@ def _worst(page: Page, facts: Facts, dataset: ImageDataset, outcome: Outcome) ->
         page.pictures.append(picture)
         caption = element(
             "figcaption",
-            element("span", "is ", element("b", true), " "),
-            element("span", percent(mistake.true_probability, 1), class_="share"),
+            element("span", element("b", true), " "),
+            element("span", _share(mistake.true_probability), " ", class_="share"),
             element("span", "taken for ", element("b", said), " "),
-            element("span", percent(mistake.predicted_probability, 1), class_="share"),
-            element("span", f"loss {mistake.loss:.2f}, image {mistake.index}"),
+            element("span", _share(mistake.predicted_probability), class_="share"),
+            element("span", f" loss {mistake.loss:.2f}, image {mistake.index}"),
         )
         cards.append(element("figure", image(picture), caption))
     return element("div", *cards, class_="cards")
+
+
+def _share(probability: float) -> str:
+    """A probability of which two digits matter, "below 0.1 %" for less."""
+    return percent(probability, 1) if probability >= 0.001 else "< 0.1\u00a0%"
 
 
 def check_data(facts: Facts, dataset: ImageDataset) -> None:

@@ -121,7 +121,8 @@ def _draw_overall(
 
 
 def _draw_detail(values: np.ndarray, class_names: tuple[str, ...]) -> bytes:
-    figure = figures.new_figure(WIDTH, _height(len(class_names)))
+    width = min(WIDTH, 260 + 14 * values.shape[1])
+    figure = figures.new_figure(width, _height(len(class_names)))
     axes = figure.subplots()
     _heatmap(axes, values, class_names, "mean gate value")
     axes.set_xlabel(

@@ -102,7 +102,7 @@ def confusion_picture(confusion: np.ndarray, class_names: tuple[str, ...]) -> Pi
       class_names: K names.
     """
     size = len(class_names)
-    side = 620 if size <= MOST_COUNTED else 760
+    side = min(760, 120 + 38 * max(size, 8))
     figure = figures.new_figure(side, side)
     axes = figure.subplots()
     totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)

@@ -11,6 +11,8 @@ from r2b_keras.recipes import Recipe
 from r2b_keras.reports.verdicts import named_recipe
 from r2b_keras.trainers.workdir import Workdir
 
+LINE = 80
+
 
 def read_identity(workdir: Workdir) -> dict[str, Any]:
     """What `recipe.json` says beside the recipe: seed, precision, fingerprint."""
@@ -50,7 +52,7 @@ def command_line(run: dict[str, Any]) -> str:
     ours = words[0].endswith(".py") and name.isidentifier()
     if ours and importlib.util.find_spec(f"r2b_keras.{name}") is not None:
         words[:1] = ["python", "-m", f"r2b_keras.{name}"]
-    return shlex.join(words)
+    return _in_lines(words)
 
 
 def from_recipe_file(workdir: Workdir, recipe: Recipe, identity: dict[str, Any]) -> str:
@@ -66,7 +68,16 @@ def from_recipe_file(workdir: Workdir, recipe: Recipe, identity: dict[str, Any])
     ]
     if not identity.get("deterministic", True):
         words.append("--nodeterministic")
-    return shlex.join([*words, "--workdir=NEW_FOLDER"])
+    return _in_lines([*words, "--workdir=NEW_FOLDER"])
+
+
+def _in_lines(words: list[str]) -> str:
+    """A command for a shell, with a line for each option where one would be long."""
+    if len(shlex.join(words)) <= LINE:
+        return shlex.join(words)
+    first = next((i for i, word in enumerate(words) if word.startswith("--")), 1)
+    rest = (shlex.quote(word) for word in words[first:])
+    return " \\\n    ".join([shlex.join(words[:first]), *rest])
 
 
 def changes(recipe: Recipe) -> list[str] | None:

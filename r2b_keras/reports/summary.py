@@ -16,8 +16,15 @@ from r2b_keras.reports.page import (
     paragraph,
     table,
 )
-from r2b_keras.reports.verdicts import BELOW, ON_TRACK, STANDARD_ERRORS, Verdict
+from r2b_keras.reports.verdicts import (
+    BELOW,
+    ON_TRACK,
+    STANDARD_ERRORS,
+    Verdict,
+    expectation,
+)
 
+# Words come with a sign and a colour: neither is needed to understand them.
 _SIGNS = {ON_TRACK: ("good", "\u2713"), BELOW: ("bad", "\u25bc")}
 
 
@@ -75,14 +82,14 @@ def add_stages(page: Page, facts: Facts) -> None:
     """The table of stages."""
     columns = (
         Column("Stage", True),
-        Column("Network"),
         Column("Binary"),
         Column("Test top-1", True),
+        Column("Verdict"),
         Column("Expected", True),
         Column("Source"),
         Column("Margin", True),
         Column("Tolerance", True),
-        Column("Verdict"),
+        Column("Network"),
         Column("Epochs", True),
         Column("Seconds", True),
         Column("Size", True),
@@ -101,14 +108,14 @@ def _finished(facts: Facts, number: int) -> list[object]:
     none = "\u2013"
     return [
         number,
-        result.network,
         binary_parts(result.precision),
         percent(result.top1),
+        _mark(verdict),
         none if verdict.expected is None else percent(verdict.expected),
         verdict.source or none,
         none if verdict.margin is None else points(verdict.margin),
         none if verdict.tolerance is None else f"{100 * verdict.tolerance:.2f}",
-        _mark(verdict),
+        result.network,
         result.epochs,
         f"{result.seconds:,.0f}",
         kibibytes(result.bytes),
@@ -116,20 +123,21 @@ def _finished(facts: Facts, number: int) -> list[object]:
 
 
 def _open(facts: Facts, number: int) -> list[object]:
-    stage: Stage = facts.recipe.stages[number]
+    stage = facts.recipe.stages[number]
+    expected = expectation(facts.recipe, number)
     done = facts.epochs_done(number)
     state = "in progress" if done else "not begun"
     none = "\u2013"
     return [
         number,
-        stage.student.name,
         binary_parts(stage.student.precision),
         none,
-        percent(stage.expected.top1) if stage.expected else none,
-        stage.expected.source if stage.expected else none,
-        none,
-        none,
         element("span", state, class_="verdict"),
+        percent(expected.top1) if expected else none,
+        expected.source if expected else none,
+        none,
+        none,
+        stage.student.name,
         f"{done} of {stage.epochs}",
         none,
         none,
@@ -201,9 +209,9 @@ def add_provenance(page: Page, facts: Facts) -> None:
     saved = provenance.from_recipe_file(facts.workdir, facts.recipe, facts.identity)
     content = [
         paragraph("The commands that made this folder:"),
-        *(element("pre", provenance.command_line(run)) for run in runs),
+        *(_command(provenance.command_line(run)) for run in runs),
         paragraph("The same chain from the saved recipe, in a new folder:"),
-        element("pre", saved),
+        _command(saved),
     ]
     if not runs:
         content[0] = notice("There is no manifest.json: the commands are not known.")
@@ -221,6 +229,11 @@ def add_provenance(page: Page, facts: Facts) -> None:
         )
     )
     page.add("again", "Run it again", *content)
+
+
+def _command(line: str) -> Html:
+    """A command; what is too wide for the page scrolls within itself."""
+    return element("pre", line, tabindex="0")
 
 
 def _changes(facts: Facts) -> list[Html]:
