@@ -75,22 +75,17 @@ class AttentionImages(tf.keras.callbacks.Callback):
     Args:
       folder: where the event files go.
       images: `[N, H, W, C]`, as the network sees them.
-      mean: of the recipe's data, to show the images as they are.
-      std: the same.
+      shown: the same as they look, `[N, H, W, 1 or 3]`, 0 to 1.
     """
 
     def __init__(
-        self,
-        folder: pathlib.Path,
-        images: np.ndarray,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        self, folder: pathlib.Path, images: np.ndarray, shown: np.ndarray
     ) -> None:
         """Stores what to show."""
         super().__init__()
         self._folder = folder
         self._images = images
-        self._shown = np.clip(images * np.array(std) + np.array(mean), 0, 1)
+        self._shown = shown
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

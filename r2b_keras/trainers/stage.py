@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 
+import numpy as np
+
 from r2b_keras import data, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -179,8 +181,9 @@ def _attention_images(run: Run, logs: pathlib.Path) -> list[AttentionImages]:
         return []
     first = run.dataset.validation(NUM_IMAGES).take(1)
     ((images, _),) = first.as_numpy_iterator()
-    config = run.recipe.data
-    return [AttentionImages(logs / "attention", images, config.mean, config.std)]
+    mean, std = np.array(run.recipe.data.mean), np.array(run.recipe.data.std)
+    shown = np.clip(images * std + mean, 0, 1)
+    return [AttentionImages(logs / "attention", images, shown)]
 
 
 def _finish(
