@@ -12,6 +12,7 @@ from r2b_keras.reports import (
     facts,
     gates,
     operations,
+    origin,
     summary,
     testing,
 )
@@ -60,7 +61,7 @@ def compose(
         _add_evidence(page, known, network, dataset, num_images)
     costs.add_operations(page, known, parts)
     costs.add_deployed(page, known, files, problems)
-    summary.add_provenance(page, known)
+    origin.add_provenance(page, known)
     page.foot = _foot(known, files)
     return page
 
