@@ -158,9 +158,9 @@ def _fit(
             validation_data=validation,
             callbacks=[
                 StopOnNonFiniteLoss(number),
+                *_attention_images(run, logs),
                 ProgressReport(number, steps_per_epoch * stage.batch_size),
                 WeightFlips(),
-                *_attention_images(run, logs),
                 tf.keras.callbacks.TensorBoard(str(logs), write_graph=False),
                 save,
             ],
