@@ -86,20 +86,24 @@ class AttentionImages(tf.keras.callbacks.Callback):
         self._folder = folder
         self._images = images
         self._shown = shown
+        self._taught = False
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the event file, where there is anything to write."""
+        self._taught = isinstance(self.model, Distiller) and bool(self.model.tap_pairs)
         strategy = self.model.distribute_strategy
-        chief = strategy.extended.should_save_summary
-        if isinstance(self.model, Distiller) and self.model.tap_pairs and chief:
+        if self._taught and strategy.extended.should_save_summary:
             self._writer = tf.summary.create_file_writer(str(self._folder))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes one picture for each tap."""
+        if not self._taught:
+            return
+        # On every worker: BatchNorm's averages may be read from all of them together.
+        maps = self.model.attention_maps(self._images)
         if self._writer is None:
             return
-        maps = self.model.attention_maps(self._images)
         with self._writer.as_default(step=epoch):
             for tap, (student, teacher) in maps.items():
                 picture = grid(self._shown, student.numpy(), teacher.numpy())
