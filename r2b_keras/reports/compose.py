@@ -13,8 +13,8 @@ from r2b_keras.reports import (
     gates,
     operations,
     origin,
+    outcome,
     summary,
-    testing,
 )
 from r2b_keras.reports.deployed import Deployed
 from r2b_keras.reports.page import Html, Page, element, join, paragraph
@@ -77,17 +77,17 @@ def _add_evidence(
     last = max(known.results)
     gated = [number for number in known.results if gates.gate_names(network(number))]
     names = gates.gate_names(network(last))
-    outcome = testing.run(network(last), dataset, names)
-    evidence.add_attention(page, known, network, dataset, outcome, num_images)
+    answers = outcome.run(network(last), dataset, names)
+    evidence.add_attention(page, known, network, dataset, answers, num_images)
     if not gated:
         evidence.add_no_gates(page)
     else:
-        of_gates = outcome
+        of_gates = answers
         if gated[-1] != last:
             names = gates.gate_names(network(gated[-1]))
-            of_gates = testing.run(network(gated[-1]), dataset, names)
+            of_gates = outcome.run(network(gated[-1]), dataset, names)
         evidence.add_gates(page, gated[-1], of_gates, dataset.class_names)
-    evidence.add_mistakes(page, known, last, dataset, outcome)
+    evidence.add_mistakes(page, known, last, dataset, answers)
 
 
 def _foot(known: facts.Facts, files: list[Deployed]) -> Html:

@@ -7,8 +7,9 @@ import numpy as np
 from r2b_keras.data import ImageDataset
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.reports import attention, gates, mistakes, testing
+from r2b_keras.reports import attention, gates, mistakes, outcome
 from r2b_keras.reports.facts import Facts, binary_parts, percent
+from r2b_keras.reports.outcome import Outcome
 from r2b_keras.reports.page import (
     Column,
     Html,
@@ -19,7 +20,6 @@ from r2b_keras.reports.page import (
     paragraph,
     table,
 )
-from r2b_keras.reports.testing import Outcome
 from r2b_keras.trainers import evaluation
 
 NUM_MISTAKES, NUM_CONFUSED = 12, 8
@@ -31,16 +31,16 @@ def add_attention(
     facts: Facts,
     networks: Networks,
     dataset: ImageDataset,
-    outcome: Outcome,
+    answers: Outcome,
     num_images: int,
 ) -> None:
     """Maps of teacher and student for every tap of every finished stage."""
-    chosen = testing.representatives(outcome.labels, num_images)
-    by_index = testing.test_images(dataset, chosen)
+    chosen = outcome.representatives(answers.labels, num_images)
+    by_index = outcome.test_images(dataset, chosen)
     images = np.stack([by_index[index] for index in chosen])
     config = facts.recipe.data
-    shown = testing.pixels(images, config.mean, config.std)
-    names = [dataset.class_names[outcome.labels[index]] for index in chosen]
+    shown = outcome.pixels(images, config.mean, config.std)
+    names = [dataset.class_names[answers.labels[index]] for index in chosen]
     content: list[Html] = [
         paragraph(
             "Where a network looks: the sum of squared activations over the channels "
@@ -90,10 +90,10 @@ def _maps(
     return element("div", *figures, class_="figures")
 
 
-def add_gates(page: Page, stage: int, outcome: Outcome, names: tuple[str, ...]) -> None:
+def add_gates(page: Page, stage: int, answers: Outcome, names: tuple[str, ...]) -> None:
     """Mean gate values by class."""
-    first, last = gates.pictures(outcome.gates, names)
-    block = gates.half_block(list(outcome.gates)[-1])
+    first, last = gates.pictures(answers.gates, names)
+    block = gates.half_block(list(answers.gates)[-1])
     page.add(
         "gates",
         "Gates by class",
@@ -115,11 +115,11 @@ def add_no_gates(page: Page) -> None:
 
 
 def add_mistakes(
-    page: Page, facts: Facts, stage: int, dataset: ImageDataset, outcome: Outcome
+    page: Page, facts: Facts, stage: int, dataset: ImageDataset, answers: Outcome
 ) -> None:
     """Confusion matrix and the images with the highest loss."""
     names = dataset.class_names
-    report = evaluation.make_report(outcome.logits, outcome.labels, names)
+    report = evaluation.make_report(answers.logits, answers.labels, names)
     pairs = mistakes.most_confused(report.confusion, NUM_CONFUSED)
     matrix = page.figure(
         mistakes.confusion_picture(report.confusion, names),
@@ -144,7 +144,7 @@ def add_mistakes(
             "network gives to the true class and to its answer."
         )
     )
-    content.append(_worst(page, facts, dataset, outcome))
+    content.append(_worst(page, facts, dataset, answers))
     page.add("mistakes", "Mistakes", *content)
 
 
@@ -169,17 +169,17 @@ def _pairs(
     return table("Most frequent confusions", columns, rows)
 
 
-def _worst(page: Page, facts: Facts, dataset: ImageDataset, outcome: Outcome) -> Html:
-    found = mistakes.worst(outcome.logits, outcome.labels, NUM_MISTAKES)
+def _worst(page: Page, facts: Facts, dataset: ImageDataset, answers: Outcome) -> Html:
+    found = mistakes.worst(answers.logits, answers.labels, NUM_MISTAKES)
     if not found:
         return paragraph("There is none: every test image gets its own class.")
-    images = testing.test_images(dataset, [mistake.index for mistake in found])
+    images = outcome.test_images(dataset, [mistake.index for mistake in found])
     config = facts.recipe.data
     cards = []
     for place, mistake in enumerate(found, 1):
         true = dataset.class_names[mistake.true]
         said = dataset.class_names[mistake.predicted]
-        pixels = testing.pixels(images[mistake.index], config.mean, config.std)
+        pixels = outcome.pixels(images[mistake.index], config.mean, config.std)
         picture = mistakes.photograph(
             f"mistake_{place:02d}",
             pixels,

@@ -16,8 +16,8 @@ from r2b_keras.reports import (
     history,
     mistakes,
     operations,
+    outcome,
     provenance,
-    testing,
     verdicts,
 )
 from r2b_keras.trainers.stage import load_student
@@ -111,11 +111,11 @@ def test_gates_of_a_trained_network(finished):
     dataset = data.load(recipes.get("digits").data)
     names = gates.gate_names(student)
     assert names == ["block_1a_gate", "block_1b_gate", "block_2a_gate", "block_2b_gate"]
-    outcome = testing.run(student, dataset, names)
+    answers = outcome.run(student, dataset, names)
     ((images, targets),) = dataset.test(359).as_numpy_iterator()
-    np.testing.assert_array_equal(outcome.labels, targets.argmax(1))
+    np.testing.assert_array_equal(answers.labels, targets.argmax(1))
     np.testing.assert_allclose(
-        outcome.logits, student.predict(images, verbose=0), rtol=1e-4, atol=1e-4
+        answers.logits, student.predict(images, verbose=0), rtol=1e-4, atol=1e-4
     )
     for name in names:
         normalised = tf.keras.Model(
@@ -125,9 +125,9 @@ def test_gates_of_a_trained_network(finished):
         reduce, expand = (w.numpy()[0, 0] for w in student.get_layer(name).weights)
         hidden = np.maximum(normalised.mean(axis=(1, 2), dtype=np.float64) @ reduce, 0)
         gate = scipy.special.expit(hidden @ expand)
-        expected = [gate[outcome.labels == k].mean(axis=0) for k in range(10)]
+        expected = [gate[answers.labels == k].mean(axis=0) for k in range(10)]
         # Float32 in the network, float64 here; gates are of size 1.
-        np.testing.assert_allclose(outcome.gates[name], expected, atol=1e-5)
+        np.testing.assert_allclose(answers.gates[name], expected, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_attention_maps_of_trained_networks(finished):
     workdir = Workdir(finished[0])
     student, teacher = load_student(workdir, 1), load_student(workdir, 0)
     dataset = data.load(recipes.get("digits").data)
-    images = np.stack(list(testing.test_images(dataset, [0, 7, 300]).values()))
+    images = np.stack(list(outcome.test_images(dataset, [0, 7, 300]).values()))
     found = attention.maps(student, teacher, images)
     assert [tap.tap for tap in found] == ["block_1", "block_2"]
     for tap in found:
@@ -156,25 +156,25 @@ def test_test_images_are_those_of_their_numbers():
     dataset = data.load(recipes.get("digits").data)
     ((images, targets),) = dataset.test(359).as_numpy_iterator()
     wanted = [358, 3, 250, 249]
-    found = testing.test_images(dataset, wanted)
+    found = outcome.test_images(dataset, wanted)
     assert sorted(found) == sorted(wanted)
     for index in wanted:
         np.testing.assert_array_equal(found[index], images[index])
     config = dataset.config
-    shown = testing.pixels(images, config.mean, config.std)
+    shown = outcome.pixels(images, config.mean, config.std)
     raw = (images * np.array(config.std) + np.array(config.mean)) * 255
     assert shown.dtype == np.uint8 and np.abs(shown - raw).max() <= 0.5 + 1e-3
     labels = targets.argmax(1)
-    chosen = testing.representatives(labels, 4)
+    chosen = outcome.representatives(labels, 4)
     assert [labels[i] for i in chosen] == [0, 2, 5, 7]
     assert all(i == np.flatnonzero(labels == labels[i])[0] for i in chosen)
 
 
 def test_representatives_by_hand():
     labels = np.array([2, 2, 0, 1, 2])
-    assert testing.representatives(labels, 3) == [2, 3, 0]
-    assert testing.representatives(labels, 4) == [2, 3, 0, 1]
-    assert testing.representatives(labels, 99) == [2, 3, 0, 1, 4]
+    assert outcome.representatives(labels, 3) == [2, 3, 0]
+    assert outcome.representatives(labels, 4) == [2, 3, 0, 1]
+    assert outcome.representatives(labels, 99) == [2, 3, 0, 1, 4]
 
 
 def test_operations_of_the_papers_network():
