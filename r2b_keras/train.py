@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from r2b_keras import command, recipes
+from r2b_keras.models.config import BINARY_PARTS
 
 if TYPE_CHECKING:
     from r2b_keras.recipes import Recipe
@@ -82,14 +83,6 @@ def list_recipes() -> str:
     return "\n".join(lines)
 
 
-_BINARY_PARTS = {
-    "real": "nothing",
-    "soft": "nothing (tanh)",
-    "binary_activations": "activations",
-    "binary": "activations, weights",
-}
-
-
 def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str:
     """The table of finished stages, and where everything lies."""
     head = (
@@ -101,7 +94,7 @@ def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str
         expected = recipe.stages[result.stage].expected
         lines.append(
             f"{result.stage:>5}  {result.network:<18} "
-            f"{_BINARY_PARTS[result.precision]:<21} {result.top1:>7.2%} "
+            f"{BINARY_PARTS[result.precision]:<21} {result.top1:>7.2%} "
             f"{f'{expected.top1:.2%}' if expected else '-':>9} {result.epochs:>6} "
             f"{result.seconds:>8.1f} {result.bytes / 1024:>5.0f} KiB"
         )

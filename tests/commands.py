@@ -73,7 +73,8 @@ class InThisProcess:
         self._module, self._capsys, self._arguments = module, capsys, arguments
         self._flags = flags.FlagValues()
         with monkeypatch.context() as patch:
-            for name in ("string", "integer", "bool", "enum", "list", "multi_string"):
+            kinds = ("string", "integer", "bool", "enum", "list", "multi_string")
+            for name in kinds:
                 define = getattr(flags, f"DEFINE_{name}")
                 own = functools.partial(define, flag_values=self._flags)
                 patch.setattr(flags, f"DEFINE_{name}", own)

@@ -36,6 +36,7 @@ def test_writes_metrics_recipe_manifest_and_tensorboard(finished):
     positions = [(int(row["stage"]), int(row["epoch"])) for row in rows]
     assert positions == [(stage, epoch) for stage in range(4) for epoch in (1, 2)]
     assert rows[0]["attention"] == "" and float(rows[2]["attention"]) > 0
+    assert [row["flipped_weights"] != "" for row in rows] == [False] * 6 + [True] * 2
     recipe = json.loads((workdir / "recipe.json").read_text())
     assert recipe["seed"] == 0 and recipe["recipe"]["stages"][3]["epochs"] == 2
     manifest = json.loads((workdir / "manifest.json").read_text())
@@ -74,6 +75,7 @@ def test_interrupted_run_gives_the_same_weights_to_the_bit(finished, tmp_path):
         for name, value in expected.items():
             np.testing.assert_array_equal(resumed[name], value, err_msg=name)
     names = ("stage", "epoch", "loss", "accuracy", "val_accuracy", "learning_rate")
+    names += ("flipped_weights",)
     for row, other in zip(*map(_rows, (workdir, tmp_path / "run")), strict=True):
         assert [row[name] for name in names] == [other[name] for name in names]
 

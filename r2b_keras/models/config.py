@@ -56,6 +56,14 @@ PRECISIONS = {
     )
 }
 
+# What of a network of each precision is one bit wide, for people.
+BINARY_PARTS = {
+    "real": "nothing",
+    "soft": "nothing (tanh)",
+    "binary_activations": "activations",
+    "binary": "activations, weights",
+}
+
 
 def _check_choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:

@@ -123,6 +123,35 @@ class Distiller(tf.keras.Model):
         """Means over the epoch: the loss, each of its parts, the accuracy."""
         return list(self._trackers.values())
 
+    @property
+    def tap_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Taps that are matched: (student's, teacher's) layer names."""
+        return self._tap_pairs
+
+    def attention_maps(
+        self, images: tf.Tensor
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Attention maps of both networks, for looking at; nothing is changed.
+
+        Args:
+          images: `[B, H, W, C]`.
+
+        Returns:
+          By the student's tap: the student's maps and the teacher's, `[B, h, w]` each
+          and of L2 norm 1, as Eq. 2 compares them. Empty where no taps are matched.
+        """
+        if not self._tap_pairs:
+            return {}
+        images = tf.convert_to_tensor(images)
+        own, taught = self._student_outputs(images, training=False), self._teach(images)
+        return {
+            student: (
+                losses.normalised_attention_map(own[student]),
+                losses.normalised_attention_map(taught[teacher]),
+            )
+            for student, teacher in self._tap_pairs
+        }
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer on one batch; returns the running means."""
         images, labels, sample_weight = tf.keras.utils.unpack_x_y_sample_weight(data)

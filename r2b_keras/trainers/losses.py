@@ -55,6 +55,18 @@ def attention_map(features: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.reduce_sum(squared, axis=-1), [shape[0], shape[1] * shape[2]])
 
 
+def normalised_attention_map(features: tf.Tensor) -> tf.Tensor:
+    """Q / ||Q||_2 of Eq. 2, as a map.
+
+    Args:
+      features: `[B, H, W, C]`.
+
+    Returns:
+      `[B, H, W]`, of L2 norm 1 (0 where all activations are 0).
+    """
+    return tf.reshape(_divide_by_norm(attention_map(features)), tf.shape(features)[:3])
+
+
 def attention_matching(
     student_features: Sequence[tf.Tensor],
     teacher_features: Sequence[tf.Tensor],

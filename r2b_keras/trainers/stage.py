@@ -1,6 +1,9 @@
 """Trains one stage of a recipe in a workdir, from wherever it stands."""
 
 import dataclasses
+import pathlib
+
+import numpy as np
 
 from r2b_keras import data, models
 from r2b_keras.environment import tf
@@ -9,8 +12,10 @@ from r2b_keras.files import written_whole
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, schedules
+from r2b_keras.trainers.attention_images import NUM_IMAGES, AttentionImages
 from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
 from r2b_keras.trainers.distiller import Distiller
+from r2b_keras.trainers.weight_flips import WeightFlips
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 EVALUATION_BATCH = 250
@@ -153,7 +158,9 @@ def _fit(
             validation_data=validation,
             callbacks=[
                 StopOnNonFiniteLoss(number),
+                *_attention_images(run, logs),
                 ProgressReport(number, steps_per_epoch * stage.batch_size),
+                WeightFlips(),
                 tf.keras.callbacks.TensorBoard(str(logs), write_graph=False),
                 save,
             ],
@@ -166,6 +173,17 @@ def _fit(
             raise
         raise InputError(broken) from error
     return save.progress
+
+
+def _attention_images(run: Run, logs: pathlib.Path) -> list[AttentionImages]:
+    """The callback that shows some validation images; none where none are held out."""
+    if not run.dataset.num_validation:
+        return []
+    first = run.dataset.validation(NUM_IMAGES).take(1)
+    ((images, _),) = first.as_numpy_iterator()
+    mean, std = np.array(run.recipe.data.mean), np.array(run.recipe.data.std)
+    shown = np.clip(images * std + mean, 0, 1)
+    return [AttentionImages(logs / "attention", images, shown)]
 
 
 def _finish(

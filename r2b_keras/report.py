@@ -1,0 +1,128 @@
+"""Makes a page about a run: `python -m r2b_keras.report --workdir=runs/digits`."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from r2b_keras import charts, command, files
+from r2b_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from r2b_keras.reports.page import Page
+
+FLAGS = flags.FLAGS
+MOST_IMAGES = 32
+# Names of our own pictures: those of an earlier page are removed, no others.
+_OURS = re.compile(
+    r"(stage_\d+_(loss|accuracy|flips|attention_\d+)|gates_by_class|gates_last"
+    r"|confusion|mistake_\d+)\.png"
+)
+
+
+def define_flags() -> None:
+    """Declares the command's flags."""
+    flags.DEFINE_string("workdir", None, "Folder of a training run.")
+    flags.DEFINE_string("output", None, "The page, WORKDIR/report.html by default.")
+    flags.DEFINE_string("data_dir", None, "Folder with the images.")
+    flags.DEFINE_multi_string(
+        "model",
+        None,
+        "A .tflite file to measure, repeatable; all that lie in the workdir if unset.",
+    )
+    flags.DEFINE_integer(
+        "num_images", 4, "Test images in the attention maps.", 1, MOST_IMAGES
+    )
+
+
+def main() -> int:
+    """Reads the workdir, writes the page and its pictures; returns the exit code."""
+    if FLAGS.workdir is None:
+        raise InputError(
+            "--workdir is missing, expected the folder of a training run: "
+            "--workdir=runs/digits, for example."
+        )
+    from r2b_keras.reports import deployed
+    from r2b_keras.reports.compose import compose
+    from r2b_keras.trainers.workdir import Workdir
+
+    workdir = Workdir(FLAGS.workdir)
+    workdir.recipe()  # refuses what is no workdir, before anything takes time
+    charts.check_matplotlib()
+    output = prepare_output(FLAGS.output or str(workdir.path / "report.html"))
+    paths = FLAGS.model
+    if paths is None:
+        paths = [str(path) for path in deployed.find(workdir.path)]
+    flatbuffers = read_models(paths)
+    print(f"Reading {workdir.path} and its test images ...", flush=True)
+    page = compose(workdir, FLAGS.data_dir, flatbuffers, FLAGS.num_images)
+    folder = write(page, output)
+    print(f"{output}\n{folder}, {len(page.pictures)} pictures")
+    return 0
+
+
+def prepare_output(path: str) -> pathlib.Path:
+    """Checks the page's place before anything takes time.
+
+    Raises:
+      InputError: it is no .html file, or its folder cannot be made.
+    """
+    output = pathlib.Path(path)
+    if output.suffix != ".html" or output.is_dir():
+        raise InputError(
+            f"--output={path} is no name of a page, expected one that ends in .html: "
+            "--output=report.html, for example."
+        )
+    folder = output.with_suffix("")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} for the pictures of --output={path} cannot be made "
+            f"({error.strerror or error}): give another --output."
+        ) from error
+    return output
+
+
+def read_models(paths: list[str]) -> dict[str, bytes]:
+    """Contents of files by name: the file's, or the path where two files share one.
+
+    Raises:
+      InputError: a path that leads to no file.
+    """
+    from r2b_keras.converters import tflite_file
+
+    found: dict[str, bytes] = {}
+    unique = list(dict.fromkeys(paths))
+    names = [pathlib.Path(path).name for path in unique]
+    for path, name in zip(unique, names, strict=True):
+        shown = name if names.count(name) == 1 else path
+        found[shown] = tflite_file.read_bytes(path)
+    return found
+
+
+def write(page: Page, output: pathlib.Path) -> pathlib.Path:
+    """Writes the pictures, then the page; returns the pictures' folder.
+
+    Pictures that an earlier page left and this one does not have are removed.
+    """
+    folder = output.with_suffix("")
+    content = page.to_html()
+    for picture in page.pictures:
+        with files.written_whole(folder / f"{picture.name}.png") as aside:
+            aside.write_bytes(picture.png)
+    kept = {f"{picture.name}.png" for picture in page.pictures}
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and path.name not in kept:
+            path.unlink()
+    files.write_text(output, content)
+    return folder
+
+
+if __name__ == "__main__":
+    define_flags()
+    sys.exit(command.run(main, kept=""))

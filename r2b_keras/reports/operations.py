@@ -1,0 +1,80 @@
+"""What a network computes and holds, part by part."""
+
+from dataclasses import dataclass
+
+from r2b_keras.environment import lq, tf
+from r2b_keras.models import ChannelGating
+
+# In the order of the table.
+PARTS = (
+    "stem",
+    "convolutions, one-bit weights",
+    "convolutions, real weights",
+    "shortcuts",
+    "gates",
+    "BatchNorm, PReLU, factors",
+    "classifier",
+)
+_STEM, _BINARY, _REAL, _SHORTCUT, _GATE, _REST, _CLASSIFIER = PARTS
+
+
+@dataclass(frozen=True)
+class Part:
+    """A group of layers.
+
+    Attributes:
+      name: one of `PARTS`.
+      parameters: weights of any precision, BatchNorm as scale and offset.
+      bits: their deployed size, one-bit weights at 1 and all others at 32.
+      binary_macs: multiply-accumulates of one image, one bit by one bit.
+      real_macs: all others; one-bit inputs by real weights are among them.
+    """
+
+    name: str
+    parameters: int
+    bits: int
+    binary_macs: int
+    real_macs: int
+
+
+def count(model: tf.keras.Model) -> list[Part]:
+    """Counts a network's parts with larq's profile, which `model_size` sums up.
+
+    Returns:
+      The parts that have weights, in the order of `PARTS`.
+    """
+    groups: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in PARTS}
+    profiles = lq.models.ModelProfile(model).layer_profiles
+    for layer, profile in zip(model.layers, profiles, strict=True):
+        binary, macs = (profile.op_count("mac", *bits) or 0 for bits in ((1,), ()))
+        numbers = (profile.weight_count(), profile.memory, binary, macs - binary)
+        groups[_part(layer, profile.weight_count(1))].append(numbers)
+    return [
+        Part(name, *(sum(column) for column in zip(*numbers, strict=True)))
+        for name, numbers in groups.items()
+        if any(map(any, numbers))
+    ]
+
+
+def total(parts: list[Part]) -> Part:
+    """All parts together."""
+    return Part(
+        "all",
+        sum(part.parameters for part in parts),
+        sum(part.bits for part in parts),
+        sum(part.binary_macs for part in parts),
+        sum(part.real_macs for part in parts),
+    )
+
+
+def _part(layer: tf.keras.layers.Layer, num_binary: int) -> str:
+    """The part that a layer of one of our networks belongs to."""
+    if isinstance(layer, ChannelGating):
+        return _GATE
+    if isinstance(layer, tf.keras.layers.Conv2D):
+        if num_binary:
+            return _BINARY
+        if layer.name.startswith("stem"):
+            return _STEM
+        return _SHORTCUT if "shortcut" in layer.name else _REAL
+    return _CLASSIFIER if isinstance(layer, tf.keras.layers.Dense) else _REST

@@ -1,0 +1,116 @@
+"""Attention maps as pictures in TensorBoard, while a stage is trained."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from r2b_keras.environment import tf
+from r2b_keras.trainers.distiller import Distiller
+
+NUM_IMAGES = 4
+# Pixels of a map's side, at least, and of the gaps between maps.
+CELL, GAP = 56, 2
+
+
+def grid(
+    images: np.ndarray, student: np.ndarray, teacher: np.ndarray, cell: int = CELL
+) -> np.ndarray:
+    """One row for each image: the image, the teacher's map, the student's.
+
+    Both maps of an image have one scale, from 0 (black) to the larger of their maxima
+    (white).
+
+    Args:
+      images: `[N, H, W, C]`, 0 to 1, C of 1 or 3.
+      student: `[N, h, w]`, not negative.
+      teacher: the same of the teacher.
+      cell: pixels of the side of each of the three, at least.
+
+    Returns:
+      `[height, width, 3]`, 0 to 1.
+    """
+    rows = []
+    for image, own, other in zip(images, student, teacher, strict=True):
+        top = max(own.max(), other.max(), np.finfo(np.float32).tiny)
+        parts = [image, other[..., None] / top, own[..., None] / top]
+        rows.append([_enlarge(part, cell) for part in parts])
+    height = max(part.shape[0] for row in rows for part in row)
+    width = max(part.shape[1] for row in rows for part in row)
+    canvas = np.ones(
+        (len(rows) * (height + GAP) - GAP, 3 * (width + GAP) - GAP, 3), np.float32
+    )
+    for i, row in enumerate(rows):
+        for j, part in enumerate(row):
+            y, x = i * (height + GAP), j * (width + GAP)
+            canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return canvas
+
+
+def _enlarge(picture: np.ndarray, size: int) -> np.ndarray:
+    """Repeats pixels until both sides have `size`, and makes grey RGB."""
+    for axis in (0, 1):
+        times = -(-size // picture.shape[axis])
+        picture = np.repeat(picture, times, axis)
+    picture = _middle(picture, size)
+    return np.broadcast_to(picture, (*picture.shape[:2], 3))
+
+
+def _middle(picture: np.ndarray, size: int) -> np.ndarray:
+    """Every so many-th pixel, such that the sides have `size`."""
+    rows, columns = (
+        (np.arange(size) + 0.5) * length // size for length in picture.shape[:2]
+    )
+    return picture[rows.astype(int)[:, None], columns.astype(int)]
+
+
+class AttentionImages(tf.keras.callbacks.Callback):
+    """Writes the attention maps of student and teacher after every epoch.
+
+    One picture for each tap, `attention/TAP`, of a few images that stay the same: see
+    `grid`. Does nothing without a teacher whose maps the student matches. Both networks
+    run in inference mode, outside the training step, so training stays what it is to
+    the bit.
+
+    Args:
+      folder: where the event files go.
+      images: `[N, H, W, C]`, as the network sees them.
+      shown: the same as they look, `[N, H, W, 1 or 3]`, 0 to 1.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, images: np.ndarray, shown: np.ndarray
+    ) -> None:
+        """Stores what to show."""
+        super().__init__()
+        self._folder = folder
+        self._images = images
+        self._shown = shown
+        self._taught = False
+        self._writer: tf.summary.SummaryWriter | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Opens the event file, where there is anything to write."""
+        self._taught = isinstance(self.model, Distiller) and bool(self.model.tap_pairs)
+        strategy = self.model.distribute_strategy
+        if self._taught and strategy.extended.should_save_summary:
+            self._writer = tf.summary.create_file_writer(str(self._folder))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes one picture for each tap."""
+        if not self._taught:
+            return
+        # On every worker: BatchNorm's averages may be read from all of them together.
+        maps = self.model.attention_maps(self._images)
+        if self._writer is None:
+            return
+        with self._writer.as_default(step=epoch):
+            for tap, (student, teacher) in maps.items():
+                picture = grid(self._shown, student.numpy(), teacher.numpy())
+                tf.summary.image(f"attention/{tap}", picture[None])
+        self._writer.flush()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Closes the event file."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,120 @@
+"""The page in headless Chromium: on a phone, on a desktop and on paper."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+PHONE, DESKTOP = (390, 844), (1280, 800)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(NAMES)} on PATH"),
+]
+
+# Frames of the page in one that has a script: the page itself has none. A window of the
+# browser's own could not be as narrow as a phone.
+_FRAMES = """<!DOCTYPE html><body style="margin:0">{frames}<script>
+addEventListener("load", () => {{
+  const found = [...document.querySelectorAll("iframe")].map(frame => {{
+    const inner = frame.contentDocument, root = inner.documentElement;
+    return {{
+      inner: frame.contentWindow.innerWidth,
+      scroll: root.scrollWidth,
+      height: root.scrollHeight,
+      font: parseFloat(frame.contentWindow.getComputedStyle(inner.body).fontSize),
+      columns: frame.contentWindow.getComputedStyle(
+        inner.querySelector(".figures") || inner.body).gridTemplateColumns,
+      broken: [...inner.images].filter(i => !i.complete || !i.naturalWidth).length,
+      wide: [...inner.images].filter(i => !i.closest(".scroll") &&
+        i.getBoundingClientRect().right > frame.contentWindow.innerWidth + 0.5).length,
+    }};
+  }});
+  const out = document.createElement("output");
+  out.textContent = JSON.stringify(found);
+  document.body.append(out);
+}});
+</script>"""
+
+
+def browse(tmp_path, *arguments):
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu"]
+    command += ["--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}"]
+    return subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+
+
+def frame(content, size):
+    return (
+        f'<iframe style="border:0" width="{size[0]}" height="{size[1]}" '
+        f'srcdoc="{html.escape(content)}"></iframe>'
+    )
+
+
+def measure(tmp_path, content, *sizes):
+    """What a script finds about the page in frames of these sizes."""
+    frames = tmp_path / "frames.html"
+    text = "".join(frame(content, size) for size in sizes)
+    frames.write_text(_FRAMES.format(frames=text), encoding="utf-8")
+    found = browse(tmp_path, "--dump-dom", f"file://{frames}")
+    return json.loads(re.search("<output>(.*)</output>", found).group(1))
+
+
+def test_fits_a_phone_and_a_desktop(page, tmp_path):
+    phone, desktop = measure(tmp_path, page.to_html(), PHONE, DESKTOP)
+    for found, size in ((phone, PHONE), (desktop, DESKTOP)):
+        assert found["inner"] == size[0]
+        assert found["scroll"] <= found["inner"]
+        assert found["font"] >= 16
+        assert found["broken"] == found["wide"] == 0
+    assert len(phone["columns"].split()) == 1
+    assert len(desktop["columns"].split()) == 2
+    assert phone["height"] > desktop["height"] > 3 * DESKTOP[1]
+
+
+def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
+    """The measure above can fail."""
+    wide = page.to_html().replace("<main>", '<main><div style="width:600px">.</div>')
+    phone, desktop = measure(tmp_path, wide, PHONE, DESKTOP)
+    assert phone["scroll"] >= 600 > phone["inner"]
+    assert desktop["scroll"] <= desktop["inner"]
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_looks_dark_on_white(page, tmp_path, size):
+    frames, shot = tmp_path / "frame.html", tmp_path / "shot.png"
+    body = f'<!DOCTYPE html><body style="margin:0">{frame(page.to_html(), size)}'
+    frames.write_text(body, encoding="utf-8")
+    window = f"--window-size={max(size[0], 600)},{size[1] + 200}"
+    browse(tmp_path, window, f"--screenshot={shot}", f"file://{frames}")
+    pixels = np.asarray(Image.open(shot).convert("L"))[: size[1], : size[0]]
+    assert pixels.shape == size[::-1]
+    white, dark = np.mean(pixels == 255), np.mean(pixels < 96)
+    assert white > 0.75 and 0.005 < dark < 0.25
+    # Margins are free, and something stands on the left half of the first lines.
+    assert (pixels[:, :10] == 255).all() and (pixels[:, -10:] == 255).all()
+    assert (pixels[: size[1] // 4, : size[0] // 2] < 96).any()
+
+
+def test_prints_on_several_pages(page, tmp_path):
+    source, paper = tmp_path / "report.html", tmp_path / "report.pdf"
+    source.write_text(page.to_html(), encoding="utf-8")
+    browse(
+        tmp_path,
+        f"--print-to-pdf={paper}",
+        "--no-pdf-header-footer",
+        f"file://{source}",
+    )
+    content = paper.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", content)) <= 20
+    # A4, in points.
+    assert re.search(rb"/MediaBox \[0 0 59[45][.\d]* 84[12][.\d]*\]", content)

@@ -1,0 +1,130 @@
+"""`python -m r2b_keras.report`, as a user meets it."""
+
+import json
+import shutil
+
+import pytest
+from html_checks import Reader
+
+from r2b_keras import report
+from r2b_keras.errors import InputError
+from tests.commands import InThisProcess, run
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """The command, run in this process."""
+    return InThisProcess(report, monkeypatch, capsys)
+
+
+@pytest.fixture
+def only_stage_0(finished, tmp_path):
+    """A workdir whose training was cut off in stage 1."""
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
+    for number in (2, 3):
+        shutil.rmtree(workdir / f"stage_{number}")
+    (workdir / "stage_1" / "result.json").unlink()
+    return workdir
+
+
+@pytest.mark.slow
+def test_finished_workdir_with_a_file_in_it(finished, converted, tmp_path):
+    """In a process of its own; the page and its pictures beside each other."""
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
+    shutil.copy(converted[0], workdir / "small.tflite")
+    (workdir / "report").mkdir()
+    for name in ("mistake_99.png", "mine.png"):
+        (workdir / "report" / name).write_bytes(b"old")
+    result = run("report", f"--workdir={workdir}", "--num_images=2")
+    assert (result.returncode, result.stderr) == (0, "")
+    page = workdir / "report.html"
+    assert str(page) in result.stdout
+    read = Reader(page.read_text(encoding="utf-8"))
+    assert read.problems == []
+    pictures = {path.name for path in (workdir / "report").glob("*.png")}
+    assert "mine.png" in pictures and "mistake_99.png" not in pictures
+    assert len(pictures) - 1 == len(read.all("img"))
+    expected = {f"stage_{n}_attention_{i}.png" for n in (1, 2, 3) for i in (1, 2)}
+    expected |= {"stage_3_flips.png", "gates_last.png", "confusion.png"}
+    expected |= {f"stage_{n}_{k}.png" for n in range(4) for k in ("loss", "accuracy")}
+    assert expected <= pictures and "stage_1_attention_3.png" not in pictures
+    stage = json.loads((workdir / "stage_3" / "result.json").read_text())
+    shown = f"{100 * stage['top1']:.2f}\u00a0%"
+    sentence = f"names {shown} of 359 test images rightly"
+    for words in (sentence, "small.tflite", f"{converted[0].stat().st_size:,}"):
+        assert words in read.text
+    assert f"rightly, recorded when it was trained: {shown}." in read.text
+    for words in ("Median, ms", "lce_indirect", "no expectation"):
+        assert words in read.text
+    # TINY's overrides, and the command that was given.
+    assert "stages.3.epochs: 20 -> 2" in read.text
+    assert "'--override=stages.*.epochs=2'" in read.text
+
+
+@pytest.mark.slow
+def test_unfinished_workdir(here, only_stage_0, tmp_path):
+    output = tmp_path / "page" / "mine.html"
+    output.parent.mkdir()
+    before = sorted(only_stage_0.rglob("*"))
+    code, printed, _ = here.run(f"--workdir={only_stage_0}", f"--output={output}")
+    assert code == 0 and str(output) in printed
+    assert sorted(only_stage_0.rglob("*")) == before
+    read = Reader(output.read_text(encoding="utf-8"))
+    assert read.problems == []
+    for words in (
+        "Stage 0, the last finished of 4 stages",
+        "not begun",
+        "No finished stage has a teacher.",
+        "No finished stage has gates.",
+        "No .tflite file lies in the folder",
+    ):
+        assert words in read.text
+    assert (output.parent / "mine" / "confusion.png").exists()
+
+
+@pytest.mark.slow
+def test_nothing_finished_and_damaged_metrics(here, only_stage_0):
+    shutil.rmtree(only_stage_0 / "stage_0")
+    with (only_stage_0 / "metrics.csv").open("a") as file:
+        file.write("3,oops\n")
+    (only_stage_0 / "manifest.json").unlink()
+    assert here.run(f"--workdir={only_stage_0}")[0] == 0
+    read = Reader((only_stage_0 / "report.html").read_text(encoding="utf-8"))
+    assert read.problems == []
+    for words in (
+        "None of the 4 stages is finished yet.",
+        "metrics.csv is damaged: line 10 cannot be read and is left out",
+        "There is no manifest.json",
+    ):
+        assert words in read.text
+
+
+def test_what_is_no_workdir(here, tmp_path):
+    assert "--workdir is missing" in here.refusal()
+    message = here.refusal(f"--workdir={tmp_path}")
+    assert f"{tmp_path} holds no recipe.json" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_what_cannot_be_read_or_written(here, finished, tmp_path):
+    workdir = f"--workdir={finished[0]}"
+    assert "ends in .html" in here.refusal(workdir, f"--output={tmp_path}")
+    output = f"--output={tmp_path / 'report.html'}"
+    message = here.refusal(workdir, output, "--model=none.tflite")
+    assert "There is no file none.tflite" in message
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(b"not a network")
+    with pytest.raises(InputError, match="^damaged.tflite: "):
+        here.run(workdir, output, f"--model={damaged}")
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_other_images_are_refused(here, finished, tmp_path):
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
+    identity = json.loads((workdir / "recipe.json").read_text())
+    identity["data_fingerprint"] = "0" * 64
+    (workdir / "recipe.json").write_text(json.dumps(identity))
+    with pytest.raises(InputError, match="have the fingerprint .* as in .*run"):
+        here.run(f"--workdir={workdir}")

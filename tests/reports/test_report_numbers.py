@@ -1,0 +1,295 @@
+"""Numbers on the page, against NumPy or worked out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.special
+
+from r2b_keras import data, models, recipes
+from r2b_keras.environment import tf
+from r2b_keras.recipes import Expected
+from r2b_keras.reports import (
+    attention,
+    curves,
+    gates,
+    history,
+    mistakes,
+    operations,
+    outcome,
+    provenance,
+    verdicts,
+)
+from r2b_keras.trainers.stage import load_student
+from r2b_keras.trainers.workdir import Workdir
+
+
+def test_verdicts_by_hand():
+    # 2 * sqrt(0.9 * 0.1 / 400) = 0.03.
+    assert verdicts.tolerance(0.9, 400) == pytest.approx(0.03, rel=1e-12)
+    expected = Expected(0.9, "measured")
+    for top1, word in ((0.95, "on track"), (0.8701, "on track"), (0.87, "on track")):
+        assert verdicts.judge(top1, expected, 400).word == word
+    below = verdicts.judge(0.8675, expected, 400)
+    assert (below.word, below.source) == ("below expected", "measured")
+    assert below.margin == pytest.approx(-0.0325)
+    none = verdicts.judge(0.1, None, 400)
+    assert (none.word, none.margin, none.tolerance) == ("no expectation", None, None)
+
+
+def test_a_perfect_expectation_allows_one_mistake():
+    expected = Expected(1.0, "measured")
+    assert verdicts.judge(358 / 359, expected, 359).word == "on track"
+    assert verdicts.judge(357 / 359, expected, 359).word == "below expected"
+
+
+def test_expectations_of_changed_recipes():
+    digits = recipes.get("digits")
+    expected = [stage.expected for stage in digits.stages]
+    same = dataclasses.replace(
+        digits,
+        stages=tuple(dataclasses.replace(s, expected=None) for s in digits.stages),
+    )
+    assert [verdicts.expectation(same, n) for n in range(4)] == expected
+    # Stage 2 learns from stage 1, which is another one now; stage 0 does not.
+    other = recipes.apply_overrides(digits, ["stages.1.epochs=11"])
+    assert [stage.expected for stage in other.stages] == [None] * 4
+    found = [verdicts.expectation(other, number) for number in range(4)]
+    assert found == [expected[0], None, None, None]
+    assert provenance.changes(other) == ["stages.1.epochs: 10 -> 11"]
+    assert provenance.changes(same) == []
+
+
+def test_worst_mistakes():
+    generator = np.random.default_rng(3)
+    logits = generator.normal(size=(200, 5), scale=30).astype(np.float32)
+    labels = generator.integers(0, 5, 200)
+    logs = scipy.special.log_softmax(logits.astype(np.float64), axis=1)
+    losses = -logs[np.arange(200), labels]
+    wrong = [i for i in range(200) if logits[i].argmax() != labels[i]]
+    ranked = sorted(wrong, key=lambda i: -losses[i])
+    found = mistakes.worst(logits, labels, 7)
+    assert [mistake.index for mistake in found] == ranked[:7]
+    for mistake in found:
+        i = mistake.index
+        assert mistake.true == labels[i] and mistake.predicted == logits[i].argmax()
+        assert mistake.loss == pytest.approx(losses[i], rel=1e-12)
+        shares = np.exp(logs[i])
+        assert mistake.true_probability == pytest.approx(shares[labels[i]])
+        assert mistake.predicted_probability == pytest.approx(shares.max())
+    assert len(mistakes.worst(logits, labels, 1000)) == len(wrong)
+    assert mistakes.worst(logits, logits.argmax(1), 3) == []
+
+
+def test_confused_pairs_by_hand():
+    confusion = np.array([[5, 2, 0], [3, 4, 2], [0, 0, 9]])
+    assert mistakes.most_confused(confusion, 2) == [(1, 0, 3), (0, 1, 2)]
+    assert mistakes.most_confused(np.diag([3, 4]), 2) == []
+
+
+def test_gate_means_by_class():
+    generator = np.random.default_rng(4)
+    values = generator.uniform(size=(50, 1, 1, 6)).astype(np.float32)
+    labels = generator.choice([0, 1, 3], 50)
+    means = gates.GateMeans(4)
+    means.add(values[:20], labels[:20])
+    means.add(values[20:], labels[20:])
+    found = means.result()
+    for k in (0, 1, 3):
+        expected = values[labels == k].astype(np.float64).mean(axis=0).ravel()
+        np.testing.assert_allclose(found[k], expected, rtol=1e-12)
+    assert np.isnan(found[2]).all()
+    order = gates.channel_order(found)
+    spread = np.std(found[[0, 1, 3]], axis=0)
+    assert (np.diff(spread[order]) <= 0).all() and sorted(order) == list(range(6))
+
+
+@pytest.mark.slow
+def test_gates_of_a_trained_network(finished):
+    """Sec. 4.3 in NumPy, from the batch-normalised maps and the file's weights."""
+    student = load_student(Workdir(finished[0]), 3)
+    dataset = data.load(recipes.get("digits").data)
+    names = gates.gate_names(student)
+    assert names == ["block_1a_gate", "block_1b_gate", "block_2a_gate", "block_2b_gate"]
+    answers = outcome.run(student, dataset, names)
+    ((images, targets),) = dataset.test(359).as_numpy_iterator()
+    np.testing.assert_array_equal(answers.labels, targets.argmax(1))
+    np.testing.assert_allclose(
+        answers.logits, student.predict(images, verbose=0), rtol=1e-4, atol=1e-4
+    )
+    for name in names:
+        normalised = tf.keras.Model(
+            student.inputs,
+            student.get_layer(name.replace("gate", "batch_norm")).output,
+        )(images, training=False).numpy()
+        reduce, expand = (w.numpy()[0, 0] for w in student.get_layer(name).weights)
+        hidden = np.maximum(normalised.mean(axis=(1, 2), dtype=np.float64) @ reduce, 0)
+        gate = scipy.special.expit(hidden @ expand)
+        expected = [gate[answers.labels == k].mean(axis=0) for k in range(10)]
+        # Float32 in the network, float64 here; gates are of size 1.
+        np.testing.assert_allclose(answers.gates[name], expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_attention_maps_of_trained_networks(finished):
+    workdir = Workdir(finished[0])
+    student, teacher = load_student(workdir, 1), load_student(workdir, 0)
+    dataset = data.load(recipes.get("digits").data)
+    images = np.stack(list(outcome.test_images(dataset, [0, 7, 300]).values()))
+    found = attention.maps(student, teacher, images)
+    assert [tap.tap for tap in found] == ["block_1", "block_2"]
+    for tap in found:
+        expected = []
+        for model in (teacher, student):
+            layer = model.get_layer(tap.tap).output
+            features = tf.keras.Model(model.inputs, layer)(images, training=False)
+            q = np.square(features.numpy().astype(np.float64)).sum(-1)
+            expected.append(q / np.linalg.norm(q, axis=(1, 2), keepdims=True))
+        np.testing.assert_allclose(tap.teacher, expected[0], atol=1e-6)
+        np.testing.assert_allclose(tap.student, expected[1], atol=1e-6)
+        distance = np.linalg.norm((expected[1] - expected[0]).reshape(3, -1), axis=1)
+        np.testing.assert_allclose(tap.distances, distance, atol=1e-5)
+        assert (distance > 0.01).all()
+
+
+def test_test_images_are_those_of_their_numbers():
+    dataset = data.load(recipes.get("digits").data)
+    ((images, targets),) = dataset.test(359).as_numpy_iterator()
+    wanted = [358, 3, 250, 249]
+    found = outcome.test_images(dataset, wanted)
+    assert sorted(found) == sorted(wanted)
+    for index in wanted:
+        np.testing.assert_array_equal(found[index], images[index])
+    config = dataset.config
+    shown = outcome.pixels(images, config.mean, config.std)
+    raw = (images * np.array(config.std) + np.array(config.mean)) * 255
+    assert shown.dtype == np.uint8 and np.abs(shown - raw).max() <= 0.5 + 1e-3
+    labels = targets.argmax(1)
+    chosen = outcome.representatives(labels, 4)
+    assert [labels[i] for i in chosen] == [0, 2, 5, 7]
+    assert all(i == np.flatnonzero(labels == labels[i])[0] for i in chosen)
+
+
+def test_representatives_by_hand():
+    labels = np.array([2, 2, 0, 1, 2])
+    assert outcome.representatives(labels, 3) == [2, 3, 0]
+    assert outcome.representatives(labels, 4) == [2, 3, 0, 1]
+    assert outcome.representatives(labels, 99) == [2, 3, 0, 1, 4]
+
+
+def test_operations_of_the_papers_network():
+    """1.676e9 binary operations (Sec. 4.1's table), to the last one."""
+    model = models.build("real_to_binary18", "binary", (224, 224, 3), 1000)
+    parts = {part.name: part for part in operations.count(model)}
+    whole, size = operations.total(list(parts.values())), models.model_size(model)
+    binary = parts["convolutions, one-bit weights"]
+    assert binary.binary_macs == whole.binary_macs == 1_676_279_808
+    assert binary.real_macs == 0 and binary.bits == binary.parameters == 10_985_472
+    assert whole.parameters == size.parameters
+    assert -(-whole.bits // 8) == size.bytes
+    assert whole.real_macs == size.macs - size.binary_macs
+    assert parts["stem"].real_macs == 112 * 112 * 7 * 7 * 3 * 64
+    assert parts["classifier"].real_macs == 512 * 1000
+    shortcuts = 28**2 * 64 * 128 + 14**2 * 128 * 256 + 7**2 * 256 * 512
+    assert parts["shortcuts"].real_macs == shortcuts
+    assert parts["gates"].bits == 32 * parts["gates"].parameters
+    assert "convolutions, real weights" not in parts
+
+
+def test_operations_of_real_weights():
+    model = models.build("resnet18", "real", (8, 8, 1), 10, width=4, stem="cifar")
+    parts = {part.name: part for part in operations.count(model)}
+    assert "convolutions, one-bit weights" not in parts and "gates" not in parts
+    # Per group: four convolutions of C to C at its size, the first of a half as many.
+    real = sum(9 * (8 >> g) ** 2 * (4 << g) ** 2 * (3.5 if g else 4) for g in range(4))
+    assert parts["convolutions, real weights"].real_macs == real
+    assert operations.total(list(parts.values())).binary_macs == 0
+
+
+METRICS = """stage,epoch,loss,accuracy,val_loss,flipped_weights
+0,1,2.0,0.5,1.5,
+0,2,1.0,0.75,,
+0,x,1.0,0.75,0.5,
+1,1,1.0
+1,2,0.5,0.9,0.6,0.25
+1,4,0.4,0.9,0.6,0.125,7
+1,5,0.4,0.9,0.6,0.125
+"""
+
+
+def test_damaged_metrics_are_left_out_and_named(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text(METRICS)
+    metrics = history.read(path)
+    (problem,) = metrics.problems
+    assert "lines 4, 5, 7 cannot be read and are left out" in problem
+    first, second = metrics.stages[0], metrics.stages[1]
+    assert first.epochs == (1, 2) and first.values["loss"] == (2.0, 1.0)
+    assert first.has("val_loss") and np.isnan(first.values["val_loss"][1])
+    assert not first.has(history.FLIPS) and not first.has("attention")
+    assert second.epochs == (2, 5) and second.values[history.FLIPS] == (0.25, 0.125)
+    assert "epochs 1, 3, 4 of 5" in history.missing(second, 5)
+    assert history.missing(first, 2) is None
+    assert "no row of this stage" in history.missing(None, 5)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "There is no metrics.csv"),
+        (b"", "holds no table"),
+        (b"\xff\0\x01binary", "holds no table"),
+        (b"a,b\n1,2\n", "holds no table"),
+        (b"stage,epoch,loss\n0,1,\0\n", "line 2 cannot be read and is left out"),
+        (b"stage,epoch,loss\n0,0,1\n-1,1,1\n0,1.5,1\n", "lines 2 to 4"),
+    ],
+)
+def test_metrics_that_are_no_table(tmp_path, content, words):
+    path = tmp_path / "metrics.csv"
+    if content is not None:
+        path.write_bytes(content)
+    metrics = history.read(path)
+    assert metrics.stages == {} and words in metrics.problems[0]
+
+
+def test_ranges_by_hand():
+    assert history.in_ranges([1, 2, 3, 7, 9, 10]) == "1 to 3, 7, 9, 10"
+    assert history.in_ranges([4]) == "4"
+
+
+def test_loss_parts_have_the_weights_of_the_sum():
+    stage = recipes.get("digits").stages[2]
+    assert curves.part_weights(stage) == {
+        "loss": 1.0,
+        "cross_entropy": 1.0,
+        "attention": 1.0,
+        "logit_matching": 1.0,
+        "l2": 1e-5,
+    }
+
+
+def test_figures_repeat_to_the_byte(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text(METRICS)
+    stage, epochs = recipes.get("digits").stages[3], history.read(path).stages[1]
+    first, second = (curves.pictures(3, stage, epochs) for _ in range(2))
+    assert [picture.name for picture in first] == [
+        "stage_3_loss",
+        "stage_3_accuracy",
+        "stage_3_flips",
+    ]
+    assert first == second
+    assert "25.000% in the first shown and 12.500% in the last" in first[2].alt
+
+
+def test_commands_can_be_pasted():
+    line = provenance.command_line({"command": ["train.py", "--workdir=a b"]})
+    assert line == "python -m r2b_keras.train '--workdir=a b'"
+    other = provenance.command_line({"command": ["mine.py", "7"]})
+    assert other == "mine.py 7"
+    assert provenance.command_line({}) == "(not recorded)"
+    long = ["train.py", *(f"--override=stages.{n}.epochs=100" for n in range(4))]
+    lines = provenance.command_line({"command": long}).splitlines()
+    assert lines[0] == "python -m r2b_keras.train \\" and len(lines) == 5
+    assert lines[1] == "    --override=stages.0.epochs=100 \\"
+    assert lines[4] == "    --override=stages.3.epochs=100"
