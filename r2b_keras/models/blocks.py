@@ -26,6 +26,7 @@ def batch_norm(x: tf.Tensor, network: Network, name: str) -> tf.Tensor:
     return layers.BatchNormalization(
         momentum=network.batch_norm_momentum,
         epsilon=network.batch_norm_epsilon,
+        synchronized=network.synchronized_batch_norm,
         name=name,
     )(x)
 

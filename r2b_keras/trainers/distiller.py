@@ -220,7 +220,10 @@ class Distiller(tf.keras.Model):
         correct = tf.cast(classes(labels) == tf.argmax(logits, -1), tf.float32)
         # Weighted by the batch's size, so that a smaller last batch counts for less.
         size = tf.shape(logits)[0]
+        # A replica without any has a mean of NaN.
+        some = tf.cast(size > 0, tf.float32)
         for name, value in {"loss": loss, **parts}.items():
+            value = tf.math.multiply_no_nan(value, some)
             self._trackers[name].update_state(value, sample_weight=size)
         self._trackers["accuracy"].update_state(correct, sample_weight=sample_weight)
         return {name: tracker.result() for name, tracker in self._trackers.items()}

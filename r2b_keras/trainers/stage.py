@@ -12,6 +12,7 @@ from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, sc
 from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
 from r2b_keras.trainers.distiller import Distiller
 from r2b_keras.trainers.workdir import StageResult, Workdir
+from r2b_keras.trainers.workers import Workers
 
 EVALUATION_BATCH = 250
 
@@ -25,14 +26,14 @@ class Run:
       workdir: where results go.
       dataset: loaded images.
       seed: for weights, order and augmentation.
-      strategy: where the variables live.
+      workers: where the variables live, and which of several processes this is.
     """
 
     recipe: Recipe
     workdir: Workdir
     dataset: data.ImageDataset
     seed: int
-    strategy: tf.distribute.Strategy
+    workers: Workers
 
 
 def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
@@ -71,9 +72,10 @@ def train_stage(run: Run, number: int) -> StageResult:
     run.workdir.stage(number).mkdir(exist_ok=True)
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(_seed(run, number))
-    with run.strategy.scope():
+    with run.workers.strategy.scope():
         model = _make_distiller(run, stage)
         progress = _restore(run, number, model)
+    run.workers.require_equal(progress.epochs, "finished epochs")
     if progress.epochs < stage.epochs:
         progress = _fit(run, number, model, progress)
     return _finish(run, number, model.student, progress)
@@ -132,7 +134,7 @@ def _fit(
 ) -> checkpoints.Progress:
     stage, dataset = run.recipe.stages[number], run.dataset
     steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
-    save = SaveEpoch(run.workdir, number, progress)
+    save = SaveEpoch(run.workdir, number, progress, write=run.workers.is_chief)
     images = dataset.train(
         stage.batch_size,
         stage.augmentation,
@@ -143,7 +145,12 @@ def _fit(
     validation = None
     if dataset.num_validation:
         validation = dataset.validation(EVALUATION_BATCH)
-    logs = run.workdir.stage(number) / "tensorboard"
+    report = [
+        ProgressReport(number, steps_per_epoch * stage.batch_size),
+        tf.keras.callbacks.TensorBoard(
+            str(run.workdir.stage(number) / "tensorboard"), write_graph=False
+        ),
+    ]
     try:
         model.fit(
             images,
@@ -153,8 +160,7 @@ def _fit(
             validation_data=validation,
             callbacks=[
                 StopOnNonFiniteLoss(number),
-                ProgressReport(number, steps_per_epoch * stage.batch_size),
-                tf.keras.callbacks.TensorBoard(str(logs), write_graph=False),
+                *(report if run.workers.is_chief else []),
                 save,
             ],
             verbose=0,
@@ -171,6 +177,38 @@ def _fit(
 def _finish(
     run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
 ) -> StageResult:
+    """Has the chief record the stage; every process returns what it recorded."""
+    student = _on_one_device(run, number, student)
+    if run.workers.is_chief:
+        _record(run, number, student, progress)
+    run.workers.wait()
+    run.workers.wait_for(run.workdir.stage(number) / "result.json")
+    result = run.workdir.result(number)
+    if result is None:
+        raise InputError(
+            f"{run.workdir.stage(number)} has lost its result.json: run the same "
+            "command again."
+        )
+    return result
+
+
+def _on_one_device(run: Run, number: int, student: tf.keras.Model) -> tf.keras.Model:
+    """The student with plain variables, whatever the strategy that trained it.
+
+    All processes take part: some variables are the mean of what each of them has.
+    """
+    if run.workers.strategy.num_replicas_in_sync == 1:
+        return student
+    shape = run.recipe.data.image_shape
+    network = run.recipe.stages[number].student
+    plain = build_network(network, shape, run.dataset.num_classes)
+    plain.set_weights(student.get_weights())
+    return plain
+
+
+def _record(
+    run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
+) -> None:
     """Saves the student, tests it once, and marks the stage complete."""
     dataset = run.dataset
     with written_whole(run.workdir.model(number)) as aside:
@@ -197,4 +235,3 @@ def _finish(
         binary_parameters=size.binary_parameters,
     )
     run.workdir.save_result(result)
-    return result
