@@ -97,7 +97,25 @@ def _make_distiller(run: Run, stage: Stage) -> Distiller:
     teacher = None
     if stage.losses.needs_teacher and stage.teacher is not None:
         teacher = load_student(run.workdir, stage.teacher)
-    steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
+    return make_distiller(
+        stage, student, teacher, dataset.steps_per_epoch(stage.batch_size)
+    )
+
+
+def make_distiller(
+    stage: Stage,
+    student: tf.keras.Model,
+    teacher: tf.keras.Model | None,
+    steps_per_epoch: int,
+) -> Distiller:
+    """Makes what trains a student as a stage says, its optimizer built.
+
+    Args:
+      stage: losses, optimizer and schedule.
+      student: the network that is trained.
+      teacher: the one that teaches it, None where no loss needs one.
+      steps_per_epoch: for the schedule.
+    """
     rate = schedules.learning_rate(
         stage.schedule, stage.optimizer.learning_rate, stage.epochs, steps_per_epoch
     )

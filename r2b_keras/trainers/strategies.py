@@ -1,6 +1,8 @@
 """Where the variables of a run live: one device, several, or several machines."""
 
 import os
+import signal
+import threading
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -36,6 +38,10 @@ def make_workers(name: str) -> Workers:
 
 def _multi_worker() -> tf.distribute.Strategy:
     """Connects to all workers; waits until they are there."""
+    # Python's own handlers would run only after the wait, which may have no end.
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    in_main = threading.current_thread() is threading.main_thread()
+    handlers = {n: signal.signal(n, signal.SIG_DFL) for n in numbers if in_main}
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
@@ -45,6 +51,9 @@ def _multi_worker() -> tf.distribute.Strategy:
             "that its addresses are reachable and its ports free, and that every "
             "worker was started."
         ) from error
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _tpu() -> tf.distribute.Strategy:
