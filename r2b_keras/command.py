@@ -39,7 +39,8 @@ def run(
 
     A problem that the user can mend ends in one sentence on standard error and exit
     code 1; the loss of another worker in one sentence and 75; Ctrl-C and SIGTERM in one
-    sentence and 128 plus the signal's number. Any other exception is a defect of this package and keeps its traceback.
+    sentence and 128 plus the signal's number. Any other exception is a defect of this
+    package and keeps its traceback.
 
     Args:
       main: the command; returns the exit code.

@@ -64,8 +64,8 @@ def _tpu() -> tf.distribute.Strategy:
     except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"There is no TPU to be reached ({reason[:200]}): set TPU_NAME on a machine "
-            "with one, or choose another --strategy."
+            f"There is no TPU to be reached ({reason[:200]}): set TPU_NAME on a "
+            "machine with one, or choose another --strategy."
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 

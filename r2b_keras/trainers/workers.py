@@ -143,8 +143,8 @@ class Workers:
         # By Cauchy and Schwarz only equal numbers reach it.
         if count * squares != total**2:
             raise InputError(
-                f"This worker has {number} {what} and others have more or fewer, expected "
-                "as many in all: give all of them the same command and one --workdir "
+                f"This worker has {number} {what} and others have more or fewer, "
+                "expected as many in all: give all of them the same command and one --workdir "
                 "on a file system that they share."
             )
 
