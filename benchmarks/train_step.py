@@ -5,10 +5,10 @@
     python benchmarks/train_step.py --width=16 --size=28 --batch=128 \
         --output=results/train_step/width_16.csv
 
-Both train the same network: larq-zoo's Real-to-Binary ResNet-18 (its gate, BatchNorm
+Both train the same network, larq-zoo's Real-to-Binary ResNet-18 (its gate, BatchNorm
 and stem), with the same losses, L2 decay and Adam, on the same batch in memory,
-through `model.fit`, in one process. They take turns, so that whatever else the machine does
-meets both; the ratio is taken within each turn.
+through `model.fit`, in one process. They take turns, so that whatever else the machine
+does meets both; the ratio is taken within each turn.
 
 larq-zoo is no dependency of this project. To have it for this command alone:
 

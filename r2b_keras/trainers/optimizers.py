@@ -8,9 +8,9 @@ from r2b_keras.trainers.schedules import LearningRate
 class OnePassAdam(tf.keras.optimizers.Adam):
     """Keras's Adam, each variable updated by one operation instead of a dozen.
 
-    The formula and the variables are Keras's; sums are rounded in another order. Keras
-    reads and writes the momenta several times, which for a wide network on a CPU takes
-    longer than any layer.
+    The formula and the variables are Keras's; roundings are not (1 - beta_2 is off by
+    1e-5 of itself). Keras reads and writes the momenta several times, which for a wide
+    network on a CPU takes more time than most of its layers.
     """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:

@@ -144,8 +144,8 @@ class Workers:
         if count * squares != total**2:
             raise InputError(
                 f"This worker has {number} {what} and others have more or fewer, "
-                "expected as many in all: give all of them the same command and one --workdir "
-                "on a file system that they share."
+                "expected as many in all: give all of them the same command and one "
+                "--workdir on a file system that they share."
             )
 
     def wait_for(self, path: os.PathLike[str]) -> None:

@@ -197,9 +197,10 @@ def test_one_pass_adam_takes_kerass_steps():
     assert np.abs(variables[0] - start).max() > 0.5
     names = [[v.name for v in optimizer.variables] for optimizer in optimizers]
     assert names[0] == names[1]
-    # Float32, 20 steps of at most 0.1, each rounded in another order.
+    # 1 - beta_2 is 0.001 to Keras and 1 - float32(0.999), 1.3e-5 more, to TensorFlow's
+    # operation; the velocity has that error, each of the 20 steps of up to 0.1 half of it.
     for one, other in zip(
         optimizers[0].variables, optimizers[1].variables, strict=True
     ):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(*variables, rtol=0, atol=5e-6)
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-7)
+    np.testing.assert_allclose(*variables, rtol=0, atol=2e-5)
