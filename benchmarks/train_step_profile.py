@@ -3,9 +3,9 @@
     python benchmarks/train_step_profile.py --stage=2 \
         --width=64 --size=64 --batch=32 --output=results/train_step/profile.csv
 
-The network is that of benchmarks/train_step.py. TensorFlow's profiler gives the time of
-each operation; they run side by side on several threads, so that shares and not sums are
-what to look at, and a busy machine stretches all of them.
+The network is that of benchmarks/train_step.py. TensorFlow's profiler gives the time
+of each operation; they run side by side on several threads, so that shares and not sums
+are what to look at, and a busy machine stretches all of them.
 """
 
 import argparse

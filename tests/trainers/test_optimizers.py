@@ -198,7 +198,7 @@ def test_one_pass_adam_takes_kerass_steps():
     names = [[v.name for v in optimizer.variables] for optimizer in optimizers]
     assert names[0] == names[1]
     # 1 - beta_2 is 0.001 to Keras and 1 - float32(0.999), 1.3e-5 more, to TensorFlow's
-    # operation; the velocity has that error, each of the 20 steps of up to 0.1 half of it.
+    # operation: so is the velocity, and each of 20 steps of up to 0.1 by half of that.
     for one, other in zip(
         optimizers[0].variables, optimizers[1].variables, strict=True
     ):
