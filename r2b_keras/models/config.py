@@ -116,7 +116,7 @@ class Network:
       batch_norm_momentum: share of the running statistics kept at each step.
       batch_norm_epsilon: added to the variance.
       synchronized_batch_norm: statistics over the whole batch rather than over each
-        replica's share of it; changes nothing but speed where there is one replica.
+        replica's share of it, while training; a saved network has plain BatchNorm.
 
     Raises:
       InputError: a value that no network can have; the message names the field.

@@ -211,14 +211,18 @@ def _finish(
 
 
 def _on_one_device(run: Run, number: int, student: tf.keras.Model) -> tf.keras.Model:
-    """The student with plain variables, whatever the strategy that trained it.
+    """The student with plain variables and BatchNorm, whatever trained it.
 
-    All processes take part: some variables are the mean of what each of them has.
+    All processes take part: some variables are the mean of what each of them has. A
+    file does not say that a BatchNorm was synchronised, and what is tested is to be
+    what a file gives back.
     """
-    if run.workers.strategy.num_replicas_in_sync == 1:
-        return student
     shape = run.recipe.data.image_shape
     network = run.recipe.stages[number].student
+    one = run.workers.strategy.num_replicas_in_sync == 1
+    if one and not network.synchronized_batch_norm:
+        return student
+    network = dataclasses.replace(network, synchronized_batch_norm=False)
     plain = build_network(network, shape, run.dataset.num_classes)
     plain.set_weights(student.get_weights())
     return plain
