@@ -28,6 +28,40 @@ class Tanh(lq.quantizers.Quantizer):
 
 
 @_register
+class SynchronizedBatchNorm(tf.keras.layers.BatchNormalization):
+    """BatchNorm whose statistics in training are those of all replicas' images.
+
+    Deviation: Keras's own takes E[x^2] - E[x]^2, which in float32 loses the variance of
+    channels whose mean is much larger. Here each replica has its mean and variance, and
+    the whole's are (Chan et al., 1979) mean = E[mean_i] and variance = E[variance_i +
+    (mean_i - mean)^2], the expectations over replicas of equally many images.
+
+    Input shape: `[B, H, W, C]`. Output shape: the same.
+
+    Args:
+      **kwargs: as for Keras's BatchNormalization.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Makes Keras's layer ask for common statistics."""
+        super().__init__(**kwargs, synchronized=True)
+
+    def _sync_calculate_mean_and_var(
+        self, x: tf.Tensor, reduction_axes: Any, keep_dims: bool, mask: Any = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        own_mean, own_variance = self._no_sync_calculate_mean_and_var(
+            x, reduction_axes, keep_dims, mask=mask
+        )
+        replica = tf.distribute.get_replica_context()
+        if not replica or replica.num_replicas_in_sync == 1:
+            return own_mean, own_variance
+        average = tf.distribute.ReduceOp.MEAN
+        mean = replica.all_reduce(average, own_mean)
+        spread = own_variance + tf.square(own_mean - mean)
+        return mean, replica.all_reduce(average, spread)
+
+
+@_register
 class ChannelScale(tf.keras.layers.Layer):
     """Multiplies each channel by a learned factor: alpha of Eq. 3.
 

@@ -214,8 +214,7 @@ def _on_one_device(run: Run, number: int, student: tf.keras.Model) -> tf.keras.M
     """The student with plain variables and BatchNorm, whatever trained it.
 
     All processes take part: some variables are the mean of what each of them has. A
-    file does not say that a BatchNorm was synchronised, and what is tested is to be
-    what a file gives back.
+    finished network has no use for BatchNorm's synchronised kind.
     """
     shape = run.recipe.data.image_shape
     network = run.recipe.stages[number].student

@@ -21,6 +21,7 @@ OPTIONS = [
     {"rescaling": "gate", "gate_width": "in", "stem": "small", "blocks": (1, 1)},
     {"rescaling": "gate_and_scale", "downsample": "binary", "blocks": (1, 1)},
     {"rescaling": "analytic", "pad_value": 1.0, "batch_norm_epsilon": 0.01},
+    {"synchronized_batch_norm": True},
 ]
 
 
@@ -292,13 +293,3 @@ def test_an_input_shape_that_is_none(shape):
 def test_no_classes(num_classes):
     with pytest.raises(ValueError, match=f"num_classes is {num_classes}, expected"):
         build("resnet18", "real", num_classes=num_classes)
-
-
-def test_a_saved_network_has_plain_batch_norm(tmp_path):
-    """Keras does not store the option, which only training looks at."""
-    model = build(*BINARY, synchronized_batch_norm=True)
-    model.save(tmp_path / "model.keras")
-    again = models.load(tmp_path / "model.keras")
-    assert {layer.synchronized for layer in batch_norms(again)} == {False}
-    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)

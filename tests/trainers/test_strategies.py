@@ -107,16 +107,20 @@ devices = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], devices
 )
-from small_networks import classes, images, one_hot, randomize
+from small_networks import classes, images, one_hot
 from r2b_keras import models
 from r2b_keras.trainers import Distiller
 from r2b_keras.trainers.strategies import make_workers
 
+# One of each: two mirrored strategies in a process confuse their collective operations.
+STRATEGIES = {name: make_workers(name).strategy for name in ("none", "mirrored")}
+
 def gradients(name, synchronized):
-    strategy = make_workers(name).strategy
+    strategy = STRATEGIES[name]
     with strategy.scope():
         # Tanh: a sign would turn with the last bit.
-        student = randomize(build(synchronized), seed=0)
+        tf.keras.utils.set_random_seed(0)
+        student = build(synchronized)
         model = Distiller(student)
         model.compile(tf.keras.optimizers.SGD(1.0))
     before = student.get_weights()
@@ -126,11 +130,7 @@ def gradients(name, synchronized):
         tf.data.experimental.AutoShardPolicy.DATA
     )
     model.fit(data.batch(64).with_options(options), verbose=0)
-    moved = [
-        new - old
-        for new, old, weight in zip(student.get_weights(), before, student.weights)
-        if "moving_variance" not in weight.name
-    ]
+    moved = [new - old for new, old in zip(student.get_weights(), before)]
     odd = data.take(33).batch(32).with_options(options)
     logs = model.evaluate(odd, verbose=0, return_dict=True)
     return [m.ravel().tolist() for m in moved], logs
@@ -142,7 +142,7 @@ def build(synchronized):
     )
 
 print(json.dumps([gradients(*case) for case in (
-    ("none", False), ("mirrored", True), ("mirrored", False)
+    ("none", True), ("mirrored", True), ("mirrored", False)
 )]))
 """
 
@@ -172,10 +172,9 @@ def largest_difference(found, expected):
 @pytest.mark.slow
 def test_two_batches_of_32_give_the_gradients_of_one_of_64(gradients):
     (one, _), (synchronised, _), (separate, _) = gradients
-    # Float32 sums in another order, and a variance as E[x^2] - E[x]^2, which loses some
-    # bits more. The running variance is left out: Keras's fused kernel, which one
-    # replica takes, multiplies it by n / (n - 1).
-    assert largest_difference(synchronised, one) < 2e-3
+    # Float32 sums in another order; most tensors agree to 1e-5, and the one whose own
+    # gradient nearly vanishes (1e-3) to 1e-4.
+    assert largest_difference(synchronised, one) < 5e-4
     assert largest_difference(separate, one) > 0.05, "the test can tell them apart"
 
 
@@ -184,7 +183,7 @@ def test_a_replica_without_images_changes_no_mean(gradients):
     (_, one), (_, synchronised), _ = gradients
     assert set(one) == {"loss", "cross_entropy", "accuracy"}
     for name, value in one.items():
-        assert synchronised[name] == pytest.approx(value, rel=1e-3), name
+        assert synchronised[name] == pytest.approx(value, rel=1e-5), name
 
 
 # The whole chain, one epoch a stage, as commands run it.
