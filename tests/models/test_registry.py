@@ -21,7 +21,7 @@ OPTIONS = [
     {"rescaling": "gate", "gate_width": "in", "stem": "small", "blocks": (1, 1)},
     {"rescaling": "gate_and_scale", "downsample": "binary", "blocks": (1, 1)},
     {"rescaling": "analytic", "pad_value": 1.0, "batch_norm_epsilon": 0.01},
-    {"synchronized_batch_norm": True},
+    {"rescaling": "none", "synchronized_batch_norm": True},
 ]
 
 
