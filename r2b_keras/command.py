@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, NoReturn
 from absl import app, logging
 
 from r2b_keras import environment
-from r2b_keras.errors import InputError, NonFiniteLossError
+from r2b_keras.errors import InputError, NonFiniteLossError, WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 EXIT_PROBLEM = 1
+# As sysexits.h has it: nothing is wrong with the command, it may be run again.
+EXIT_AGAIN = 75
 
 
 class Terminated(KeyboardInterrupt):
@@ -36,8 +38,9 @@ def run(
     """Parses the flags, runs `main` and exits.
 
     A problem that the user can mend ends in one sentence on standard error and exit
-    code 1; Ctrl-C and SIGTERM in one sentence and 128 plus the signal's number. Any
-    other exception is a defect of this package and keeps its traceback.
+    code 1; the loss of another worker in one sentence and 75; Ctrl-C and SIGTERM in one
+    sentence and 128 plus the signal's number. Any other exception is a defect of this
+    package and keeps its traceback.
 
     Args:
       main: the command; returns the exit code.
@@ -74,6 +77,8 @@ def _run(
         return _say(f"Stopped by Ctrl-C{kept}.", 128 + signal.SIGINT)
     except (environment.EnvironmentProblem, InputError, NonFiniteLossError) as error:
         return _say(str(error), EXIT_PROBLEM)
+    except WorkerLostError as error:
+        return _say(str(error), EXIT_AGAIN)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; Python must not flush to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

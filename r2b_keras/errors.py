@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class NonFiniteLossError(ArithmeticError):
     """A loss is NaN or infinite; the message says where."""
+
+
+class WorkerLostError(RuntimeError):
+    """Another process of the run is gone; starting all of them again goes on."""

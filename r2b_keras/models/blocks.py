@@ -12,6 +12,7 @@ from r2b_keras.models.layers import (
     ChannelGating,
     ChannelScale,
     OuterProductScale,
+    SynchronizedBatchNorm,
     Tanh,
 )
 
@@ -23,7 +24,9 @@ KERNEL_INITIALIZER = "glorot_normal"
 
 def batch_norm(x: tf.Tensor, network: Network, name: str) -> tf.Tensor:
     """Batch normalisation with the network's momentum and epsilon."""
-    return layers.BatchNormalization(
+    synchronized = network.synchronized_batch_norm
+    kind = SynchronizedBatchNorm if synchronized else layers.BatchNormalization
+    return kind(
         momentum=network.batch_norm_momentum,
         epsilon=network.batch_norm_epsilon,
         name=name,

@@ -123,6 +123,8 @@ class Network:
       pad_value: what surrounds a binary convolution's input, 0 or 1.
       batch_norm_momentum: share of the running statistics kept at each step.
       batch_norm_epsilon: added to the variance.
+      synchronized_batch_norm: statistics over the whole batch rather than over each
+        replica's share of it, while training; a saved network has plain BatchNorm.
 
     Raises:
       InputError: a value that no network can have; the message names the field.
@@ -143,6 +145,7 @@ class Network:
     pad_value: float = 0.0
     batch_norm_momentum: float = 0.9
     batch_norm_epsilon: float = 1e-5
+    synchronized_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         """Refuses values that no network can have."""
@@ -175,4 +178,10 @@ class Network:
         if not (_is_real(epsilon) and epsilon > 0.0):
             raise InputError(
                 f"Network.batch_norm_epsilon is {epsilon!r}, expected a number above 0."
+            )
+        synchronized = self.synchronized_batch_norm
+        if not isinstance(synchronized, bool):
+            raise InputError(
+                f"Network.synchronized_batch_norm is {synchronized!r}, expected true "
+                "or false."
             )

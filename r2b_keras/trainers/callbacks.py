@@ -155,16 +155,22 @@ class SaveEpoch(tf.keras.callbacks.Callback):
       workdir: the run's folder.
       stage: number of the stage.
       progress: how far the stage had come when this run began.
+      write: False in a process that only helps to read variables spread over several.
     """
 
     def __init__(
-        self, workdir: Workdir, stage: int, progress: checkpoints.Progress
+        self,
+        workdir: Workdir,
+        stage: int,
+        progress: checkpoints.Progress,
+        write: bool = True,
     ) -> None:
         """Stores where to write."""
         super().__init__()
         self.workdir = workdir
         self.stage = stage
         self.progress = progress
+        self.write = write
         self.started = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -176,7 +182,8 @@ class SaveEpoch(tf.keras.callbacks.Callback):
         seconds = time.monotonic() - self.started
         rate = float(self.model.optimizer.learning_rate.numpy())
         values = {**(logs or {}), "learning_rate": rate, "seconds": seconds}
-        self.workdir.append_metrics(self.stage, epoch + 1, values)
+        if self.write:
+            self.workdir.append_metrics(self.stage, epoch + 1, values)
         self.progress = checkpoints.Progress(epoch + 1, self.progress.seconds + seconds)
         path = self.workdir.checkpoint(self.stage)
-        checkpoints.save(path, self.model, self.progress)
+        checkpoints.save(path, self.model, self.progress, self.write)

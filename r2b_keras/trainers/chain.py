@@ -10,8 +10,9 @@ from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import manifest
 from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.stage import Run, train_stage
-from r2b_keras.trainers.strategies import make_strategy
+from r2b_keras.trainers.strategies import check_batch, make_workers
 from r2b_keras.trainers.workdir import StageResult, Workdir
+from r2b_keras.trainers.workers import Workers
 
 PRECISION_POLICIES = {
     "float32": "float32",
@@ -99,7 +100,7 @@ def train_chain(
       strategy: "none", "mirrored", "multi_worker" or "tpu".
       deterministic: results repeat to the bit on the same machine.
       library: stages that other runs have finished are taken from there, and this
-        run's are added.
+        run's are added; not with "multi_worker".
 
     Returns:
       Results of the stages that stage `stage` rests on, itself last.
@@ -107,6 +108,7 @@ def train_chain(
     Raises:
       InputError: bad arguments, data, or a workdir of another run; nothing was changed.
       NonFiniteLossError: the loss left the reals.
+      WorkerLostError: another process of "multi_worker" is gone.
     """
     numbers = stages_to_train(recipe, stage, workdir, only)
     for number in numbers:
@@ -117,24 +119,56 @@ def train_chain(
             f"Precision is {precision!r}, expected one of "
             f"{', '.join(PRECISION_POLICIES)}."
         )
+    if library is not None and strategy == "multi_worker":
+        raise InputError(
+            "A library of stages was given with the strategy 'multi_worker', expected "
+            "one or the other: stages are shared by runs of one process each."
+        )
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+    # Connecting to other machines must come before anything else that TensorFlow does.
+    workers = make_workers(strategy)
+    for number in numbers:
+        check_batch(recipe.stages[number].batch_size, workers.strategy)
     tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
-    placement = make_strategy(strategy)
     dataset = data.load(recipe.data, data_dir)
     identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
-    workdir.claim(identity)
-    run = Run(recipe, workdir, dataset, seed, placement)
+    with workers.lost_is_told():
+        _claim(workdir, identity, workers)
+        workers.require_equal(len(numbers), "stages to train")
+        _train(Run(recipe, workdir, dataset, seed, workers), numbers, identity, library)
+    results = (workdir.result(number) for number in recipe.stages_needed(stage))
+    return [result for result in results if result]
+
+
+def _claim(workdir: Workdir, identity: dict[str, Any], workers: Workers) -> None:
+    """Takes the folder for all workers: the chief does, the others look at it."""
+    if workers.is_chief:
+        workdir.claim(identity)
+    workers.wait()
+    if not workers.is_chief:
+        workers.wait_for(workdir.path / "recipe.json")
+        workdir.check(identity)
+
+
+def _train(
+    run: Run,
+    numbers: list[int],
+    identity: dict[str, Any],
+    library: StageLibrary | None,
+) -> None:
+    def write_manifest() -> None:
+        if run.workers.is_chief:
+            manifest.write_manifest(run.workdir, identity, len(run.recipe.stages))
+
     if numbers:
-        manifest.write_manifest(workdir, identity, len(recipe.stages))
+        write_manifest()
     for number in numbers:
         if library is None:
             train_stage(run, number)
         else:
             _train_or_fetch(run, number, library, identity)
-        manifest.write_manifest(workdir, identity, len(recipe.stages))
-    results = (workdir.result(number) for number in recipe.stages_needed(stage))
-    return [result for result in results if result]
+        write_manifest()
 
 
 def _train_or_fetch(

@@ -65,15 +65,28 @@ def _loss_scale(optimizer: tf.keras.optimizers.Optimizer) -> dict[str, tf.Variab
     }
 
 
-def save(path: pathlib.Path, model: tf.keras.Model, progress: Progress) -> None:
+def save(
+    path: pathlib.Path, model: tf.keras.Model, progress: Progress, write: bool = True
+) -> None:
     """Writes the checkpoint, whole or not at all.
+
+    Where there are several replicas their BatchNorm statistics become the mean that is
+    written: training goes on from what a resumed one would start with.
 
     Args:
       path: file to write, ending in `.npz`.
       model: a compiled distiller.
       progress: how far it has come.
+      write: False in a process that only takes part in reading the variables.
     """
-    arrays = {name: variable.numpy() for name, variable in _named(model).items()}
+    variables = _named(model)
+    arrays = {name: variable.numpy() for name, variable in variables.items()}
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        for name, variable in variables.items():
+            if variable.synchronization == tf.VariableSynchronization.ON_READ:
+                variable.assign(arrays[name])
+    if not write:
+        return
     progressed = {
         "progress/epochs": progress.epochs,
         "progress/seconds": progress.seconds,

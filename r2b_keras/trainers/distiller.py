@@ -168,10 +168,22 @@ class Distiller(tf.keras.Model):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The same losses in inference mode; nothing is changed but the means."""
         images, labels, sample_weight = tf.keras.utils.unpack_x_y_sample_weight(data)
-        outputs = self._student_outputs(images, training=False)
-        parts = self._parts(labels, outputs, self._teach(images), sample_weight)
+        outputs, taught = self._infer(images)
+        parts = self._parts(labels, outputs, taught, sample_weight)
         loss = self._total(parts)
         return self._track(loss, parts, labels, outputs[LOGITS], sample_weight)
+
+    def _infer(self, images: tf.Tensor) -> tuple[Outputs, Outputs]:
+        """What student and teacher give in inference mode.
+
+        The last batch of an evaluation may leave a replica without images, which not
+        every kernel can compute with: replicas get one more, which is then dropped.
+        """
+        if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+            return self._student_outputs(images, training=False), self._teach(images)
+        images = tf.pad(images, [[0, 1], [0, 0], [0, 0], [0, 0]])
+        outputs = self._student_outputs(images, training=False)
+        return _without_last(outputs), _without_last(self._teach(images))
 
     def _active_parts(self) -> list[str]:
         return [name for name, w in self.loss_weights_by_part.items() if w]
@@ -229,8 +241,8 @@ class Distiller(tf.keras.Model):
             )
         parts = {name: _mean(value, sample_weight) for name, value in values.items()}
         if "l2" in active:
-            squares = [tf.reduce_sum(tf.square(w)) for w in self._l2_variables()]
-            parts["l2"] = 0.5 * tf.add_n(squares) if squares else tf.zeros([])
+            halves = [tf.nn.l2_loss(variable) for variable in self._l2_variables()]
+            parts["l2"] = tf.add_n(halves) if halves else tf.zeros([])
         return parts
 
     def _total(self, parts: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -249,10 +261,17 @@ class Distiller(tf.keras.Model):
         correct = tf.cast(classes(labels) == tf.argmax(logits, -1), tf.float32)
         # Weighted by the batch's size, so that a smaller last batch counts for less.
         size = tf.shape(logits)[0]
+        # A replica without any has a mean of NaN.
+        some = tf.cast(size > 0, tf.float32)
         for name, value in {"loss": loss, **parts}.items():
+            value = tf.math.multiply_no_nan(value, some)
             self._trackers[name].update_state(value, sample_weight=size)
         self._trackers["accuracy"].update_state(correct, sample_weight=sample_weight)
         return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+
+def _without_last(outputs: Outputs) -> Outputs:
+    return {name: value[:-1] for name, value in outputs.items()}
 
 
 def _mean(values: tf.Tensor, sample_weight: Any) -> tf.Tensor:

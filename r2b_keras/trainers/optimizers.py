@@ -5,6 +5,35 @@ from r2b_keras.recipes.schema import Optimizer
 from r2b_keras.trainers.schedules import LearningRate
 
 
+class OnePassAdam(tf.keras.optimizers.Adam):
+    """Keras's Adam, each variable updated by one operation instead of a dozen.
+
+    The formula and the variables are Keras's; roundings are not (1 - beta_2 is off by
+    1e-5 of itself). Keras reads and writes the momenta several times, which for a wide
+    network on a CPU takes more time than most of its layers.
+    """
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        """Moves `variable`, shape `[...]`, along a dense gradient of its shape."""
+        index = self._index_dict[self._var_key(variable)]
+        momentum, velocity = self._momentums[index], self._velocities[index]
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        beta_1 = tf.constant(self.beta_1, variable.dtype)
+        beta_2 = tf.constant(self.beta_2, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=momentum.handle,
+            v=velocity.handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=tf.pow(beta_2, step),
+            lr=tf.cast(self.learning_rate, variable.dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
 def decayed_variables(model: tf.keras.Model) -> list[tf.Variable]:
     """Kernels that are real-valued when deployed: the ones that weight decay acts on.
 
@@ -48,7 +77,7 @@ def make_optimizer(
             rate, momentum=settings.momentum, weight_decay=decay or None
         )
     else:
-        optimizer = tf.keras.optimizers.Adam(rate, weight_decay=decay or None)
+        optimizer = OnePassAdam(rate, weight_decay=decay or None)
     if decay:
         decayed = {id(variable) for variable in decayed_variables(model)}
         optimizer.exclude_from_weight_decay(

@@ -17,6 +17,7 @@ from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFin
 from r2b_keras.trainers.distiller import Distiller
 from r2b_keras.trainers.weight_flips import WeightFlips
 from r2b_keras.trainers.workdir import StageResult, Workdir
+from r2b_keras.trainers.workers import Workers
 
 EVALUATION_BATCH = 250
 
@@ -30,14 +31,14 @@ class Run:
       workdir: where results go.
       dataset: loaded images.
       seed: for weights, order and augmentation.
-      strategy: where the variables live.
+      workers: where the variables live, and which of several processes this is.
     """
 
     recipe: Recipe
     workdir: Workdir
     dataset: data.ImageDataset
     seed: int
-    strategy: tf.distribute.Strategy
+    workers: Workers
 
 
 def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
@@ -76,9 +77,10 @@ def train_stage(run: Run, number: int) -> StageResult:
     run.workdir.stage(number).mkdir(exist_ok=True)
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(_seed(run, number))
-    with run.strategy.scope():
+    with run.workers.strategy.scope():
         model = _make_distiller(run, stage)
         progress = _restore(run, number, model)
+    run.workers.require_equal(progress.epochs, "finished epochs")
     if progress.epochs < stage.epochs:
         progress = _fit(run, number, model, progress)
     return _finish(run, number, model.student, progress)
@@ -100,7 +102,25 @@ def _make_distiller(run: Run, stage: Stage) -> Distiller:
     teacher = None
     if stage.losses.needs_teacher and stage.teacher is not None:
         teacher = load_student(run.workdir, stage.teacher)
-    steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
+    return make_distiller(
+        stage, student, teacher, dataset.steps_per_epoch(stage.batch_size)
+    )
+
+
+def make_distiller(
+    stage: Stage,
+    student: tf.keras.Model,
+    teacher: tf.keras.Model | None,
+    steps_per_epoch: int,
+) -> Distiller:
+    """Makes what trains a student as a stage says, its optimizer built.
+
+    Args:
+      stage: losses, optimizer and schedule.
+      student: the network that is trained.
+      teacher: the one that teaches it, None where no loss needs one.
+      steps_per_epoch: for the schedule.
+    """
     rate = schedules.learning_rate(
         stage.schedule, stage.optimizer.learning_rate, stage.epochs, steps_per_epoch
     )
@@ -137,7 +157,7 @@ def _fit(
 ) -> checkpoints.Progress:
     stage, dataset = run.recipe.stages[number], run.dataset
     steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
-    save = SaveEpoch(run.workdir, number, progress)
+    save = SaveEpoch(run.workdir, number, progress, write=run.workers.is_chief)
     images = dataset.train(
         stage.batch_size,
         stage.augmentation,
@@ -148,7 +168,6 @@ def _fit(
     validation = None
     if dataset.num_validation:
         validation = dataset.validation(EVALUATION_BATCH)
-    logs = run.workdir.stage(number) / "tensorboard"
     try:
         model.fit(
             images,
@@ -156,14 +175,7 @@ def _fit(
             epochs=stage.epochs,
             steps_per_epoch=steps_per_epoch,
             validation_data=validation,
-            callbacks=[
-                StopOnNonFiniteLoss(number),
-                *_attention_images(run, logs),
-                ProgressReport(number, steps_per_epoch * stage.batch_size),
-                WeightFlips(),
-                tf.keras.callbacks.TensorBoard(str(logs), write_graph=False),
-                save,
-            ],
+            callbacks=_callbacks(run, number, save),
             verbose=0,
         )
     except tf.errors.InvalidArgumentError as error:
@@ -173,6 +185,26 @@ def _fit(
             raise
         raise InputError(broken) from error
     return save.progress
+
+
+def _callbacks(
+    run: Run, number: int, save: SaveEpoch
+) -> list[tf.keras.callbacks.Callback]:
+    """What happens around the epochs, in this order; the chief alone reports."""
+    stage = run.recipe.stages[number]
+    logs = run.workdir.stage(number) / "tensorboard"
+    images_per_epoch = run.dataset.steps_per_epoch(stage.batch_size) * stage.batch_size
+    progress = ProgressReport(number, images_per_epoch)
+    board = tf.keras.callbacks.TensorBoard(str(logs), write_graph=False)
+    chief = run.workers.is_chief
+    return [
+        StopOnNonFiniteLoss(number),
+        *_attention_images(run, logs),
+        *([progress] if chief else []),
+        WeightFlips(),
+        *([board] if chief else []),
+        save,
+    ]
 
 
 def _attention_images(run: Run, logs: pathlib.Path) -> list[AttentionImages]:
@@ -189,6 +221,41 @@ def _attention_images(run: Run, logs: pathlib.Path) -> list[AttentionImages]:
 def _finish(
     run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
 ) -> StageResult:
+    """Has the chief record the stage; every process returns what it recorded."""
+    student = _on_one_device(run, number, student)
+    if run.workers.is_chief:
+        _record(run, number, student, progress)
+    run.workers.wait()
+    run.workers.wait_for(run.workdir.stage(number) / "result.json")
+    result = run.workdir.result(number)
+    if result is None:
+        raise InputError(
+            f"{run.workdir.stage(number)} has lost its result.json: run the same "
+            "command again."
+        )
+    return result
+
+
+def _on_one_device(run: Run, number: int, student: tf.keras.Model) -> tf.keras.Model:
+    """The student with plain variables and BatchNorm, whatever trained it.
+
+    All processes take part: some variables are the mean of what each of them has. A
+    finished network has no use for BatchNorm's synchronised kind.
+    """
+    shape = run.recipe.data.image_shape
+    network = run.recipe.stages[number].student
+    one = run.workers.strategy.num_replicas_in_sync == 1
+    if one and not network.synchronized_batch_norm:
+        return student
+    network = dataclasses.replace(network, synchronized_batch_norm=False)
+    plain = build_network(network, shape, run.dataset.num_classes)
+    plain.set_weights(student.get_weights())
+    return plain
+
+
+def _record(
+    run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
+) -> None:
     """Saves the student, tests it once, and marks the stage complete."""
     dataset = run.dataset
     with written_whole(run.workdir.model(number)) as aside:
@@ -215,4 +282,3 @@ def _finish(
         binary_parameters=size.binary_parameters,
     )
     run.workdir.save_result(result)
-    return result

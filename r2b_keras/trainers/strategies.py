@@ -1,32 +1,88 @@
 """Where the variables of a run live: one device, several, or several machines."""
 
+import os
+import signal
+import threading
+
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.trainers.workers import VARIABLE, Task, Workers, read_task
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Makes the distribution strategy of this name.
+def make_workers(name: str) -> Workers:
+    """Makes the strategy of this name, and what its processes do together.
 
-    The batch of a recipe is the batch over all replicas, whatever the strategy.
+    The batch of a recipe is the batch over all replicas, whatever the strategy, and so
+    the learning rate and the number of steps stay as they are.
 
     Args:
       name: "none" (TensorFlow's default placement), "mirrored" (all GPUs of this
         machine), "multi_worker" (machines listed in the variable TF_CONFIG) or "tpu".
 
     Raises:
-      InputError: an unknown name.
+      InputError: an unknown name, a bad TF_CONFIG, or no TPU.
     """
     if name == "none":
-        return tf.distribute.get_strategy()
+        return Workers(tf.distribute.get_strategy(), Task())
     if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
+        return Workers(tf.distribute.MirroredStrategy(), Task())
     if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        task = read_task(os.environ.get(VARIABLE))
+        return Workers(_multi_worker(), task)
     if name == "tpu":
+        return Workers(_tpu(), Task())
+    raise InputError(f"Strategy is {name!r}, expected one of {', '.join(STRATEGIES)}.")
+
+
+def _multi_worker() -> tf.distribute.Strategy:
+    """Connects to all workers; waits until they are there."""
+    # Python's own handlers would run only after the wait, which may have no end.
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    in_main = threading.current_thread() is threading.main_thread()
+    handlers = {n: signal.signal(n, signal.SIG_DFL) for n in numbers if in_main}
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        reason = error.message.strip().splitlines()[0]
+        raise InputError(
+            f"The workers of {VARIABLE} cannot be connected ({reason[:200]}): check "
+            "that its addresses are reachable and its ports free, and that every "
+            "worker was started."
+        ) from error
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _tpu() -> tf.distribute.Strategy:
+    try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-        return tf.distribute.TPUStrategy(resolver)
-    raise InputError(f"Strategy is {name!r}, expected one of {', '.join(STRATEGIES)}.")
+    except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"There is no TPU to be reached ({reason[:200]}): set TPU_NAME on a "
+            "machine with one, or choose another --strategy."
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def check_batch(batch_size: int, strategy: tf.distribute.Strategy) -> None:
+    """Refuses a batch that the replicas cannot share equally.
+
+    The gradient of the whole batch is the mean over replicas only of equal shares.
+
+    Raises:
+      InputError: the message names a batch size that fits.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise InputError(
+            f"batch_size is {batch_size}, expected a multiple of the {replicas} "
+            "replicas that share each batch: choose for example "
+            f"{-(-batch_size // replicas) * replicas} with "
+            "--override=stages.*.batch_size=..., or another number of replicas."
+        )

@@ -213,3 +213,23 @@ def test_a_model_of_all_layers_through_a_file(tmp_path):
     images = random((3, 5, 4, 3), 9).astype("float32")
     loaded = models.load(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_gate_trains_with_what_it_infers(use_bias):
+    generator = np.random.default_rng(4)
+    gate = ChannelGating(6, 3, use_bias=use_bias)
+    maps = tf.constant(generator.normal(size=(5, 3, 7, 4)), tf.float32)
+    gate(maps)
+    gate.set_weights([generator.normal(size=w.shape) for w in gate.get_weights()])
+    gradients = []
+    for training in (True, False):
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            values = gate(maps, training=training)
+            loss = tf.reduce_sum(values**2)
+        assert values.shape == (5, 1, 1, 6)
+        gradients.append([values, *tape.gradient(loss, [maps, *gate.weights])])
+    # Sums of at most 21 float32 terms in another order.
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

@@ -68,6 +68,7 @@ def test_precisions():
         ("batch_norm_epsilon", 0.0, "a number above 0"),
         ("batch_norm_epsilon", float("nan"), "a number above 0"),
         ("batch_norm_epsilon", float("inf"), "a number above 0"),
+        ("synchronized_batch_norm", 1, "true or false"),
     ],
 )
 def test_refused(field, value, expected):

@@ -21,6 +21,7 @@ OPTIONS = [
     {"rescaling": "gate", "gate_width": "in", "stem": "small", "blocks": (1, 1)},
     {"rescaling": "gate_and_scale", "downsample": "binary", "blocks": (1, 1)},
     {"rescaling": "analytic", "pad_value": 1.0, "batch_norm_epsilon": 0.01},
+    {"rescaling": "none", "synchronized_batch_norm": True},
 ]
 
 
@@ -227,10 +228,14 @@ def test_batch_norm_and_padding_options_reach_every_layer(name, precision):
         downsample="binary",
         batch_norm_momentum=0.625,
         batch_norm_epsilon=0.03125,
+        synchronized_batch_norm=True,
         pad_value=1.0,
     )
-    norms = {(layer.momentum, layer.epsilon) for layer in batch_norms(model)}
-    assert norms == {(0.625, 0.03125)}
+    norms = {
+        (layer.momentum, layer.epsilon, layer.synchronized)
+        for layer in batch_norms(model)
+    }
+    assert norms == {(0.625, 0.03125, True)}
     assert {layer.pad_values for layer in quant_convs(model)} <= {1.0}
 
 

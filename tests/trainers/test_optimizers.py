@@ -17,7 +17,11 @@ from r2b_keras.environment import lq, tf
 from r2b_keras.recipes import Optimizer
 from r2b_keras.trainers import Distiller
 from r2b_keras.trainers.handover import named_weights
-from r2b_keras.trainers.optimizers import decayed_variables, make_optimizer
+from r2b_keras.trainers.optimizers import (
+    OnePassAdam,
+    decayed_variables,
+    make_optimizer,
+)
 
 REAL_KERNELS = {
     "stem_conv/kernel",
@@ -177,3 +181,26 @@ def test_momentum_by_hand():
         optimizer.apply_gradients([(tf.ones_like(kernel), kernel)])
     # Velocities 1, 1.5, 1.75.
     np.testing.assert_allclose(kernel, before - 0.1 * 4.25, rtol=1e-5, atol=1e-6)
+
+
+def test_one_pass_adam_takes_kerass_steps():
+    generator = np.random.default_rng(3)
+    start = generator.normal(size=(5, 7)).astype(np.float32)
+    variables = [tf.Variable(start), tf.Variable(start)]
+    rate = tf.keras.optimizers.schedules.PolynomialDecay(0.1, 20, 0.01)
+    optimizers = [OnePassAdam(rate), tf.keras.optimizers.Adam(rate)]
+    for _ in range(20):
+        gradient = tf.constant(generator.normal(size=(5, 7)), tf.float32)
+        gradient *= tf.constant(generator.random((5, 7)) < 0.8, tf.float32)
+        for optimizer, variable in zip(optimizers, variables, strict=True):
+            optimizer.apply_gradients([(gradient, variable)])
+    assert np.abs(variables[0] - start).max() > 0.5
+    names = [[v.name for v in optimizer.variables] for optimizer in optimizers]
+    assert names[0] == names[1]
+    # 1 - beta_2 is 0.001 to Keras and 1 - float32(0.999), 1.3e-5 more, to TensorFlow's
+    # operation: so is the velocity, and each of 20 steps of up to 0.1 by half of that.
+    for one, other in zip(
+        optimizers[0].variables, optimizers[1].variables, strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-7)
+    np.testing.assert_allclose(*variables, rtol=0, atol=2e-5)

@@ -266,3 +266,18 @@ def test_damaged_result_is_named(tmp_path, content):
     path.write_text(json.dumps({**dataclasses.asdict(RESULT), "extra": 1}))
     with pytest.raises(InputError, match="extra"):
         workdir.result(1)
+
+
+def test_folder_from_before_a_field_was_added_trained_with_its_default(tmp_path):
+    Workdir(tmp_path).claim(identity())
+    path = tmp_path / "recipe.json"
+    old = json.loads(path.read_text())
+    for stage in old["recipe"]["stages"]:
+        del stage["student"]["synchronized_batch_norm"]
+    path.write_text(json.dumps(old))
+    Workdir(tmp_path).check(identity())
+    assert Workdir(tmp_path).recipe() == recipes.get("digits")
+    with pytest.raises(InputError, match="synchronized_batch_norm: False -> True"):
+        Workdir(tmp_path).check(
+            identity(["stages.*.student.synchronized_batch_norm=true"])
+        )

@@ -1,0 +1,84 @@
+"""ESTIMATES the hours of the four ImageNet stages on 1, 8 and 64 GPUs.
+
+    python benchmarks/imagenet_hours.py --output=results/scale/imagenet_hours.csv
+
+Nothing here was measured on a GPU. Epochs and batch are the recipe's, the images a
+second of one core are those of benchmarks/input_pipeline.py, and all else is an
+assumption, listed below with its source.
+"""
+
+import argparse
+import csv
+import io
+import pathlib
+
+from r2b_keras import files, recipes
+
+PIPELINE = pathlib.Path("results/input_pipeline/images_per_second.csv")
+
+TRAIN_IMAGES = 1_281_167 - 10_000  # ILSVRC 2012, less what the recipe holds out
+# Multiply-accumulates of one image, forward: the paper's table (binary plus real; in
+# training both are dense floating point), and He et al. (2016), Table 1.
+STUDENT_MACS = 1.676e9 + 1.564e8
+RESNET50_MACS = 4.1e9
+# A backward pass costs two forward ones: the gradients of inputs and of weights.
+TRAIN_PASSES, TEACHER_PASSES = 3, 1
+# One A100 40GB, ResNet-50 v1.5, TensorFlow, mixed precision with XLA, batch 256:
+# NVIDIA DeepLearningExamples, TensorFlow/Classification/ConvNets/resnet50v1.5.
+RESNET50_IMAGES_PER_SECOND = 2375.0
+# ours: a binary block has more small operations for each multiplication (BatchNorm,
+# sign, two factors, PReLU, own skip), and no XLA.
+RELATIVE_UTILISATION = 0.5
+# ours: launching some thousand kernels, and adding up 48 MB of gradients; a step cannot
+# be shorter, however few images it has on each GPU.
+OVERHEAD_SECONDS = {1: 0.010, 8: 0.015, 64: 0.030}
+
+
+def images_per_second(passes: int, gpus: int, batch: int) -> float:
+    """Speed of training with `passes` forward passes' worth of work an image."""
+    speed = RESNET50_IMAGES_PER_SECOND * RELATIVE_UTILISATION
+    speed *= TRAIN_PASSES * RESNET50_MACS / (passes * STUDENT_MACS)
+    return batch / (batch / gpus / speed + OVERHEAD_SECONDS[gpus])
+
+
+def per_core(path: pathlib.Path) -> float:
+    """Images a second that one core prepares, with the first stages' augmentation."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = {row["augmentation"]: row for row in csv.DictReader(file)}
+    return float(rows["stage 0 of imagenet"]["images_per_cpu_second"])
+
+
+def main() -> None:
+    """Prints the table as Markdown, and writes it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pipeline", type=pathlib.Path, default=PIPELINE)
+    parser.add_argument("--output", type=pathlib.Path, help="CSV to write")
+    options = parser.parse_args()
+    stages, core = recipes.get("imagenet").stages, per_core(options.pipeline)
+    rows = []
+    for gpus in OVERHEAD_SECONDS:
+        hours, fastest = [], 0.0
+        for stage in stages:
+            taught = TEACHER_PASSES if stage.losses.needs_teacher else 0
+            speed = images_per_second(TRAIN_PASSES + taught, gpus, stage.batch_size)
+            steps = TRAIN_IMAGES // stage.batch_size * stage.epochs
+            hours.append(steps * stage.batch_size / speed / 3600)
+            fastest = max(fastest, speed)
+        row = {"gpus": gpus, "images_per_gpu": stages[0].batch_size // gpus}
+        row |= {f"stage_{n}_hours": f"{h:.1f}" for n, h in enumerate(hours)}
+        row |= {"all_hours": f"{sum(hours):.0f}", "images_per_second": f"{fastest:.0f}"}
+        rows.append(row | {"cores_for_the_images": f"{fastest / core:.0f}"})
+    print(f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row.values()))} |")
+    if options.output:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(options.output, text.getvalue())
+
+
+if __name__ == "__main__":
+    main()

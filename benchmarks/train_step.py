@@ -1,0 +1,224 @@
+"""One training step of stages 1, 2 and 3: ours against larq-zoo's distillation model.
+
+    python benchmarks/train_step.py --width=64 --size=64 --batch=32 \
+        --output=results/train_step/width_64.csv
+    python benchmarks/train_step.py --width=16 --size=28 --batch=128 \
+        --output=results/train_step/width_16.csv
+
+Both train the same network, larq-zoo's Real-to-Binary ResNet-18 (its gate, BatchNorm
+and stem), with the same losses, L2 decay and Adam, on the same batch in memory,
+through `model.fit`, in one process. They take turns, so that whatever else the machine
+does meets both; the ratio is taken within each turn. A second copy of ours takes part
+too: as far as its ratio is from 1, this run on this machine tells nothing apart.
+
+larq-zoo is no dependency of this project. To have it for this command alone:
+
+    pip install --target build/larq_zoo --no-deps larq-zoo==2.4.0 zookeeper==1.4.0 \
+        typeguard click
+    PYTHONPATH=build/larq_zoo python benchmarks/train_step.py ...
+
+Its width is 64; for another one its stem, which is where the width is written, is made
+again here.
+"""
+
+import argparse
+import csv
+import dataclasses
+import io
+import pathlib
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from r2b_keras import files
+from r2b_keras.converters import larq_zoo
+from r2b_keras.environment import tf
+from r2b_keras.models.registry import build_network
+from r2b_keras.recipes import Losses, Optimizer, Stage
+from r2b_keras.trainers.stage import make_distiller
+
+NUM_CLASSES = 1000
+# Names of a stage's student and teacher: ours, and larq-zoo's factory.
+REAL = ("real", "ResNet18FPFactory")
+SOFT = ("soft", "RealToBinNetFPFactory")
+SIGNED = ("binary_activations", "RealToBinNetBANFactory")
+BINARY = ("binary", "RealToBinNetBNNFactory")
+STAGES = {1: (SOFT, REAL), 2: (SIGNED, SOFT), 3: (BINARY, SIGNED)}
+# larq-zoo's weights of the losses, and its L2 decay: 1e-5 w^2, of real weights.
+ATTENTION, LOGITS = {1: 30.0, 2: 30.0, 3: 0.0}, {1: 3.0, 2: 3.0, 3: 0.8}
+DECAY = {1: 2e-5, 2: 2e-5, 3: 0.0}
+LEARNING_RATE = 1e-3
+
+
+def ours(number: int, options: argparse.Namespace) -> tf.keras.Model:
+    """Our distiller, as a recipe's stage would make it."""
+    shape = (options.size, options.size, 3)
+
+    def network(precision: str) -> Any:
+        name = "resnet18" if precision == "real" else "real_to_binary18"
+        return dataclasses.replace(
+            larq_zoo.NETWORK, name=name, precision=precision, width=options.width
+        )
+
+    student, teacher = (network(precision) for precision, _ in STAGES[number])
+    stage = Stage(
+        student=student,
+        epochs=1,
+        batch_size=options.batch,
+        teacher=number - 1,
+        optimizer=Optimizer(learning_rate=LEARNING_RATE, weight_decay=DECAY[number]),
+        losses=Losses(
+            attention=ATTENTION[number],
+            attention_form="max_normalised",
+            logit_matching=LOGITS[number],
+        ),
+    )
+    networks = (build_network(net, shape, NUM_CLASSES) for net in (student, teacher))
+    return make_distiller(stage, *networks, steps_per_epoch=1000)
+
+
+def larq_zoos(number: int, options: argparse.Namespace) -> tf.keras.Model:
+    """larq-zoo's own model of teacher, student and losses."""
+    from larq_zoo.literature import real_to_bin_nets
+    from larq_zoo.training.knowledge_distillation import knowledge_distillation
+    from zookeeper import factory
+
+    shape = (options.size, options.size, 3)
+
+    def network(name: str) -> tf.keras.Model:
+        base = getattr(real_to_bin_nets, name)
+        stem = _stem(options.width, prelu=name != REAL[1])
+        kind = factory(type(name, (base,), {"first_block": stem}))
+        made = kind if options.width != 64 else base
+        return made(input_shape=shape, num_classes=NUM_CLASSES).build()
+
+    student, teacher = (network(name) for _, name in STAGES[number])
+    model = knowledge_distillation.TeacherStudentModelFactory(
+        teacher_model=teacher,
+        student_model=student,
+        allow_missing_teacher_weights=True,
+        classification_weight=1.0,
+        attention_matching_weight=ATTENTION[number],
+        attention_matching_volume_names=[f"block_{b}_out" for b in range(2, 10)],
+        attention_matching_train_teacher=False,
+        output_matching_weight=LOGITS[number],
+        output_matching_softmax_temperature=1.0,
+        output_matching_train_teacher=False,
+        input_shape=shape,
+        num_classes=NUM_CLASSES,
+    ).build()
+    loss = knowledge_distillation.WeightedCrossEntropyLoss(1.0)
+    optimizer = tf.keras.optimizers.Adam(LEARNING_RATE)
+    model.compile(optimizer, loss=loss, metrics=["accuracy"])
+    return model
+
+
+def _stem(width: int, prelu: bool) -> Callable[..., tf.Tensor]:
+    """larq-zoo's first block with another number of channels."""
+    layers = tf.keras.layers
+
+    def first_block(self: Any, x: tf.Tensor, use_prelu: bool, name: str) -> tf.Tensor:
+        x = layers.Conv2D(
+            width,
+            7,
+            strides=2,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=self.kernel_initializer,
+            kernel_regularizer=self.kernel_regularizer,
+            name=f"{name}_conv2d",
+        )(x)
+        x = layers.BatchNormalization(momentum=self.momentum, name=f"{name}_norm")(x)
+        x = layers.PReLU(shared_axes=[1, 2])(x) if prelu else layers.ReLU()(x)
+        return layers.MaxPool2D(3, strides=2, padding="same")(x)
+
+    return first_block
+
+
+def feed(options: argparse.Namespace, one_hot: bool) -> tf.data.Dataset:
+    """The same batch of random images for ever."""
+    generator = np.random.default_rng(0)
+    shape = (options.batch, options.size, options.size, 3)
+    images = generator.normal(size=shape).astype(np.float32)
+    labels = generator.integers(0, NUM_CLASSES, options.batch)
+    targets = np.eye(NUM_CLASSES, dtype=np.float32)[labels] if one_hot else labels
+    return tf.data.Dataset.from_tensors((images, targets)).repeat().prefetch(4)
+
+
+def seconds(model: tf.keras.Model, data: tf.data.Dataset, steps: int) -> float:
+    """Duration of `steps` steps of `fit`."""
+    start = time.perf_counter()
+    model.fit(data, steps_per_epoch=steps, verbose=0)
+    return (time.perf_counter() - start) / steps
+
+
+def compare(number: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One row of the table: images per second of both and their ratio."""
+    tf.keras.backend.clear_session()
+    tf.keras.utils.set_random_seed(0)
+    pairs = [
+        (ours(number, options), feed(options, one_hot=True)),
+        (larq_zoos(number, options), feed(options, one_hot=False)),
+        (ours(number, options), feed(options, one_hot=True)),
+    ]
+    for model, data in pairs:
+        seconds(model, data, 3)
+    turns = [
+        [seconds(model, data, options.steps) for model, data in pairs]
+        for _ in range(options.rounds)
+    ]
+    ratios = [theirs / mine for mine, theirs, _ in turns]
+    control = statistics.median(again / mine for mine, _, again in turns)
+    mine, theirs, _ = (statistics.median(column) for column in zip(*turns, strict=True))
+    return {
+        "stage": number,
+        "width": options.width,
+        "size": options.size,
+        "batch": options.batch,
+        "rounds": options.rounds,
+        "steps": options.steps,
+        "ours_images_per_second": round(options.batch / mine, 1),
+        "larq_zoo_images_per_second": round(options.batch / theirs, 1),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_lowest": round(min(ratios), 3),
+        "ratio_highest": round(max(ratios), 3),
+        "ours_to_ours": round(control, 3),
+    }
+
+
+def main() -> None:
+    """Prints the table and writes it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, default in (("width", 64), ("size", 64), ("batch", 32)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=10, help="steps a turn")
+    parser.add_argument("--stages", type=int, nargs="+", default=list(STAGES))
+    parser.add_argument("--output", type=pathlib.Path, help="CSV to write")
+    options = parser.parse_args()
+    try:
+        import larq_zoo  # noqa: F401
+    except ImportError as error:
+        sys.exit(
+            f"larq-zoo cannot be imported ({error}): install it aside and name the "
+            "folder in PYTHONPATH, as the head of benchmarks/train_step.py says."
+        )
+    rows = []
+    for number in options.stages:
+        rows.append(compare(number, options))
+        print("  ".join(f"{name} {value}" for name, value in rows[-1].items()))
+    if options.output:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(options.output, text.getvalue())
+
+
+if __name__ == "__main__":
+    main()

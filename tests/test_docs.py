@@ -1,0 +1,80 @@
+"""Pages: every figure is from a file, and a page that differs is told."""
+
+import importlib.util
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture
+def render():
+    path = ROOT / "docs" / "render.py"
+    spec = importlib.util.spec_from_file_location("render", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_are_what_templates_and_results_give():
+    command = [sys.executable, str(ROOT / "docs" / "render.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_changed_figure_is_told_and_made_anew(render, monkeypatch, tmp_path, capsys):
+    (tmp_path / "docs" / "templates").mkdir(parents=True)
+    results = tmp_path / "results" / "run" / "stage_0"
+    results.mkdir(parents=True)
+    (results / "result.json").write_text(json.dumps({"top1": 0.92534}))
+    (tmp_path / "docs" / "templates" / "README.md").write_text(
+        'It reaches {{ percent(top1("run", 0)) }}.\n'
+    )
+    monkeypatch.setattr(render, "ROOT", tmp_path)
+    monkeypatch.setattr(render, "TEMPLATES", tmp_path / "docs" / "templates")
+    monkeypatch.setattr(render, "RESULTS", tmp_path / "results")
+    page = tmp_path / "README.md"
+    assert render.main(["--check"]) == 1
+    assert render.main([]) == 0
+    assert page.read_text() == "It reaches 92.53 %.\n"
+    assert render.main(["--check"]) == 0
+    page.write_text("It reaches 92.54 %.\n")
+    capsys.readouterr()
+    assert render.main(["--check"]) == 1
+    assert "README.md is not what docs/templates/README.md" in capsys.readouterr().err
+    assert page.read_text() == "It reaches 92.54 %.\n"
+    (results / "result.json").unlink()
+    assert render.main([]) == 1
+    assert "README.md, line 1: {{ percent(top1(" in capsys.readouterr().err
+    assert page.read_text() == "It reaches 92.54 %.\n"
+
+
+def test_rows_are_unique_and_numbers_are_found(render):
+    with pytest.raises(render.PageError, match="has 8 rows of {}, not 1"):
+        render.row("runtime/benchmark.csv")
+    with pytest.raises(render.PageError, match="has 0 rows"):
+        render.row("runtime/benchmark.csv", engine="none")
+    with pytest.raises(render.PageError, match="no line of results"):
+        render.count("runtime/arm_instructions.txt", "none.tflite")
+    assert render.count("runtime/arm_instructions.txt", "real_float32.tflite") > 600
+
+
+def test_parts_of_the_profile_are_all_of_it(render):
+    names = ["stem", *(f"binary {group}" for group in range(4)), "downsampling"]
+    names += ["pools", "gates", "classifier"]
+    times = [float(render.part(name).split(" | ")[0]) for name in names]
+    last = render.text("runtime/profile.txt").splitlines()[-1].split()
+    # Each of nine is rounded to 0.01.
+    assert sum(times) == pytest.approx(float(last[0]), abs=0.05)
+
+
+def test_no_figure_is_typed_into_the_readme():
+    """Percentages and times have a digit after the point, or are of a command."""
+    template = (ROOT / "docs" / "templates" / "README.md").read_text()
+    typed = re.sub(r"\{\{.+?\}\}", "", template)
+    assert re.findall(r"\d[\d.]* (?:%|ms|KiB|MB)", typed) == []
