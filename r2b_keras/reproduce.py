@@ -32,7 +32,6 @@ def define_flags() -> None:
     flags.DEFINE_list("experiment", [], "Names of experiments; see --list.")
     flags.DEFINE_string("workdir", None, "Folder to keep the runs in.")
     flags.DEFINE_string("results", "results", "Folder with the committed results.")
-    flags.DEFINE_string("data_dir", None, "Folder with the images of Fashion-MNIST.")
     flags.DEFINE_bool("record", False, "Keep what was measured as the new results.")
     flags.DEFINE_bool("list", False, "List the experiments and stop.")
 
@@ -53,6 +52,10 @@ def main() -> int:
             f"There is no folder {results}: run this command in a checkout of the "
             "repository, or name its folder with --results."
         )
+    if not FLAGS.record:
+        for experiment in chosen:
+            # Whatever is missing is told before anything takes time.
+            verdicts.judge(experiment, results, results / experiment.name)
     with tempfile.TemporaryDirectory() as temporary:
         workdir = pathlib.Path(FLAGS.workdir or temporary)
         tables, holds = [], True
@@ -98,8 +101,6 @@ def record(experiment: Experiment, folder: pathlib.Path, kept: pathlib.Path) -> 
 
 def _run(step: Step, folder: pathlib.Path) -> None:
     name, *rest = (argument.format(folder=folder) for argument in step.arguments)
-    if FLAGS.data_dir is not None and "fashion_mnist" in folder.name:
-        rest.append(f"--data_dir={FLAGS.data_dir}")
     print(f"python -m r2b_keras.{name} {' '.join(rest)}", flush=True)
     result = subprocess.run(  # noqa: S603
         [sys.executable, "-m", f"r2b_keras.{name}", *rest],

@@ -60,11 +60,12 @@ def test_list_and_mistakes(command, tmp_path, monkeypatch):
     assert "one stage" in command.run("--list")[1]
     assert "Unknown experiment 'x'" in command.refusal("--experiment=x")
     assert "in a checkout" in command.refusal(f"--results={tmp_path / 'none'}")
+    # Before anything is trained.
+    assert "There is no file" in command.refusal(f"--results={tmp_path}")
 
 
-def test_a_command_that_fails_is_named(tmp_path, monkeypatch, capfd):
+def test_a_command_that_fails_is_named(tmp_path, capfd):
     failing = Step(("train", "--recipe=none", "--workdir={folder}"))
-    monkeypatch.setattr(reproduce, "FLAGS", type("F", (), {"data_dir": None}))
     with pytest.raises(reproduce.InputError, match="ended with exit code 1"):
         reproduce.run(Experiment("x", "", True, (failing,), ()), tmp_path / "x")
     assert "Unknown recipe 'none'" in capfd.readouterr().err

@@ -10,12 +10,12 @@ Top-1 on the 359 test images, measured here with seed 0 (one image is 0.3 points
     stage  student                     top-1
     0      real ResNet-18              97.5 %
     1      tanh, real weights          98.6 %
-    2      binary activations          98.1 %
-    3      binary                      99.4 %
-    3      without absorb_magnitude    90.0 %
+    2      binary activations          98.3 %
+    3      binary                      98.9 %
+    3      without absorb_magnitude    90.5 %
     digits/strong_baseline
-    0      binary activations          97.8 %
-    1      binary                      99.2 %
+    0      binary activations          98.6 %
+    1      binary                      98.9 %
 
 This set is for seeing the whole chain at work; it is too small and too easy to tell the
 two methods apart. The stages are those of Sec. 4.2 in a network of three groups and a
@@ -88,7 +88,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine", warmup_epochs=1),
             losses=Losses(attention=1.0, logit_matching=1.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9805, "measured"),
+            expected=Expected(0.9833, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "binary"),
@@ -101,7 +101,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine"),
             losses=Losses(logit_matching=1.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9944, "measured"),
+            expected=Expected(0.9889, "measured"),
         ),
     ),
 )
@@ -118,7 +118,7 @@ STRONG_BASELINE = Recipe(
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9777, "measured"),
+            expected=Expected(0.9861, "measured"),
         ),
         Stage(
             student=_network("strong_baseline18", "binary"),
@@ -129,7 +129,7 @@ STRONG_BASELINE = Recipe(
             optimizer=Optimizer(learning_rate=5e-3),
             schedule=Schedule("cosine"),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9916, "measured"),
+            expected=Expected(0.9889, "measured"),
         ),
     ),
 )

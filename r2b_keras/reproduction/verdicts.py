@@ -12,6 +12,8 @@ from r2b_keras.reproduction.experiments import Claim, Experiment
 # Standard deviations of the difference of two runs that still count as agreement: of
 # normally distributed numbers 99.7 % lie within.
 _DEVIATIONS = 3.0
+# Part of a file's size that the trained weights may change.
+_SIZE_TOLERANCE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Verdict:
       committed: its value under `results/`.
       measured: its value now.
       tolerance: how far apart two good runs may be.
-      text: "equal", "within the spread" or "OFF".
+      text: "equal", "within tolerance" or "OFF".
     """
 
     claim: Claim
@@ -56,11 +58,11 @@ def judge(
     for claim in experiment.claims:
         old = _number(committed / experiment.name / claim.file, claim.key)
         new = _number(measured / claim.file, claim.key)
-        tolerance = 0.0
+        tolerance = _SIZE_TOLERANCE * old if claim.kind == "size" else 0.0
         if claim.kind == "accuracy":
             tolerance = _tolerance(spreads, experiment.name, claim)
         difference = abs(new - old)
-        words = "equal" if difference == 0 else "within the spread"
+        words = "equal" if difference == 0 else "within tolerance"
         text = words if difference <= tolerance else "OFF"
         verdicts.append(Verdict(claim, old, new, tolerance, text))
     return verdicts
@@ -132,4 +134,4 @@ def to_text(experiment: Experiment, verdicts: list[Verdict]) -> str:
 
 
 def _shown(claim: Claim, value: float) -> str:
-    return f"{value:,.0f}" if claim.key == "bytes" else f"{value:.2%}"
+    return f"{value:,.0f}" if claim.kind == "size" else f"{value:.2%}"

@@ -1,0 +1,242 @@
+"""Makes README.md and docs/*.md of docs/templates/, with every figure from results/.
+
+    python docs/render.py            # writes the pages
+    python docs/render.py --check    # only compares, for CI
+
+In a template, `{{ expression }}` is replaced by its value: a Python expression of the
+functions below, which read the files under results/. So a figure in a page is never
+typed, and changes with the file that a command wrote.
+"""
+
+import csv
+import json
+import pathlib
+import re
+import sys
+from typing import Any
+
+ROOT = pathlib.Path(__file__).parent.parent
+TEMPLATES = ROOT / "docs" / "templates"
+RESULTS = ROOT / "results"
+_EXPRESSION = re.compile(r"\{\{(.+?)\}\}", re.DOTALL)
+
+
+class PageError(ValueError):
+    """A template that cannot be rendered, or a page that differs from it."""
+
+
+def values(file: str) -> Any:
+    """Content of a JSON file under results/."""
+    return json.loads((RESULTS / file).read_text(encoding="utf-8"))
+
+
+def row(file: str, **columns: str) -> dict[str, str]:
+    """The one row of a CSV file under results/ that has these values.
+
+    Raises:
+      PageError: no such row, or several.
+    """
+    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
+        found = [
+            each
+            for each in csv.DictReader(content)
+            if all(each[name] == value for name, value in columns.items())
+        ]
+    if len(found) != 1:
+        raise PageError(f"results/{file} has {len(found)} rows of {columns}, not 1")
+    return found[0]
+
+
+def markdown(file: str) -> str:
+    """A CSV file under results/ as a table."""
+    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
+        lines = list(csv.reader(content))
+    head = [name.replace("_", " ") for name in lines[0]]
+    cells = [head, ["---"] * len(head), *lines[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def text(file: str) -> str:
+    """A whole file under results/."""
+    return (RESULTS / file).read_text(encoding="utf-8").strip()
+
+
+def count(file: str, word: str) -> float:
+    """The number behind the first `word` that starts a line of a file."""
+    for line in text(file).splitlines():
+        if line.startswith(word):
+            return float(line.removeprefix(word).split()[0])
+    raise PageError(f"no line of results/{file} starts with {word!r}")
+
+
+def percent(fraction: float | str, digits: int = 2) -> str:
+    """A fraction as the pages write it."""
+    return f"{100 * float(fraction):.{digits}f} %"
+
+
+def points(fraction: float, digits: int = 1) -> str:
+    """A difference of two fractions, in percentage points."""
+    return f"{100 * fraction:.{digits}f}"
+
+
+def kib(num_bytes: float) -> str:
+    """Bytes as KiB."""
+    return f"{num_bytes / 1024:.0f} KiB"
+
+
+def top1(run: str, stage: int) -> float:
+    """Top-1 of a stage on the test set, a fraction."""
+    return float(values(f"{run}/stage_{stage}/result.json")["top1"])
+
+
+def stage(run: str, number: int) -> dict[str, Any]:
+    """What a finished stage gave."""
+    found: dict[str, Any] = values(f"{run}/stage_{number}/result.json")
+    return found
+
+
+def ms(file: str, **columns: str) -> float:
+    """Median latency in milliseconds of a row of a benchmark."""
+    return float(row(file, **columns)["median_ms"])
+
+
+def megabytes(file: str, **columns: str) -> float:
+    """Size of a model in millions of bytes, the same for all engines of a benchmark."""
+    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
+        found = {
+            float(each["size_kib"])
+            for each in csv.DictReader(content)
+            if all(each[name] == value for name, value in columns.items())
+        }
+    if len(found) != 1:
+        raise PageError(f"results/{file} has {len(found)} sizes of {columns}, not 1")
+    return found.pop() * 1024 / 1e6
+
+
+def table(file: str) -> str:
+    """The table that training ended with, of all that it printed."""
+    lines = text(file).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("stage "))
+    last = lines.index("", first)
+    return "\n".join(lines[first:last])
+
+
+def part(name: str) -> str:
+    """Cells of a part of the profile: milliseconds, their limit, and the share of it.
+
+    The parts are the stem, the binary convolutions of each of the four groups, the
+    downsampling, pools, gates and the classifier, in the order of the network.
+    """
+    found: dict[str, list[float]] = {}
+    group, last = 0, ""
+    _, _, head, *lines = text("runtime/profile.txt").splitlines()
+    for line in lines[:-1]:
+        fields = line.split()
+        numbers = [each for each in fields if each.replace(".", "").isdigit()]
+        title = line[head.index("step") :].strip()
+        group += "average pool" in title
+        for own in ("all", _part(title, last, group)):
+            sums = found.setdefault(own, [0.0, 0.0])
+            sums[0] += float(numbers[0])
+            sums[1] += float(numbers[1])
+        last = title
+    time, limit = found[name]
+    shares = f"{limit / time:.0%}".replace("%", " %") if limit > 0.05 * time else ""
+    return f"{time:.2f} | {f'{limit:.2f}' if limit >= 0.005 else ''} | {shares}"
+
+
+def _part(title: str, last: str, group: int) -> str:
+    if "max pool" in title:
+        return "stem"
+    if "binary convolution" in title:
+        return f"binary {group}"
+    if "dense layer" in title:
+        return "classifier"
+    if "average pool" in title:
+        return "pools"
+    return "downsampling" if "average pool" in last else "gates"
+
+
+_NAMES = {
+    each.__name__: each
+    for each in (
+        values,
+        row,
+        text,
+        count,
+        percent,
+        points,
+        kib,
+        top1,
+        stage,
+        ms,
+        megabytes,
+        markdown,
+        table,
+        part,
+    )
+}
+
+
+def render(template: str, name: str) -> str:
+    """Replaces every expression by its value.
+
+    Args:
+      template: the text.
+      name: of its file, for messages.
+
+    Raises:
+      PageError: an expression that cannot be evaluated; the message has its line.
+    """
+
+    def evaluate(match: re.Match[str]) -> str:
+        line = template.count("\n", 0, match.start()) + 1
+        try:
+            return str(eval(match[1].strip(), dict(_NAMES)))
+        except Exception as error:
+            raise PageError(
+                f"{name}, line {line}: {match[0]} gives no value ({error}): mend the "
+                "expression, or the file under results/ that it names."
+            ) from error
+
+    return _EXPRESSION.sub(evaluate, template)
+
+
+def pages() -> dict[pathlib.Path, str]:
+    """Every page and what is to be in it."""
+    found = {}
+    for path in sorted(TEMPLATES.glob("*.md")):
+        folder = ROOT if path.name == "README.md" else ROOT / "docs"
+        content = render(path.read_text(encoding="utf-8"), path.name)
+        found[folder / path.name] = content
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Writes or compares the pages; returns the exit code."""
+    try:
+        made = pages()
+    except PageError as error:
+        print(error, file=sys.stderr)
+        return 1
+    different = [
+        path
+        for path, content in made.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != content
+    ]
+    if "--check" in arguments:
+        for path in different:
+            print(
+                f"{path.relative_to(ROOT)} is not what docs/templates/{path.name} and "
+                "results/ give: change the template, then run `python docs/render.py`.",
+                file=sys.stderr,
+            )
+        return 1 if different else 0
+    for path in different:
+        path.write_text(made[path], encoding="utf-8")
+        print(path.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
