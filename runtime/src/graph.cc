@@ -201,7 +201,8 @@ bool unpack_constant(const TfLiteTensor& tensor, const Value& packed,
   for (size_t i = 0; i < count; i++) {
     const int64_t which = static_cast<int64_t>(i) / inner % num_scales;
     const float scale = num_scales > 1 ? affine->scale->data[which] : packed.scale;
-    const int32_t zero = num_scales > 1 ? affine->zero_point->data[which]
+    // Wide: a damaged file may have any zero point.
+    const int64_t zero = num_scales > 1 ? affine->zero_point->data[which]
                                         : packed.zero_point;
     (*floats)[i] = scale * static_cast<float>(bytes[i] - zero);
   }
