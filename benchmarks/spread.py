@@ -1,6 +1,8 @@
 """Measures how far apart the seeds of a recipe end, for `results/spread.json`.
 
     python benchmarks/spread.py digits digits/strong_baseline --seeds=5
+    python benchmarks/spread.py digits --override=stages.3.absorb_magnitude=false \
+        --name=digits_without_absorb_magnitude
 
 Another machine, or another number of cores, adds in another order, and training turns
 that into another result, as another seed does. So the spread over seeds is what to
@@ -23,9 +25,9 @@ RESULTS = ROOT / "results" / "spread.json"
 WORK = ROOT / "build" / "spread"
 
 
-def train(recipe: str, seed: int, overrides: list[str]) -> list[float]:
+def train(recipe: str, name: str, seed: int, overrides: list[str]) -> list[float]:
     """Trains all stages of a recipe with a seed; returns their top-1, fractions."""
-    workdir = WORK / f"{recipe.replace('/', '_')}_{seed}"
+    workdir = WORK / f"{name}_{seed}"
     changes = [f"--override={override}" for override in overrides]
     subprocess.run(  # noqa: S603
         [
@@ -76,9 +78,11 @@ def main() -> None:
         sys.exit("A spread needs at least two seeds: give --seeds=2 or more.")
     WORK.mkdir(parents=True, exist_ok=True)
     for recipe in given.recipes:
-        top1s = [train(recipe, seed, given.override) for seed in range(given.seeds)]
+        name = given.name or recipe.replace("/", "_")
+        seeds = range(given.seeds)
+        top1s = [train(recipe, name, seed, given.override) for seed in seeds]
         known = files.read_json(RESULTS) if RESULTS.exists() else {}
-        known[given.name or recipe.replace("/", "_")] = spreads(top1s)
+        known[name] = spreads(top1s)
         files.write_json(RESULTS, known)
         print(json.dumps(known, indent=2))
 

@@ -18,7 +18,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "r2b_keras"
 
 # Distributions that are named unlike the module in them.
-DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "absl": "absl-py",
+    "grpc": "grpcio",
+    "sklearn": "scikit-learn",
+}
 # Ours; r2b_runtime, built in runtime/, is an engine that may be missing.
 OWN = {"r2b_keras", "r2b_runtime"}
 
