@@ -287,16 +287,22 @@ def test_one_wrong_bit_of_a_filter_is_rejected(digits, number):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float16", "int8"])
 def test_rounded_weights_on_digits(digits, kind):
-    """The same classes; judged as if it were exact, the file would be rejected."""
+    """The same classes; judged as if it were exact, an int8 file would be rejected.
+
+    (Whether a float16 one would depends on how near to a threshold some activation is.)
+    """
     model, flatbuffer, x = digits
     small = shrink(flatbuffer, kind)
     found = verification.verify(model, small, x, real_weights=kind)
     assert found.agreement > 0.95 and found.accepted == (found.agreement >= 0.98)
     assert found.largest_difference < 0.05 * found.largest_score
     assert "(at least 98.0% wanted)" in found.to_text()
-    exact = verification.verify(model, small, x)
-    assert not exact.accepted
-    assert any(difference.layer is None for difference in exact.differences)
+    unrounded = verification.verify(model, flatbuffer, x)
+    assert found.largest_difference > 10 * unrounded.largest_difference
+    if kind == "int8":
+        exact = verification.verify(model, small, x)
+        assert not exact.accepted
+        assert any(difference.layer is None for difference in exact.differences)
 
 
 @pytest.mark.slow
