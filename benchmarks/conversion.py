@@ -32,10 +32,12 @@ def randomize(model: tf.keras.Model, seed: int = 0) -> None:
     generator = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
-            shape = layer.gamma.shape
-            sign = np.where(generator.random(shape) < 0.1, -1, 1)
-            layer.gamma.assign(sign * generator.uniform(0.5, 1.5, shape))
-            layer.beta.assign(generator.normal(0, 0.3, shape))
+            shape = layer.moving_mean.shape
+            if layer.scale:
+                sign = np.where(generator.random(shape) < 0.1, -1, 1)
+                layer.gamma.assign(sign * generator.uniform(0.5, 1.5, shape))
+            if layer.center:
+                layer.beta.assign(generator.normal(0, 0.3, shape))
             layer.moving_mean.assign(generator.normal(0, 0.3, shape))
             layer.moving_variance.assign(generator.uniform(0.5, 2, shape))
         elif isinstance(layer, tf.keras.layers.PReLU):

@@ -9,7 +9,6 @@ assumption, listed below with its source.
 
 import argparse
 import csv
-import io
 import pathlib
 
 from r2b_keras import files, recipes
@@ -72,12 +71,8 @@ def main() -> None:
     for row in rows:
         print(f"| {' | '.join(map(str, row.values()))} |")
     if options.output:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(options.output, text.getvalue())
+        files.write_csv(options.output, rows)
 
 
 if __name__ == "__main__":

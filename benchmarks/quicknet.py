@@ -12,26 +12,9 @@ parts. Its weights are random: latency does not depend on them.
 import pathlib
 import sys
 
-import numpy as np
+from conversion import NUM_CLASSES, SHAPE, randomize
 
 from r2b_keras import files
-from r2b_keras.environment import tf
-
-SHAPE, NUM_CLASSES = (224, 224, 3), 1000
-
-
-def randomize(model: tf.keras.Model, seed: int = 0) -> None:
-    """Gives BatchNorm values as a trained network has them."""
-    generator = np.random.default_rng(seed)
-    for layer in model.layers:
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            shape = layer.moving_mean.shape
-            if layer.scale:
-                layer.gamma.assign(generator.uniform(0.5, 1.5, shape))
-            if layer.center:
-                layer.beta.assign(generator.normal(0, 0.3, shape))
-            layer.moving_mean.assign(generator.normal(0, 0.3, shape))
-            layer.moving_variance.assign(generator.uniform(0.5, 2, shape))
 
 
 def main(folder: pathlib.Path) -> None:

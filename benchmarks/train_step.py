@@ -22,9 +22,7 @@ again here.
 """
 
 import argparse
-import csv
 import dataclasses
-import io
 import pathlib
 import statistics
 import sys
@@ -212,12 +210,8 @@ def main() -> None:
         rows.append(compare(number, options))
         print("  ".join(f"{name} {value}" for name, value in rows[-1].items()))
     if options.output:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(options.output, text.getvalue())
+        files.write_csv(options.output, rows)
 
 
 if __name__ == "__main__":

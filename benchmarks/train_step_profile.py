@@ -10,8 +10,6 @@ are what to look at, and a busy machine stretches all of them.
 
 import argparse
 import collections
-import csv
-import io
 import pathlib
 import tempfile
 
@@ -88,12 +86,8 @@ def main() -> None:
     for part, share in sorted(shares.items(), key=lambda item: -item[1]):
         print(f"{share:6.1%}  {part}")
     if options.output:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(options.output, text.getvalue())
+        files.write_csv(options.output, rows)
 
 
 if __name__ == "__main__":

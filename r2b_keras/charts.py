@@ -1,5 +1,6 @@
 """What all charts share: a figure without a window system, colours, size."""
 
+import io
 from typing import TYPE_CHECKING
 
 from r2b_keras.errors import InputError
@@ -41,3 +42,10 @@ def new_figure(width: int, height: int) -> "Figure":
         dpi=DOTS_PER_INCH,
         layout="constrained",
     )
+
+
+def to_png(figure: "Figure") -> bytes:
+    """The picture of a figure, `DOTS_PER_INCH` dense."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
+    return content.getvalue()

@@ -1,11 +1,13 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import csv
+import io
 import json
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from r2b_keras.errors import InputError
@@ -63,6 +65,20 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes text whole or not at all."""
     with written_whole(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes at least one row as CSV, whole or not at all.
+
+    Columns are the keys of all rows, in the order in which they first appear; a row
+    that lacks one has an empty cell.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

@@ -1,20 +1,19 @@
 """An ablation's rows as a dot chart."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from r2b_keras import charts
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.comparison import Summary
 from r2b_keras.ablations.runs import Outcome
-from r2b_keras.charts import COLOURS, DOTS_PER_INCH, WIDTH, new_figure
+from r2b_keras.charts import COLOURS, WIDTH, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _FRAME_HEIGHT, _ROW_HEIGHT = 110, 34
-_TITLES = {row.name: row.title for row in rows.ROWS}
 _REAL, _BINARY = COLOURS[4], COLOURS[5]
 
 
@@ -22,10 +21,7 @@ def to_png(
     summaries: Sequence[Summary], outcomes: Sequence[Outcome], title: str
 ) -> bytes:
     """Draws the rows and returns the picture, see `draw`."""
-    content = io.BytesIO()
-    figure = draw(summaries, outcomes, title)
-    figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
-    return content.getvalue()
+    return charts.to_png(draw(summaries, outcomes, title))
 
 
 def draw(
@@ -47,7 +43,7 @@ def draw(
             if (outcome.row, outcome.downsample) == (summary.row, summary.downsample)
         ]
         _draw_row(axes, place, summary, own)
-    labels = [f"{_TITLES[s.row]}, {s.downsample} downsample" for s in summaries]
+    labels = [f"{rows.TITLES[s.row]}, {s.downsample} downsample" for s in summaries]
     axes.set_yticks(range(len(summaries)), labels, fontsize=9)
     axes.set_ylim(len(summaries) - 0.5, -0.5)
     axes.grid(axis="x", color="#dddddd", linewidth=0.8)

@@ -118,6 +118,8 @@ ROWS = (
     ),
 )
 
+TITLES = {row.name: row.title for row in ROWS}
+
 
 def find(names: Sequence[str]) -> list[Row]:
     """Returns the rows of these names, in the table's order; all where there are none.

@@ -10,7 +10,6 @@ from typing import Any
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.comparison import Comparison, Summary
 
-_TITLES = {row.name: row.title for row in rows.ROWS}
 _PAPER = {row.name: row.paper for row in rows.ROWS}
 
 
@@ -69,7 +68,7 @@ def _table(
     ]
     for summary in summaries:
         cells = (
-            _TITLES[summary.row],
+            rows.TITLES[summary.row],
             percent(summary.real_weights, summary.real_weights_spread),
             percent(summary.binary_weights, summary.binary_weights_spread),
             *_difference(to_baseline.get(summary.row)),

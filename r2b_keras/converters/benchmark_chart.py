@@ -1,10 +1,10 @@
 """A benchmark's rows as a bar chart."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from r2b_keras.charts import COLOURS, DOTS_PER_INCH, WIDTH, new_figure
+from r2b_keras import charts
+from r2b_keras.charts import COLOURS, WIDTH, new_figure
 from r2b_keras.converters.benchmark_report import Machine, in_words, number
 from r2b_keras.converters.benchmarking import Measurement
 
@@ -24,9 +24,7 @@ def to_png(rows: Sequence[Measurement], machine: Machine) -> bytes:
     Raises:
       InputError: matplotlib is not installed.
     """
-    content = io.BytesIO()
-    draw(rows, machine).savefig(content, format="png", dpi=DOTS_PER_INCH)
-    return content.getvalue()
+    return charts.to_png(draw(rows, machine))
 
 
 def draw(rows: Sequence[Measurement], machine: Machine) -> "Figure":

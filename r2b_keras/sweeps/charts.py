@@ -1,11 +1,11 @@
 """A sweep as a picture: parallel coordinates, and accuracy over each field."""
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from r2b_keras.charts import DOTS_PER_INCH, new_figure
+from r2b_keras import charts
+from r2b_keras.charts import new_figure
 from r2b_keras.sweeps.axes import Axis, make_axes
 from r2b_keras.sweeps.results import FAILED, FINISHED, TrialRow, best, ranked
 from r2b_keras.sweeps.sweep import Sweep
@@ -26,9 +26,7 @@ _BEST = "#CC79A7"
 
 def to_png(sweep: Sweep, rows: Sequence[TrialRow]) -> bytes:
     """Draws the trials and returns the picture, see `draw`."""
-    content = io.BytesIO()
-    draw(sweep, rows).savefig(content, format="png", dpi=DOTS_PER_INCH)
-    return content.getvalue()
+    return charts.to_png(draw(sweep, rows))
 
 
 def draw(sweep: Sweep, rows: Sequence[TrialRow]) -> "Figure":

@@ -14,7 +14,6 @@ import contextlib
 import csv
 import dataclasses
 import fcntl
-import io
 import os
 import pathlib
 import weakref
@@ -249,12 +248,7 @@ class Workdir:
         new = {"stage": stage, "epoch": epoch}
         rows.append(new | {name: f"{value:.6g}" for name, value in values.items()})
         rows.sort(key=lambda row: (int(row["stage"]), int(row["epoch"])))
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        files.write_text(path, text.getvalue())
+        files.write_csv(path, rows)
 
 
 def _read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
