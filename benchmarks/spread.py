@@ -3,6 +3,7 @@
     python benchmarks/spread.py digits digits/strong_baseline --seeds=5
     python benchmarks/spread.py digits --override=stages.3.absorb_magnitude=false \
         --name=digits_without_absorb_magnitude
+    python benchmarks/spread.py digits --precision=bfloat16 --name=digits_bfloat16
 
 Another machine, or another number of cores, adds in another order, and training turns
 that into another result, as another seed does. So the spread over seeds is what to
@@ -25,10 +26,9 @@ RESULTS = ROOT / "results" / "spread.json"
 WORK = ROOT / "build" / "spread"
 
 
-def train(recipe: str, name: str, seed: int, overrides: list[str]) -> list[float]:
+def train(recipe: str, name: str, seed: int, flags: list[str]) -> list[float]:
     """Trains all stages of a recipe with a seed; returns their top-1, fractions."""
     workdir = WORK / f"{name}_{seed}"
-    changes = [f"--override={override}" for override in overrides]
     subprocess.run(  # noqa: S603
         [
             sys.executable,
@@ -37,7 +37,7 @@ def train(recipe: str, name: str, seed: int, overrides: list[str]) -> list[float
             f"--recipe={recipe}",
             f"--seed={seed}",
             f"--workdir={workdir}",
-            *changes,
+            *flags,
         ],
         check=True,
     )
@@ -72,15 +72,18 @@ def main() -> None:
     parser.add_argument("recipes", nargs="+", help="names of recipes")
     parser.add_argument("--seeds", type=int, default=5, help="at least 2")
     parser.add_argument("--override", action="append", default=[])
+    parser.add_argument("--precision", default="float32")
     parser.add_argument("--name", help="folder under results/, the recipe's by default")
     given = parser.parse_args()
     if given.seeds < 2:
         sys.exit("A spread needs at least two seeds: give --seeds=2 or more.")
     WORK.mkdir(parents=True, exist_ok=True)
+    flags = [f"--override={override}" for override in given.override]
+    flags.append(f"--precision={given.precision}")
     for recipe in given.recipes:
         name = given.name or recipe.replace("/", "_")
         seeds = range(given.seeds)
-        top1s = [train(recipe, name, seed, given.override) for seed in seeds]
+        top1s = [train(recipe, name, seed, flags) for seed in seeds]
         known = files.read_json(RESULTS) if RESULTS.exists() else {}
         known[name] = spreads(top1s)
         files.write_json(RESULTS, known)

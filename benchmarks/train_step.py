@@ -1,15 +1,16 @@
 """One training step of stages 1, 2 and 3: ours against larq-zoo's distillation model.
 
-    python benchmarks/train_step.py --width=64 --size=64 --batch=32 \
+    python benchmarks/train_step.py --precision=float32 bfloat16 \
         --output=results/train_step/width_64.csv
     python benchmarks/train_step.py --width=16 --size=28 --batch=128 \
         --output=results/train_step/width_16.csv
 
 Both train the same network, larq-zoo's Real-to-Binary ResNet-18 (its gate, BatchNorm
-and stem), with the same losses, L2 decay and Adam, on the same batch in memory,
-through `model.fit`, in one process. They take turns, so that whatever else the machine
-does meets both; the ratio is taken within each turn. A second copy of ours takes part
-too: as far as its ratio is from 1, this run on this machine tells nothing apart.
+and stem), with the same losses, L2 decay and Adam, on the same batch in memory, with
+the step that `fit` runs, in one process. They take turns of a step, so that whatever
+else the machine does meets both; the ratio is taken within each turn. A second copy of
+ours takes part too: as far as its ratio is from 1, this run on this machine tells
+nothing apart. larq-zoo's own training computes in float32; `--precision` is ours.
 
 larq-zoo is no dependency of this project. To have it for this command alone:
 
@@ -22,12 +23,14 @@ again here.
 """
 
 import argparse
+import contextlib
 import dataclasses
+import itertools
 import pathlib
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,6 +40,7 @@ from r2b_keras.converters import larq_zoo
 from r2b_keras.environment import tf
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Losses, Optimizer, Stage
+from r2b_keras.trainers.chain import PRECISION_POLICIES
 from r2b_keras.trainers.stage import make_distiller
 
 NUM_CLASSES = 1000
@@ -147,43 +151,64 @@ def feed(options: argparse.Namespace, one_hot: bool) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensors((images, targets)).repeat().prefetch(4)
 
 
-def seconds(model: tf.keras.Model, data: tf.data.Dataset, steps: int) -> float:
-    """Duration of `steps` steps of `fit`."""
+@contextlib.contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Networks made inside compute in this precision, as `train --precision` has it."""
+    tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
+    yield
+    tf.keras.mixed_precision.set_global_policy("float32")
+
+
+def step_of(model: tf.keras.Model, data: tf.data.Dataset) -> Callable[[], None]:
+    """One training step, as `fit` takes it."""
+    step, batches = model.make_train_function(), iter(data)
+    return lambda: step(batches)
+
+
+def seconds(step: Callable[[], None], steps: int) -> float:
+    """Duration of a step, the mean of some."""
     start = time.perf_counter()
-    model.fit(data, steps_per_epoch=steps, verbose=0)
+    for _ in range(steps):
+        step()
     return (time.perf_counter() - start) / steps
 
 
-def compare(number: int, options: argparse.Namespace) -> dict[str, Any]:
+def compare(number: int, precision: str, options: argparse.Namespace) -> dict[str, Any]:
     """One row of the table: images per second of both and their ratio."""
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(0)
-    pairs = [
-        (ours(number, options), feed(options, one_hot=True)),
-        (larq_zoos(number, options), feed(options, one_hot=False)),
-        (ours(number, options), feed(options, one_hot=True)),
-    ]
-    for model, data in pairs:
-        seconds(model, data, 3)
+    with computing_in(precision):
+        first, again = (
+            step_of(ours(number, options), feed(options, one_hot=True))
+            for _ in range(2)
+        )
+        seconds(first, 3)
+        seconds(again, 3)
+    theirs = step_of(larq_zoos(number, options), feed(options, one_hot=False))
+    seconds(theirs, 3)
     turns = [
-        [seconds(model, data, options.steps) for model, data in pairs]
+        [seconds(step, options.steps) for step in (first, theirs, again)]
         for _ in range(options.rounds)
     ]
     ratios = [theirs / mine for mine, theirs, _ in turns]
-    control = statistics.median(again / mine for mine, _, again in turns)
-    mine, theirs, _ = (statistics.median(column) for column in zip(*turns, strict=True))
+    control = statistics.median(second / mine for mine, _, second in turns)
+    lower, _, upper = statistics.quantiles(ratios, n=4)
+    ours_seconds, theirs_seconds = (
+        statistics.median(column) for column in list(zip(*turns, strict=True))[:2]
+    )
     return {
         "stage": number,
+        "precision": precision,
         "width": options.width,
         "size": options.size,
         "batch": options.batch,
         "rounds": options.rounds,
         "steps": options.steps,
-        "ours_images_per_second": round(options.batch / mine, 1),
-        "larq_zoo_images_per_second": round(options.batch / theirs, 1),
+        "ours_images_per_second": round(options.batch / ours_seconds, 1),
+        "larq_zoo_images_per_second": round(options.batch / theirs_seconds, 1),
         "ratio": round(statistics.median(ratios), 3),
-        "ratio_lowest": round(min(ratios), 3),
-        "ratio_highest": round(max(ratios), 3),
+        "ratio_lower_quartile": round(lower, 3),
+        "ratio_upper_quartile": round(upper, 3),
         "ours_to_ours": round(control, 3),
     }
 
@@ -193,8 +218,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("width", 64), ("size", 64), ("batch", 32)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=10, help="steps a turn")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=1, help="steps a turn")
+    parser.add_argument(
+        "--precision", choices=PRECISION_POLICIES, nargs="+", default=["float32"]
+    )
     parser.add_argument("--stages", type=int, nargs="+", default=list(STAGES))
     parser.add_argument("--output", type=pathlib.Path, help="CSV to write")
     options = parser.parse_args()
@@ -206,8 +234,8 @@ def main() -> None:
             "folder in PYTHONPATH, as the head of benchmarks/train_step.py says."
         )
     rows = []
-    for number in options.stages:
-        rows.append(compare(number, options))
+    for precision, number in itertools.product(options.precision, options.stages):
+        rows.append(compare(number, precision, options))
         print("  ".join(f"{name} {value}" for name, value in rows[-1].items()))
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)

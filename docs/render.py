@@ -56,6 +56,19 @@ def markdown(file: str) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
+def share(file: str, part: str) -> str:
+    """Share of the time that all parts of a profile have whose names start so."""
+    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
+        found = [
+            float(each["share"])
+            for each in csv.DictReader(content)
+            if each["part"].startswith(part)
+        ]
+    if not found:
+        raise PageError(f"results/{file} has no part that starts with {part!r}")
+    return f"{100 * sum(found):.0f} %"
+
+
 def text(file: str) -> str:
     """A whole file under results/."""
     return (RESULTS / file).read_text(encoding="utf-8").strip()
@@ -162,6 +175,7 @@ _NAMES = {
     for each in (
         values,
         row,
+        share,
         text,
         count,
         percent,

@@ -64,9 +64,8 @@ class Experiment:
     claims: tuple[Claim, ...]
 
 
-def _training(recipe: str, *overrides: str) -> tuple[Step, ...]:
-    changes = (f"--override={override}" for override in overrides)
-    arguments = ("train", f"--recipe={recipe}", "--workdir={folder}", *changes)
+def _training(recipe: str, *flags: str) -> tuple[Step, ...]:
+    arguments = ("train", f"--recipe={recipe}", "--workdir={folder}", *flags)
     # Once it is complete, the same command prints its table.
     return Step(arguments), Step(arguments, "table.txt")
 
@@ -123,8 +122,15 @@ EXPERIMENTS = (
         "digits_without_absorb_magnitude",
         "the default recipe without it; 3 minutes",
         is_quick=False,
-        steps=_training("digits", "stages.3.absorb_magnitude=false"),
+        steps=_training("digits", "--override=stages.3.absorb_magnitude=false"),
         claims=_accuracies(3),
+    ),
+    Experiment(
+        "digits_bfloat16",
+        "the default recipe in bfloat16; 3 minutes",
+        is_quick=False,
+        steps=_training("digits", "--precision=bfloat16"),
+        claims=_accuracies(0, 1, 2, 3),
     ),
 )
 
