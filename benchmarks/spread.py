@@ -61,8 +61,6 @@ def spreads(top1s: list[list[float]]) -> dict[str, Any]:
             "standard_deviation": statistics.stdev(values),
             "top1": list(values),
         }
-    # A flatbuffer's accuracy is that of the last stage.
-    found["last"] = found[f"stage_{len(top1s[0]) - 1}"]
     return found
 
 

@@ -75,9 +75,12 @@ def _tolerance(spreads: dict[str, Any], experiment: str, claim: Claim) -> float:
     result: as different as that of another seed. Two such results differ by sqrt(2)
     times the standard deviation of one.
     """
-    stage = claim.file.split("/")[0] if "/" in claim.file else "last"
+    stage = claim.file.split("/")[0] if "/" in claim.file else "the last stage"
     try:
-        deviation = float(spreads[experiment][stage]["standard_deviation"])
+        stages = spreads[experiment]
+        # A converted file has the accuracy of the last stage.
+        own = stages[stage if "/" in claim.file else max(stages)]
+        deviation = float(own["standard_deviation"])
     except KeyError as error:
         raise InputError(
             f"spread.json has no spread of {stage} of {experiment} ({error} is "

@@ -26,7 +26,7 @@ EXPERIMENT = Experiment(
 SPREAD = {
     "small": {
         "stage_1": {"standard_deviation": 0.001},
-        "last": {"standard_deviation": 0.01},
+        "stage_2": {"standard_deviation": 0.01},
     }
 }
 
