@@ -3,23 +3,18 @@
 import csv
 import dataclasses
 import datetime
-import importlib.metadata
 import io
 import os
-import pathlib
 import platform
 from collections.abc import Sequence
 
 from r2b_keras import __version__
 from r2b_keras.converters.benchmarking import Measurement
+from r2b_keras.machine import cpu_name, governor, num_cores, package_version
 
 PACKAGES = ("ai-edge-litert", "larq-compute-engine", "r2b-runtime")
 # An inference that has its core to itself uses more processor time per elapsed time.
 BUSY = 0.95
-
-_CPU_NAMES = ("model name", "Model", "Hardware")
-_BOARD = pathlib.Path("/proc/device-tree/model")
-_GOVERNOR = pathlib.Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,52 +56,16 @@ def in_words(count: int, thing: str) -> str:
 def describe_machine() -> Machine:
     """Describes this machine as it is now."""
     now = datetime.datetime.now(datetime.timezone.utc)
+    versions = {"Python": platform.python_version(), "r2b_keras": __version__}
+    versions |= {name: package_version(name) or "" for name in PACKAGES}
     return Machine(
-        cpu=_cpu_name(),
-        num_cores=_num_cores(),
-        governor=_first_line(_GOVERNOR),
+        cpu=cpu_name(),
+        num_cores=num_cores(),
+        governor=governor(),
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         date=now.strftime("%Y-%m-%d %H:%M UTC"),
-        versions=", ".join(
-            [f"Python {platform.python_version()}", f"r2b_keras {__version__}"]
-            + [f"{name} {_version(name)}" for name in PACKAGES if _version(name)]
-        ),
+        versions=", ".join(f"{name} {v}" for name, v in versions.items() if v),
     )
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _cpu_name(information: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
-    """Name of the processor, of the board where the processor has none."""
-    lines = _text(information).splitlines()
-    entries = [[part.strip() for part in line.partition(":")[::2]] for line in lines]
-    for wanted in _CPU_NAMES:
-        for name, value in entries:
-            if name == wanted and value:
-                return value
-    return _first_line(_BOARD) or platform.processor() or platform.machine()
-
-
-def _text(path: pathlib.Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""  # systems differ in what they tell
-
-
-def _first_line(path: pathlib.Path) -> str:
-    return _text(path).partition("\n")[0].strip("\0 ")
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def to_csv(rows: Sequence[Measurement], machine: Machine) -> str:

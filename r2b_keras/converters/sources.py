@@ -4,7 +4,6 @@ Each comes with its model card and with real images to verify with.
 """
 
 import dataclasses
-import importlib.metadata
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import r2b_keras
-from r2b_keras import data, models, recipes
+from r2b_keras import data, machine, models, recipes
 from r2b_keras.converters import pictures
 from r2b_keras.converters.card import ModelCard
 from r2b_keras.environment import tf
@@ -22,7 +21,7 @@ from r2b_keras.trainers.stage import load_student
 from r2b_keras.trainers.workdir import Workdir
 
 PICTURES = (".png", ".jpg", ".jpeg")
-_PACKAGES = ("larq-compute-engine", "larq", "tensorflow")
+_PACKAGES = ("larq-compute-engine", "larq")
 _BATCH = 250
 
 
@@ -161,7 +160,9 @@ def _source(model: tf.keras.Model, card: ModelCard, images: np.ndarray) -> Sourc
         )
     versions = {"r2b_keras": r2b_keras.__version__}
     for package in _PACKAGES:
-        versions[package] = _version(package)
+        versions[package] = machine.package_version(package) or "unknown"
+    # TensorFlow may be here as tensorflow-cpu, or as a build of one's own.
+    versions["tensorflow"] = tf.__version__
     return Source(model, dataclasses.replace(card, versions=versions), images)
 
 
@@ -183,14 +184,6 @@ def _check_classifier(model: tf.keras.Model) -> None:
             f"Model {model.name!r} goes from {shapes[0]} to {shapes[1]}, expected "
             "sizes: build it with an `Input` that names height and width."
         )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        # TensorFlow may be here as tensorflow-cpu, or as a build of one's own.
-        return tf.__version__ if package == "tensorflow" else "unknown"
 
 
 def _card(recipe: Recipe, dataset: data.ImageDataset) -> ModelCard:

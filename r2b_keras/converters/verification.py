@@ -192,7 +192,7 @@ def _at_threshold(
 ) -> list[tuple[str | None, float]]:
     """For each image the first layer that binarizes a value next to its threshold."""
     found: list[tuple[str | None, float]] = [(None, float("inf"))] * len(images)
-    layers = [layer for layer in model.layers if _takes_signs(layer)]
+    layers = [layer for layer in model.layers if _binarizes_its_input(layer)]
     if not layers or not graph.is_graph(model):
         return found
     inputs = tf.keras.Model(model.inputs, [layer.input for layer in layers])
@@ -209,7 +209,8 @@ def _at_threshold(
     return found
 
 
-def _takes_signs(layer: graph.Layer) -> bool:
+def _binarizes_its_input(layer: graph.Layer) -> bool:
+    """Whether a layer, used once, has real inputs and takes their signs itself."""
     quantizer = getattr(layer, "input_quantizer", None)
     return getattr(quantizer, "precision", 32) == 1 and len(layer.inbound_nodes) == 1
 

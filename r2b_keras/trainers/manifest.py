@@ -1,7 +1,5 @@
 """The manifest: all that is needed to know where a result came from."""
 
-import contextlib
-import importlib.metadata
 import os
 import pathlib
 import platform
@@ -11,7 +9,7 @@ import time
 from typing import Any
 
 import r2b_keras
-from r2b_keras import files
+from r2b_keras import files, machine
 from r2b_keras.errors import InputError
 from r2b_keras.trainers.workdir import Workdir
 
@@ -28,9 +26,10 @@ PACKAGES = (
 def _versions() -> dict[str, str]:
     found = {"r2b_keras": r2b_keras.__version__, "python": platform.python_version()}
     for package in PACKAGES:
+        version = machine.package_version(package)
         # TensorFlow may be here as tensorflow-cpu, or as a build of one's own.
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
+        if version is not None:
+            found[package] = version
     return found
 
 
@@ -56,19 +55,10 @@ def _git_revision() -> str | None:
 
 
 def _machine() -> dict[str, Any]:
-    model = platform.processor()
-    information = pathlib.Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
     return {
         "platform": platform.platform(),
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else 0,
+        "processor": machine.cpu_name(),
+        "cores": machine.num_cores(),
     }
 
 

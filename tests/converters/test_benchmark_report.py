@@ -126,21 +126,6 @@ def test_this_machine():
     assert "ai-edge-litert " in machine.versions
 
 
-@pytest.mark.parametrize(
-    ("content", "name"),
-    [
-        ("processor\t: 0\nmodel name\t: AMD EPYC\nmodel\t: 1\n", "AMD EPYC"),
-        ("BogoMIPS\t: 108\n\nModel\t\t: Raspberry Pi 4 B\n", "Raspberry Pi 4 B"),
-        ("Hardware\t: BCM2835\nModel\t\t: Raspberry Pi 3\n", "Raspberry Pi 3"),
-    ],
-)
-def test_name_of_the_processor(tmp_path, content, name):
-    path = tmp_path / "cpuinfo"
-    path.write_text(content)
-    assert benchmark_report._cpu_name(path) == name
-    assert benchmark_report._cpu_name(tmp_path / "absent")
-
-
 def size_of_png(content):
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert content[12:16] == b"IHDR"
