@@ -53,6 +53,34 @@ def remove_partial(folder: pathlib.Path) -> None:
         aside.unlink(missing_ok=True)
 
 
+def check_new_or_marked(folder: pathlib.Path, mark: str) -> None:
+    """Refuses a folder of somebody else's files.
+
+    Good are a folder that does not exist, one that holds the file `mark`, and one with
+    nothing but hidden files: what a run that was killed at its very start leaves.
+
+    Args:
+      folder: what a user named as --workdir.
+      mark: name of the file that folders of this command hold.
+
+    Raises:
+      InputError: a file, or a folder with other things.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is a file, expected a folder or a new name: choose another "
+            "--workdir."
+        )
+    names = [path.name for path in folder.iterdir()]
+    if mark not in names and any(not name.startswith(".") for name in names):
+        raise InputError(
+            f"{folder} is not empty and holds no {mark}, expected a new folder or one "
+            "made by this command: choose another --workdir."
+        )
+
+
 def _flush_to_disk(path: pathlib.Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

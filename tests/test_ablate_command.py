@@ -132,7 +132,7 @@ def test_rows_may_be_added_and_another_recipe_is_refused(ablated):
         (("--workdir=x", "--rows=gates"), "Unknown row 'gates'"),
         (("--workdir=x", "--downsample=none"), "Downsampling is 'none'"),
         (("--workdir=x", "--recipe=digits/strong_baseline"), "four-stage recipes"),
-        (("--workdir=/etc",), "holds something else than an ablation"),
+        (("--workdir=/etc",), "not empty and holds no ablation.json"),
     ],
 )
 def test_mistakes_end_in_one_sentence(arguments, sentence):

@@ -114,6 +114,7 @@ class Ablation:
           InputError: the folder is of another ablation, or holds something else.
         """
         own = self.path / "ablation.json"
+        files.check_new_or_marked(self.path, own.name)
         kept = {n: self.settings[n] for n in ("precision", "deterministic")}
         identity = {"recipe": recipes.to_dict(self.recipe), **kept}
         if own.exists():
@@ -123,13 +124,6 @@ class Ablation:
                     f"{self.path} is of another ablation: {'; '.join(found[:5])}. "
                     "Choose another --workdir, or give the same recipe and settings."
                 )
-        elif self.path.exists() and (
-            not self.path.is_dir() or any(self.path.iterdir())
-        ):
-            raise InputError(
-                f"{self.path} holds something else than an ablation, expected a new "
-                "folder: choose another --workdir."
-            )
         self.path.mkdir(parents=True, exist_ok=True)
         files.write_json(own, identity)
 

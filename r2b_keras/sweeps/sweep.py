@@ -149,13 +149,7 @@ class Sweep:
             or holds other files.
         """
         path = self.path / "sweep.json"
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(
-                f"{self.path} is a file, expected a folder or a new name: choose "
-                "another --workdir."
-            )
-        if not path.exists():
-            self._check_new()
+        files.check_new_or_marked(self.path, path.name)
         self.path.mkdir(parents=True, exist_ok=True)
         # Chief and workers come at the same time.
         with _locked(self.path / ".settings.lock"):
@@ -163,14 +157,6 @@ class Sweep:
                 self._check(files.read_json(path))
             else:
                 files.write_json(path, self.settings.identity())
-
-    def _check_new(self) -> None:
-        names = os.listdir(self.path) if self.path.exists() else []
-        if any(not name.startswith(".") and name != "sweep.json" for name in names):
-            raise InputError(
-                f"{self.path} is not empty and holds no sweep.json, expected a new "
-                "folder or one made by this command: choose another --workdir."
-            )
 
     def _check(self, saved: Any) -> None:
         found = recipes.differences(saved, self.settings.identity())

@@ -144,10 +144,9 @@ class Workdir:
           WorkdirInUseError: another process is at work in it.
         """
         path = self.path / "recipe.json"
+        files.check_new_or_marked(self.path, path.name)
         if path.exists():
             self.check(identity)
-        else:
-            self._check_new()
         self.path.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         files.remove_partial(self.path)
@@ -156,25 +155,6 @@ class Workdir:
             self.check(identity)
         else:
             files.write_json(path, identity)
-
-    def _check_new(self) -> None:
-        """Refuses a folder of somebody else's files.
-
-        What a run that was killed at its very start leaves behind is our own.
-        """
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(
-                f"{self.path} is a file, expected a folder or a new name: choose "
-                "another --workdir."
-            )
-        names = (
-            [item.name for item in self.path.iterdir()] if self.path.exists() else []
-        )
-        if any(name != LOCK and not name.startswith(files.PARTIAL) for name in names):
-            raise InputError(
-                f"{self.path} is not empty and holds no recipe.json, expected a new "
-                "folder or one made by this command: choose another --workdir."
-            )
 
     def recipe(self) -> Recipe:
         """The recipe that the folder was made for.
