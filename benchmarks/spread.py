@@ -5,10 +5,16 @@
         --name=digits_without_absorb_magnitude
     python benchmarks/spread.py digits --precision=bfloat16 --name=digits_bfloat16
 
+    python benchmarks/spread.py --name=fashion_mnist \
+        --runs runs/ablation/runs/all_real_{0,1,2}
+    python benchmarks/spread.py --name=fashion_mnist_strong_baseline --first_stage=2 \
+        --runs runs/ablation/runs/baseline_real_{0,1,2}
+
 Another machine, or another number of cores, adds in another order, and training turns
 that into another result, as another seed does. So the spread over seeds is what to
 expect between machines; `python -m r2b_keras.reproduce` takes its tolerances from it.
-Seeds that have been trained are kept in build/spread.
+Seeds that have been trained are kept in build/spread. Where a recipe takes hours, runs
+of a smaller one stand for it: those of an ablation, above.
 """
 
 import argparse
@@ -19,7 +25,7 @@ import subprocess
 import sys
 from typing import Any
 
-from r2b_keras import files, recipes
+from r2b_keras import files
 
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "spread.json"
@@ -41,21 +47,26 @@ def train(recipe: str, name: str, seed: int, flags: list[str]) -> list[float]:
         ],
         check=True,
     )
-    results = (
-        workdir / f"stage_{number}" / "result.json"
-        for number in range(len(recipes.get(recipe).stages))
-    )
-    return [json.loads(path.read_text())["top1"] for path in results]
+    return top1s(workdir, 0)
 
 
-def spreads(top1s: list[list[float]]) -> dict[str, Any]:
+def top1s(workdir: pathlib.Path, first_stage: int) -> list[float]:
+    """Top-1 of the finished stages of a run from one on, fractions."""
+    paths = sorted(workdir.glob("stage_*/result.json"))
+    kept = [path for path in paths if int(path.parent.name[6:]) >= first_stage]
+    if not kept:
+        sys.exit(f"{workdir} has no finished stage: name the folder of a whole run.")
+    return [json.loads(path.read_text())["top1"] for path in kept]
+
+
+def spreads(runs: list[list[float]]) -> dict[str, Any]:
     """Means and standard deviations of each stage, over the seeds from 0 on.
 
     Args:
-      top1s: for each seed the top-1 of all stages, at least two seeds.
+      runs: for each seed the top-1 of all stages, at least two seeds.
     """
     found: dict[str, Any] = {}
-    for number, values in enumerate(zip(*top1s, strict=True)):
+    for number, values in enumerate(zip(*runs, strict=True)):
         found[f"stage_{number}"] = {
             "mean": statistics.mean(values),
             "standard_deviation": statistics.stdev(values),
@@ -64,28 +75,37 @@ def spreads(top1s: list[list[float]]) -> dict[str, Any]:
     return found
 
 
+def keep(name: str, runs: list[list[float]]) -> None:
+    """Writes the spread of some runs to the file, under a name."""
+    known = files.read_json(RESULTS) if RESULTS.exists() else {}
+    known[name] = spreads(runs)
+    files.write_json(RESULTS, known)
+    print(json.dumps({name: known[name]}, indent=2))
+
+
 def main() -> None:
     """Trains the seeds and writes the file."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipes", nargs="+", help="names of recipes")
+    parser.add_argument("recipes", nargs="*", help="names of recipes")
     parser.add_argument("--seeds", type=int, default=5, help="at least 2")
     parser.add_argument("--override", action="append", default=[])
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--name", help="folder under results/, the recipe's by default")
+    parser.add_argument("--runs", nargs="+", type=pathlib.Path, help="finished runs")
+    parser.add_argument("--first_stage", type=int, default=0, help="of those runs")
     given = parser.parse_args()
-    if given.seeds < 2:
+    if len(given.runs or range(given.seeds)) < 2:
         sys.exit("A spread needs at least two seeds: give --seeds=2 or more.")
+    if bool(given.runs) == bool(given.recipes) or (given.runs and not given.name):
+        sys.exit("Give either recipes to train, or finished --runs and their --name.")
+    if given.runs:
+        keep(given.name, [top1s(run, given.first_stage) for run in given.runs])
     WORK.mkdir(parents=True, exist_ok=True)
     flags = [f"--override={override}" for override in given.override]
     flags.append(f"--precision={given.precision}")
     for recipe in given.recipes:
         name = given.name or recipe.replace("/", "_")
-        seeds = range(given.seeds)
-        top1s = [train(recipe, name, seed, flags) for seed in seeds]
-        known = files.read_json(RESULTS) if RESULTS.exists() else {}
-        known[name] = spreads(top1s)
-        files.write_json(RESULTS, known)
-        print(json.dumps(known, indent=2))
+        keep(name, [train(recipe, name, seed, flags) for seed in range(given.seeds)])
 
 
 if __name__ == "__main__":
