@@ -1,0 +1,63 @@
+"""How far other sums move the digits' accuracy: other cores and instructions, one seed.
+
+    python benchmarks/machines.py --output=results/machines.csv
+
+Another machine adds in another order. This one can be made to: with one core, with
+older instructions, without oneDNN. Numbers are those of seed 0; what another seed
+changes is in results/spread.json. Runs are kept in build/machines.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from r2b_keras import files
+
+ROOT = pathlib.Path(__file__).parent.parent
+WORK = ROOT / "build" / "machines"
+# What is run: number of cores, and settings of the environment.
+VARIANTS = {
+    "two cores": (2, {}),
+    "one core": (1, {}),
+    "two cores, oneDNN with AVX2": (2, {"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+    "two cores, no oneDNN": (2, {"TF_ENABLE_ONEDNN_OPTS": "0"}),
+}
+
+
+def train(name: str) -> dict[str, str]:
+    """Trains the digits in a variant; returns a row of the table, top-1 as fractions."""
+    cores, settings = VARIANTS[name]
+    workdir = WORK / name.replace(",", "").replace(" ", "_")
+    chosen = sorted(os.sched_getaffinity(0))[:cores]
+    if len(chosen) < cores:
+        sys.exit(f"{name!r} needs {cores} cores, this process may use {len(chosen)}.")
+    subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "r2b_keras.train", f"--workdir={workdir}"],
+        env={**os.environ, **settings},
+        preexec_fn=lambda: os.sched_setaffinity(0, chosen),
+        check=True,
+    )
+    row = {"variant": name}
+    for path in sorted(workdir.glob("stage_*/result.json")):
+        row[path.parent.name] = f"{json.loads(path.read_text())['top1']:.6f}"
+    return row
+
+
+def main() -> None:
+    """Trains all variants and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=pathlib.Path, help="CSV to write")
+    given = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    rows = [train(name) for name in VARIANTS]
+    for row in rows:
+        print("  ".join(row.values()))
+    if given.output:
+        files.write_csv(given.output, rows)
+
+
+if __name__ == "__main__":
+    main()
