@@ -28,7 +28,7 @@ VARIANTS = {
 
 
 def train(name: str) -> dict[str, str]:
-    """Trains the digits in a variant; returns a row of the table, top-1 as fractions."""
+    """Trains the digits in a variant; returns a row of the table, in fractions."""
     cores, settings = VARIANTS[name]
     workdir = WORK / name.replace(",", "").replace(" ", "_")
     chosen = sorted(os.sched_getaffinity(0))[:cores]
