@@ -47,6 +47,12 @@ def row(file: str, **columns: str) -> dict[str, str]:
     return found[0]
 
 
+def column(file: str, name: str) -> list[float]:
+    """Numbers of a column of a CSV file under results/, from the top down."""
+    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
+        return [float(each[name]) for each in csv.DictReader(content)]
+
+
 def markdown(file: str) -> str:
     """A CSV file under results/ as a table."""
     with (RESULTS / file).open(newline="", encoding="utf-8") as content:
@@ -175,6 +181,7 @@ _NAMES = {
     for each in (
         values,
         row,
+        column,
         share,
         text,
         count,
