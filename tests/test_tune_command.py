@@ -114,6 +114,35 @@ def test_training_the_best_recipe_gives_the_trials_number(
 
 
 @pytest.mark.slow
+def test_the_best_recipe_brings_its_seed_stage_and_precision(tmp_path):
+    sweep, space = tmp_path / "sweep", tmp_path / "space.json"
+    space.write_text('{"stage.optimizer.learning_rate": {"choice": [0.01]}}')
+    result = commands.run(
+        "tune",
+        *TINY,
+        "--stage=0",
+        "--override=stages.0.epochs=1",
+        "--seed=3",
+        "--precision=bfloat16",
+        f"--space={space}",
+        f"--workdir={sweep}",
+        "--max_trials=1",
+    )
+    assert result.returncode == 0, result.stderr
+    file, run = sweep / "best_recipe.json", tmp_path / "run"
+    result = commands.run("train", f"--recipe={file}", f"--workdir={run}")
+    assert result.returncode == 0, result.stderr
+    own = "--stage=0 --seed=3 --precision=bfloat16"
+    assert f"{file} was trained with {own}, and so is this run.\n" in result.stdout
+    best = json.loads(file.read_text())["validation_top1"]
+    assert Workdir(run).result(0).validation_top1 == best
+    assert Workdir(run).result(1) is None
+    again = commands.stored_weights(run, 0)
+    trial = commands.stored_weights(sweep / "trials" / "000", 0)
+    assert all((again[name] == trial[name]).all() for name in trial)
+
+
+@pytest.mark.slow
 def test_a_whole_sweep_is_not_run_again(whole, space, tune_here):
     sweep, _ = whole
     before = rows(sweep)
