@@ -89,6 +89,10 @@ def test_earlier_stages_are_trained_once(whole):
         path.name for path in (sweep / "stages").glob("stage_0-*") if path.is_dir()
     ]
     assert len(shared) == 1
+    # Their rows are in every trial that got so far.
+    for trial in (sweep / "trials").glob("*/metrics.csv"):
+        head, *epochs = trial.read_text().splitlines()
+        assert [row[:4] for row in epochs[:2]] == ["0,1,", "0,2,"]
 
 
 @pytest.mark.slow

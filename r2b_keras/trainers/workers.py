@@ -20,8 +20,8 @@ _EXAMPLE = (
 # A folder of a network file system may show what another machine wrote a little later.
 PATIENCE_SECONDS = 60.0
 
-# What TensorFlow raises in a process whose peer has gone; only looked at where there are
-# peers. The first two come from the network alone.
+# What TensorFlow raises in a process whose peer has gone; only looked at where there
+# are peers. The first two come from the network alone.
 _LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError)
 # These come from anywhere, a full disk or a GPU's library for example: the message must
 # speak of a peer, in the words of TensorFlow's collectives, its coordination service
@@ -204,7 +204,7 @@ def _speaks_of_a_peer(error: tf.errors.OpError) -> bool:
 
 
 def _first_line(message: str) -> str:
-    """The line of a message that says what has happened, without graph and traceback."""
+    """The line of a message that says what has happened, without its traceback."""
     lines = [
         line
         for line in re.sub(r"\{\{.*?\}\}", "", message).splitlines()

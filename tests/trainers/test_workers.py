@@ -89,10 +89,10 @@ def test_one_process_waits_for_nobody(tmp_path):
 # in one.
 ABORTED = "Collective ops is aborted by: recvmsg:Connection reset by peer"
 REASONS = [
-    f"{{{{function_node __wrapped__CollectiveReduceV2_device_/job:worker}}}} {ABORTED}\n"
-    "Additional GRPC error information from remote target /job:worker/task:1 while "
+    f"{{{{function_node __wrapped__CollectiveReduceV2_device}}}} {ABORTED}\n"
+    "Additional GRPC error information from remote target /job:worker while "
     "calling /tensorflow.WorkerService/RecvBuf:\n:UNKNOWN:Error received from peer",
-    "Graph execution error:\n\nDetected at node CollectiveReduceV2_3 defined at (most "
+    "Graph execution error:\n\nDetected at node CollectiveReduceV2 defined at (most "
     'recent call last):\n  File "<frozen runpy>", line 198, in _run_module_as_main\n\n'
     f"{ABORTED}\n\t [[{{{{node CollectiveReduceV2_3}}}}]] [Op:__inference]",
 ]
@@ -221,7 +221,7 @@ def test_a_killed_worker_costs_an_epoch_and_changes_nothing(tmp_path):
     # Its peer ends by itself, in one sentence.
     assert chief.wait(timeout=300) == 75
     assert re.search(
-        r"Another of the 2 workers has stopped or cannot be reached \(.{8,200}\): start",
+        r"Another of the 2 workers has stopped or cannot be reached \(.{8,}\): start",
         output(cut, 0).read_text(),
     )
     assert "Traceback" not in output(cut, 0).read_text()
