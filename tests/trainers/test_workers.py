@@ -85,12 +85,12 @@ def test_one_process_waits_for_nobody(tmp_path):
         raise tf.errors.UnavailableError(None, None, "gone")
 
 
-# As TensorFlow 2.21 raises it in a process whose peer is killed: outside of a graph, and
-# in one.
+# As TensorFlow 2.21 raises it in a process whose peer is killed: outside of a graph
+# and in one.
 ABORTED = "Collective ops is aborted by: recvmsg:Connection reset by peer"
 REASONS = [
-    f"{{{{function_node __wrapped__CollectiveReduceV2_device}}}} {ABORTED}\n"
-    "Additional GRPC error information from remote target /job:worker while "
+    f"{{{{function_node __wrapped__CollectiveReduceV2}}}} {ABORTED}\n"
+    "Additional GRPC error information from remote target /job while "
     "calling /tensorflow.WorkerService/RecvBuf:\n:UNKNOWN:Error received from peer",
     "Graph execution error:\n\nDetected at node CollectiveReduceV2 defined at (most "
     'recent call last):\n  File "<frozen runpy>", line 198, in _run_module_as_main\n\n'
