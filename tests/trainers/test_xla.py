@@ -23,7 +23,7 @@ def distiller(monkeypatch):
 
         tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
         networks = [
-            Network(name, kind, width=4, blocks=(1, 1), stem="small")
+            Network(name, kind, width=4, blocks=(1,), stem="small")
             for name, kind in (("real_to_binary18", "binary"), ("resnet18", "real"))
         ]
         losses = Losses(attention=1.0, logit_matching=1.0)
