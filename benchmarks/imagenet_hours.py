@@ -26,7 +26,7 @@ TRAIN_PASSES, TEACHER_PASSES = 3, 1
 # NVIDIA DeepLearningExamples, TensorFlow/Classification/ConvNets/resnet50v1.5.
 RESNET50_IMAGES_PER_SECOND = 2375.0
 # ours: a binary block has more small operations for each multiplication (BatchNorm,
-# sign, two factors, PReLU, own skip), and no XLA.
+# sign, two factors, PReLU, own skip).
 RELATIVE_UTILISATION = 0.5
 # ours: launching some thousand kernels, and adding up 48 MB of gradients; a step cannot
 # be shorter, however few images it has on each GPU.

@@ -52,8 +52,9 @@ def train(recipe: str, name: str, seed: int, flags: list[str]) -> list[float]:
 
 def top1s(workdir: pathlib.Path, first_stage: int) -> list[float]:
     """Top-1 of the finished stages of a run from one on, fractions."""
-    paths = sorted(workdir.glob("stage_*/result.json"))
-    kept = [path for path in paths if int(path.parent.name[6:]) >= first_stage]
+    paths = workdir.glob("stage_*/result.json")
+    stages = {int(path.parent.name.removeprefix("stage_")): path for path in paths}
+    kept = [stages[number] for number in sorted(stages) if number >= first_stage]
     if not kept:
         sys.exit(f"{workdir} has no finished stage: name the folder of a whole run.")
     return [json.loads(path.read_text())["top1"] for path in kept]

@@ -8,9 +8,10 @@
 Both train the same network, larq-zoo's Real-to-Binary ResNet-18 (its gate, BatchNorm
 and stem), with the same losses, L2 decay and Adam, on the same batch in memory, with
 the step that `fit` runs, in one process. They take turns of a step, so that whatever
-else the machine does meets both; the ratio is taken within each turn. A second copy of
-ours takes part too: as far as its ratio is from 1, this run on this machine tells
-nothing apart. larq-zoo's own training computes in float32; `--precision` is ours.
+else the machine does meets both, and who comes first changes from round to round; the
+ratio is taken within each round. A second copy of ours takes part too: as far as its
+ratio is from 1, this run on this machine tells nothing apart. larq-zoo's own training
+computes in float32; `--precision` is ours.
 
 larq-zoo is no dependency of this project. To have it for this command alone:
 
@@ -25,12 +26,13 @@ again here.
 import argparse
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -173,6 +175,29 @@ def seconds(step: Callable[[], None], steps: int) -> float:
     return (time.perf_counter() - start) / steps
 
 
+def take_turns(
+    turns: Sequence[Callable[[], float]], rounds: int
+) -> list[tuple[float, ...]]:
+    """Lets each have its turn in every round, another one first each time.
+
+    Whoever always came second would always find the caches that the first has left.
+
+    Args:
+      turns: each takes its turn and returns what it has measured.
+      rounds: how many turns each has.
+
+    Returns:
+      What they have measured by round, always in the order of `turns`.
+    """
+    found = []
+    for number in range(rounds):
+        first = number % len(turns)
+        order = [*range(first, len(turns)), *range(first)]
+        measured = {place: turns[place]() for place in order}
+        found.append(tuple(measured[place] for place in range(len(turns))))
+    return found
+
+
 def compare(number: int, precision: str, options: argparse.Namespace) -> dict[str, Any]:
     """One row of the table: images per second of both and their ratio."""
     tf.keras.backend.clear_session()
@@ -186,10 +211,11 @@ def compare(number: int, precision: str, options: argparse.Namespace) -> dict[st
         seconds(again, 3)
     theirs = step_of(larq_zoos(number, options), feed(options, one_hot=False))
     seconds(theirs, 3)
-    turns = [
-        [seconds(step, options.steps) for step in (first, theirs, again)]
-        for _ in range(options.rounds)
+    timed = [
+        functools.partial(seconds, step, options.steps)
+        for step in (first, theirs, again)
     ]
+    turns = take_turns(timed, options.rounds)
     ratios = [theirs / mine for mine, theirs, _ in turns]
     control = statistics.median(second / mine for mine, _, second in turns)
     lower, _, upper = statistics.quantiles(ratios, n=4)

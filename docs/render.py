@@ -132,6 +132,18 @@ def megabytes(file: str, **columns: str) -> float:
     return found.pop() * 1024 / 1e6
 
 
+def step(number: int, precision: str) -> str:
+    """Cells of a training step: images per second, and times larq-zoo's speed."""
+    file = "train_step/width_64.csv"
+    found = row(file, stage=str(number), precision=precision)
+    ratio, lower, upper = (
+        f"{float(found[name]):.2f}"
+        for name in ("ratio", "ratio_lower_quartile", "ratio_upper_quartile")
+    )
+    speed = float(found["ours_images_per_second"])
+    return f"{speed:.0f} | {ratio} ({lower} to {upper})"
+
+
 def table(file: str) -> str:
     """The table that training ended with, of all that it printed."""
     lines = text(file).splitlines()
@@ -193,6 +205,7 @@ _NAMES = {
         ms,
         megabytes,
         markdown,
+        step,
         table,
         part,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from r2b_keras import command, recipes
+from r2b_keras.errors import InputError
 from r2b_keras.models.config import BINARY_PARTS
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def main() -> int:
         print(list_recipes())
         return 0
     recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
-    stage = len(recipe.stages) - 1 if FLAGS.stage is None else FLAGS.stage
+    stage, seed, precision, own = _settings()
+    stage = len(recipe.stages) - 1 if stage is None else stage
     from r2b_keras.trainers.workdir import Workdir
 
     workdir = Workdir(FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}")
@@ -55,14 +57,16 @@ def main() -> int:
     from r2b_keras.trainers.chain import stages_to_train, train_chain
 
     numbers = stages_to_train(recipe, stage, workdir, FLAGS.only)
+    if own:
+        print(f"{FLAGS.recipe} was trained with {own}, and so is this run.")
     results = train_chain(
         recipe,
         stage,
         workdir,
         data_dir=FLAGS.data_dir,
-        seed=FLAGS.seed,
+        seed=seed,
         only=FLAGS.only,
-        precision=FLAGS.precision,
+        precision=precision,
         strategy=FLAGS.strategy,
         deterministic=FLAGS.deterministic,
     )
@@ -70,6 +74,33 @@ def main() -> int:
         print(f"Stage {stage} is complete in {workdir.path}, nothing to train.")
     print(summary(recipe, results, workdir))
     return 0
+
+
+def _settings() -> tuple[int | None, int, str, str]:
+    """Stage, seed and precision, and those of them that come from the recipe's file.
+
+    A flag that was given wins over the file, the file over the flag's default.
+
+    Raises:
+      InputError: a value in the file that the flag would not take.
+    """
+    found: dict[str, Any] = {name: FLAGS[name].value for name in recipes.RUN_SETTINGS}
+    own = {}
+    for name, value in recipes.run_settings(FLAGS.recipe).items():
+        if not FLAGS[name].present:
+            found[name] = own[name] = _parsed(name, value)
+    words = " ".join(f"--{name}={value}" for name, value in own.items())
+    return found["stage"], found["seed"], found["precision"], words
+
+
+def _parsed(name: str, value: Any) -> Any:
+    try:
+        return FLAGS[name].parser.parse(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{FLAGS.recipe} has the {name} {value!r}, which --{name} does not take "
+            f"({error}): restore the file, or give --{name}."
+        ) from error
 
 
 def list_recipes() -> str:

@@ -64,6 +64,20 @@ def test_rows_are_unique_and_numbers_are_found(render):
     assert render.count("runtime/arm_instructions.txt", "real_float32.tflite") > 600
 
 
+def test_cells_of_a_training_step(render, monkeypatch, tmp_path):
+    (tmp_path / "train_step").mkdir()
+    (tmp_path / "train_step" / "width_64.csv").write_text(
+        "stage,precision,ours_images_per_second,ratio,ratio_lower_quartile,"
+        "ratio_upper_quartile\n"
+        "1,float32,99.6,1.046,0.978,1.123\n1,bfloat16,141.8,1.39,1.319,1.44\n"
+    )
+    monkeypatch.setattr(render, "RESULTS", tmp_path)
+    assert render.step(1, "float32") == "100 | 1.05 (0.98 to 1.12)"
+    assert render.step(1, "bfloat16") == "142 | 1.39 (1.32 to 1.44)"
+    with pytest.raises(render.PageError, match="has 0 rows"):
+        render.step(2, "float32")
+
+
 def test_parts_of_the_profile_are_all_of_it(render):
     names = ["stem", *(f"binary {group}" for group in range(4)), "downsampling"]
     names += ["pools", "gates", "classifier"]

@@ -8,8 +8,12 @@ import signal
 import numpy as np
 import pytest
 
+from r2b_keras import files, recipes, train
+from r2b_keras.errors import InputError
+from r2b_keras.trainers import chain
 from tests.commands import (
     TINY,
+    InThisProcess,
     assert_one_sentence,
     run,
     run_and_interrupt,
@@ -143,6 +147,56 @@ def test_bad_input_is_one_sentence(arguments, words, tmp_path):
     result = run("train", f"--workdir={tmp_path / 'new'}", *arguments)
     assert_one_sentence(result, *words)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch, capsys):
+    """What a run would be trained with whose recipe's file says these things too."""
+    command = InThisProcess(train, monkeypatch, capsys)
+
+    def stop(recipe, stage, workdir, **options):
+        raise InputError(f"{stage} {options['seed']} {options['precision']}.")
+
+    monkeypatch.setattr(chain, "train_chain", stop)
+
+    def settings(values, *arguments):
+        path = tmp_path / "recipe.json"
+        recipe = recipes.to_dict(recipes.get("digits"))
+        files.write_json(path, {"recipe": recipe, **values})
+        with pytest.raises(InputError) as problem:
+            command.run(f"--recipe={path}", f"--workdir={tmp_path}/run", *arguments)
+        return str(problem.value), capsys.readouterr().out
+
+    return settings
+
+
+def test_settings_in_the_recipes_file_are_defaults(settings, tmp_path):
+    best = {"stage": 1, "seed": 3, "precision": "bfloat16", "trial": 7}
+    words = "--stage=1 --seed=3 --precision=bfloat16"
+    line = f"{tmp_path}/recipe.json was trained with {{}}, and so is this run.\n"
+    assert settings(best) == ("1 3 bfloat16.", line.format(words))
+    assert settings(best, "--seed=0", "--precision=float32") == (
+        "1 0 float32.",
+        line.format("--stage=1"),
+    )
+    every = ("--stage=2", "--seed=4", "--precision=float16")
+    assert settings(best, *every) == ("2 4 float16.", "")
+    # A workdir's own file has no stage.
+    assert settings({"seed": 5, "precision": "float32", "deterministic": True}) == (
+        "3 5 float32.",
+        line.format("--seed=5 --precision=float32"),
+    )
+    assert settings({}) == ("3 0 float32.", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", -1), ("seed", 1.5), ("stage", None), ("precision", "int8")],
+)
+def test_settings_that_the_flags_do_not_take(settings, name, value):
+    sentence, printed = settings({name: value})
+    assert f"has the {name} {value!r}, which --{name} does not take" in sentence
+    assert printed == "" and "\n" not in sentence
 
 
 def test_list_and_dry_run_train_nothing(tmp_path):

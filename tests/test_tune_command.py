@@ -89,6 +89,10 @@ def test_earlier_stages_are_trained_once(whole):
         path.name for path in (sweep / "stages").glob("stage_0-*") if path.is_dir()
     ]
     assert len(shared) == 1
+    # Their rows are in every trial that got so far.
+    for trial in (sweep / "trials").glob("*/metrics.csv"):
+        head, *epochs = trial.read_text().splitlines()
+        assert [row[:4] for row in epochs[:2]] == ["0,1,", "0,2,"]
 
 
 @pytest.mark.slow
@@ -110,6 +114,35 @@ def test_training_the_best_recipe_gives_the_trials_number(
     again = commands.stored_weights(tmp_path / "run", 1)
     trial = commands.stored_weights(sweep / "trials" / f"{best['trial']:03d}", 1)
     assert again.keys() == trial.keys()
+    assert all((again[name] == trial[name]).all() for name in trial)
+
+
+@pytest.mark.slow
+def test_the_best_recipe_brings_its_seed_stage_and_precision(tmp_path):
+    sweep, space = tmp_path / "sweep", tmp_path / "space.json"
+    space.write_text('{"stage.optimizer.learning_rate": {"choice": [0.01]}}')
+    result = commands.run(
+        "tune",
+        *TINY,
+        "--stage=0",
+        "--override=stages.0.epochs=1",
+        "--seed=3",
+        "--precision=bfloat16",
+        f"--space={space}",
+        f"--workdir={sweep}",
+        "--max_trials=1",
+    )
+    assert result.returncode == 0, result.stderr
+    file, run = sweep / "best_recipe.json", tmp_path / "run"
+    result = commands.run("train", f"--recipe={file}", f"--workdir={run}")
+    assert result.returncode == 0, result.stderr
+    own = "--stage=0 --seed=3 --precision=bfloat16"
+    assert f"{file} was trained with {own}, and so is this run.\n" in result.stdout
+    best = json.loads(file.read_text())["validation_top1"]
+    assert Workdir(run).result(0).validation_top1 == best
+    assert Workdir(run).result(1) is None
+    again = commands.stored_weights(run, 0)
+    trial = commands.stored_weights(sweep / "trials" / "000", 0)
     assert all((again[name] == trial[name]).all() for name in trial)
 
 

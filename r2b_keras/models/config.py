@@ -24,6 +24,15 @@ RESCALINGS: tuple[str, ...] = (
     "gate",
     "gate_and_scale",
 )
+# What an empty `Network.rescaling` means for each name of the registry. Sec. 4.1 takes
+# XNOR-Net++'s factors without saying which of its cases; one per channel costs nothing
+# once deployed.
+DEFAULT_RESCALINGS = {
+    "resnet18": "none",
+    "real_to_binary18": "gate_and_scale",
+    "strong_baseline18": "channel_scale",
+}
+GATED = ("gate", "gate_and_scale")
 STEMS = ("imagenet", "cifar", "small")
 DOWNSAMPLES = ("real", "binary")
 GATE_WIDTHS = ("out", "in")

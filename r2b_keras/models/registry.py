@@ -9,7 +9,7 @@ from typing import Any
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import blocks
-from r2b_keras.models.config import Network
+from r2b_keras.models.config import DEFAULT_RESCALINGS, Network
 
 layers = tf.keras.layers
 
@@ -34,11 +34,18 @@ class Entry:
 _BINARY = ("soft", "binary_activations", "binary")
 
 REGISTRY: dict[str, Entry] = {
-    "resnet18": Entry(blocks.real_block, ("real",), "none", stem_activation="relu"),
-    "real_to_binary18": Entry(blocks.binary_block, _BINARY, "gate_and_scale"),
-    # Sec. 4.1 takes XNOR-Net++'s factors without saying which of its cases; one per
-    # channel costs nothing once deployed.
-    "strong_baseline18": Entry(blocks.binary_block, _BINARY, "channel_scale"),
+    "resnet18": Entry(
+        blocks.real_block,
+        ("real",),
+        DEFAULT_RESCALINGS["resnet18"],
+        stem_activation="relu",
+    ),
+    "real_to_binary18": Entry(
+        blocks.binary_block, _BINARY, DEFAULT_RESCALINGS["real_to_binary18"]
+    ),
+    "strong_baseline18": Entry(
+        blocks.binary_block, _BINARY, DEFAULT_RESCALINGS["strong_baseline18"]
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import pathlib
+from typing import Any
 
 from r2b_keras import files
 from r2b_keras.errors import InputError
@@ -37,6 +38,7 @@ __all__ = [
     "from_dict",
     "get",
     "names",
+    "run_settings",
     "to_dict",
 ]
 
@@ -45,6 +47,9 @@ _RECIPES: dict[str, Recipe] = {
     for module in (digits, fashion_mnist, pictures, cifar10, cifar100, imagenet)
     for recipe in module.RECIPES
 }
+
+# Of a file that holds a recipe: what else it takes to train it as it was trained.
+RUN_SETTINGS = ("stage", "seed", "precision")
 
 
 def names() -> tuple[str, ...]:
@@ -74,7 +79,30 @@ def get(name: str) -> Recipe:
     return _RECIPES[name]
 
 
+def run_settings(name: str) -> dict[str, Any]:
+    """What the file of a recipe says about the run that it is of.
+
+    Args:
+      name: as `get` takes it.
+
+    Returns:
+      Those of "stage", "seed" and "precision" that are there; of a recipe that is named
+      and not a file's, none.
+
+    Raises:
+      InputError: as `get`.
+    """
+    if not name.endswith(".json"):
+        return {}
+    values = _content(pathlib.Path(name))
+    return {key: values[key] for key in RUN_SETTINGS if key in values}
+
+
 def _read(path: pathlib.Path) -> Recipe:
+    return from_dict(_content(path)["recipe"])
+
+
+def _content(path: pathlib.Path) -> dict[str, Any]:
     try:
         values = files.read_json(path)
     except FileNotFoundError as error:
@@ -87,4 +115,4 @@ def _read(path: pathlib.Path) -> Recipe:
             f"{path} holds no recipe, expected a recipe.json, as training and sweeps "
             "write it."
         )
-    return from_dict(values["recipe"])
+    return values

@@ -6,9 +6,10 @@ cut off. Here a lost trial goes to another worker, and files are whole.
 """
 
 import collections
+import contextlib
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from r2b_keras.sweeps.space import Field, Space
 
 TUNERS = ("random", "hyperband", "bayesian")
 OBJECTIVE = "validation_top1"
-# A trial that has taken so many workers with it (by its memory, say) is given up.
+# A trial that has taken so many processes with it (by its memory, say) is given up.
 MOST_LOSSES = 3
 
 # Hyperband trains the best third of the trials three times as long, as published.
@@ -64,6 +65,7 @@ class _Lasting:
         self._gone = gone
         self._losses: dict[str, int] = collections.defaultdict(int)
         self._restored: dict[str, Trial] = {}
+        self._training: str | None = None
         self.report = report
         self.verbose = 0
 
@@ -122,28 +124,55 @@ class _Lasting:
         """Puts the trials of workers that are gone back into the queue."""
         lost = [worker for worker in self.ongoing_trials if self._gone(worker)]
         for worker in lost:
-            self._lose(worker, self.ongoing_trials.pop(worker))
+            self._lose(f"worker {worker}", self.ongoing_trials.pop(worker))
         self.tuner_ids -= {worker for worker in self.tuner_ids if self._gone(worker)}
         if lost:
             self.save()
 
-    def _lose(self, worker: str, trial: Trial) -> None:
+    def _lose(self, process: str, trial: Trial) -> None:
         self._losses[trial.trial_id] += 1
         if self._losses[trial.trial_id] < MOST_LOSSES:
             self._retry_queue.append(trial.trial_id)
             what = "goes to another"
         else:
             trial.status = "FAILED"
-            trial.message = f"its worker was lost {MOST_LOSSES} times"
+            trial.message = f"its process was lost {MOST_LOSSES} times"
             self.end_order.append(trial.trial_id)
             self._save_trial(trial)
             what = f"is given up, as {trial.message}"
         number = int(trial.trial_id)
-        print(f"worker {worker} is gone: trial {number} {what}", flush=True)
+        print(f"{process} is gone: trial {number} {what}", flush=True)
+
+    @contextlib.contextmanager
+    def trained_here(self, trial_id: str) -> Iterator[None]:
+        """Notes that the process that holds this state trains a trial, or no longer.
+
+        A sweep of one process has nobody else to see it vanish. What it notes is saved
+        and is taken back however the training ends, by an error, Ctrl-C or SIGTERM too:
+        a trial that was stopped is taken up by the next run, as often as its user
+        likes. Only a process that is killed leaves the note, and the next run counts
+        that as a loss; so a SIGKILL of the user's counts, as nobody can tell it from
+        that of a machine short of memory.
+        """
+        self._training = trial_id
+        self.save()
+        try:
+            yield
+        finally:
+            self._training = None
+            self.save()
+
+    def _lose_last(self) -> None:
+        """Counts the loss of the last run's process, if it was killed in a trial."""
+        lost, self._training = self._training, None
+        for worker, trial in list(self._restored.items()):
+            if trial.trial_id == lost:
+                self._lose("the process of the last run", self._restored.pop(worker))
 
     def get_state(self) -> dict[str, Any]:
         """What is saved."""
-        return {**super().get_state(), "losses": self._losses}  # type: ignore[misc]
+        state = super().get_state()  # type: ignore[misc]
+        return {**state, "losses": self._losses, "training": self._training}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes up what was saved; a trial that it does not know never began."""
@@ -151,6 +180,8 @@ class _Lasting:
         self.trials = {id_: trial for id_, trial in self.trials.items() if id_ in begun}
         super().set_state(state)  # type: ignore[misc]
         self._losses.update(state["losses"])
+        # Older sweeps did not note it.
+        self._training = state.get("training")
         # Keras Tuner saves before it takes a trial that has ended from this list.
         self._restored = {
             worker: trial
@@ -164,8 +195,10 @@ class _Lasting:
         known = {trial.trial_id for trial in self._restored.values()}
         known |= set(self.end_order)
         self._retry_queue = [id_ for id_ in self._retry_queue if id_ not in known]
+        self._lose_last()
         self.ongoing_trials = self._restored
         self.tuner_ids |= set(self._restored)
+        self.save()
 
     def save(self) -> None:
         """Writes the state, whole or not at all."""

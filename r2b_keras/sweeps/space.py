@@ -22,8 +22,9 @@ from typing import Any
 
 from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
-from r2b_keras.recipes import Recipe
+from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.sweeps.durations import schedule_overrides
+from r2b_keras.sweeps.effects import NEEDS
 
 KINDS = ("linear", "log", "int", "choice")
 # Digits of a value that are kept. Keras Tuner's service sends 32-bit numbers, which
@@ -298,7 +299,11 @@ def _check_numbers(fields: tuple[Field, ...], recipe: Recipe) -> None:
 
 
 def _check_effect(fields: tuple[Field, ...], tried: list[Recipe], stage: int) -> None:
-    """Refuses a field of a stage on which the tuned one does not rest."""
+    """Refuses a field that changes no trial.
+
+    That is one of a stage on which the tuned one does not rest, and one that does
+    nothing without another that no trial has, see `effects`.
+    """
     needed = {number for recipe in tried for number in recipe.stages_needed(stage)}
     for field in fields:
         number = field.path.split(".")[1]
@@ -307,3 +312,19 @@ def _check_effect(fields: tuple[Field, ...], tried: list[Recipe], stage: int) ->
                 f"{field.name!r} has no effect on stage {stage}, expected fields of "
                 f"the stages {', '.join(map(str, sorted(needed)))}: leave it out."
             )
+        need = NEEDS.get(field.path.split(".", 2)[2])
+        if need and not any(map(need.holds, _stages(field, tried, stage))):
+            raise InputError(
+                f"{field.name!r} does nothing without {need.words}, which no trial "
+                "has, expected fields that change a trial: vary that one too, or leave "
+                "this one out."
+            )
+
+
+def _stages(field: Field, tried: list[Recipe], stage: int) -> Iterator[Stage]:
+    """The stages of all trials that a field is of, as far as the tuned one rests."""
+    number = field.path.split(".")[1]
+    for recipe in tried:
+        for needed in recipe.stages_needed(stage):
+            if number in ("*", str(needed)):
+                yield recipe.stages[needed]

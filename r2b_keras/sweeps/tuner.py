@@ -1,5 +1,6 @@
 """Keras Tuner hooked up to our trainer: a trial is a run of the chain of stages."""
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -89,7 +90,7 @@ class SweepTuner(kt.Tuner):
         """
         number, values = int(trial.trial_id), trial.hyperparameters.values
         try:
-            with self.sweep.trial_held(number):
+            with self.sweep.trial_held(number), self._noted(trial):
                 result = self._train(number, values)
         except (NonFiniteLossError, tf.errors.ResourceExhaustedError) as error:
             self._fail(number, values, error)
@@ -97,6 +98,12 @@ class SweepTuner(kt.Tuner):
             # Keras Tuner would take a full disk or a defect for the trial's failure.
             raise TrialProblem from error
         return {OBJECTIVE: float(result.validation_top1 or 0.0)}
+
+    def _noted(self, trial: Trial) -> contextlib.AbstractContextManager[None]:
+        """Has a process alone note what it trains; of a worker the chief knows."""
+        if self._is_worker():
+            return contextlib.nullcontext()
+        return self.oracle.trained_here(trial.trial_id)
 
     def _train(self, number: int, values: dict[str, Any]) -> StageResult:
         settings = self.sweep.settings

@@ -7,6 +7,7 @@ that would train the very same network ever meet.
 LIBRARY/KEY/
   model.keras    as in a workdir
   result.json
+  metrics.csv    the stage's rows of it; older libraries have none
 LIBRARY/KEY.lock held by the run that is training it
 """
 
@@ -25,7 +26,7 @@ from typing import Any
 from r2b_keras import files, recipes
 from r2b_keras.recipes import Recipe
 from r2b_keras.recipes.schema import DESCRIPTIONS
-from r2b_keras.trainers.workdir import Workdir
+from r2b_keras.trainers.workdir import METRICS, Workdir, read_metrics
 
 
 def stage_key(identity: dict[str, Any], recipe: Recipe, number: int) -> str:
@@ -95,6 +96,9 @@ class StageLibrary:
         target = workdir.stage(number)
         target.mkdir(parents=True, exist_ok=True)
         _share(source / "model.keras", target / "model.keras")
+        rows = read_metrics(source / METRICS)
+        if rows:
+            workdir.replace_metrics(number, rows)
         # Last: it says that the stage is complete.
         _share(source / "result.json", target / "result.json")
         workdir.checkpoint(number).unlink(missing_ok=True)
@@ -110,6 +114,9 @@ class StageLibrary:
         try:
             for name in ("model.keras", "result.json"):
                 _share(workdir.stage(number) / name, aside / name)
+            rows = workdir.metrics(number)
+            if rows:
+                files.write_csv(aside / METRICS, rows)
             aside.rename(target)
         except OSError:
             # Another machine may have published the same just now.

@@ -137,9 +137,16 @@ def make_distiller(
         l2=stage.optimizer.weight_decay if coupled else 0.0,
         l2_variables=optimizers.decayed_variables(student),
     )
-    model.compile(optimizers.make_optimizer(stage.optimizer, rate, student))
+    optimizer = optimizers.make_optimizer(stage.optimizer, rate, student)
+    model.compile(optimizer, jit_compile=_uses_xla())
     model.optimizer.build(student.trainable_variables)
     return model
+
+
+def _uses_xla() -> bool:
+    """Whether XLA compiles the step: in float16 on GPUs; CPUs get slower by it."""
+    in_float16 = tf.keras.mixed_precision.global_policy().compute_dtype == "float16"
+    return in_float16 and bool(tf.config.list_physical_devices("GPU"))
 
 
 def _restore(run: Run, number: int, model: Distiller) -> checkpoints.Progress:

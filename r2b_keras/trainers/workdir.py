@@ -24,6 +24,7 @@ from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 
 LOCK = ".lock"
+METRICS = "metrics.csv"
 
 
 class WorkdirInUseError(InputError):
@@ -218,21 +219,55 @@ class Workdir:
         Raises:
           InputError: the file is damaged.
         """
-        path = self.path / "metrics.csv"
+        path = self.path / METRICS
         rows = [
             row
-            for row in _read_rows(path)
+            for row in read_metrics(path)
             if (int(row["stage"]), int(row["epoch"])) < (stage, epoch)
             or int(row["stage"]) > stage
         ]
         new = {"stage": stage, "epoch": epoch}
         rows.append(new | {name: f"{value:.6g}" for name, value in values.items()})
-        rows.sort(key=lambda row: (int(row["stage"]), int(row["epoch"])))
-        files.write_csv(path, rows)
+        _write_metrics(path, rows)
+
+    def metrics(self, stage: int) -> list[dict[str, Any]]:
+        """A stage's rows of `metrics.csv`, without the columns of other stages.
+
+        Raises:
+          InputError: the file is damaged.
+        """
+        return [
+            {name: value for name, value in row.items() if value}
+            for row in read_metrics(self.path / METRICS)
+            if int(row["stage"]) == stage
+        ]
+
+    def replace_metrics(self, stage: int, rows: list[dict[str, Any]]) -> None:
+        """Writes a stage's rows of `metrics.csv` in place of those that it has.
+
+        Args:
+          stage: its number.
+          rows: as `metrics` gives them, at least one.
+
+        Raises:
+          InputError: the file is damaged.
+        """
+        path = self.path / METRICS
+        others = [row for row in read_metrics(path) if int(row["stage"]) != stage]
+        _write_metrics(path, [*others, *rows])
 
 
-def _read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Rows of a `metrics.csv`, none where there is no file yet."""
+def _write_metrics(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
+    rows.sort(key=lambda row: (int(row["stage"]), int(row["epoch"])))
+    files.write_csv(path, rows)
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Rows of a `metrics.csv`, none where there is no file yet.
+
+    Raises:
+      InputError: the file is damaged.
+    """
     if not path.exists():
         return []
     try:

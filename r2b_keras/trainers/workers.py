@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,17 +20,31 @@ _EXAMPLE = (
 # A folder of a network file system may show what another machine wrote a little later.
 PATIENCE_SECONDS = 60.0
 
-# What TensorFlow raises in a process whose peer has gone: which of them depends on
-# where it was. Only looked at where there are peers.
-_LOST = (
-    tf.errors.UnavailableError,
+# What TensorFlow raises in a process whose peer has gone; only looked at where there
+# are peers. The first two come from the network alone.
+_LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError)
+# These come from anywhere, a full disk or a GPU's library for example: the message must
+# speak of a peer, in the words of TensorFlow's collectives, its coordination service
+# and gRPC.
+_PERHAPS_LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
     tf.errors.FailedPreconditionError,
     tf.errors.UnknownError,
 )
+_OF_A_PEER = (
+    "remote target",
+    "incarnation",
+    "heartbeat",
+    "coordination service",
+    "connection reset",
+    "socket closed",
+    "broken pipe",
+    "failed to connect",
+)
+# What TensorFlow puts before and around the line that says what has happened.
+_FRAME = ("Graph execution error", "Detected at node", "Node: ")
 
 
 @dataclass(frozen=True)
@@ -173,11 +188,26 @@ class Workers:
         """
         try:
             yield
-        except _LOST as error:
-            if self.task.count == 1:
+        except (*_LOST, *_PERHAPS_LOST) as error:
+            if self.task.count == 1 or not _speaks_of_a_peer(error):
                 raise
             raise WorkerLostError(
                 f"Another of the {self.task.count} workers has stopped or cannot be "
-                "reached: start the same command again in all of them; finished epochs "
-                "are kept."
+                f"reached ({_first_line(error.message)}): start the same command again "
+                "in all of them; finished epochs are kept."
             ) from error
+
+
+def _speaks_of_a_peer(error: tf.errors.OpError) -> bool:
+    message = error.message.lower()
+    return isinstance(error, _LOST) or any(word in message for word in _OF_A_PEER)
+
+
+def _first_line(message: str) -> str:
+    """The line of a message that says what has happened, without its traceback."""
+    lines = [
+        line
+        for line in re.sub(r"\{\{.*?\}\}", "", message).splitlines()
+        if line.strip() and not line.startswith((*_FRAME, "  ", "\t"))
+    ]
+    return lines[0].partition(" [[")[0].strip().rstrip(".:") if lines else "no reason"

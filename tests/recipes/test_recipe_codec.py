@@ -119,8 +119,10 @@ def test_a_recipe_is_printed_with_every_field_on_its_own_line():
 def test_recipes_are_read_from_files(tmp_path):
     changed = recipes.apply_overrides(recipes.get("digits"), ["stages.3.epochs=7"])
     path = tmp_path / "best_recipe.json"
-    files.write_json(path, {"recipe": recipes.to_dict(changed), "seed": 3})
+    files.write_json(path, {"recipe": recipes.to_dict(changed), "seed": 3, "trial": 1})
     assert recipes.get(str(path)) == changed
+    assert recipes.run_settings(str(path)) == {"seed": 3}
+    assert recipes.run_settings("digits") == {}
 
 
 @pytest.mark.parametrize("content", [None, "[]", '{"seed": 3}', "{"])

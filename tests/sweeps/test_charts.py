@@ -112,10 +112,10 @@ def test_few_trials(rows):
 
 @pytest.mark.parametrize(("count", "height"), [(1, 840), (3, 840), (4, 1160)])
 def test_size_follows_the_number_of_fields(count, height):
-    names = ["attention_form", "temperature", "logit_matching", "cross_entropy"]
+    numbers = ("temperature", "logit_matching", "cross_entropy")
     content = {
-        f"stage.losses.{name}": {"choice": ["norm"] if "form" in name else [1, 2]}
-        for name in names[:count]
+        "stage.student.activation_binarizer": {"choice": ["ste_sign"]},
+        **{f"stage.losses.{name}": {"choice": [1, 2]} for name in numbers[: count - 1]},
     }
     sweep = make_sweep(content=content)
     values = {name: str(ranges["choice"][0]) for name, ranges in content.items()}

@@ -134,12 +134,54 @@ def test_a_trial_that_takes_its_workers_with_it_is_given_up(tmp_path, capsys):
     oracle.release_lost()
     trial = oracle.trials["0"]
     assert (trial.status, oracle.end_order) == ("FAILED", ["0"])
-    assert trial.message == "its worker was lost 3 times"
+    assert trial.message == "its process was lost 3 times"
     alive.add("tuner3")
     assert oracle.create_trial("tuner3").trial_id == "1"
     assert "trial 0 is given up" in capsys.readouterr().out
     # And stays so.
     assert make(tmp_path, alive=alive).trials["0"].status == "FAILED"
+
+
+def test_a_trial_that_takes_the_only_process_with_it_is_given_up(tmp_path, capsys):
+    held = []
+    for run in range(3):
+        oracle = make(tmp_path)
+        trial = oracle.create_trial("tuner0")
+        assert (trial.trial_id, oracle._losses["0"]) == ("0", run)
+        # The process is killed in the block: nothing leaves it.
+        held.append(oracle.trained_here("0"))
+        held[-1].__enter__()
+    oracle = make(tmp_path)
+    assert oracle.trials["0"].status == "FAILED"
+    assert oracle.trials["0"].message == "its process was lost 3 times"
+    assert oracle.end_order == ["0"] and not oracle.ongoing_trials
+    printed = capsys.readouterr().out
+    assert printed.count("the process of the last run is gone: trial 0 goes") == 2
+    assert printed.count("trial 0 is given up, as its process was lost 3 times") == 1
+    # And stays so, and the next trial is another one's.
+    oracle = make(tmp_path)
+    assert oracle.trials["0"].status == "FAILED" and oracle.end_order == ["0"]
+    assert oracle.create_trial("tuner0").trial_id == "1"
+    assert "given up" not in capsys.readouterr().out
+
+
+def test_a_trial_that_is_stopped_again_and_again_is_not_given_up(tmp_path):
+    for _ in range(5):
+        oracle = make(tmp_path)
+        assert oracle.create_trial("tuner0").trial_id == "0"
+        with pytest.raises(KeyboardInterrupt), oracle.trained_here("0"):
+            raise KeyboardInterrupt
+    assert make(tmp_path)._losses["0"] == 0
+
+
+def test_the_state_of_an_older_sweep_is_read(tmp_path):
+    oracle = make(tmp_path)
+    oracle.create_trial("tuner0")
+    path = tmp_path / "tuner" / "oracle.json"
+    state = json.loads(path.read_text())
+    del state["training"]
+    path.write_text(json.dumps(state))
+    assert make(tmp_path).create_trial("tuner0").trial_id == "0"
 
 
 def test_workers_wait_while_a_trial_may_come_back(tmp_path):

@@ -105,6 +105,20 @@ def test_what_is_not_the_trials_fault_stops_the_sweep(run, error):
     assert problem.value.__cause__ is error
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("No images.")])
+def test_the_only_process_notes_what_it_trains(run, tmp_path, monkeypatch, error):
+    state = tmp_path / "sweep" / "tuner" / "oracle.json"
+    during = []
+    monkeypatch.setattr(
+        tuner_module,
+        "StageLibrary",
+        lambda path: during.append(json.loads(state.read_text())["training"]),
+    )
+    with pytest.raises((KeyboardInterrupt, TrialProblem)):
+        run(error)
+    assert during == ["0"] and json.loads(state.read_text())["training"] is None
+
+
 def test_a_worker_asks_again_where_the_chief_was_away():
     away = Refused(grpc.StatusCode.UNAVAILABLE)
     client = PatientClient(Chief(away, away, "trial"))

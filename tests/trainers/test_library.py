@@ -108,6 +108,46 @@ def test_shared_files_survive_their_origin(tmp_path):
     assert target.model(1).read_bytes() == b"weights"
 
 
+def lines(path):
+    return (path / "metrics.csv").read_text().splitlines()
+
+
+def test_a_fetched_stage_brings_its_rows_of_the_metrics(tmp_path):
+    library = StageLibrary(tmp_path / "library")
+    source, target = finished(tmp_path / "a"), Workdir(tmp_path / "b")
+    source.append_metrics(0, 1, {"loss": 9.0, "l2": 1.0})
+    source.append_metrics(1, 1, {"loss": 2.0, "flipped_weights": 0.25})
+    source.append_metrics(1, 2, {"loss": 1.5, "flipped_weights": 0.125})
+    source.append_metrics(2, 1, {"loss": 7.0, "attention": 1.0})
+    library.publish("stage_1-k", source, 1)
+    # The target has a later stage, and a run of this one that was cut off.
+    target.path.mkdir()
+    target.append_metrics(1, 1, {"loss": 8.0, "attention": 3.0})
+    target.append_metrics(2, 1, {"loss": 3.0, "attention": 4.0})
+    assert library.fetch("stage_1-k", target, 1)
+    assert lines(target.path) == [
+        "stage,epoch,loss,flipped_weights,attention",
+        "1,1,2,0.25,",
+        "1,2,1.5,0.125,",
+        "2,1,3,,4",
+    ]
+    target.append_metrics(0, 1, {"loss": 5.0})
+    assert [line[:3] for line in lines(target.path)[1:]] == ["0,1", "1,1", "1,2", "2,1"]
+
+
+def test_a_library_without_metrics_leaves_those_of_the_workdir(tmp_path):
+    library = StageLibrary(tmp_path / "library")
+    library.publish("stage_1-k", finished(tmp_path / "a"), 1)
+    assert not (library.path / "stage_1-k" / "metrics.csv").exists()
+    empty, other = Workdir(tmp_path / "b"), Workdir(tmp_path / "c")
+    assert library.fetch("stage_1-k", empty, 1)
+    assert not (empty.path / "metrics.csv").exists()
+    other.path.mkdir()
+    other.append_metrics(0, 1, {"loss": 5.0})
+    assert library.fetch("stage_1-k", other, 1)
+    assert lines(other.path) == ["stage,epoch,loss", "0,1,5"]
+
+
 HOLD = """
 import sys, time
 from r2b_keras.trainers.library import StageLibrary

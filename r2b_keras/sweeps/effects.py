@@ -1,0 +1,85 @@
+"""Fields of a recipe that do something only beside others, such as a gate's width.
+
+Imports no TensorFlow.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from r2b_keras.models.config import DEFAULT_RESCALINGS, GATED, PRECISIONS
+from r2b_keras.recipes import Stage
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a field needs to do anything.
+
+    Attributes:
+      words: for people, in the names of fields.
+      holds: whether a stage has it.
+    """
+
+    words: str
+    holds: Callable[[Stage], bool]
+
+
+def _is_binary_block(stage: Stage) -> bool:
+    return stage.student.precision != "real"
+
+
+def _has_gate(stage: Stage) -> bool:
+    network = stage.student
+    # A name of somebody's own may have a gate of its own.
+    default = DEFAULT_RESCALINGS.get(network.name, GATED[0])
+    return _is_binary_block(stage) and (network.rescaling or default) in GATED
+
+
+def _binarizes_activations(stage: Stage) -> bool:
+    return PRECISIONS[stage.student.precision].activations == "sign"
+
+
+def _binarizes_weights(stage: Stage) -> bool:
+    # XNOR-Net's factor has a binarizer of its own.
+    analytic = stage.student.rescaling == "analytic"
+    return PRECISIONS[stage.student.precision].weights == "sign" and not analytic
+
+
+_LOGITS = Need("losses.logit_matching above 0", lambda s: s.losses.logit_matching > 0)
+_ATTENTION = Need("losses.attention above 0", lambda s: s.losses.attention > 0)
+_TEACHER = Need(
+    "losses.attention or losses.logit_matching above 0",
+    lambda s: s.losses.needs_teacher,
+)
+_GATE = Need("a student.rescaling with a gate", _has_gate)
+_BLOCK = Need("a student.precision other than 'real'", _is_binary_block)
+_SIGNED = Need("a student.precision with binary activations", _binarizes_activations)
+_BINARY = Need(
+    "the student.precision 'binary' and a student.rescaling other than 'analytic'",
+    _binarizes_weights,
+)
+_SGD = Need("the optimizer.name 'sgd'", lambda s: s.optimizer.name == "sgd")
+_DECAY = Need("optimizer.weight_decay above 0", lambda s: s.optimizer.weight_decay > 0)
+_STEP = Need("the schedule.kind 'step'", lambda s: s.schedule.kind == "step")
+_FALL = Need(
+    "the schedule.kind 'cosine' or 'linear'",
+    lambda s: s.schedule.kind in ("cosine", "linear"),
+)
+
+# By the field's name within a stage; all others do something by themselves.
+NEEDS = {
+    "teacher": _TEACHER,
+    "losses.temperature": _LOGITS,
+    "losses.attention_form": _ATTENTION,
+    "student.reduction": _GATE,
+    "student.gate_width": _GATE,
+    "student.rescaling": _BLOCK,
+    "student.downsample": _BLOCK,
+    "student.pad_value": _BLOCK,
+    "student.stem_activation": _BLOCK,
+    "student.activation_binarizer": _SIGNED,
+    "student.weight_binarizer": _BINARY,
+    "optimizer.momentum": _SGD,
+    "optimizer.decay": _DECAY,
+    "schedule.drop_factor": _STEP,
+    "schedule.final_fraction": _FALL,
+}
