@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # CSS pixels: the picture, the words beside a line of maps, those above and below it.
-WIDTH, LABEL, HEAD, FOOT, GAP = 520, 22, 24, 30, 6
+WIDTH, LABEL, HEAD, FOOT, GAP = 400, 22, 24, 26, 6
 # Taps in a line, at most.
-MOST_COLUMNS = 4
+MOST_COLUMNS = 3
 _LOGITS = "(logits)"  # no layer can have this name
 
 
@@ -72,7 +72,7 @@ def _maps_of(
 
 
 def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Picture:
-    """One image and its maps: the teacher's above the student's, tap by tap.
+    """One image and its maps: the teacher's above the student's, then their distance.
 
     The two maps of a tap have one colour scale, from 0 to the larger maximum.
 
@@ -113,15 +113,16 @@ def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Pi
             if column == 0:
                 _label(axes, -0.06, 0.5, ("teacher", "student")[row], rotation=90)
         _label(axes, 0.5, 2.04 + GAP / cell, tap.tap.replace("_", " "), va="bottom")
-        _label(axes, 0.5, -0.03, f"distance {tap.distances[index]:.2f}", va="top")
+        _label(axes, 0.5, -0.03, f"{tap.distances[index]:.2f}", va="top")
     words = ", ".join(f"{tap.tap} {tap.distances[index]:.2f}" for tap in taps)
     alt = f"A test image with the teacher's and the student's maps; distances: {words}."
-    return Picture(name, figures.to_png(figure), alt)
+    return figures.draw(name, figure, alt)
 
 
 def _label(axes: "Axes", x: float, y: float, words: str, **options: Any) -> None:
     """Writes beside a map; x and y in parts of its sides."""
     options = {"ha": "center", "va": "center", **options}
+    options["fontsize"] = figures.FONT_SIZE
     if "rotation" in options:
         options["ha"] = "right"
     axes.text(x, y, words, transform=axes.transAxes, color=figures.SOFT, **options)
