@@ -68,20 +68,21 @@ def _conversions(facts: Facts, files: list[Deployed], images: str | None) -> lis
     """How each converted file was made, as far as its card tells."""
     if not files:
         return []
-    found = [paragraph("The converted files again, by what their cards say:")]
-    for file in files:
-        if file.card is not None and deployed.is_of_run(file, facts):
-            line = provenance.convert_command(
-                facts.workdir, file.name, file.card, images
-            )
-            found.append(_command(line))
-        else:
-            found.append(
-                notice(
-                    f"{file.name} has no card of this run: how it was made is not "
-                    "known here."
-                )
-            )
+    lines = [
+        provenance.convert_command(facts.workdir, file.name, file.card, images)
+        for file in files
+        if file.card is not None and deployed.is_of_run(file, facts)
+    ]
+    found = [
+        notice(
+            f"{file.name} has no card of this run: how it was made is not known here."
+        )
+        for file in files
+        if not deployed.is_of_run(file, facts)
+    ]
+    if lines:
+        told = "The converted files again, by what their cards say:"
+        found += [paragraph(told), _command("\n".join(lines))]
     return found
 
 
