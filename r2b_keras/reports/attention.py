@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 # CSS pixels: a map, the words beside a line of maps, those above and below it.
 CELL, LABEL, HEAD, FOOT, GAP = 56, 22, 24, 26, 6
-# Taps in a line, at most: three pictures fit side by side on paper.
-MOST_COLUMNS = 4
+# Taps in a line, at most, and points of the words: four pictures fit side by side on
+# paper and can be read.
+MOST_COLUMNS, FONT_SIZE = 3, 11
 _LOGITS = "(logits)"  # no layer can have this name
 
 
@@ -122,7 +123,7 @@ def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Pi
 def _label(axes: "Axes", x: float, y: float, words: str, **options: Any) -> None:
     """Writes beside a map; x and y in parts of its sides."""
     options = {"ha": "center", "va": "center", **options}
-    options["fontsize"] = figures.FONT_SIZE
+    options["fontsize"] = FONT_SIZE
     if "rotation" in options:
         options["ha"] = "right"
     axes.text(x, y, words, transform=axes.transAxes, color=figures.SOFT, **options)

@@ -87,7 +87,7 @@ def _maps(
             f"stage_{number}_attention_{index + 1}", shown[index], taps, index
         )
         figures.append(page.figure(picture, f"Test image of class {name}"))
-    return element("div", *figures, class_="figures")
+    return element("div", *figures, class_="figures maps")
 
 
 def add_gates(page: Page, stage: int, answers: Outcome, names: tuple[str, ...]) -> None:

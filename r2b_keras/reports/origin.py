@@ -82,7 +82,7 @@ def _conversions(facts: Facts, files: list[Deployed], images: str | None) -> lis
     ]
     if lines:
         told = "The converted files again, by what their cards say:"
-        found += [paragraph(told), _command("\n".join(lines))]
+        found += [paragraph(told), _command("\n\n".join(lines))]
     return found
 
 
