@@ -45,6 +45,8 @@ addEventListener("load", () => {{
         .getBoundingClientRect().right - row.closest(".scroll").clientWidth
         - row.closest(".scroll").getBoundingClientRect().left),
       minor: [...inner.querySelectorAll(".minor")].filter(c => c.offsetWidth).length,
+      split: [...inner.querySelectorAll("table, p, figure, .beside, .cards")].filter(
+        e => frame.contentWindow.getComputedStyle(e).breakInside !== "avoid").length,
       rows: [...inner.querySelectorAll(".curves")].map(
         curves => new Set([...curves.children].map(c => c.offsetTop)).size),
     }};
@@ -108,6 +110,12 @@ def test_text_in_pictures_can_be_read(page, tmp_path):
     # The measure can fail.
     small = page.to_html().replace("<main>", "<main><style>img{width:200px}</style>")
     assert measure(tmp_path, small, PHONE)[0]["text"] < LEAST_TEXT
+
+
+def test_what_fits_a_sheet_of_paper_is_not_split(page, tmp_path):
+    (paper,) = measure(tmp_path, on_screen(page.to_html()), PAPER)
+    (screen,) = measure(tmp_path, page.to_html(), PAPER)
+    assert paper["split"] == 0 < screen["split"]
 
 
 def test_verdicts_are_seen_at_once_on_a_phone(page, tmp_path):
