@@ -32,6 +32,8 @@ def test_finished_workdir_with_a_file_in_it(finished, converted, tmp_path):
     """In a process of its own; the page and its pictures beside each other."""
     workdir = shutil.copytree(finished[0], tmp_path / "run")
     shutil.copy(converted[0], workdir / "small.tflite")
+    # What the page shows of the last stage, TensorBoard shows too.
+    assert list((workdir / "stage_3" / "tensorboard" / "attention").iterdir())
     (workdir / "report").mkdir()
     for name in ("mistake_99.png", "mine.png"):
         (workdir / "report" / name).write_bytes(b"old")
