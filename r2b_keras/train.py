@@ -116,13 +116,15 @@ def list_recipes() -> str:
 
 def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str:
     """The table of finished stages, and where everything lies."""
+    from r2b_keras.reports.verdicts import expectation
+
     head = (
         f"{'stage':>5}  {'network':<18} {'binary':<21} {'test':>7} {'expected':>9} "
         f"{'epochs':>6} {'seconds':>8} {'size':>9}"
     )
     lines = ["", head]
     for result in results:
-        expected = recipe.stages[result.stage].expected
+        expected = expectation(recipe, result.stage)
         lines.append(
             f"{result.stage:>5}  {result.network:<18} "
             f"{BINARY_PARTS[result.precision]:<21} {result.top1:>7.2%} "

@@ -5,17 +5,18 @@
 Nothing is downloaded. Hardware: 2 CPU cores. Time: about 1.5 minutes for the four
 stages on an otherwise idle machine.
 
-Top-1 on the 359 test images, measured here with seed 0 (one image is 0.3 points):
+Top-1 on the 359 test images, measured here: mean and standard deviation over five seeds
+(one image is 0.28 points):
 
     stage  student                     top-1
-    0      real ResNet-18              97.5 %
-    1      tanh, real weights          98.6 %
-    2      binary activations          98.3 %
-    3      binary                      98.9 %
-    3      without absorb_magnitude    90.5 %
+    0      real ResNet-18              97.99 ± 0.50 %
+    1      tanh, real weights          98.11 ± 0.67 %
+    2      binary activations          97.83 ± 0.60 %
+    3      binary                      98.89 ± 0.39 %
+    3      without absorb_magnitude    89.47 ± 3.35 %
     digits/strong_baseline
-    0      binary activations          98.6 %
-    1      binary                      98.9 %
+    0      binary activations          98.27 ± 0.54 %
+    1      binary                      99.16 ± 0.52 %
 
 This set is for seeing the whole chain at work; it is too small and too easy to tell the
 two methods apart. The stages are those of Sec. 4.2 in a network of three groups and a
@@ -66,7 +67,7 @@ REAL_TO_BINARY = Recipe(
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9749, "measured"),
+            expected=Expected(0.9799, "measured", 0.005),
         ),
         Stage(
             student=_network("real_to_binary18", "soft"),
@@ -77,7 +78,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine", warmup_epochs=1),
             losses=Losses(attention=1.0, logit_matching=1.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9861, "measured"),
+            expected=Expected(0.9811, "measured", 0.0067),
         ),
         Stage(
             student=_network("real_to_binary18", "binary_activations"),
@@ -88,7 +89,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine", warmup_epochs=1),
             losses=Losses(attention=1.0, logit_matching=1.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9833, "measured"),
+            expected=Expected(0.9783, "measured", 0.006),
         ),
         Stage(
             student=_network("real_to_binary18", "binary"),
@@ -101,7 +102,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine"),
             losses=Losses(logit_matching=1.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9889, "measured"),
+            expected=Expected(0.9889, "measured", 0.0039),
         ),
     ),
 )
@@ -118,7 +119,7 @@ STRONG_BASELINE = Recipe(
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9861, "measured"),
+            expected=Expected(0.9827, "measured", 0.0054),
         ),
         Stage(
             student=_network("strong_baseline18", "binary"),
@@ -129,7 +130,7 @@ STRONG_BASELINE = Recipe(
             optimizer=Optimizer(learning_rate=5e-3),
             schedule=Schedule("cosine"),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9889, "measured"),
+            expected=Expected(0.9916, "measured", 0.0052),
         ),
     ),
 )

@@ -170,15 +170,22 @@ class Expected:
       top1: accuracy on the test set, a fraction.
       source: where the number is from, "measured" (with this recipe, by us) or a
         citation.
+      deviation: standard deviation of `top1` over seeds, a fraction; None where nobody
+        has measured it. With it, `top1` is the mean over those seeds.
     """
 
     top1: float
     source: str
+    deviation: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses what is no fraction."""
         _require(0 < self.top1 <= 1, "expected.top1", self.top1, "a fraction in (0, 1]")
         _require(bool(self.source), "expected.source", self.source, "a source")
+        deviation = self.deviation
+        fits = deviation is None or 0 <= deviation < 1
+        expected = "a fraction from 0 up to 1, or None"
+        _require(fits, "expected.deviation", deviation, expected)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from r2b_keras.trainers.losses import normalised_attention_map
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# CSS pixels: the picture, the words beside a line of maps, those above and below it.
-WIDTH, LABEL, HEAD, FOOT, GAP = 520, 22, 24, 30, 6
-# Taps in a line, at most.
-MOST_COLUMNS = 4
+# CSS pixels: a map, the words beside a line of maps, those above and below it.
+CELL, LABEL, HEAD, FOOT, GAP = 56, 22, 24, 26, 6
+# Taps in a line, at most, and points of the words: four pictures fit side by side on
+# paper and can be read.
+MOST_COLUMNS, FONT_SIZE = 3, 11
 _LOGITS = "(logits)"  # no layer can have this name
 
 
@@ -72,7 +73,7 @@ def _maps_of(
 
 
 def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Picture:
-    """One image and its maps: the teacher's above the student's, tap by tap.
+    """One image and its maps: the teacher's above the student's, then their distance.
 
     The two maps of a tap have one colour scale, from 0 to the larger maximum.
 
@@ -84,14 +85,14 @@ def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Pi
     """
     num_lines = math.ceil(len(taps) / MOST_COLUMNS)
     per_line = math.ceil(len(taps) / num_lines)
-    cell = (WIDTH - LABEL - per_line * GAP) / (per_line + 1)
-    line_height = HEAD + 2 * cell + GAP + FOOT
+    width = LABEL + (per_line + 1) * (CELL + GAP)
+    line_height = HEAD + 2 * CELL + GAP + FOOT
     height = num_lines * line_height
-    figure = figures.new_figure(WIDTH, height, layout=None)
+    figure = figures.new_figure(width, height, layout=None)
 
     def place(x: float, y: float, values: np.ndarray, **options: Any) -> "Axes":
         """Draws an array with its upper left corner at (x, y), in CSS pixels."""
-        box = (x / WIDTH, 1 - (y + cell) / height, cell / WIDTH, cell / height)
+        box = (x / width, 1 - (y + CELL) / height, CELL / width, CELL / height)
         axes = figure.add_axes(box)
         axes.imshow(values, interpolation="nearest", **options)
         axes.set_axis_off()
@@ -103,25 +104,26 @@ def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Pi
         place(0, HEAD, image)
     for number, tap in enumerate(taps):
         line, column = divmod(number, per_line)
-        x = cell + LABEL + GAP + column * (cell + GAP)
+        x = CELL + LABEL + GAP + column * (CELL + GAP)
         y = line * line_height + HEAD
         maps_of_tap = (tap.teacher[index], tap.student[index])
         top = max(float(values.max()) for values in maps_of_tap) or 1.0
         scale = {"cmap": figures.COLOUR_MAP, "vmin": 0, "vmax": top}
         for row, values in enumerate(maps_of_tap):
-            axes = place(x, y + row * (cell + GAP), values, **scale)
+            axes = place(x, y + row * (CELL + GAP), values, **scale)
             if column == 0:
                 _label(axes, -0.06, 0.5, ("teacher", "student")[row], rotation=90)
-        _label(axes, 0.5, 2.04 + GAP / cell, tap.tap.replace("_", " "), va="bottom")
-        _label(axes, 0.5, -0.03, f"distance {tap.distances[index]:.2f}", va="top")
+        _label(axes, 0.5, 2.04 + GAP / CELL, tap.tap.replace("_", " "), va="bottom")
+        _label(axes, 0.5, -0.03, f"{tap.distances[index]:.2f}", va="top")
     words = ", ".join(f"{tap.tap} {tap.distances[index]:.2f}" for tap in taps)
     alt = f"A test image with the teacher's and the student's maps; distances: {words}."
-    return Picture(name, figures.to_png(figure), alt)
+    return figures.draw(name, figure, alt)
 
 
 def _label(axes: "Axes", x: float, y: float, words: str, **options: Any) -> None:
     """Writes beside a map; x and y in parts of its sides."""
     options = {"ha": "center", "va": "center", **options}
+    options["fontsize"] = FONT_SIZE
     if "rotation" in options:
         options["ha"] = "right"
     axes.text(x, y, words, transform=axes.transAxes, color=figures.SOFT, **options)

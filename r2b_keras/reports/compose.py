@@ -61,7 +61,7 @@ def compose(
         _add_evidence(page, known, network, dataset, num_images)
     costs.add_operations(page, known, parts)
     costs.add_deployed(page, known, files, problems)
-    origin.add_provenance(page, known)
+    origin.add_provenance(page, known, files)
     page.foot = _foot(known, files)
     return page
 

@@ -2,6 +2,7 @@
 
 from r2b_keras.converters import benchmark_report
 from r2b_keras.converters.benchmark_report import number
+from r2b_keras.reports import deployed
 from r2b_keras.reports.deployed import Deployed
 from r2b_keras.reports.facts import Facts, binary_parts, kibibytes, percent
 from r2b_keras.reports.operations import Part, total
@@ -19,7 +20,7 @@ def add_operations(page: Page, facts: Facts, parts: dict[int, list[Part]]) -> No
         Column("Binary MACs", True),
         Column("Real MACs", True),
         Column("Parameters", True),
-        Column("Size", True),
+        Column("Packed", True),
     )
     rows = []
     for stage, found in parts.items():
@@ -35,8 +36,9 @@ def add_operations(page: Page, facts: Facts, parts: dict[int, list[Part]]) -> No
         "Operations and size",
         paragraph(
             "Multiply-accumulates (MACs) of one image. Binary ones have one-bit inputs "
-            "and one-bit weights. Sizes count one-bit weights at one bit and all "
-            "others at 32, BatchNorm as the scale and offset that remain of it."
+            "and one-bit weights. Packed is the size of the weights alone, those of "
+            "one bit at one bit and all others at 32, BatchNorm as the scale and "
+            "offset that remain of it; a file has its graph and names besides."
         ),
         table("Operations and size by stage", columns, rows),
         element("h3", f"Parts of stage {last}"),
@@ -135,29 +137,8 @@ def _file_cells(file: Deployed) -> list[object]:
 
 def _strangers(facts: Facts, files: list[Deployed]) -> list[Html]:
     """Sentences about files that are not of this run, as far as their cards tell."""
-    found = []
-    for file in files:
-        card = file.card
-        if card is None:
-            continue
-        if card.recipe not in (None, facts.recipe.name):
-            found.append(
-                notice(
-                    f"{file.name} is of the recipe {card.recipe}, this run of "
-                    f"{facts.recipe.name}."
-                )
-            )
-        elif card.stage in facts.results and card.accuracy is not None:
-            recorded = facts.results[card.stage].top1
-            if card.accuracy != recorded:
-                found.append(
-                    notice(
-                        f"{file.name} says {percent(card.accuracy)} of stage "
-                        f"{card.stage}, this folder {percent(recorded)}: it is of "
-                        "another run."
-                    )
-                )
-    return found
+    found = (deployed.mismatch(file, facts) for file in files)
+    return [notice(sentence) for sentence in found if sentence]
 
 
 def _latency_table(files: list[Deployed]) -> Html:
@@ -187,25 +168,44 @@ def _latency_table(files: list[Deployed]) -> Html:
 def key_figures(
     facts: Facts, parts: dict[int, list[Part]], files: list[Deployed]
 ) -> list[tuple[str, str]]:
-    """The figures of the last finished stage that stand at the top."""
+    """The figures of the last finished stage that stand at the top.
+
+    Size and latency are of one file, the fastest of those that were made of this stage.
+
+    Args:
+      facts: of the run.
+      parts: of each finished stage.
+      files: what was measured.
+    """
     last = facts.last
     if last is None:
         return []
-    found = [
-        ("test top-1", percent(last.top1)),
-        ("deployed size", kibibytes(last.bytes)),
-    ]
     macs = total(parts[last.stage])
     kind, value = (
         ("binary", macs.binary_macs) if macs.binary_macs else ("real", macs.real_macs)
     )
-    found.append((f"{kind} MACs an image", _large(value)))
-    rows = [row for file in files for row in file.latencies]
-    if rows:
-        best = min(rows, key=lambda row: row.median_ms)
-        label = f"median latency, {best.engine}"
-        found.append((label, f"{number(best.median_ms)}\u00a0ms"))
+    found = [
+        ("test top-1", percent(last.top1)),
+        (f"{kind} MACs an image", _large(value)),
+        ("weights, packed", kibibytes(last.bytes)),
+    ]
+    measured = [
+        (row.median_ms, file, row.engine)
+        for file in files
+        if deployed.is_of_run(file, facts) and _stage(file) == last.stage
+        for row in file.latencies
+    ]
+    if measured:
+        median, file, engine = min(measured, key=lambda each: each[0])
+        found += [
+            (f"size of {file.name}", kibibytes(file.num_bytes)),
+            (f"median latency of {file.name}, {engine}", f"{number(median)}\u00a0ms"),
+        ]
     return found
+
+
+def _stage(file: Deployed) -> int | None:
+    return None if file.card is None else file.card.stage
 
 
 def _large(value: int) -> str:

@@ -1,4 +1,4 @@
-"""Loss parts, accuracy and turning weights over the epochs of a stage."""
+"""Loss parts, accuracy and flipping weights over the epochs of a stage."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 520, 350
+# CSS pixels; three of them fit side by side, on paper with text that can be read.
+WIDTH, HEIGHT = 330, 280
 # In the order in which they are drawn, with the words and the colour of each.
 PARTS = {
     "loss": ("sum of all", figures.BLACK),
@@ -22,6 +23,8 @@ PARTS = {
     "logit_matching": ("logit matching", figures.GREEN),
     "l2": ("weight decay", figures.PURPLE),
 }
+_TITLE: dict[str, Any] = {"loc": "left", "fontsize": figures.FONT_SIZE}
+_DASHES = (0, (3, 1.6))
 
 
 def part_weights(stage: Stage) -> dict[str, float]:
@@ -39,25 +42,25 @@ def part_weights(stage: Stage) -> dict[str, float]:
 def pictures(number: int, stage: Stage, history: History) -> list[Picture]:
     """The figures of a stage that has at least one epoch."""
     drawn = [
-        Picture(
+        figures.draw(
             f"stage_{number}_loss",
-            figures.to_png(_draw_losses(part_weights(stage), history)),
+            draw_losses(part_weights(stage), history),
             f"Stage {number}: the loss and its parts over {len(history.epochs)} epochs."
             f" {_last(history, 'loss', '{:.4g}')}",
         ),
-        Picture(
+        figures.draw(
             f"stage_{number}_accuracy",
-            figures.to_png(_draw_accuracy(history)),
+            _draw_accuracy(history),
             f"Stage {number}: accuracy over {len(history.epochs)} epochs. "
             f"{_last(history, 'accuracy', '{:.2%}')}",
         ),
     ]
     if history.has(FLIPS):
         drawn.append(
-            Picture(
+            figures.draw(
                 f"stage_{number}_flips",
-                figures.to_png(_draw_flips(history)),
-                f"Stage {number}: share of binary weights that each epoch turned, "
+                _draw_flips(history),
+                f"Stage {number}: share of binary weights that each epoch flipped, "
                 f"{history.values[FLIPS][0]:.3%} in the first shown and "
                 f"{history.values[FLIPS][-1]:.3%} in the last.",
             )
@@ -81,7 +84,7 @@ def _new(history: History) -> "tuple[Figure, Axes]":
     figure = figures.new_figure(WIDTH, HEIGHT)
     axes = figure.subplots()
     figures.tidy(axes)
-    axes.set_xlabel("epoch", color=figures.SOFT)
+    axes.set_xlabel("epoch", color=figures.SOFT, fontsize=figures.FONT_SIZE)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     first, last = history.epochs[0], history.epochs[-1]
     margin = max(0.5, 0.02 * (last - first))
@@ -103,7 +106,7 @@ def _plot(
     axes.plot(
         *zip(*known, strict=True),
         color=colour,
-        linestyle=(0, (3, 1.6)) if dashed else "-",
+        linestyle=_DASHES if dashed else "-",
         linewidth=linewidth,
         marker="o",
         # One epoch is a point, many are a line.
@@ -111,9 +114,16 @@ def _plot(
     )
 
 
-def _draw_losses(weights: dict[str, float], history: History) -> "Figure":
+def draw_losses(weights: dict[str, float], history: History) -> "Figure":
+    """Every part of the loss, in training and in validation.
+
+    Args:
+      weights: see `part_weights`.
+      history: at least one epoch.
+    """
     figure, axes = _new(history)
     shown = [name for name in PARTS if weights[name] and history.has(name)]
+    parts = [PARTS[name] for name in shown]
     for name in shown:
         for prefix in ("", "val_"):
             if history.has(prefix + name):
@@ -122,8 +132,11 @@ def _draw_losses(weights: dict[str, float], history: History) -> "Figure":
                 width = 3.2 if name == "loss" else 1.8
                 _plot(axes, history, values, PARTS[name][1], bool(prefix), width)
     axes.set_ylim(bottom=0)
-    axes.set_title("Loss: each part times its weight", loc="left", fontsize=10.5)
-    _legend(figure, history, "loss", [PARTS[name] for name in shown])
+    axes.set_title("Loss: each part times its weight", **_TITLE)
+    lines = "full lines: training"
+    if history.has("val_loss"):
+        lines += "; dashed: validation"
+    _legend(figure, [(words, colour, False) for words, colour in parts], lines)
     return figure
 
 
@@ -133,8 +146,14 @@ def _draw_accuracy(history: History) -> "Figure":
         if history.has(f"{prefix}accuracy"):
             values = [100 * v for v in history.values[f"{prefix}accuracy"]]
             _plot(axes, history, values, figures.BLUE, bool(prefix))
-    axes.set_title("Accuracy, %", loc="left", fontsize=10.5)
-    _legend(figure, history, "accuracy", [])
+    axes.set_title("Accuracy, %", **_TITLE)
+    entries = (("", "training"), ("val_", "validation"))
+    drawn = [
+        (words, figures.BLUE, bool(prefix))
+        for prefix, words in entries
+        if history.has(f"{prefix}accuracy")
+    ]
+    _legend(figure, drawn)
     return figure
 
 
@@ -142,33 +161,38 @@ def _draw_flips(history: History) -> "Figure":
     figure, axes = _new(history)
     _plot(axes, history, [100 * v for v in history.values[FLIPS]], figures.VERMILLION)
     axes.set_ylim(bottom=0)
-    axes.set_title("Binary weights turned in the epoch, %", loc="left", fontsize=10.5)
+    axes.set_title("Binary weights flipped in the epoch, %", **_TITLE)
     return figure
 
 
 def _legend(
-    figure: "Figure", history: History, name: str, parts: Sequence[tuple[str, str]]
+    figure: "Figure", entries: Sequence[tuple[str, str, bool]], title: str | None = None
 ) -> None:
-    """Below the axes: colours of the parts, what full and dashed lines mean."""
+    """Below the axes: (words, colour, whether dashed) of each line."""
     from matplotlib.lines import Line2D
 
-    grey = figures.SOFT if parts else figures.BLUE
-    entries: list[tuple[dict[str, Any], str]] = [
-        ({"color": colour}, words) for words, colour in parts
+    handles = [
+        Line2D(
+            [],
+            [],
+            linewidth=2,
+            linestyle=_DASHES if dashed else "-",
+            color=colour,
+            label=words,
+        )
+        for words, colour, dashed in entries
     ]
-    if history.has(name):
-        entries.append(({"color": grey}, "training"))
-    if history.has(f"val_{name}"):
-        entries.append(({"color": grey, "linestyle": (0, (3, 1.6))}, "validation"))
-    figure.legend(
-        handles=[
-            Line2D([], [], linewidth=2, label=words, **style)
-            for style, words in entries
-        ],
+    legend = figure.legend(
+        handles=handles,
+        title=title,
         loc="outside lower left",
-        ncols=4,
+        ncols=2,
+        alignment="left",
         frameon=False,
-        fontsize=figures.FONT_SIZE - 1,
+        fontsize=figures.FONT_SIZE,
+        title_fontsize=figures.FONT_SIZE,
         columnspacing=1.4,
         handlelength=1.8,
+        labelspacing=0.3,
     )
+    legend.get_title().set_color(figures.SOFT)

@@ -7,6 +7,7 @@ from r2b_keras.converters import benchmarking, card, engines, tflite_file
 from r2b_keras.converters.benchmarking import Measurement
 from r2b_keras.converters.card import ModelCard
 from r2b_keras.errors import InputError
+from r2b_keras.reports.facts import Facts, percent
 
 # One for each way to run a file: the delegate, Larq Compute Engine, stock LiteRT.
 ENGINES = ("r2b_runtime", "lce_indirect", "litert")
@@ -77,6 +78,34 @@ def inspect(
         )
         for name, content in flatbuffers.items()
     ], problems
+
+
+def mismatch(file: Deployed, facts: Facts) -> str | None:
+    """A sentence where a file's card speaks of another run; None where it does not."""
+    card = file.card
+    if card is None:
+        return None
+    if card.recipe not in (None, facts.recipe.name):
+        return (
+            f"{file.name} is of the recipe {card.recipe}, this run of "
+            f"{facts.recipe.name}."
+        )
+    if card.stage not in facts.results or card.accuracy is None:
+        return None
+    recorded = facts.results[card.stage].top1
+    if card.accuracy == recorded:
+        return None
+    return (
+        f"{file.name} says {percent(card.accuracy)} of stage {card.stage}, this folder "
+        f"{percent(recorded)}: it is of another run."
+    )
+
+
+def is_of_run(file: Deployed, facts: Facts) -> bool:
+    """Whether a file's card says that it was made of one of this run's stages."""
+    card = file.card
+    named = card is not None and card.recipe is not None and card.stage in facts.results
+    return named and mismatch(file, facts) is None
 
 
 def _engines(flatbuffer: bytes) -> tuple[list[str], list[str]]:

@@ -45,8 +45,8 @@ def add_attention(
         paragraph(
             "Where a network looks: the sum of squared activations over the channels "
             "(Q of Eq. 2) at the end of each block, divided by its norm. Dark is 0, "
-            "bright the larger maximum of the two maps. The distance is the tap's term "
-            "of Eq. 2: 0 for equal maps, at most 1.41."
+            "bright the larger maximum of the two maps. The number below a pair is its "
+            "distance, the tap's term of Eq. 2: 0 for equal maps, at most 1.41."
         )
     ]
     for number in facts.results:
@@ -86,26 +86,23 @@ def _maps(
         picture = attention.picture(
             f"stage_{number}_attention_{index + 1}", shown[index], taps, index
         )
-        figures.append(page.figure(picture, f"Test image of class {name}", 0.5))
-    return element("div", *figures, class_="figures")
+        figures.append(page.figure(picture, f"Test image of class {name}"))
+    return element("div", *figures, class_="figures maps")
 
 
 def add_gates(page: Page, stage: int, answers: Outcome, names: tuple[str, ...]) -> None:
     """Mean gate values by class."""
-    first, last = gates.pictures(answers.gates, names)
-    block = gates.half_block(list(answers.gates)[-1])
+    drawn = gates.pictures(answers.gates, names)
     page.add(
         "gates",
         "Gates by class",
         paragraph(
             f"Mean over all test images of what the gates of stage {stage} multiply "
-            "their convolution by (G of Eq. 3, from 0 to 1). Where rows differ, the "
-            "gate tells classes apart."
+            "their convolution by (G of Eq. 3, which lies between 0 and 1). Where rows "
+            "differ, the gate tells classes apart. Below each picture stands what its "
+            f"colours span, which is {gates.LEAST_SPAN} at the least."
         ),
-        page.figure(first, "Each half block, averaged over its channels", 0.5, "wide"),
-        page.figure(
-            last, f"Every channel of the last gate, half block {block}", 0.5, "wide"
-        ),
+        *(page.figure(picture, caption, "wide") for picture, caption in drawn),
     )
 
 
@@ -121,21 +118,26 @@ def add_mistakes(
     names = dataset.class_names
     report = evaluation.make_report(answers.logits, answers.labels, names)
     pairs = mistakes.most_confused(report.confusion, NUM_CONFUSED)
+    wide = len(names) > mistakes.MOST_NARROW
     matrix = page.figure(
         mistakes.confusion_picture(report.confusion, names),
         "Rows are true classes, columns what the network says; the darker, the larger "
         "the share of the row",
-        0.5,
-        "wide" if len(names) > 12 else None,
+        "wide" if wide else None,
     )
     recorded = facts.results[stage].top1
     content = [
         paragraph(
             f"Stage {stage} on the test set, run anew for this page: "
-            f"{percent(report.top1)} rightly, recorded when it was trained: "
-            f"{percent(recorded)}."
+            f"{percent(report.top1)} classified correctly; recorded when it was "
+            f"trained: {percent(recorded)}."
         ),
-        element("div", matrix, _pairs(pairs, report, names), class_="beside"),
+        element(
+            "div",
+            matrix,
+            _pairs(pairs, report, names),
+            class_=None if wide else "beside",
+        ),
     ]
     content.append(element("h3", "Worst mistakes"))
     content.append(

@@ -11,10 +11,15 @@ from r2b_keras.reports.page import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
-WIDTH = 1060
+# CSS pixels: what fits on paper, and what a cell needs for "0.50" in it.
+WIDTH, CELL = 680, 36
 # More classes than this have no name beside their row.
 MOST_NAMED = 40
+# Colours span at least so much of a gate's range of 1, or noise would look like more.
+LEAST_SPAN = 0.2
 
 
 class GateMeans:
@@ -70,10 +75,24 @@ def channel_order(means: np.ndarray) -> np.ndarray:
     return np.argsort(-spread, kind="stable")
 
 
+def colour_scale(values: np.ndarray) -> tuple[float, float]:
+    """What the darkest and the brightest colour stand for.
+
+    The smallest and the largest value, or a span of `LEAST_SPAN` about their middle
+    within 0 and 1.
+    """
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    span = max(high - low, LEAST_SPAN)
+    low = min(max((low + high - span) / 2, 0.0), 1.0 - span)
+    return low, low + span
+
+
 def pictures(
     gates: dict[str, np.ndarray], class_names: tuple[str, ...]
-) -> tuple[Picture, Picture]:
+) -> tuple[tuple[Picture, str], tuple[Picture, str]]:
     """One figure of all gates, averaged over channels, and one of the last in detail.
+
+    Each with a caption.
 
     Args:
       gates: `[K, C]` by layer, in the order of the network; at least one.
@@ -84,21 +103,34 @@ def pictures(
     last = list(gates)[-1]
     detail = gates[last][:, channel_order(gates[last])]
     return (
-        Picture(
-            "gates_by_class",
-            _draw_overall(overall, blocks, class_names),
-            f"Mean gate value of {len(class_names)} classes in the half blocks "
-            f"{', '.join(blocks)}: from {np.nanmin(overall):.2f} to "
-            f"{np.nanmax(overall):.2f}.",
+        (
+            figures.draw(
+                "gates_by_class",
+                draw_overall(overall, blocks, class_names),
+                f"Mean gate value of {len(class_names)} classes in the half blocks "
+                f"{', '.join(blocks)}: from {np.nanmin(overall):.2f} to "
+                f"{np.nanmax(overall):.2f}.",
+            ),
+            f"Each half block, averaged over its channels; {_scale_in_words(overall)}",
         ),
-        Picture(
-            "gates_last",
-            _draw_detail(detail, class_names),
-            f"Mean value of each of the {detail.shape[1]} channels of the gate in half "
-            f"block {half_block(last)}, by class, channels that differ most between "
-            f"classes first: from {np.nanmin(detail):.2f} to {np.nanmax(detail):.2f}.",
+        (
+            figures.draw(
+                "gates_last",
+                _draw_detail(detail, class_names),
+                f"Mean value of each of the {detail.shape[1]} channels of the gate in "
+                f"half block {half_block(last)}, by class, channels that differ most "
+                f"between classes first: from {np.nanmin(detail):.2f} to "
+                f"{np.nanmax(detail):.2f}.",
+            ),
+            f"Every channel of the last gate, half block {half_block(last)}; "
+            f"{_scale_in_words(detail)}",
         ),
     )
+
+
+def _scale_in_words(values: np.ndarray) -> str:
+    low, high = colour_scale(values)
+    return f"colours from {low:.2f}, dark, to {high:.2f}, bright"
 
 
 def _height(num_classes: int) -> float:
@@ -106,63 +138,79 @@ def _height(num_classes: int) -> float:
     return 90 + max(3, num_classes) * row
 
 
-def _draw_overall(
+def draw_overall(
     values: np.ndarray, blocks: list[str], class_names: tuple[str, ...]
-) -> bytes:
-    width = min(WIDTH, 260 + 44 * len(blocks))
+) -> "Figure":
+    """A row for each class, a column for each half block, with the values.
+
+    Args:
+      values: `[K, B]`, NaN for what is unknown.
+      blocks: B names.
+      class_names: K names.
+    """
+    width = min(WIDTH, 240 + 44 * len(blocks))
     figure = figures.new_figure(width, _height(len(class_names)))
     axes = figure.subplots()
-    _heatmap(axes, values, class_names, "mean gate value")
+    drawn = _heatmap(axes, values, class_names, "mean gate value")
     axes.set_xticks(range(len(blocks)), blocks)
-    axes.set_xlabel("half block", color=figures.SOFT)
+    axes.set_xlabel("half block", color=figures.SOFT, fontsize=figures.FONT_SIZE)
     if len(class_names) <= MOST_NAMED:
-        _write_values(axes, values)
-    return figures.to_png(figure)
+        _write_values(axes, drawn, (width - 240) / len(blocks) < CELL)
+    return figure
 
 
-def _draw_detail(values: np.ndarray, class_names: tuple[str, ...]) -> bytes:
+def _draw_detail(values: np.ndarray, class_names: tuple[str, ...]) -> "Figure":
     width = min(WIDTH, 260 + 14 * values.shape[1])
     figure = figures.new_figure(width, _height(len(class_names)))
     axes = figure.subplots()
     _heatmap(axes, values, class_names, "mean gate value")
     axes.set_xlabel(
-        "channels, those that differ most between classes first", color=figures.SOFT
+        "channels, those that differ most between classes first",
+        color=figures.SOFT,
+        fontsize=figures.FONT_SIZE,
     )
     axes.set_xticks([])
-    return figures.to_png(figure)
+    return figure
 
 
 def _heatmap(
     axes: "Axes", values: np.ndarray, class_names: tuple[str, ...], label: str
-) -> None:
+) -> "AxesImage":
+    low, high = colour_scale(values)
     drawn = axes.imshow(
-        values, cmap=figures.COLOUR_MAP, aspect="auto", interpolation="nearest"
+        values,
+        cmap=figures.COLOUR_MAP,
+        vmin=low,
+        vmax=high,
+        aspect="auto",
+        interpolation="nearest",
     )
     if len(class_names) <= MOST_NAMED:
         names = [figures.drawable(name) for name in class_names]
         axes.set_yticks(range(len(names)), names)
     else:
         axes.set_ylabel(f"{len(class_names)} classes", color=figures.SOFT)
-    axes.tick_params(length=0, labelcolor=figures.SOFT, labelsize=figures.FONT_SIZE - 1)
+    axes.tick_params(length=0, labelcolor=figures.SOFT, labelsize=figures.SMALL)
     axes.spines[:].set_visible(False)
     bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, fraction=0.05)
-    bar.set_label(label, color=figures.SOFT)
+    bar.set_label(label, color=figures.SOFT, fontsize=figures.FONT_SIZE)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.ax.tick_params(labelsize=figures.FONT_SIZE - 1, labelcolor=figures.SOFT)
+    bar.ax.tick_params(labelsize=figures.SMALL, labelcolor=figures.SOFT)
+    return drawn
 
 
-def _write_values(axes: "Axes", values: np.ndarray) -> None:
-    """Writes each number into its cell, white on dark ones."""
-    low, high = np.nanmin(values), np.nanmax(values)
-    middle = (low + high) / 2
+def _write_values(axes: "Axes", drawn: "AxesImage", narrow: bool) -> None:
+    """Writes each number into its cell, without its zero where that is narrow."""
+    values = np.ma.filled(drawn.get_array(), np.nan)
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]
+        words = f"{value:.2f}"
         axes.text(
             column,
             row,
-            f"{value:.2f}",
+            words.removeprefix("0") if narrow else words,
             ha="center",
             va="center",
-            fontsize=figures.FONT_SIZE - 2,
-            color="white" if value <= middle else "black",
+            fontsize=figures.SMALL,
+            color=figures.ink_on(drawn.cmap(drawn.norm(value))),
         )

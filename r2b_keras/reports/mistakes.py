@@ -12,9 +12,12 @@ from r2b_keras.reports.page import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 # More classes than these have no numbers in the cells, and no names beside them.
 MOST_COUNTED, MOST_NAMED = 20, 40
+# Up to so many, the matrix fits on a phone.
+MOST_NARROW = 10
 # Pixels of the shorter side of a picture, at least.
 SIDE = 160
 
@@ -102,16 +105,16 @@ def confusion_picture(confusion: np.ndarray, class_names: tuple[str, ...]) -> Pi
       class_names: K names.
     """
     size = len(class_names)
-    side = min(760, 120 + 38 * max(size, 8))
+    side = min(680, 80 + 32 * max(size, 8))
     figure = figures.new_figure(side, side)
     axes = figure.subplots()
     totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     # The square root shows the rare mistakes beside the many right answers.
-    axes.imshow(np.sqrt(confusion / totals), cmap="Blues", vmin=0, vmax=1)
-    axes.set_xlabel("predicted class", color=figures.SOFT)
-    axes.set_ylabel("true class", color=figures.SOFT)
+    drawn = axes.imshow(np.sqrt(confusion / totals), cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted class", color=figures.SOFT, fontsize=figures.FONT_SIZE)
+    axes.set_ylabel("true class", color=figures.SOFT, fontsize=figures.FONT_SIZE)
     axes.spines[:].set_color(figures.LINE)
-    axes.tick_params(length=0, labelcolor=figures.SOFT, labelsize=figures.FONT_SIZE - 1)
+    axes.tick_params(length=0, labelcolor=figures.SOFT, labelsize=figures.SMALL)
     names = [figures.drawable(name, 16) for name in class_names]
     if size <= MOST_NAMED:
         axes.set_xticks(range(size), names, rotation=90 if _long(names) else 0)
@@ -120,20 +123,21 @@ def confusion_picture(confusion: np.ndarray, class_names: tuple[str, ...]) -> Pi
         axes.set_xticks([])
         axes.set_yticks([])
     if size <= MOST_COUNTED:
-        _write_counts(axes, confusion, confusion / totals)
+        _write_counts(axes, confusion, drawn)
     right, total = int(np.trace(confusion)), int(confusion.sum())
     alt = (
         f"Confusion matrix of {size} classes: {right:,} of {total:,} test images are "
-        "on its diagonal, named rightly."
+        "on its diagonal, classified correctly."
     )
-    return Picture("confusion", figures.to_png(figure), alt)
+    return figures.draw("confusion", figure, alt)
 
 
 def _long(names: list[str]) -> bool:
     return max(map(len, names)) > 3
 
 
-def _write_counts(axes: "Axes", confusion: np.ndarray, shares: np.ndarray) -> None:
+def _write_counts(axes: "Axes", confusion: np.ndarray, drawn: "AxesImage") -> None:
+    shown = np.asarray(drawn.get_array())
     for row, column in np.argwhere(confusion):
         axes.text(
             column,
@@ -141,6 +145,6 @@ def _write_counts(axes: "Axes", confusion: np.ndarray, shares: np.ndarray) -> No
             str(confusion[row, column]),
             ha="center",
             va="center",
-            fontsize=figures.FONT_SIZE - 1.5,
-            color="white" if shares[row, column] > 0.36 else figures.BLACK,
+            fontsize=figures.SMALL,
+            color=figures.ink_on(drawn.cmap(drawn.norm(shown[row, column]))),
         )

@@ -2,7 +2,8 @@
 
 import json
 
-from r2b_keras.reports import provenance
+from r2b_keras.reports import deployed, provenance
+from r2b_keras.reports.deployed import Deployed
 from r2b_keras.reports.facts import Facts
 from r2b_keras.reports.page import (
     Html,
@@ -14,19 +15,30 @@ from r2b_keras.reports.page import (
 )
 
 
-def add_provenance(page: Page, facts: Facts) -> None:
-    """All that is needed to run it again."""
+def add_provenance(page: Page, facts: Facts, files: list[Deployed]) -> None:
+    """All that is needed to run it again.
+
+    Args:
+      page: takes the section in.
+      facts: of the run.
+      files: what was converted.
+    """
     runs = facts.manifest.get("runs", [])
-    saved = provenance.from_recipe_file(facts.workdir, facts.recipe, facts.identity)
+    images = provenance.data_dir(facts.manifest)
+    saved = provenance.from_recipe_file(
+        facts.workdir, facts.recipe, facts.identity, images
+    )
     content = [
         paragraph("The commands that made this folder:"),
         *(_command(provenance.command_line(run)) for run in runs),
         paragraph("The same chain from the saved recipe, in a new folder:"),
         _command(saved),
+        _recipe_file(facts),
     ]
     if not runs:
         content[0] = notice("There is no manifest.json: the commands are not known.")
     content += _changes(facts)
+    content += _conversions(facts, files, images)
     identity = facts.identity
     content.append(
         definitions(
@@ -40,6 +52,38 @@ def add_provenance(page: Page, facts: Facts) -> None:
         )
     )
     page.add("again", "Run it again", *content)
+
+
+def _recipe_file(facts: Facts) -> Html:
+    """The saved recipe, whole, for a reader who has this page alone."""
+    text = (facts.workdir.path / "recipe.json").read_text(encoding="utf-8")
+    return element(
+        "details",
+        element("summary", "recipe.json, the saved recipe, whole"),
+        element("pre", text, tabindex="0"),
+    )
+
+
+def _conversions(facts: Facts, files: list[Deployed], images: str | None) -> list[Html]:
+    """How each converted file was made, as far as its card tells."""
+    if not files:
+        return []
+    lines = [
+        provenance.convert_command(facts.workdir, file.name, file.card, images)
+        for file in files
+        if file.card is not None and deployed.is_of_run(file, facts)
+    ]
+    found = [
+        notice(
+            f"{file.name} has no card of this run: how it was made is not known here."
+        )
+        for file in files
+        if not deployed.is_of_run(file, facts)
+    ]
+    if lines:
+        told = "The converted files again, by what their cards say:"
+        found += [paragraph(told), _command("\n\n".join(lines))]
+    return found
 
 
 def _command(line: str) -> Html:

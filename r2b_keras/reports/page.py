@@ -68,11 +68,16 @@ class Picture:
       name: file name without `.png`, unique on the page.
       png: the file's bytes.
       alt: what it shows, for those who do not see it.
+      scale: CSS pixels of one of its pixels; narrower places shrink it further.
+      smallest_text: CSS pixels of the smallest type in it at that scale, None without
+        any.
     """
 
     name: str
     png: bytes
     alt: str
+    scale: float = 1.0
+    smallest_text: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -81,14 +86,10 @@ class Picture:
         return width, height
 
 
-def image(picture: Picture, scale: float = 1.0) -> Html:
-    """The picture as part of the page.
-
-    Args:
-      picture: the PNG.
-      scale: CSS pixels of one of its pixels; narrower places shrink it further.
-    """
-    width, height = (round(side * scale) for side in picture.size)
+def image(picture: Picture) -> Html:
+    """The picture as part of the page; it says how small its text is."""
+    width, height = (round(side * picture.scale) for side in picture.size)
+    text_size = picture.smallest_text
     content = base64.b64encode(picture.png).decode("ascii")
     return element(
         "img",
@@ -96,6 +97,7 @@ def image(picture: Picture, scale: float = 1.0) -> Html:
         alt=picture.alt,
         width=width,
         height=height,
+        data_text=None if text_size is None else f"{text_size:.2f}",
     )
 
 
@@ -106,10 +108,18 @@ class Column:
     Attributes:
       title: its head.
       number: whether it holds numbers, which are aligned at their end.
+      minor: whether narrow screens leave it out.
     """
 
     title: str
     number: bool = False
+    minor: bool = False
+
+    @property
+    def kind(self) -> str | None:
+        """Its cells' class in the style sheet."""
+        kinds = [name for name in ("number", "minor") if getattr(self, name)]
+        return " ".join(kinds) or None
 
 
 def table(
@@ -122,7 +132,7 @@ def table(
       columns: heads.
       rows: cells; the first one of each names the row.
     """
-    kinds = ["number" if column.number else None for column in columns]
+    kinds = [column.kind for column in columns]
     heads = (
         element("th", column.title, scope="col", class_=kind)
         for column, kind in zip(columns, kinds, strict=True)
@@ -177,7 +187,6 @@ class Page:
         self,
         picture: Picture,
         caption: object = None,
-        scale: float = 1.0,
         kind: str | None = None,
     ) -> Html:
         """Takes a picture in and returns it with its caption.
@@ -185,13 +194,12 @@ class Page:
         Args:
           picture: what to show.
           caption: text below it.
-          scale: CSS pixels of one of its pixels.
           kind: "wide" for one that scrolls within itself on narrow screens, where
             its words would be too small.
         """
         self.pictures.append(picture)
         below = None if caption is None else element("figcaption", caption)
-        shown = image(picture, scale)
+        shown = image(picture)
         if kind == "wide":
             label = caption or picture.name
             shown = element(

@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from r2b_keras import files, recipes
+from r2b_keras.converters.card import ModelCard
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.reports.verdicts import named_recipe
@@ -55,8 +56,64 @@ def command_line(run: dict[str, Any]) -> str:
     return _in_lines(words)
 
 
-def from_recipe_file(workdir: Workdir, recipe: Recipe, identity: dict[str, Any]) -> str:
-    """A command that trains the same chain in a new folder, from the saved recipe."""
+def data_dir(manifest: dict[str, Any]) -> str | None:
+    """The folder of images that the last run was given which was given any."""
+    for run in reversed(manifest.get("runs", [])):
+        words = [str(word) for word in run.get("command", [])]
+        # As absl reads flags: one hyphen or two, a value behind "=" or as a word of its
+        # own, the last one counts.
+        for place in reversed(range(1, len(words))):
+            flag, equals, value = words[place].partition("=")
+            if flag not in ("-data_dir", "--data_dir"):
+                continue
+            if equals:
+                return value
+            if place + 1 < len(words):
+                return words[place + 1]
+    return None
+
+
+def convert_command(
+    workdir: Workdir, name: str, card: ModelCard, images: str | None
+) -> str:
+    """A command that makes a converted file again, as far as its card tells.
+
+    Args:
+      workdir: the run's folder.
+      name: of the file to write.
+      card: what it says about itself.
+      images: the run's `data_dir`.
+    """
+    words = [
+        "python",
+        "-m",
+        "r2b_keras.convert",
+        f"--workdir={workdir.path}",
+        f"--stage={card.stage}",
+        f"--real_weights={card.real_weights}",
+        *_images(images),
+    ]
+    return _in_lines([*words, f"--output={name}"])
+
+
+def _images(folder: str | None) -> list[str]:
+    return [] if folder is None else [f"--data_dir={folder}"]
+
+
+def from_recipe_file(
+    workdir: Workdir,
+    recipe: Recipe,
+    identity: dict[str, Any],
+    images: str | None = None,
+) -> str:
+    """A command that trains the same chain in a new folder, from the saved recipe.
+
+    Args:
+      workdir: the run's folder.
+      recipe: its chain.
+      identity: see `read_identity`.
+      images: the run's `data_dir`.
+    """
     words = [
         "python",
         "-m",
@@ -65,6 +122,7 @@ def from_recipe_file(workdir: Workdir, recipe: Recipe, identity: dict[str, Any])
         f"--stage={len(recipe.stages) - 1}",
         f"--seed={identity.get('seed', 0)}",
         f"--precision={identity.get('precision', 'float32')}",
+        *_images(images),
     ]
     if not identity.get("deterministic", True):
         words.append("--nodeterministic")

@@ -16,6 +16,7 @@ from r2b_keras.reports.page import (
 )
 from r2b_keras.reports.verdicts import (
     BELOW,
+    DEVIATIONS,
     ON_TRACK,
     STANDARD_ERRORS,
     Verdict,
@@ -52,67 +53,76 @@ def head(facts: Facts, key_figures: list[tuple[str, str]]) -> Html:
 
 
 def sentence(facts: Facts) -> str:
-    """What came of the run, in one sentence."""
+    """What came of the run, in a sentence or two."""
     last, count = facts.last, len(facts.recipe.stages)
     if last is None:
         return f"None of the {count} stages is finished yet."
-    so_far = (
-        "" if last.stage == count - 1 else f", the last finished of {count} stages,"
-    )
+    so_far = f"the last finished of {count} stages, " if last.stage < count - 1 else ""
     binary = binary_parts(last.precision).replace(", ", " and ")
     of_what = (
         f" with {binary} of one bit" if last.precision.startswith("binary") else ""
     )
     return (
-        f"Stage {last.stage}{so_far} {last.network}{of_what}, names "
-        f"{percent(last.top1)} of {facts.num_test:,} test images rightly and takes "
-        f"{kibibytes(last.bytes)}: {_judged(facts.verdict(last.stage))}."
-    ).replace(f"Stage {last.stage} ", f"Stage {last.stage}, ", 1)
+        f"Stage {last.stage}, {so_far}{last.network}{of_what}, classifies "
+        f"{percent(last.top1)} of {facts.num_test:,} test images correctly. "
+        f"{judged(facts.verdict(last.stage))}"
+    )
 
 
-def _judged(verdict: Verdict) -> str:
-    if verdict.expected is None:
-        return "nothing was expected of it beforehand"
-    return f"{verdict.word}, where {percent(verdict.expected)} was expected"
+def judged(verdict: Verdict) -> str:
+    """A verdict as a sentence."""
+    if verdict.margin is None or verdict.tolerance is None:
+        return "Nothing was expected of it beforehand."
+    margin = f"{100 * abs(verdict.margin):.2f}"
+    allowed = f"its tolerance of {100 * verdict.tolerance:.2f} points"
+    if margin == "0.00":
+        return f"That is just what was expected: {verdict.word}."
+    if verdict.margin > 0:
+        return f"That is {margin} points above what was expected: {verdict.word}."
+    if verdict.word == ON_TRACK:
+        return (
+            f"That is {margin} points below what was expected, within {allowed}: "
+            f"{verdict.word}."
+        )
+    return f"That is {margin} points below what was expected, more than {allowed}."
 
 
 def add_stages(page: Page, facts: Facts) -> None:
-    """The table of stages."""
+    """The table of stages; what matters most comes first, for narrow screens."""
     columns = (
         Column("Stage", True),
-        Column("Binary"),
-        Column("Test top-1", True),
-        Column("Verdict"),
+        Column("Test", True),
         Column("Expected", True),
-        Column("Source"),
         Column("Margin", True),
+        Column("Verdict"),
+        Column("Binary"),
         Column("Tolerance", True),
-        Column("Network"),
-        Column("Epochs", True),
-        Column("Seconds", True),
-        Column("Size", True),
+        Column("Source", minor=True),
+        Column("Network", minor=True),
+        Column("Epochs", True, minor=True),
+        Column("Seconds", True, minor=True),
+        Column("Packed", True),
     )
     rows = [
         _finished(facts, number) if number in facts.results else _open(facts, number)
         for number in range(len(facts.recipe.stages))
     ]
-    page.add(
-        "stages", "Stages", table("Stages", columns, rows), paragraph(_rule(facts))
-    )
+    rules = map(paragraph, _rules(facts))
+    page.add("stages", "Stages", table("Stages", columns, rows), *rules)
 
 
 def _finished(facts: Facts, number: int) -> list[object]:
     result, verdict = facts.results[number], facts.verdict(number)
-    none = "\u2013"
+    none, expected = "\u2013", verdict.expected
     return [
         number,
-        binary_parts(result.precision),
         percent(result.top1),
-        _mark(verdict),
-        none if verdict.expected is None else percent(verdict.expected),
-        verdict.source or none,
+        percent(expected.top1) if expected else none,
         none if verdict.margin is None else points(verdict.margin),
+        _mark(verdict),
+        binary_parts(result.precision),
         none if verdict.tolerance is None else f"{100 * verdict.tolerance:.2f}",
+        expected.source if expected else none,
         result.network,
         result.epochs,
         f"{result.seconds:,.0f}",
@@ -128,13 +138,13 @@ def _open(facts: Facts, number: int) -> list[object]:
     none = "\u2013"
     return [
         number,
-        binary_parts(stage.student.precision),
+        none,
+        percent(expected.top1) if expected else none,
         none,
         element("span", state, class_="verdict"),
-        percent(expected.top1) if expected else none,
+        binary_parts(stage.student.precision),
+        none,
         expected.source if expected else none,
-        none,
-        none,
         stage.student.name,
         f"{done} of {stage.epochs}",
         none,
@@ -148,21 +158,39 @@ def _mark(verdict: Verdict) -> Html:
     return element("span", shown, verdict.word, class_=f"verdict {kind}")
 
 
-def _rule(facts: Facts) -> str:
-    """How verdicts are made."""
-    known = any(facts.verdict(number).tolerance for number in facts.results)
-    rule = (
-        f"Top-1 is the share of the {facts.num_test:,} test images that get their own "
-        "class; margin and tolerance are in points of it. A stage is on track unless "
-        "it misses the expected value by more than the tolerance, which is how far "
-        f"chance alone may move it: {STANDARD_ERRORS:.0f} standard errors of the share "
-        f"of right answers among {facts.num_test:,} images."
-    )
-    if known or not facts.results:
-        return rule
-    return (
-        f"{rule} Nothing is expected of these stages: nobody has measured this recipe."
-    )
+def _rules(facts: Facts) -> list[str]:
+    """How verdicts are made: paragraphs, only of what this page needs."""
+    told = [
+        f"Test is the share of the {facts.num_test:,} test images that get their own "
+        "class (top-1); margin and tolerance are in points of it. Packed is the size "
+        "of the weights alone, binary ones at one bit and all others at 32."
+    ]
+    found = [facts.verdict(number).expected for number in facts.results]
+    known = [expected for expected in found if expected]
+    if known:
+        told.append(
+            "A stage is on track unless it misses the expected value by more than the "
+            "tolerance."
+        )
+    elif found:
+        told.append(
+            "Nothing is expected of these stages: nobody has measured this recipe."
+        )
+    if any(expected.deviation is not None for expected in known):
+        told.append(
+            f"The tolerance is {DEVIATIONS:.0f} standard deviations over seeds, and "
+            "the expected value the mean over them: all runs are tested on the same "
+            "images, so seed and rounding are what moves the result, and 99.7 % of "
+            "normally distributed values lie within."
+        )
+    if any(expected.deviation is None for expected in known):
+        told.append(
+            "Where the spread over seeds is not known, the tolerance is "
+            f"{STANDARD_ERRORS:.0f} standard errors of a share of {facts.num_test:,} "
+            "images: how far another draw of as many test images would move it. That "
+            "is another quantity, and only stands in for the spread."
+        )
+    return told
 
 
 def add_training(page: Page, facts: Facts) -> None:
@@ -178,17 +206,17 @@ def add_training(page: Page, facts: Facts) -> None:
         content.append(element("h3", title))
         if epochs is not None:
             drawn = [
-                page.figure(picture, scale=0.5)
+                page.figure(picture)
                 for picture in curves.pictures(number, stage, epochs)
             ]
-            content.append(element("div", *drawn, class_="figures"))
+            content.append(element("div", *drawn, class_="figures curves"))
         gap = history.missing(epochs, result.epochs) if result else None
         if gap and not (epochs is None and facts.metrics.problems):
             content.append(notice(gap))
         if _lacks_flips(stage, epochs):
             content.append(
                 paragraph(
-                    "This run did not log how many binary weights turn in an epoch."
+                    "This run did not log how many binary weights flip in an epoch."
                 )
             )
     if not content:

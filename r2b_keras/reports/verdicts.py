@@ -8,6 +8,11 @@ from r2b_keras.recipes import Expected, Recipe
 from r2b_keras.trainers.library import stage_key
 
 ON_TRACK, BELOW, UNKNOWN = "on track", "below expected", "no expectation"
+# Every run is tested on the same images, so its accuracy moves with its seed and with
+# rounding alone: 99.7 % of normally distributed values lie within three deviations.
+DEVIATIONS = 3.0
+# Where the spread over seeds is unknown, what is known stands in for it: how far
+# another draw of as many test images would move the accuracy, 95 times in 100.
 STANDARD_ERRORS = 2.0
 
 
@@ -17,26 +22,29 @@ class Verdict:
 
     Attributes:
       word: `ON_TRACK`, `BELOW` or `UNKNOWN`.
-      expected: the expected accuracy, a fraction, or None.
-      source: where that number is from; empty without one.
+      expected: what the recipe expects, or None.
       margin: accuracy minus expected, or None.
       tolerance: how far below it the accuracy may be, a positive fraction, or None.
     """
 
     word: str
-    expected: float | None = None
-    source: str = ""
+    expected: Expected | None = None
     margin: float | None = None
     tolerance: float | None = None
 
 
-def tolerance(expected: float, num_images: int) -> float:
-    """How far chance alone may move the accuracy on a test set.
+def tolerance(expected: Expected, num_images: int) -> float:
+    """How far below the expectation a good run may end, a fraction.
 
-    Two standard errors of the share of right answers among `num_images` independent
-    images, each right with the probability `expected`; at least one image.
+    Three standard deviations over seeds where they are known; two standard errors of
+    the share of right answers among `num_images` independent images, each right with
+    the probability expected, where they are not. At least one image, as no accuracy is
+    finer than that.
     """
-    error = math.sqrt(expected * (1 - expected) / num_images)
+    deviation = expected.deviation
+    if deviation is not None:
+        return max(DEVIATIONS * deviation, 1 / num_images)
+    error = math.sqrt(expected.top1 * (1 - expected.top1) / num_images)
     return max(STANDARD_ERRORS * error, 1 / num_images)
 
 
@@ -50,11 +58,11 @@ def judge(top1: float, expected: Expected | None, num_images: int) -> Verdict:
     """
     if expected is None:
         return Verdict(UNKNOWN)
-    allowed = tolerance(expected.top1, num_images)
+    allowed = tolerance(expected, num_images)
     margin = top1 - expected.top1
     # A rounded expectation is not held against the accuracy that it was rounded from.
     word = ON_TRACK if margin >= -allowed - 1e-9 else BELOW
-    return Verdict(word, expected.top1, expected.source, margin, allowed)
+    return Verdict(word, expected, margin, allowed)
 
 
 def named_recipe(recipe: Recipe) -> Recipe | None:
@@ -65,12 +73,12 @@ def named_recipe(recipe: Recipe) -> Recipe | None:
 def expectation(recipe: Recipe, number: int) -> Expected | None:
     """What is expected of a stage.
 
-    The recipe's own value. Overrides drop it; where they lead to the very same stage,
-    and stages before it, as the named recipe has, that one's value counts.
+    The named recipe's value, as this version of the package has it, where that recipe
+    would train the very same stage, and stages before it; a run's own recipe may hold
+    an older value, or none after an override. Else the recipe's own value.
     """
-    own = recipe.stages[number].expected
-    named = named_recipe(recipe)
-    if own is not None or named is None or number >= len(named.stages):
+    own, named = recipe.stages[number].expected, named_recipe(recipe)
+    if named is None or number >= len(named.stages):
         return own
     same = stage_key({}, recipe, number) == stage_key({}, named, number)
-    return named.stages[number].expected if same else None
+    return (same and named.stages[number].expected) or own

@@ -25,19 +25,24 @@ class Verdict:
       committed: its value under `results/`.
       measured: its value now.
       tolerance: how far apart two good runs may be.
-      text: "equal", "within tolerance" or "OFF".
     """
 
     claim: Claim
     committed: float
     measured: float
     tolerance: float
-    text: str
 
     @property
     def holds(self) -> bool:
         """Whether the number is reproduced."""
         return abs(self.measured - self.committed) <= self.tolerance
+
+    @property
+    def text(self) -> str:
+        """The verdict in words: "equal", "within tolerance" or "OFF"."""
+        if not self.holds:
+            return "OFF"
+        return "equal" if self.measured == self.committed else "within tolerance"
 
 
 def judge(
@@ -61,10 +66,7 @@ def judge(
         tolerance = _SIZE_TOLERANCE * old if claim.kind == "size" else 0.0
         if claim.kind == "accuracy":
             tolerance = _tolerance(spreads, experiment.name, claim)
-        difference = abs(new - old)
-        words = "equal" if difference == 0 else "within tolerance"
-        text = words if difference <= tolerance else "OFF"
-        verdicts.append(Verdict(claim, old, new, tolerance, text))
+        verdicts.append(Verdict(claim, old, new, tolerance))
     return verdicts
 
 

@@ -68,9 +68,9 @@ class AttentionImages(tf.keras.callbacks.Callback):
     """Writes the attention maps of student and teacher after every epoch.
 
     One picture for each tap, `attention/TAP`, of a few images that stay the same: see
-    `grid`. Does nothing without a teacher whose maps the student matches. Both networks
-    run in inference mode, outside the training step, so training stays what it is to
-    the bit.
+    `grid`. Taps that are not matched are shown too, as far as they fit; nothing is
+    without a teacher. Both networks run in inference mode, outside the training step,
+    so training stays what it is to the bit.
 
     Args:
       folder: where the event files go.
@@ -91,7 +91,7 @@ class AttentionImages(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the event file, where there is anything to write."""
-        self._taught = isinstance(self.model, Distiller) and bool(self.model.tap_pairs)
+        self._taught = isinstance(self.model, Distiller) and bool(self.model.map_pairs)
         strategy = self.model.distribute_strategy
         if self._taught and strategy.extended.should_save_summary:
             self._writer = tf.summary.create_file_writer(str(self._folder))

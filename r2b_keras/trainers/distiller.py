@@ -7,7 +7,14 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import losses
 from r2b_keras.trainers.labels import classes, probabilities
-from r2b_keras.trainers.taps import LOGITS, Outputs, check_fit, forward, pair_taps
+from r2b_keras.trainers.taps import (
+    LOGITS,
+    Outputs,
+    check_fit,
+    comparable_pairs,
+    forward,
+    pair_taps,
+)
 
 
 class Distiller(tf.keras.Model):
@@ -78,8 +85,8 @@ class Distiller(tf.keras.Model):
         losses.check_attention_form(attention_form)
         losses.check_temperature(temperature)
         self._check(teacher, taps)
-        taps = taps if attention_weight else ()
-        teacher_taps = (teacher_taps or taps) if attention_weight else ()
+        named = (taps, teacher_taps or taps)
+        taps, teacher_taps = named if attention_weight else ((), ())
         # Plain tuples of names and closures: Keras would track layers and variables,
         # and the teacher would be saved and counted with the student.
         self._tap_pairs = pair_taps(taps, teacher_taps)
@@ -89,6 +96,7 @@ class Distiller(tf.keras.Model):
             self._teacher_outputs = forward(teacher, teacher_taps, teacher_logits)
             check_fit(self._student_outputs, self._teacher_outputs, self._tap_pairs)
         self._l2_variables = lambda: l2_variables
+        self._look_at(teacher, *named)
         self._trackers = {
             name: tf.keras.metrics.Mean(name=name)
             for name in ("loss", "accuracy", *self._active_parts())
@@ -128,6 +136,14 @@ class Distiller(tf.keras.Model):
         """Taps that are matched: (student's, teacher's) layer names."""
         return self._tap_pairs
 
+    @property
+    def map_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Taps whose maps can be looked at: (student's, teacher's) layer names.
+
+        Those that are matched; where none are, all that fit.
+        """
+        return self._map_pairs
+
     def attention_maps(
         self, images: tf.Tensor
     ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
@@ -138,18 +154,19 @@ class Distiller(tf.keras.Model):
 
         Returns:
           By the student's tap: the student's maps and the teacher's, `[B, h, w]` each
-          and of L2 norm 1, as Eq. 2 compares them. Empty where no taps are matched.
+          and of L2 norm 1, as Eq. 2 compares them. Empty without `map_pairs`.
         """
-        if not self._tap_pairs:
+        if self._shown_student is None or self._shown_teacher is None:
             return {}
         images = tf.convert_to_tensor(images)
-        own, taught = self._student_outputs(images, training=False), self._teach(images)
+        own = self._shown_student(images, training=False)
+        taught = self._shown_teacher(images, training=False)
         return {
             student: (
                 losses.normalised_attention_map(own[student]),
                 losses.normalised_attention_map(taught[teacher]),
             )
-            for student, teacher in self._tap_pairs
+            for student, teacher in self._map_pairs
         }
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -184,6 +201,29 @@ class Distiller(tf.keras.Model):
         images = tf.pad(images, [[0, 1], [0, 0], [0, 0], [0, 0]])
         outputs = self._student_outputs(images, training=False)
         return _without_last(outputs), _without_last(self._teach(images))
+
+    def _look_at(
+        self,
+        teacher: tf.keras.Model | None,
+        taps: Sequence[str],
+        teacher_taps: Sequence[str],
+    ) -> None:
+        """Chooses the taps whose maps can be looked at.
+
+        Forward passes of their own, so that taps without a weight are no part of the
+        training step.
+        """
+        self._map_pairs = self._tap_pairs
+        self._shown_student = self._shown_teacher = None
+        if teacher is None or self._teacher_outputs is None:
+            return
+        if not self._map_pairs:
+            pairs = comparable_pairs(self.student, teacher, taps, teacher_taps)
+            self._map_pairs = pairs
+        if self._map_pairs:
+            own, other = zip(*self._map_pairs, strict=True)
+            self._shown_student = forward(self.student, own, None)
+            self._shown_teacher = forward(teacher, other, None)
 
     def _active_parts(self) -> list[str]:
         return [name for name, w in self.loss_weights_by_part.items() if w]

@@ -75,6 +75,47 @@ def pair_taps(
     return tuple(zip(taps, teacher_taps, strict=True))
 
 
+def comparable_pairs(
+    student: tf.keras.Model,
+    teacher: tf.keras.Model,
+    taps: Sequence[str],
+    teacher_taps: Sequence[str],
+) -> tuple[tuple[str, str], ...]:
+    """Those taps, side by side, whose attention maps can be compared.
+
+    Args:
+      student: functional or sequential Keras model.
+      teacher: the same.
+      taps: names in the student.
+      teacher_taps: names in the teacher, as many.
+
+    Returns:
+      (student's, teacher's) names of layers that both have, with one output
+      `[B, H, W, C]` each, of the same height and width.
+    """
+    own, taught = _map_sizes(student, taps), _map_sizes(teacher, teacher_taps)
+    return tuple(
+        (mine, other)
+        for mine, other in zip(taps, teacher_taps, strict=False)
+        if mine in own and other in taught and _equal(own[mine], taught[other])
+    )
+
+
+def _map_sizes(model: tf.keras.Model, names: Sequence[str]) -> dict[str, Any]:
+    """Height and width of the outputs of those layers that have just one map."""
+    shapes = {
+        # A layer that is used several times has no one output shape.
+        layer.name: getattr(layer, "output_shape", None)
+        for layer in model.layers
+        if layer.name in names
+    }
+    return {
+        name: shape[1:3]
+        for name, shape in shapes.items()
+        if isinstance(shape, tuple) and len(shape) == 4
+    }
+
+
 def check_fit(
     student: Forward, teacher: Forward, tap_pairs: Sequence[tuple[str, str]]
 ) -> None:

@@ -31,7 +31,11 @@ def test_plain_data_is_what_the_fields_say():
         "warmup_epochs": 1,
         "final_fraction": 0.0,
     }
-    assert plain["stages"][1]["expected"] == {"top1": 0.5, "source": "paper"}
+    assert plain["stages"][1]["expected"] == {
+        "top1": 0.5,
+        "source": "paper",
+        "deviation": None,
+    }
 
 
 @pytest.mark.parametrize(

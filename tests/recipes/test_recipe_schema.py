@@ -118,6 +118,14 @@ REFUSED = [
         "expected.source is '', expected a source.",
     ),
     (
+        lambda: Expected(0.9, "measured", deviation=50.0),
+        "expected.deviation is 50.0, expected a fraction from 0 up to 1, or None.",
+    ),
+    (
+        lambda: Expected(0.9, "measured", deviation=float("nan")),
+        "expected.deviation is nan, expected a fraction from 0 up to 1, or None.",
+    ),
+    (
         lambda: stage(epochs=0),
         "epochs is 0, expected at least 1.",
     ),

@@ -13,6 +13,10 @@ from PIL import Image
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 PHONE, DESKTOP = (390, 844), (1280, 800)
+# A4 within the margins of the style sheet, in CSS pixels.
+PAPER = (688, 1009)
+# CSS pixels: type in pictures is no smaller.
+LEAST_TEXT = 9
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,6 +39,16 @@ addEventListener("load", () => {{
       broken: [...inner.images].filter(i => !i.complete || !i.naturalWidth).length,
       wide: [...inner.images].filter(i => !i.closest(".scroll") &&
         i.getBoundingClientRect().right > frame.contentWindow.innerWidth + 0.5).length,
+      text: Math.min(...[...inner.images].filter(i => i.dataset.text).map(i =>
+        i.dataset.text * i.getBoundingClientRect().width / i.getAttribute("width"))),
+      first: [...inner.querySelectorAll("#stages tbody tr")].map(row => row.children[4]
+        .getBoundingClientRect().right - row.closest(".scroll").clientWidth
+        - row.closest(".scroll").getBoundingClientRect().left),
+      minor: [...inner.querySelectorAll(".minor")].filter(c => c.offsetWidth).length,
+      split: [...inner.querySelectorAll("table, p, figure, .beside, .cards")].filter(
+        e => frame.contentWindow.getComputedStyle(e).breakInside !== "avoid").length,
+      rows: [...inner.querySelectorAll(".curves")].map(
+        curves => new Set([...curves.children].map(c => c.offsetTop)).size),
     }};
   }});
   const out = document.createElement("output");
@@ -76,8 +90,44 @@ def test_fits_a_phone_and_a_desktop(page, tmp_path):
         assert found["font"] >= 16
         assert found["broken"] == found["wide"] == 0
     assert len(phone["columns"].split()) == 1
-    assert len(desktop["columns"].split()) == 2
+    assert len(desktop["columns"].split()) == 3
     assert phone["height"] > desktop["height"] > 3 * DESKTOP[1]
+
+
+def on_screen(content):
+    """The page as it is printed, on a screen, where it can be measured."""
+    assert content.count("@media print") == 1
+    return content.replace("@media print", "@media all")
+
+
+def test_text_in_pictures_can_be_read(page, tmp_path):
+    phone, desktop = measure(tmp_path, page.to_html(), PHONE, DESKTOP)
+    (paper,) = measure(tmp_path, on_screen(page.to_html()), PAPER)
+    for found in (phone, desktop, paper):
+        assert LEAST_TEXT <= found["text"] < 20
+    # The curves of each stage are beside each other, three of them too.
+    assert set(desktop["rows"]) == set(paper["rows"]) == {1}
+    # The measure can fail.
+    small = page.to_html().replace("<main>", "<main><style>img{width:200px}</style>")
+    assert measure(tmp_path, small, PHONE)[0]["text"] < LEAST_TEXT
+
+
+def test_what_fits_a_sheet_of_paper_is_not_split(page, tmp_path):
+    (paper,) = measure(tmp_path, on_screen(page.to_html()), PAPER)
+    (screen,) = measure(tmp_path, page.to_html(), PAPER)
+    assert paper["split"] == 0 < screen["split"]
+
+
+def test_verdicts_are_seen_at_once_on_a_phone(page, tmp_path):
+    phone, desktop = measure(tmp_path, page.to_html(), PHONE, DESKTOP)
+    assert len(phone["first"]) == 4 and max(phone["first"]) <= 0
+    assert phone["minor"] == 0 < desktop["minor"]
+    # Longer words than those of this page.
+    longest = page.to_html().replace("no expectation", "\u25bc below expected")
+    (found,) = measure(tmp_path, longest.replace("\u2013<", "\u221212.34<"), PHONE)
+    assert max(found["first"]) <= 0
+    wide = page.to_html().replace("<main>", "<main><style>th{padding:2em}</style>")
+    assert max(measure(tmp_path, wide, PHONE)[0]["first"]) > 0
 
 
 def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
@@ -86,6 +136,17 @@ def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
     phone, desktop = measure(tmp_path, wide, PHONE, DESKTOP)
     assert phone["scroll"] >= 600 > phone["inner"]
     assert desktop["scroll"] <= desktop["inner"]
+
+
+def test_a_picture_that_is_cut_off_is_noticed(page, tmp_path):
+    """Where the page does not scroll, its width tells nothing."""
+    style = "<style>main{overflow:hidden}img{max-width:none!important}</style>"
+    clipped = page.to_html().replace("<main>", f"<main>{style}")
+    clipped = clipped.replace("<figure><img", '<figure><img style="width:600px"', 1)
+    phone, desktop = measure(tmp_path, clipped, PHONE, DESKTOP)
+    assert phone["scroll"] <= phone["inner"]
+    assert phone["wide"] >= 1
+    assert desktop["wide"] == 0
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])

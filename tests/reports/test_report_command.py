@@ -32,6 +32,8 @@ def test_finished_workdir_with_a_file_in_it(finished, converted, tmp_path):
     """In a process of its own; the page and its pictures beside each other."""
     workdir = shutil.copytree(finished[0], tmp_path / "run")
     shutil.copy(converted[0], workdir / "small.tflite")
+    # What the page shows of the last stage, TensorBoard shows too.
+    assert list((workdir / "stage_3" / "tensorboard" / "attention").iterdir())
     (workdir / "report").mkdir()
     for name in ("mistake_99.png", "mine.png"):
         (workdir / "report" / name).write_bytes(b"old")
@@ -50,15 +52,19 @@ def test_finished_workdir_with_a_file_in_it(finished, converted, tmp_path):
     assert expected <= pictures and "stage_1_attention_3.png" not in pictures
     stage = json.loads((workdir / "stage_3" / "result.json").read_text())
     shown = f"{100 * stage['top1']:.2f}\u00a0%"
-    sentence = f"names {shown} of 359 test images rightly"
+    sentence = f"classifies {shown} of 359 test images correctly"
     for words in (sentence, "small.tflite", f"{converted[0].stat().st_size:,}"):
         assert words in read.text
-    assert f"rightly, recorded when it was trained: {shown}." in read.text
-    for words in ("Median, ms", "lce_indirect", "no expectation"):
+    assert f"classified correctly; recorded when it was trained: {shown}." in read.text
+    for words in ("Median, ms", "lce_indirect", "no expectation", "weights, packed"):
         assert words in read.text
     # TINY's overrides, and the command that was given.
     assert "stages.3.epochs: 20 -> 2" in read.text
     assert "'--override=stages.*.epochs=2'" in read.text
+    # All that is needed to do without the folder.
+    assert (workdir / "recipe.json").read_text() in read.text
+    assert read.all("details") and "--output=small.tflite" in read.text
+    assert "size of small.tflite" in read.text
 
 
 @pytest.mark.slow

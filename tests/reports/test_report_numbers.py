@@ -1,14 +1,11 @@
 """Numbers on the page, against NumPy or worked out by hand."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import scipy.special
 
 from r2b_keras import data, models, recipes
 from r2b_keras.environment import tf
-from r2b_keras.recipes import Expected
 from r2b_keras.reports import (
     attention,
     curves,
@@ -18,46 +15,9 @@ from r2b_keras.reports import (
     operations,
     outcome,
     provenance,
-    verdicts,
 )
 from r2b_keras.trainers.stage import load_student
 from r2b_keras.trainers.workdir import Workdir
-
-
-def test_verdicts_by_hand():
-    # 2 * sqrt(0.9 * 0.1 / 400) = 0.03.
-    assert verdicts.tolerance(0.9, 400) == pytest.approx(0.03, rel=1e-12)
-    expected = Expected(0.9, "measured")
-    for top1, word in ((0.95, "on track"), (0.8701, "on track"), (0.87, "on track")):
-        assert verdicts.judge(top1, expected, 400).word == word
-    below = verdicts.judge(0.8675, expected, 400)
-    assert (below.word, below.source) == ("below expected", "measured")
-    assert below.margin == pytest.approx(-0.0325)
-    none = verdicts.judge(0.1, None, 400)
-    assert (none.word, none.margin, none.tolerance) == ("no expectation", None, None)
-
-
-def test_a_perfect_expectation_allows_one_mistake():
-    expected = Expected(1.0, "measured")
-    assert verdicts.judge(358 / 359, expected, 359).word == "on track"
-    assert verdicts.judge(357 / 359, expected, 359).word == "below expected"
-
-
-def test_expectations_of_changed_recipes():
-    digits = recipes.get("digits")
-    expected = [stage.expected for stage in digits.stages]
-    same = dataclasses.replace(
-        digits,
-        stages=tuple(dataclasses.replace(s, expected=None) for s in digits.stages),
-    )
-    assert [verdicts.expectation(same, n) for n in range(4)] == expected
-    # Stage 2 learns from stage 1, which is another one now; stage 0 does not.
-    other = recipes.apply_overrides(digits, ["stages.1.epochs=11"])
-    assert [stage.expected for stage in other.stages] == [None] * 4
-    found = [verdicts.expectation(other, number) for number in range(4)]
-    assert found == [expected[0], None, None, None]
-    assert provenance.changes(other) == ["stages.1.epochs: 10 -> 11"]
-    assert provenance.changes(same) == []
 
 
 def test_worst_mistakes():

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 
+import numpy as np
 import pytest
 from html_checks import Reader
 from PIL import Image
@@ -100,14 +101,24 @@ def test_table_by_hand():
     )
 
 
+def test_columns_that_narrow_screens_leave_out():
+    kinds = [Column("a", number, minor).kind for number, minor in np.ndindex(2, 2)]
+    assert kinds == [None, "minor", "number", "number minor"]
+    found = table("One", [Column("a"), Column("b", True, minor=True)], [[1, 2]])
+    assert '<th scope="col" class="number minor">b</th>' in found
+    assert '<td class="number minor">2</td>' in found
+
+
 def test_a_page_says_what_it_is_given():
     page = Page("a & b", element("h1", "<"))
     content = io.BytesIO()
     Image.new("L", (4, 2)).save(content, "PNG")
-    figure = page.figure(Picture("dot", content.getvalue(), 'a "dot"'), "<below>", 0.5)
+    dot = Picture("dot", content.getvalue(), 'a "dot"', 0.5, 10.666)
+    figure = page.figure(dot, "<below>")
     page.add("one", "One", figure)
     read = Reader(page.to_html())
     assert read.problems == []
     (image,) = read.all("img")
     assert (image["alt"], image["width"], image["height"]) == ('a "dot"', "2", "1")
+    assert image["data-text"] == "10.67"
     assert "<below>" in read.text and "a & b" in read.text

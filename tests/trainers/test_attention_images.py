@@ -14,7 +14,14 @@ from small_distillers import (
     taught,
     teacher_network,
 )
-from small_networks import assert_all_equal, classes, images, one_hot, values
+from small_networks import (
+    assert_all_equal,
+    classes,
+    images,
+    one_hot,
+    plain,
+    values,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from r2b_keras.environment import tf
@@ -73,12 +80,40 @@ def test_pictures_are_written_each_epoch(tmp_path):
         assert Image.open(io.BytesIO(png)).size == (3 * 56 + 2 * GAP, 2 * 56 + GAP)
 
 
-def test_training_stays_the_same_to_the_bit(tmp_path):
-    plainly = fit(taught(eager=False, optimizer=tf.keras.optimizers.Adam(0.01)))
-    callback = AttentionImages(tmp_path, images(2), SHOWN)
-    watched = fit(
-        taught(eager=False, optimizer=tf.keras.optimizers.Adam(0.01)), callback
-    )
+def test_maps_that_no_loss_compares_are_shown(tmp_path):
+    """As in the last stage of the paper, which listens to the logits alone."""
+    model = taught(attention_weight=0.0)
+    assert model.tap_pairs == ()
+    assert model.map_pairs == tuple(zip(TAPS, TEACHER_TAPS, strict=True))
+    matched = taught().attention_maps(images(3))
+    for tap, (own, other) in model.attention_maps(images(3)).items():
+        np.testing.assert_array_equal(own, matched[tap][0])
+        np.testing.assert_array_equal(other, matched[tap][1])
+    fit(model, AttentionImages(tmp_path, images(2), SHOWN))
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
+    assert sorted(events.Tags()["tensors"]) == [f"attention/{tap}" for tap in TAPS]
+
+
+def test_only_taps_that_fit_are_shown():
+    """A teacher of other sizes, and one that has the second tap alone."""
+    teacher = plain(("first", "second"), channels=6, strides=2)
+    same = plain(("other", "second"), channels=6, name="teacher")
+    for other, pairs in ((teacher, ()), (same, (("tap_2", "second"),))):
+        model = taught(teacher=other, attention_weight=0.0)
+        assert model.map_pairs == pairs
+        assert list(model.attention_maps(images(2))) == [own for own, _ in pairs]
+    missing = taught(attention_weight=0.0, taps=("none", "tap_2"))
+    assert missing.map_pairs == (("tap_2", "second"),)
+
+
+@pytest.mark.parametrize("weight", [2.0, 0.0])
+def test_training_stays_the_same_to_the_bit(tmp_path, weight):
+    def model():
+        optimizer = tf.keras.optimizers.Adam(0.01)
+        return taught(eager=False, optimizer=optimizer, attention_weight=weight)
+
+    plainly = fit(model())
+    watched = fit(model(), AttentionImages(tmp_path, images(2), SHOWN))
     assert list(tmp_path.iterdir())
     assert_all_equal(values(watched.student.weights), values(plainly.student.weights))
     assert_all_equal(
@@ -86,12 +121,8 @@ def test_training_stays_the_same_to_the_bit(tmp_path):
     )
 
 
-@pytest.mark.parametrize("teacher", [None, teacher_network])
-def test_nothing_without_matched_taps(tmp_path, teacher):
-    """No teacher, or one of whom only the logits are heard."""
+def test_nothing_without_a_teacher(tmp_path):
     model = compiled(student_network())
-    if teacher:
-        model = taught(attention_weight=0.0)
-    assert model.tap_pairs == () and model.attention_maps(images(2)) == {}
+    assert model.map_pairs == () and model.attention_maps(images(2)) == {}
     fit(model, AttentionImages(tmp_path, images(2), SHOWN))
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,161 @@
+"""Sizes, latencies and commands of converted files, worked out by hand."""
+
+import dataclasses
+
+import pytest
+
+from r2b_keras import recipes
+from r2b_keras.converters.benchmarking import Measurement
+from r2b_keras.converters.card import ModelCard
+from r2b_keras.reports import costs, provenance
+from r2b_keras.reports.deployed import Deployed
+from r2b_keras.reports.facts import Facts
+from r2b_keras.reports.history import Metrics
+from r2b_keras.reports.operations import Part
+from r2b_keras.reports.page import notice
+from r2b_keras.trainers.workdir import StageResult, Workdir
+
+
+def result(number, top1):
+    # 62,464 bytes are 61 KiB.
+    return StageResult(number, "n", "binary", top1, 1.0, 0.9, 1, 1.0, 62_464, 1, 1)
+
+
+FACTS = Facts(
+    workdir=Workdir("run"),
+    recipe=recipes.get("digits"),
+    identity={"seed": 0, "precision": "float32", "deterministic": True},
+    manifest={},
+    metrics=Metrics({}),
+    results={2: result(2, 0.97), 3: result(3, 0.98)},
+    num_test=359,
+)
+# Binary MACs: 1,600,000 + 22,016; real ones are not shown beside them.
+PARTS = {
+    2: [Part("stem", 10, 320, 0, 9_216)],
+    3: [Part("a", 9, 9, 1_600_000, 0), Part("b", 9, 288, 22_016, 5_000_000)],
+}
+CARD = ModelCard(
+    ("0", "1"), (8, 8, 1), (0.3,), (0.4,), recipe="digits", stage=3, accuracy=0.98
+)
+
+
+def file(name, num_bytes, *medians, card=CARD):
+    engines = ("r2b_runtime", "lce_indirect")
+    rows = [
+        Measurement(name, engine, 1, ms, ms, ms, 1.0, 1.0, 1.0, 9, 9, 1.0, None, 1.0)
+        for engine, ms in zip(engines, medians, strict=False)
+    ]
+    return Deployed(name, num_bytes, card, (("LceBconv2d", 1),), tuple(rows))
+
+
+def other(**changes):
+    return dataclasses.replace(CARD, **changes)
+
+
+WITHOUT_FILES = [
+    ("test top-1", "98.00\u00a0%"),
+    ("binary MACs an image", "1.6\u00a0M"),
+    ("weights, packed", "61\u00a0KiB"),
+]
+
+
+def test_key_figures_without_files():
+    assert costs.key_figures(FACTS, PARTS, []) == WITHOUT_FILES
+    empty = dataclasses.replace(FACTS, results={})
+    assert costs.key_figures(empty, {}, []) == []
+
+
+def test_key_figures_of_real_weights():
+    first = dataclasses.replace(FACTS, results={2: FACTS.results[2]})
+    assert costs.key_figures(first, PARTS, [])[1] == (
+        "real MACs an image",
+        "9.2\u00a0k",
+    )
+
+
+def test_size_and_latency_are_of_one_file():
+    """The fastest file's; the smallest file is another."""
+    files = [
+        file("small.tflite", 82_944, 0.9, 0.8),
+        file("fast.tflite", 102_400, 0.7, 0.25),
+        file("slow.tflite", 92_160, 3.0),
+    ]
+    assert costs.key_figures(FACTS, PARTS, files) == [
+        *WITHOUT_FILES,
+        ("size of fast.tflite", "100\u00a0KiB"),
+        ("median latency of fast.tflite, lce_indirect", "0.2500\u00a0ms"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        None,
+        other(recipe="fashion_mnist"),
+        other(recipe=None),
+        other(accuracy=0.979),
+        other(stage=2, accuracy=0.97),
+    ],
+)
+def test_files_of_other_networks_are_not_at_the_top(card):
+    files = [file("other.tflite", 1024, 0.1, card=card)]
+    assert costs.key_figures(FACTS, PARTS, files) == WITHOUT_FILES
+
+
+def test_strangers_are_told():
+    files = [
+        file("own.tflite", 1),
+        file("early.tflite", 1, card=other(stage=2, accuracy=0.97)),
+        file("bare.tflite", 1, card=None),
+        file("unnamed.tflite", 1, card=other(recipe=None)),
+        file("missing.tflite", 1, card=other(stage=1, accuracy=0.5)),
+        file("coat.tflite", 1, card=other(recipe="fashion_mnist")),
+        file("again.tflite", 1, card=other(accuracy=0.9721)),
+    ]
+    assert costs._strangers(FACTS, files) == [
+        notice("coat.tflite is of the recipe fashion_mnist, this run of digits."),
+        notice(
+            "again.tflite says 97.21\u00a0% of stage 3, this folder 98.00\u00a0%: it "
+            "is of another run."
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("commands", "folder"),
+    [
+        ([], None),
+        ([["train.py", "--recipe=digits"]], None),
+        ([["train.py", "--data_dir=a"], ["train.py", "--data_dir=b"]], "b"),
+        ([["train.py", "--data_dir=a=b"], ["train.py", "--seed=1"]], "a=b"),
+        ([["train.py", "-data_dir", "a b", "--seed=1"]], "a b"),
+        ([["train.py", "--data_dir=a", "--data_dir", "b"]], "b"),
+        ([["--data_dir=script", "--data_dir_of=a", "data_dir=b", "--data_dir"]], None),
+    ],
+)
+def test_the_folder_of_images_is_read_from_the_commands(commands, folder):
+    runs = [{"command": command} for command in commands]
+    assert provenance.data_dir({"runs": runs}) == folder
+
+
+def test_commands_name_the_folder_of_images():
+    recipe, identity = FACTS.recipe, FACTS.identity
+    plainly = provenance.from_recipe_file(FACTS.workdir, recipe, identity)
+    assert "--data_dir" not in plainly
+    line = provenance.from_recipe_file(FACTS.workdir, recipe, identity, "my images")
+    assert line.replace(" \\\n    '--data_dir=my images'", "") == plainly
+    assert line != plainly
+
+
+def test_a_conversion_by_its_card():
+    card = other(real_weights="int8", stage=2)
+    line = provenance.convert_command(FACTS.workdir, "a b.tflite", card, "images")
+    assert line == (
+        "python -m r2b_keras.convert \\\n    --workdir=run \\\n    --stage=2 \\\n"
+        "    --real_weights=int8 \\\n    --data_dir=images \\\n"
+        "    '--output=a b.tflite'"
+    )
+    assert "--data_dir" not in provenance.convert_command(
+        FACTS.workdir, "a.tflite", CARD, None
+    )

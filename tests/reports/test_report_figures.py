@@ -1,0 +1,122 @@
+"""What pictures look like: scales, contrast, legends, and the size of their text."""
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from r2b_keras import recipes
+from r2b_keras.reports import curves, figures, gates, mistakes
+from r2b_keras.reports.history import FLIPS, History
+
+# WCAG 2.1, success criterion 1.4.3.
+LEAST_CONTRAST = 4.5
+
+
+def luminance(colour):
+    c = np.asarray(to_rgb(colour))
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def history(*names):
+    values = {name: (1.0, 0.5, 0.25) for name in names}
+    return History((1, 2, 3), values)
+
+
+ALL = history(
+    *(prefix + name for prefix in ("", "val_") for name in (*curves.PARTS, "accuracy")),
+    FLIPS,
+)
+
+
+@pytest.mark.parametrize("name", [figures.COLOUR_MAP, "Blues"])
+def test_ink_is_read_on_every_colour(name):
+    for colour in matplotlib.colormaps[name](np.linspace(0, 1, 256)):
+        ink = figures.ink_on(colour)
+        assert contrast(ink, colour[:3]) >= LEAST_CONTRAST
+
+
+def test_text_of_the_page_is_read_on_white():
+    for colour in (figures.BLACK, figures.SOFT):
+        assert contrast(colour, "white") >= LEAST_CONTRAST
+
+
+def test_colours_of_gates_span_what_there_is():
+    assert gates.colour_scale(np.array([[0.1, np.nan], [0.7, 0.4]])) == pytest.approx(
+        (0.1, 0.7)
+    )
+    for values, scale in (
+        ([0.48, 0.52], (0.4, 0.6)),
+        ([0.5, 0.5], (0.4, 0.6)),
+        ([0.0, 0.02], (0.0, 0.2)),
+        ([0.95, 1.0], (0.8, 1.0)),
+        ([0.0, 1.0], (0.0, 1.0)),
+    ):
+        assert gates.colour_scale(np.array(values)) == pytest.approx(scale)
+
+
+def test_values_of_gates_are_read_and_their_scale_is_told():
+    values = np.linspace(0.45, 0.55, 30).reshape(5, 6)
+    names = tuple("abcde")
+    figure = gates.draw_overall(values, list("123456"), names)
+    axes = figure.axes[0]
+    (image,) = axes.images
+    assert image.get_clim() == pytest.approx((0.4, 0.6))
+    assert len(axes.texts) == 30
+    inks = set()
+    for text, value in zip(axes.texts, values.ravel(), strict=True):
+        assert text.get_text() == f"{value:.2f}"
+        colour = image.cmap(image.norm(value))
+        assert contrast(text.get_color(), colour[:3]) >= LEAST_CONTRAST
+        inks.add(text.get_color())
+    assert inks == {"black", "white"}
+    by_gate = {f"block_{n}a_gate": values[:, [n]] for n in range(6)}
+    (_, overall), (_, last) = gates.pictures(by_gate, names)
+    assert overall.endswith("colours from 0.40, dark, to 0.60, bright")
+    low, high = gates.colour_scale(values[:, 5])
+    assert last.endswith(f"colours from {low:.2f}, dark, to {high:.2f}, bright")
+
+
+def test_lines_of_a_legend_are_told_apart():
+    weights = dict.fromkeys(curves.PARTS, 1.0)
+    (legend,) = curves.draw_losses(weights, ALL).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        words for words, _ in curves.PARTS.values()
+    ]
+    # None beside them that is the same but for its shade of grey.
+    assert len({line.get_color() for line in legend.get_lines()}) == len(curves.PARTS)
+    assert legend.get_title().get_text() == "full lines: training; dashed: validation"
+    (alone,) = curves.draw_losses(weights, history("loss")).legends
+    assert alone.get_title().get_text() == "full lines: training"
+
+
+def test_pictures_know_their_smallest_text():
+    figure = figures.new_figure(200, 100)
+    figure.text(0.1, 0.1, "small", fontsize=6)
+    figure.text(0.1, 0.5, "large", fontsize=12)
+    figure.text(0.1, 0.9, " ", fontsize=1)
+    figure.text(0.1, 0.9, "hidden", fontsize=2, visible=False)
+    picture = figures.draw("text", figure, "two words")
+    assert picture.smallest_text == pytest.approx(6 * 96 / 72)
+    assert (picture.size, picture.scale) == ((400, 200), 0.5)
+    assert figures.draw("none", figures.new_figure(9, 9), "").smallest_text is None
+
+
+def test_pictures_are_as_wide_as_they_are_read():
+    """Shrunk to a phone's 358 pixels, or a third of paper's 688: 9 pixels are left."""
+    stage = recipes.get("digits").stages[2]
+    drawn = curves.pictures(2, stage, ALL)
+    assert len(drawn) == 3
+    for picture in drawn:
+        width = picture.size[0] * picture.scale
+        assert 300 <= width <= 400
+        assert picture.smallest_text * (688 - 2 * 16) / 3 / width >= 9
+    names = tuple("0123456789")
+    matrix = mistakes.confusion_picture(30 * np.eye(10, dtype=int), names)
+    assert matrix.smallest_text * 358 / (matrix.size[0] * matrix.scale) >= 9
