@@ -116,7 +116,7 @@ def list_recipes() -> str:
 
 def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str:
     """The table of finished stages, and where everything lies."""
-    from r2b_keras.reports.verdicts import expectation
+    from r2b_keras.trainers.expectations import expectation
 
     head = (
         f"{'stage':>5}  {'network':<18} {'binary':<21} {'test':>7} {'expected':>9} "

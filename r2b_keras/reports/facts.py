@@ -10,7 +10,7 @@ from r2b_keras.models.config import BINARY_PARTS
 from r2b_keras.recipes import Recipe
 from r2b_keras.reports import history, provenance
 from r2b_keras.reports.history import Metrics
-from r2b_keras.reports.verdicts import Verdict, expectation, judge
+from r2b_keras.trainers.expectations import Verdict, expectation, judge
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 

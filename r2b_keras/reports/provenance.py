@@ -9,7 +9,7 @@ from r2b_keras import files, recipes
 from r2b_keras.converters.card import ModelCard
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
-from r2b_keras.reports.verdicts import named_recipe
+from r2b_keras.trainers.expectations import named_recipe
 from r2b_keras.trainers.workdir import Workdir
 
 LINE = 80

@@ -14,7 +14,7 @@ from r2b_keras.reports.page import (
     paragraph,
     table,
 )
-from r2b_keras.reports.verdicts import (
+from r2b_keras.trainers.expectations import (
     BELOW,
     DEVIATIONS,
     ON_TRACK,
