@@ -63,14 +63,18 @@ def judge(
     for claim in experiment.claims:
         old = _number(committed / experiment.name / claim.file, claim.key)
         new = _number(measured / claim.file, claim.key)
-        tolerance = _SIZE_TOLERANCE * old if claim.kind == "size" else 0.0
-        if claim.kind == "accuracy":
-            tolerance = _tolerance(spreads, experiment.name, claim)
+        if claim.kind == "size":
+            tolerance = _SIZE_TOLERANCE * old
+        elif claim.kind == "agreement":
+            # One image, and what the fractions lose in rounding.
+            tolerance = 1 / _number(measured / claim.file, "num_images") + 1e-9
+        else:
+            tolerance = _of_the_spread(spreads, experiment.name, claim)
         verdicts.append(Verdict(claim, old, new, tolerance))
     return verdicts
 
 
-def _tolerance(spreads: dict[str, Any], experiment: str, claim: Claim) -> float:
+def _of_the_spread(spreads: dict[str, Any], experiment: str, claim: Claim) -> float:
     """Of two runs with different rounding, as far apart as two seeds.
 
     Another machine adds in another order, which a chaotic training turns into another
@@ -115,7 +119,7 @@ def _read(path: pathlib.Path) -> Any:
     if not path.exists():
         raise InputError(
             f"There is no file {path}: run this command in a checkout of the "
-            "repository, or name its folder with --results."
+            "repository, name its folder with --results, or record it with --record."
         )
     return files.read_json(path)
 

@@ -20,7 +20,7 @@ EXPERIMENT = Experiment(
         Claim("stage 1, top-1", "stage_1/result.json", "top1"),
         Claim("file, top-1", "int8.json", "top1"),
         Claim("file, bytes", "int8.json", "bytes", "size"),
-        Claim("equal answers", "int8.json", "agreement", "exact"),
+        Claim("equal answers", "int8.json", "agreement", "agreement"),
     ),
 )
 SPREAD = {
@@ -31,10 +31,13 @@ SPREAD = {
 }
 
 
+IMAGES = {"num_images": 359}
+
+
 def write(folder, stage, top1, size, agreement=1.0):
     for name, values in (
         ("stage_1/result.json", {"top1": stage}),
-        ("int8.json", {"top1": top1, "bytes": size, "agreement": agreement}),
+        ("int8.json", {"top1": top1, "bytes": size, "agreement": agreement} | IMAGES),
     ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +57,7 @@ def test_equal_numbers(tmp_path):
     assert all(verdict.holds for verdict in found)
     # Three standard deviations of the difference of two runs.
     tolerances = [verdict.tolerance for verdict in found]
-    expected = [3 * math.sqrt(2) / 1e3, 0.03 * math.sqrt(2), 10, 0]
+    expected = [3 * math.sqrt(2) / 1e3, 0.03 * math.sqrt(2), 10, 1 / 359]
     assert tolerances == pytest.approx(expected)
 
 
@@ -68,7 +71,8 @@ def test_equal_numbers(tmp_path):
         ({"top1": 0.75}, 1, "OFF"),
         ({"size": 1010}, 2, "within tolerance"),
         ({"size": 1011}, 2, "OFF"),
-        ({"agreement": 0.9999}, 3, "OFF"),
+        ({"agreement": 358 / 359}, 3, "within tolerance"),
+        ({"agreement": 357 / 359}, 3, "OFF"),
     ],
 )
 def test_differences(tmp_path, changed, place, text):
