@@ -3,7 +3,8 @@
 python -m r2b_keras.ablate --recipe=fashion_mnist --seeds=3 --workdir=runs/ablation
 
 The same command goes on where it was stopped. Started several times with one workdir,
-the processes share the work.
+the processes share the work. Tables and chart are written after each finished run; a
+run that diverges is listed there, and the others go on.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from r2b_keras import command, recipes
-from r2b_keras.errors import InputError
+from r2b_keras.errors import InputError, NonFiniteLossError
 
 if TYPE_CHECKING:
-    from r2b_keras.ablations.runs import Ablation
+    from collections.abc import Sequence
+
+    from r2b_keras.ablations.runs import Ablation, Failure, Plan
 
 FLAGS = flags.FLAGS
 
@@ -42,7 +45,12 @@ def define_flags() -> None:
 
 
 def main() -> int:
-    """Trains what is missing and writes the tables; returns the exit code."""
+    """Trains what is missing and writes the tables; returns the exit code.
+
+    Raises:
+      InputError: bad flags, data or folder.
+      NonFiniteLossError: some runs have failed; all others are in the tables.
+    """
     from r2b_keras.ablations import rows
 
     if FLAGS.list:
@@ -58,7 +66,7 @@ def main() -> int:
     for row in rows.find(FLAGS.rows):
         for downsample in FLAGS.downsample:
             rows.make_recipe(recipe, row, downsample)
-    from r2b_keras.ablations import runs
+    from r2b_keras.ablations import results, runs
     from r2b_keras.charts import check_matplotlib
 
     check_matplotlib()
@@ -71,35 +79,32 @@ def main() -> int:
     ablation = runs.Ablation(FLAGS.workdir, recipe, settings)
     if FLAGS.dry_run:
         for run in planned:
-            print(f"{run.name:<32} {'done' if ablation.outcome(run) else ''}".rstrip())
+            print(f"{run.name:<32} {_state(ablation, run)}".rstrip())
         return 0
     ablation.claim()
-    ablation.train_all(planned)
-    write_results(ablation)
+    failed = ablation.train_all(planned, lambda: results.write(ablation))
+    print(results.write(ablation))
+    written = [name for name in results.FILES if (ablation.path / name).exists()]
+    print(f"results     {ablation.path}/{', '.join(written)}")
+    if failed:
+        raise NonFiniteLossError(_tell(failed, len(planned), ablation))
     return 0
 
 
-def write_results(ablation: Ablation) -> None:
-    """Writes the tables and the chart of all finished runs, and prints the table."""
-    from r2b_keras import files
-    from r2b_keras.ablations import chart, comparison, tables
+def _state(ablation: Ablation, run: Plan) -> str:
+    if ablation.is_finished(run):
+        return "done"
+    return "failed" if ablation.failure(run) else ""
 
-    outcomes = ablation.outcomes()
-    summaries = comparison.summarise(outcomes)
-    compared = comparison.compare(outcomes)
-    table = tables.to_markdown(summaries, compared)
-    title = f"Rows of Table 3 on {ablation.recipe.name}"
-    files.write_text(ablation.path / "runs.csv", tables.to_csv(outcomes))
-    if compared:
-        text = tables.to_csv(compared)
-        files.write_text(ablation.path / "comparisons.csv", text)
-    files.write_text(ablation.path / "table.md", table)
-    picture = chart.to_png(summaries, outcomes, title)
-    with files.written_whole(ablation.path / "ablation.png") as aside:
-        aside.write_bytes(picture)
-    print(table)
-    print(f"results     {ablation.path}/runs.csv, comparisons.csv, table.md")
-    print(f"chart       {ablation.path}/ablation.png")
+
+def _tell(failed: Sequence[Failure], count: int, ablation: Ablation) -> str:
+    names = ", ".join(f"{f.row}_{f.downsample}_{f.seed}" for f in failed[:5])
+    more = " and more" if len(failed) > 5 else ""
+    return (
+        f"{len(failed)} of {count} runs failed ({names}{more}), table.md says why: "
+        "the same command does not train them again unless their records, "
+        f"failed.json in their folders in {ablation.path}/runs, are deleted."
+    )
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 import csv
 import json
+import pathlib
 import subprocess
 import time
 
 import pytest
 
+from r2b_keras import recipes
+from r2b_keras.ablations import runs
 from tests import commands
 
 TINY = (
@@ -53,6 +56,16 @@ def test_rows_seeds_tables_and_chart(ablated):
     assert (folder / "ablation.png").read_bytes().startswith(b"\x89PNG")
     compared = (folder / "comparisons.csv").read_text().splitlines()
     assert len(compared) == 1 + 1
+    # Whoever looks for stages that another trains looks for these.
+    recipe = recipes.apply_overrides(
+        recipes.get("digits"), [flag.partition("=")[2] for flag in TINY[1:]]
+    )
+    settings = {"precision": "float32", "deterministic": True, "data_dir": None}
+    elsewhere = runs.Ablation(folder.parent / "none", recipe, settings)
+    planned = runs.plan(["baseline", "attention"], ["real"], 2)
+    keys = {key for run in planned for key in elsewhere.missing_keys(run)}
+    stages = (folder / "stages").iterdir()
+    assert keys == {path.name for path in stages if path.is_dir()}
     # A teacher for each seed, whatever the number of rows that it teaches.
     shared = [
         path.name for path in (folder / "stages").glob("stage_0-*") if path.is_dir()
@@ -92,12 +105,43 @@ def test_a_killed_ablation_goes_on_and_two_processes_share_it(ablated, tmp_path)
         time.sleep(0.1)
     process.kill()
     process.communicate()
-    assert not (folder / "runs.csv").exists()
+    # Tables of what was finished before: the baseline has no teacher to wait for.
+    assert [run[:2] for run in top1s(folder)] == [("baseline", "0")]
+    assert "| strong baseline |" in (folder / "table.md").read_text()
     both = [start(*arguments) for _ in range(2)]
     outputs = [process.communicate(timeout=500)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert top1s(folder) == [run for run in top1s(ablated[0]) if run[1] == "0"]
     assert all("| strong baseline |" in output for output in outputs)
+    # Each printed the table of all runs.
+    table = (folder / "table.md").read_text()
+    assert "+ attention" in table and all(table in output for output in outputs)
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_is_told_and_left_alone(tmp_path):
+    folder = tmp_path / "ablation"
+    # A weight at the end of float32 makes the attention's loss infinite.
+    arguments = (
+        "ablate",
+        *TINY,
+        "--rows=attention,gate",
+        "--seeds=1",
+        "--override=stages.2.losses.attention=3e38",
+        f"--workdir={folder}",
+    )
+    result = commands.run(*arguments)
+    commands.assert_one_sentence(
+        result, "1 of 2 runs failed (attention_real_0)", "failed.json", "deleted"
+    )
+    assert result.returncode == 1
+    assert [run[:2] for run in top1s(folder)] == [("gate", "0")]
+    assert "seed 0: The loss is inf in stage 2" in (folder / "table.md").read_text()
+    again = commands.run(*arguments)
+    assert (again.returncode, again.stderr) == (1, result.stderr)
+    assert "epoch" not in again.stdout.partition("|")[0]
+    listed = commands.run(*arguments, "--dry_run").stdout.split()
+    assert listed == ["attention_real_0", "failed", "gate_real_0", "done"]
 
 
 @pytest.mark.slow
@@ -131,6 +175,7 @@ def test_rows_may_be_added_and_another_recipe_is_refused(ablated):
         ((), "--workdir is missing"),
         (("--workdir=x", "--rows=gates"), "Unknown row 'gates'"),
         (("--workdir=x", "--downsample=none"), "Downsampling is 'none'"),
+        (("--workdir=x", "--downsample="), "--downsample is empty, expected real or"),
         (("--workdir=x", "--recipe=digits/strong_baseline"), "four-stage recipes"),
         (("--workdir=/etc",), "not empty and holds no ablation.json"),
     ],
@@ -139,6 +184,7 @@ def test_mistakes_end_in_one_sentence(arguments, sentence):
     result = commands.run("ablate", *arguments)
     assert result.returncode == 1
     assert sentence in result.stderr and result.stderr.count("\n") == 1
+    assert not pathlib.Path("x").exists()
 
 
 def test_list_names_the_rows():

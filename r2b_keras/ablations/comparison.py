@@ -51,6 +51,8 @@ class Comparison:
       difference: mean of the differences in top-1, a fraction.
       interval: half the width of its 95 % confidence interval (Student's t).
       p_value: two-sided, of the paired t-test; NaN with fewer than two seeds.
+      p_holm_all_pairs: the same after Holm's correction, see `holm`, for all pairs of
+        rows of this downsampling.
     """
 
     first: str
@@ -60,6 +62,7 @@ class Comparison:
     difference: float
     interval: float
     p_value: float
+    p_holm_all_pairs: float
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[Summary]:
@@ -88,49 +91,91 @@ def compare(outcomes: Sequence[Outcome]) -> list[Comparison]:
     """Compares every two rows of equal downsampling on the seeds that both have."""
     found = []
     for downsample in rows.DOWNSAMPLES:
-        for first, second in itertools.combinations(rows.ROWS, 2):
-            ours = _by_seed(outcomes, first.name, downsample)
-            theirs = _by_seed(outcomes, second.name, downsample)
-            differences = [
-                theirs[seed].binary_weights - ours[seed].binary_weights
-                for seed in ours
-                if seed in theirs
-            ]
-            if differences:
-                found.append(
-                    Comparison(
-                        first.name,
-                        second.name,
-                        downsample,
-                        len(differences),
-                        *paired_test(differences),
-                    )
-                )
+        own = [
+            _compare(outcomes, first.name, second.name, downsample)
+            for first, second in itertools.combinations(rows.ROWS, 2)
+        ]
+        pairs = [pair for pair in own if pair]
+        adjusted = holm([pair.p_value for pair in pairs])
+        found += [
+            dataclasses.replace(pair, p_holm_all_pairs=p_value)
+            for pair, p_value in zip(pairs, adjusted, strict=True)
+        ]
     return found
 
 
-def paired_test(differences: Sequence[float]) -> tuple[float, float, float]:
+def _compare(
+    outcomes: Sequence[Outcome], first: str, second: str, downsample: str
+) -> Comparison | None:
+    """Compares two rows, without a correction; None where they share no seed."""
+    ours = _by_seed(outcomes, first, downsample)
+    theirs = _by_seed(outcomes, second, downsample)
+    seeds = [seed for seed in ours if seed in theirs]
+    if not seeds:
+        return None
+    differences = [
+        theirs[seed].binary_weights - ours[seed].binary_weights for seed in seeds
+    ]
+    num_images = ours[seeds[0]].num_test_images
+    tested = paired_test(differences, num_images)
+    return Comparison(first, second, downsample, len(seeds), *tested, math.nan)
+
+
+def paired_test(
+    differences: Sequence[float], num_images: int
+) -> tuple[float, float, float]:
     """Student's t-test of the hypothesis that paired differences are 0 on average.
 
+    Deviation: the mean's standard error is at least what rounding leaves unknown, so
+    that a few differences that happen to be equal are no proof.
+
     Args:
-      differences: one per pair.
+      differences: of two top-1, one per pair.
+      num_images: on which each top-1 was counted.
 
     Returns:
       Their mean, half the width of its 95 % confidence interval, and the two-sided
-      p-value; the last two are NaN for a single pair. Equal differences have an
-      interval of 0, and a p-value of 0, or of 1 where they are 0.
+      p-value; the last two are NaN for a single pair.
     """
     from scipy import stats
 
     mean, count = float(np.mean(differences)), len(differences)
     if count < 2:
         return mean, math.nan, math.nan
-    error = _spread(differences) / math.sqrt(count)
-    if error == 0.0:
-        return mean, 0.0, float(mean == 0.0)
+    # A top-1 is a whole number of images over N: rounded to steps of 1/N, its error has
+    # the variance 1 / (12 N^2), and a difference has twice that. It is not divided by
+    # the number of pairs: where the differences are equal, all may be rounded alike,
+    # and their mean is then known no better than each of them.
+    rounding = 1 / (math.sqrt(6) * num_images)
+    error = max(_spread(differences) / math.sqrt(count), rounding)
     freedom = count - 1
     interval = error * float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))
     return mean, interval, float(2 * stats.t.sf(abs(mean) / error, freedom))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction: p-values that stay honest although there are many of them.
+
+    Of m p-values the smallest is multiplied by m, the next one by m - 1, and so on;
+    none becomes smaller than one before it, or larger than 1. If no row differs from
+    any other, the smallest of the results is below 0.05 in one ablation of twenty at
+    most, whatever their number and however they hang together.
+
+    Args:
+      p_values: of one family of tests; NaN where there was no test.
+
+    Returns:
+      A corrected value for each, in their order; NaN stays.
+
+    Source: S. Holm, "A simple sequentially rejective multiple test procedure",
+    Scandinavian Journal of Statistics 6 (1979).
+    """
+    tested = [place for place, p in enumerate(p_values) if not math.isnan(p)]
+    adjusted, least = [math.nan] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(tested, key=lambda place: p_values[place])):
+        least = max(least, min(1.0, (len(tested) - rank) * p_values[place]))
+        adjusted[place] = least
+    return adjusted
 
 
 def _by_seed(

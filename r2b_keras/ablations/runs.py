@@ -3,23 +3,24 @@
 DIR/
   ablation.json   recipe, precision and data that the folder is for
   stages/         finished stages that several runs share
-  runs/ROW_DOWNSAMPLE_SEED/   a workdir each
+  runs/ROW_DOWNSAMPLE_SEED/   a workdir each; failed.json says why one has failed
   runs.csv, table.md, comparisons.csv, ablation.png
 """
 
 import dataclasses
+import functools
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from r2b_keras import files, recipes
+from r2b_keras import data, files, locks, recipes
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.rows import Row
-from r2b_keras.errors import InputError
+from r2b_keras.errors import InputError, NonFiniteLossError
 from r2b_keras.recipes import Recipe
-from r2b_keras.trainers.chain import train_chain
-from r2b_keras.trainers.library import StageLibrary
+from r2b_keras.trainers.chain import run_identity, train_chain
+from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.workdir import Workdir, WorkdirInUseError
 
 # Seconds between two looks at what other processes have finished.
@@ -59,6 +60,7 @@ class Outcome:
       validation: of the last stage, on the validation part; None without one.
       bytes: deployed size.
       seconds: training time of these two stages.
+      num_test_images: on which the accuracies were counted.
     """
 
     row: str
@@ -69,6 +71,37 @@ class Outcome:
     validation: float | None
     bytes: int
     seconds: float
+    num_test_images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A run that cannot be trained to its end.
+
+    Attributes:
+      row: name of the row.
+      downsample: "real" or "binary".
+      seed: of the run.
+      reason: a sentence.
+    """
+
+    row: str
+    downsample: str
+    seed: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """What an ablation must know of its images.
+
+    Attributes:
+      fingerprint: of all of them.
+      num_test: images of the test part.
+    """
+
+    fingerprint: str
+    num_test: int
 
 
 def plan(names: Sequence[str], downsamples: Sequence[str], seeds: int) -> list[Plan]:
@@ -77,13 +110,18 @@ def plan(names: Sequence[str], downsamples: Sequence[str], seeds: int) -> list[P
     So a folder whose runs were cut off has rows of equally many seeds.
 
     Raises:
-      InputError: an unknown row.
+      InputError: an unknown row, or no downsampling at all.
     """
     found = rows.find(names)
+    if not downsamples:
+        raise InputError(
+            f"--downsample is empty, expected {' or '.join(rows.DOWNSAMPLES)}, or both "
+            "with a comma between them."
+        )
     return [
         Plan(row, downsample, seed)
         for seed in range(seeds)
-        for downsample in downsamples
+        for downsample in dict.fromkeys(downsamples)
         for row in found
     ]
 
@@ -106,30 +144,86 @@ class Ablation:
         self.path = pathlib.Path(path)
         self.recipe = recipe
         self.settings = settings
+        self.library = StageLibrary(self.path / "stages")
+
+    @functools.cached_property
+    def images(self) -> Images:
+        """Of the data that all runs share; loads it on first use.
+
+        Raises:
+          InputError: bad data.
+        """
+        dataset = data.load(self.recipe.data, self.settings["data_dir"])
+        return Images(dataset.fingerprint, dataset.num_test)
 
     def claim(self) -> None:
         """Takes the folder for this ablation: creates it, or checks that it is its own.
 
         Raises:
-          InputError: the folder is of another ablation, or holds something else.
+          InputError: the folder is of another ablation, or holds something else; or
+            bad data.
         """
         own = self.path / "ablation.json"
         files.check_new_or_marked(self.path, own.name)
-        kept = {n: self.settings[n] for n in ("precision", "deterministic")}
-        identity = {"recipe": recipes.to_dict(self.recipe), **kept}
-        if own.exists():
-            found = recipes.differences(files.read_json(own), identity)
-            if found:
-                raise InputError(
-                    f"{self.path} is of another ablation: {'; '.join(found[:5])}. "
-                    "Choose another --workdir, or give the same recipe and settings."
-                )
+        identity = {
+            "recipe": recipes.to_dict(self.recipe),
+            "precision": self.settings["precision"],
+            "deterministic": self.settings["deterministic"],
+            "data_fingerprint": self.images.fingerprint,
+        }
         self.path.mkdir(parents=True, exist_ok=True)
-        files.write_json(own, identity)
+        # Two processes that share the work may come at the same time.
+        with locks.held(self.path / ".settings.lock"):
+            if own.exists():
+                self._check(files.read_json(own), identity)
+            files.write_json(own, identity)
+
+    def _check(self, saved: Any, identity: dict[str, Any]) -> None:
+        saved = recipes.completed(saved)
+        if isinstance(saved, dict) and "data_fingerprint" not in saved:
+            # A folder from before it was written here: its runs know.
+            saved = {**saved, "data_fingerprint": self._fingerprint_of_runs()}
+        found = recipes.differences(saved, identity)
+        if found:
+            raise InputError(
+                f"{self.path} is of another ablation: {'; '.join(found[:5])}. "
+                "Choose another --workdir, or give the same recipe, settings and data."
+            )
+
+    def _fingerprint_of_runs(self) -> str:
+        """Of the images of the runs so far; where they differ, one that is not ours."""
+        ours = self.images.fingerprint
+        paths = sorted((self.path / "runs").glob("*/recipe.json"))
+        found = [files.read_json(path)["data_fingerprint"] for path in paths]
+        return next((theirs for theirs in found if theirs != ours), ours)
 
     def workdir(self, run: Plan) -> Workdir:
         """Folder of a run."""
         return Workdir(self.path / "runs" / run.name)
+
+    def is_finished(self, run: Plan) -> bool:
+        """Whether both stages that tables show are complete."""
+        shown = (rows.REAL_WEIGHTS, rows.BINARY_WEIGHTS)
+        return all(self.workdir(run).result(number) for number in shown)
+
+    def failure(self, run: Plan) -> Failure | None:
+        """Why a run has failed, None where it has not, or has been finished since.
+
+        Raises:
+          InputError: the record is damaged.
+        """
+        path = self._record(run)
+        if self.is_finished(run) or not path.exists():
+            return None
+        values = files.read_json(path)
+        if not isinstance(values, dict) or "reason" not in values:
+            raise InputError(
+                f"{path} gives no reason: delete it to train that run again."
+            )
+        return Failure(run.row.name, run.downsample, run.seed, str(values["reason"]))
+
+    def _record(self, run: Plan) -> pathlib.Path:
+        return self.workdir(run).path / "failed.json"
 
     def outcome(self, run: Plan) -> Outcome | None:
         """What a run gave, None while it is not finished."""
@@ -147,20 +241,26 @@ class Ablation:
             last.validation_top1,
             last.bytes,
             before.seconds + last.seconds,
+            self.images.num_test,
         )
 
     def outcomes(self) -> list[Outcome]:
         """All finished runs of the folder, also those of earlier commands."""
-        found = []
+        return [outcome for run in self._begun() if (outcome := self.outcome(run))]
+
+    def failures(self) -> list[Failure]:
+        """All failed runs of the folder, also those of earlier commands."""
+        return [failure for run in self._begun() if (failure := self.failure(run))]
+
+    def _begun(self) -> Iterator[Plan]:
+        """Runs that have a folder, in the tables' order."""
         for row in rows.ROWS:
             for downsample in rows.DOWNSAMPLES:
                 start = f"{row.name}_{downsample}_"
                 folders = (self.path / "runs").glob(f"{start}*")
                 seeds = [folder.name.removeprefix(start) for folder in folders]
                 for seed in sorted(int(seed) for seed in seeds if seed.isdecimal()):
-                    outcome = self.outcome(Plan(row, downsample, seed))
-                    found += [outcome] if outcome else []
-        return found
+                    yield Plan(row, downsample, seed)
 
     def train(self, run: Plan) -> None:
         """Trains a run to its end; what is finished, of it or shared, is reused.
@@ -171,29 +271,73 @@ class Ablation:
           NonFiniteLossError: the loss left the reals.
         """
         train_chain(
-            rows.make_recipe(self.recipe, run.row, run.downsample),
+            self._recipe(run),
             rows.BINARY_WEIGHTS,
             self.workdir(run),
             seed=run.seed,
-            library=StageLibrary(self.path / "stages"),
+            library=self.library,
             **self.settings,
         )
 
-    def train_all(self, runs: Sequence[Plan]) -> None:
-        """Trains all of these runs, leaving out those that another process has taken.
+    def _recipe(self, run: Plan) -> Recipe:
+        return rows.make_recipe(self.recipe, run.row, run.downsample)
 
-        Several processes may work in one folder: each takes the next run that is free.
+    def train_all(
+        self, runs: Sequence[Plan], report: Callable[[], object] = lambda: None
+    ) -> list[Failure]:
+        """Trains all of these runs, each until it is finished or has failed.
+
+        Several processes may work in one folder: each takes the next run that is free,
+        of which no stage is being trained by another. One that has failed is left alone
+        for as long as its record is there.
+
+        Args:
+          runs: what to train.
+          report: called after each run that this process has trained.
+
+        Returns:
+          Those that have failed, now or earlier.
+
+        Raises:
+          InputError: bad data or settings.
         """
-        while missing := [run for run in runs if self.outcome(run) is None]:
+        while missing := [run for run in runs if not self._is_over(run)]:
             print(f"{len(runs) - len(missing)} of {len(runs)} runs done", flush=True)
-            while not any(self._took(run) for run in missing):
+            while not any(self._took(run, report) for run in missing):
                 time.sleep(_PAUSE)
+        return [failure for run in runs if (failure := self.failure(run))]
 
-    def _took(self, run: Plan) -> bool:
-        """Whether the run is finished, if need be by training it now."""
+    def _is_over(self, run: Plan) -> bool:
+        return self.is_finished(run) or self.failure(run) is not None
+
+    def _took(self, run: Plan, report: Callable[[], object]) -> bool:
+        """Whether the run is over, if need be by training it now."""
+        if self._is_over(run):
+            return True
+        if any(map(self.library.is_claimed, self.missing_keys(run))):
+            return False
         try:
-            if self.outcome(run) is None:
-                self.train(run)
+            self.train(run)
         except WorkdirInUseError:
             return False
+        except NonFiniteLossError as error:
+            files.write_json(self._record(run), {"reason": str(error)})
+            print(f"{run.name} failed: {error}", flush=True)
+        report()
         return True
+
+    def missing_keys(self, run: Plan) -> list[str]:
+        """The library's keys of the stages that a run has yet to train or to fetch."""
+        recipe, workdir = self._recipe(run), self.workdir(run)
+        identity = run_identity(
+            recipe,
+            run.seed,
+            self.settings["precision"],
+            self.settings["deterministic"],
+            self.images.fingerprint,
+        )
+        return [
+            stage_key(identity, recipe, number)
+            for number in recipe.stages_needed(rows.BINARY_WEIGHTS)
+            if workdir.result(number) is None
+        ]

@@ -8,9 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from r2b_keras.ablations import rows
-from r2b_keras.ablations.comparison import Comparison, Summary
+from r2b_keras.ablations.comparison import Comparison, Summary, holm
+from r2b_keras.ablations.runs import Failure
 
 _PAPER = {row.name: row.paper for row in rows.ROWS}
+
+_LEGEND = """\
+Accuracies are top-1 on the test set in percent, ± the standard deviation over seeds;
+the difference to the baseline ± its 95 % confidence interval. p: paired t-test over the
+seeds that both rows have. p, Holm: the same after Holm's correction for all comparisons
+to the baseline in its table; if no row differed from the baseline, one table of twenty
+at most would have a value below 0.05.
+"""
 
 
 def to_csv(items: Sequence[Any]) -> str:
@@ -38,18 +47,37 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def to_markdown(summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> str:
+def to_markdown(
+    summaries: Sequence[Summary],
+    comparisons: Sequence[Comparison],
+    failures: Sequence[Failure] = (),
+) -> str:
     """The rows as tables for people: one per kind of downsampling.
 
     Accuracies are in percent, after the stage with real weights and after the last
     one, with the standard deviation over seeds; the difference to the strong baseline
-    has its 95 % confidence interval and the p-value of the paired test.
+    has its 95 % confidence interval and the p-value of the paired test, alone and after
+    Holm's correction for the comparisons of that table.
+
+    Args:
+      summaries: the rows.
+      comparisons: between them; those with the baseline are shown.
+      failures: runs that have failed, and why; listed below the tables.
     """
     parts = []
     for downsample in rows.DOWNSAMPLES:
         own = [s for s in summaries if s.downsample == downsample]
         if own:
             parts.append(_table(own, comparisons, downsample))
+    if parts:
+        parts.append(_LEGEND)
+    if failures:
+        lines = [
+            f"- {rows.TITLES[f.row]}, {f.downsample} downsample, seed {f.seed}: "
+            f"{f.reason}"
+            for f in failures
+        ]
+        parts.append("\n".join(["Failed, and left out above:", "", *lines, ""]))
     return "\n".join(parts)
 
 
@@ -61,17 +89,21 @@ def _table(
         for c in comparisons
         if c.first == rows.BASELINE and c.downsample == downsample
     }
+    p_values = {name: c.p_value for name, c in to_baseline.items()}
+    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     lines = [
         f"{downsample} downsample | real weights | binary weights | to the baseline | "
-        "p | seeds | paper, CIFAR-100",
-        "---|---|---|---|---|---|---",
+        "p | p, Holm | seeds | paper, CIFAR-100",
+        "---|---|---|---|---|---|---|---",
     ]
     for summary in summaries:
         cells = (
             rows.TITLES[summary.row],
             percent(summary.real_weights, summary.real_weights_spread),
             percent(summary.binary_weights, summary.binary_weights_spread),
-            *_difference(to_baseline.get(summary.row)),
+            _difference(to_baseline.get(summary.row)),
+            _p_value(p_values.get(summary.row, math.nan)),
+            _p_value(corrected.get(summary.row, math.nan)),
             str(len(summary.seeds)),
             _of_the_paper(summary.row, downsample),
         )
@@ -85,15 +117,19 @@ def percent(value: float, spread: float) -> str:
     return text if math.isnan(spread) else f"{text} ± {100 * spread:.2f}"
 
 
-def _difference(comparison: Comparison | None) -> tuple[str, str]:
+def _difference(comparison: Comparison | None) -> str:
     if comparison is None:
-        return "", ""
+        return ""
     text = f"{100 * comparison.difference:+.2f}"
-    if math.isnan(comparison.p_value):
-        return text, ""
-    p_value = comparison.p_value
-    shown = f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
-    return f"{text} ± {100 * comparison.interval:.2f}", shown
+    if math.isnan(comparison.interval):
+        return text
+    return f"{text} ± {100 * comparison.interval:.2f}"
+
+
+def _p_value(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def _of_the_paper(name: str, downsample: str) -> str:

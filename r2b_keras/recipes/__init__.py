@@ -14,7 +14,13 @@ from r2b_keras.recipes import (
     imagenet,
     pictures,
 )
-from r2b_keras.recipes.codec import describe, differences, from_dict, to_dict
+from r2b_keras.recipes.codec import (
+    completed,
+    describe,
+    differences,
+    from_dict,
+    to_dict,
+)
 from r2b_keras.recipes.overrides import apply_overrides
 from r2b_keras.recipes.schema import (
     Expected,
@@ -33,6 +39,7 @@ __all__ = [
     "Schedule",
     "Stage",
     "apply_overrides",
+    "completed",
     "describe",
     "differences",
     "from_dict",

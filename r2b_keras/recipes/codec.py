@@ -1,5 +1,6 @@
 """Recipes to plain data and back, for `recipe.json`."""
 
+import contextlib
 import dataclasses
 import typing
 from typing import Any
@@ -45,6 +46,23 @@ def _decode(kind: Any, value: Any) -> Any:
     if options and dataclasses.is_dataclass(options[0]):
         return _decode(options[0], value)
     return value
+
+
+def completed(saved: Any) -> Any:
+    """Fills in the recipe's fields that are newer than the file it was saved in.
+
+    A folder from before a field was added trained with its default.
+
+    Args:
+      saved: what a folder is for, its recipe under "recipe".
+
+    Returns:
+      The same with the whole recipe; as it is where there is none that can be read.
+    """
+    if isinstance(saved, dict) and "recipe" in saved:
+        with contextlib.suppress(InputError):
+            return {**saved, "recipe": to_dict(from_dict(saved["recipe"]))}
+    return saved
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

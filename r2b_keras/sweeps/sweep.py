@@ -11,13 +11,11 @@ trials.csv, sweep.png, best_recipe.json
 
 import contextlib
 import dataclasses
-import fcntl
-import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from r2b_keras import files, recipes
+from r2b_keras import files, locks, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps import space as space_module
@@ -152,13 +150,14 @@ class Sweep:
         files.check_new_or_marked(self.path, path.name)
         self.path.mkdir(parents=True, exist_ok=True)
         # Chief and workers come at the same time.
-        with _locked(self.path / ".settings.lock"):
+        with locks.held(self.path / ".settings.lock"):
             if path.exists():
                 self._check(files.read_json(path))
             else:
                 files.write_json(path, self.settings.identity())
 
     def _check(self, saved: Any) -> None:
+        saved = recipes.completed(saved)
         found = recipes.differences(saved, self.settings.identity())
         if found:
             raise InputError(
@@ -175,15 +174,5 @@ class Sweep:
         Two may have it where one was given up for lost too early.
         """
         self.trial(number).parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.trial(number).with_suffix(".lock")):
+        with locks.held(self.trial(number).with_suffix(".lock")):
             yield
-
-
-@contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

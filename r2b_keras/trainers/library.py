@@ -13,7 +13,6 @@ LIBRARY/KEY.lock held by the run that is training it
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from r2b_keras import files, recipes
+from r2b_keras import files, locks, recipes
 from r2b_keras.recipes import Recipe
 from r2b_keras.recipes.schema import DESCRIPTIONS
 from r2b_keras.trainers.workdir import METRICS, Workdir, read_metrics
@@ -81,12 +80,15 @@ class StageLibrary:
         machines, two may train the same stage, and both get the same network.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / f"{key}.lock", os.O_WRONLY | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locks.held(self._lock(key)):
             yield
-        finally:
-            os.close(descriptor)
+
+    def is_claimed(self, key: str) -> bool:
+        """Whether a run is training this stage now."""
+        return locks.is_held(self._lock(key))
+
+    def _lock(self, key: str) -> pathlib.Path:
+        return self.path / f"{key}.lock"
 
     def fetch(self, key: str, workdir: Workdir, number: int) -> bool:
         """Puts a finished stage into a workdir; returns whether there is one."""

@@ -10,7 +10,6 @@ stage_K/
   tensorboard/
 """
 
-import contextlib
 import csv
 import dataclasses
 import fcntl
@@ -178,12 +177,7 @@ class Workdir:
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raises `InputError` if the folder was made by another run."""
-        saved = files.read_json(self.path / "recipe.json")
-        if isinstance(saved, dict) and "recipe" in saved:
-            # A folder from before a field was added trained with its default.
-            with contextlib.suppress(InputError):
-                known = recipes.to_dict(recipes.from_dict(saved["recipe"]))
-                saved = {**saved, "recipe": known}
+        saved = recipes.completed(files.read_json(self.path / "recipe.json"))
         found = recipes.differences(saved, identity)
         if found:
             raise InputError(

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from r2b_keras.ablations import chart, tables
-from r2b_keras.ablations.comparison import compare, paired_test, summarise
-from r2b_keras.ablations.runs import Outcome
+from r2b_keras.ablations.comparison import compare, holm, paired_test, summarise
+from r2b_keras.ablations.runs import Failure, Outcome
+
+IMAGES = 1000
 
 
 def outcomes():
@@ -17,7 +19,7 @@ def outcomes():
         "all": {0: 0.85},
     }
     return [
-        Outcome(row, "real", seed, top1 + 0.01, top1, None, 1000, 10.0)
+        Outcome(row, "real", seed, top1 + 0.01, top1, None, 1000, 10.0, IMAGES)
         for row, seeds in values.items()
         for seed, top1 in seeds.items()
     ]
@@ -53,14 +55,85 @@ def test_rows_are_compared_on_common_seeds():
 def test_a_test_of_no_difference_is_fair():
     """Of pairs from one distribution, one in twenty has p below 0.05."""
     generator = np.random.default_rng(0)
-    p_values = [paired_test(generator.normal(size=3))[2] for _ in range(4000)]
+    p_values = [paired_test(generator.normal(size=3), 10**6)[2] for _ in range(4000)]
     # 4,000 draws: the share's standard error is 0.0034.
     assert np.mean(np.array(p_values) < 0.05) == pytest.approx(0.05, abs=0.012)
 
 
-def test_equal_differences():
-    assert paired_test([0.25, 0.25]) == (0.25, 0.0, 0.0)
-    assert paired_test([0.0, 0.0]) == (0.0, 0.0, 1.0)
+def test_equal_differences_are_known_to_a_rounding():
+    """2 images of 359 with each of 3 seeds: the error is 1 / sqrt(6) image."""
+    first, second = np.array([336, 336, 337]) / 359, np.array([338, 338, 339]) / 359
+    differences = list(second - first)
+    # Not equal to the bit: without a floor, p would be 0 for all that can be told.
+    assert 0 < np.std(differences) < 1e-15
+    mean, interval, p_value = paired_test(differences, 359)
+    assert mean == pytest.approx(2 / 359)
+    assert interval == pytest.approx(4.302653 / math.sqrt(6) / 359, rel=1e-6)
+    t = 2 * math.sqrt(6)
+    assert p_value == pytest.approx(1 - t / math.sqrt(2 + t * t), rel=1e-9)
+    assert paired_test([0.0, 0.0], 359)[2] == 1.0
+
+
+def test_holm_by_hand():
+    # Sorted 0.01, 0.02, 0.03, 0.5: times 4, 3, 2, 1 are 0.04, 0.06, 0.06, 0.5.
+    assert holm([0.03, 0.01, math.nan, 0.5, 0.02]) == pytest.approx(
+        [0.06, 0.04, math.nan, 0.5, 0.06], nan_ok=True
+    )
+    # The second, 2 * 0.021, must not be smaller than the first, 3 * 0.02.
+    assert holm([0.02, 0.021, 0.9]) == pytest.approx([0.06, 0.06, 0.9])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_pairs_are_corrected_within_their_downsampling():
+    values = {
+        "baseline": (340, 338, 343),
+        "gate": (347, 346, 347),
+        "all": (350, 351, 348),
+    }
+    found = [
+        Outcome(row, downsample, seed, 0.5, count / 359, None, 1, 1.0, 359)
+        for row, counts in values.items()
+        for downsample in ("real", "binary")
+        for seed, count in enumerate(counts)
+    ]
+    compared = compare(found)
+    assert len(compared) == 6
+    for downsample in ("real", "binary"):
+        own = [c for c in compared if c.downsample == downsample]
+        assert [c.p_holm_all_pairs for c in own] == holm([c.p_value for c in own])
+        assert all(c.p_holm_all_pairs > c.p_value for c in own[:1])
+    head = tables.to_csv(compared).splitlines()[0]
+    assert head.endswith(",p_value,p_holm_all_pairs")
+    # The table corrects for its own two comparisons, to the baseline.
+    first, second = (c for c in compared[:3] if c.first == "baseline")
+    own = holm([first.p_value, second.p_value])
+    assert own != [first.p_holm_all_pairs, second.p_holm_all_pairs]
+    lines = tables.to_markdown(summarise(found), compared).splitlines()
+    assert "| p | p, Holm |" in lines[0]
+    for comparison, corrected in zip((first, second), own, strict=True):
+        (line,) = [x for x in lines[:6] if tables.rows.TITLES[comparison.second] in x]
+        assert f"| {comparison.p_value:.3f} | {corrected:.3f} |" in line
+
+
+def test_rows_that_are_alike_rarely_seem_to_differ():
+    """Ten equal rows, three seeds, 359 test images: Holm holds over all 45 pairs."""
+    generator = np.random.default_rng(0)
+    names, ablations = [row.name for row in tables.rows.ROWS], 150
+    misled = 0
+    for _ in range(ablations):
+        top1s = np.round(generator.normal(0.95, 0.0039, (10, 3)) * 359) / 359
+        drawn = [
+            Outcome(name, "real", seed, 0.5, float(top1), None, 1, 1.0, 359)
+            for name, seeds in zip(names, top1s, strict=True)
+            for seed, top1 in enumerate(seeds)
+        ]
+        compared = compare(drawn)
+        assert len(compared) == 45
+        misled += min(c.p_holm_all_pairs for c in compared) < 0.05
+    # At most 5 %; of 150 draws the share's standard error is 1.8 %, taken twice.
+    # Without the floor of the standard error it is 48 %.
+    assert misled / ablations <= 0.05 + 2 * 0.018
 
 
 def test_tables_and_csv():
@@ -68,18 +141,26 @@ def test_tables_and_csv():
     text = tables.to_markdown(summarise(found), compare(found))
     lines = text.splitlines()
     assert lines[2] == (
-        "| strong baseline | 81.00 ± 1.00 | 80.00 ± 1.00 |  |  | 3 | 72.1 -> 69.6 |"
+        "| strong baseline | 81.00 ± 1.00 | 80.00 ± 1.00 |  |  |  | 3 | 72.1 -> 69.6 |"
     )
     assert lines[3] == (
-        "| + G alone | 87.25 ± 8.50 | 86.25 ± 8.50 | +2.00 ± 2.48 | 0.074 | 4 "
+        "| + G alone | 87.25 ± 8.50 | 86.25 ± 8.50 | +2.00 ± 2.48 | 0.074 | 0.074 | 4 "
         "| 72.0 -> 70.9 |"
     )
-    assert "| Real-to-Binary (all) | 86.00 | 85.00 | +5.00 |  | 1 |" in lines[4]
+    assert "| Real-to-Binary (all) | 86.00 | 85.00 | +5.00 |  |  | 1 |" in lines[4]
+    assert "Holm's correction" in text and "Failed" not in text
     csv = tables.to_csv(found).splitlines()
     assert csv[0].startswith("row,downsample,seed,real_weights,binary_weights,valid")
-    assert csv[1] == "baseline,real,0,0.81,0.8,,1000,10"
+    assert csv[1] == "baseline,real,0,0.81,0.8,,1000,10,1000"
     with pytest.raises(ValueError, match="nothing to write"):
         tables.to_csv([])
+
+
+def test_what_has_failed_is_listed():
+    failures = [Failure("gate", "binary", 2, "The loss is nan in stage 2.")]
+    text = tables.to_markdown([], [], failures)
+    expected = "- + G alone, binary downsample, seed 2: The loss is nan in stage 2."
+    assert expected in text.splitlines()
 
 
 def test_the_chart_shows_every_seed_and_mean():

@@ -9,7 +9,14 @@ from chains import chain, recipe, stage
 
 from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
-from r2b_keras.recipes import Expected, describe, differences, from_dict, to_dict
+from r2b_keras.recipes import (
+    Expected,
+    completed,
+    describe,
+    differences,
+    from_dict,
+    to_dict,
+)
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -54,6 +61,21 @@ def test_what_is_no_recipe_is_refused(damage):
     damage(plain)
     with pytest.raises(InputError, match="This is no recipe of this version"):
         from_dict(plain)
+
+
+def test_fields_that_a_file_is_too_old_for_have_their_defaults():
+    plain = to_dict(chain())
+    old = json.loads(json.dumps(plain))
+    for a_stage in old["stages"]:
+        del a_stage["losses"]["temperature"]
+    found = completed({"recipe": old, "seed": 3})
+    assert found == {"recipe": plain, "seed": 3}
+    assert "temperature" not in old["stages"][0]["losses"]
+
+
+@pytest.mark.parametrize("values", [None, [], {"seed": 3}, {"recipe": {"more": 1}}])
+def test_what_holds_no_recipe_stays_as_it_is(values):
+    assert completed(values) == values
 
 
 @pytest.mark.parametrize("values", [None, 3, [], "digits"])

@@ -1,5 +1,7 @@
 """The sweep's folder: whose it is, and what its trials train."""
 
+import json
+
 import pytest
 from small_sweeps import RATE, TEMPERATURE, make_sweep
 
@@ -66,6 +68,16 @@ def test_another_sweep_does_not(tmp_path, changes, words):
     with pytest.raises(InputError, match="was made by another sweep") as problem:
         make_sweep(tmp_path / "a", **changes).claim()
     assert words in str(problem.value)
+
+
+def test_a_folder_from_before_a_field_was_added_is_the_same_sweeps(tmp_path):
+    make_sweep(tmp_path / "a").claim()
+    path = tmp_path / "a" / "sweep.json"
+    old = json.loads(path.read_text())
+    for stage in old["recipe"]["stages"]:
+        del stage["student"]["synchronized_batch_norm"]
+    path.write_text(json.dumps(old))
+    make_sweep(tmp_path / "a").claim()
 
 
 def test_a_folder_of_other_files_is_refused(tmp_path):

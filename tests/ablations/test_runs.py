@@ -1,0 +1,218 @@
+"""The ablation's folder: whose it is, who trains what, and what has failed."""
+
+import json
+import threading
+
+import pytest
+
+from r2b_keras import files, locks, recipes
+from r2b_keras.ablations import results, rows, runs
+from r2b_keras.errors import InputError, NonFiniteLossError
+from r2b_keras.trainers.workdir import StageResult
+
+DIGITS = recipes.get("digits")
+SETTINGS = {"precision": "float32", "deterministic": True, "data_dir": None}
+
+
+class Fake(runs.Ablation):
+    """Trains nothing: every run ends at once, and is noted."""
+
+    def __init__(self, path, recipe=DIGITS, fingerprint="abc", **settings):
+        super().__init__(path, recipe, SETTINGS | settings)
+        self.images = runs.Images(fingerprint, 359)
+        self.trained, self.failing = [], set()
+
+    def train(self, run):
+        self.trained.append(run.name)
+        if run.name in self.failing:
+            self.workdir(run).path.mkdir(parents=True)
+            raise NonFiniteLossError("The loss is nan in stage 2: mend it.")
+        for number in (rows.REAL_WEIGHTS, rows.BINARY_WEIGHTS):
+            self.workdir(run).stage(number).mkdir(parents=True, exist_ok=True)
+            result = StageResult(
+                number, "n", "binary", 0.9, 1.0, None, 1, 1.0, 1000, 9, 8
+            )
+            self.workdir(run).save_result(result)
+
+
+def test_the_same_ablation_takes_the_folder_again(tmp_path):
+    Fake(tmp_path / "a").claim()
+    Fake(tmp_path / "a", data_dir="/elsewhere").claim()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fingerprint": "abd"}, "data_fingerprint: abc -> abd"),
+        ({"precision": "bfloat16"}, "precision: float32 -> bfloat16"),
+        (
+            {"recipe": recipes.apply_overrides(DIGITS, ["stages.0.epochs=3"])},
+            "recipe.stages.0.epochs: 10 -> 3",
+        ),
+    ],
+)
+def test_another_ablation_does_not(tmp_path, changes, words):
+    Fake(tmp_path / "a").claim()
+    before = (tmp_path / "a" / "ablation.json").read_bytes()
+    with pytest.raises(InputError, match="is of another ablation") as problem:
+        Fake(tmp_path / "a", **changes).claim()
+    assert words in str(problem.value)
+    assert (tmp_path / "a" / "ablation.json").read_bytes() == before
+
+
+def test_the_fingerprint_is_the_data_s():
+    """Of what `train_chain` loads, too."""
+    from r2b_keras import data
+
+    dataset = data.load(DIGITS.data, None)
+    images = runs.Ablation("unused", DIGITS, SETTINGS).images
+    assert images == runs.Images(dataset.fingerprint, 359)
+
+
+def test_a_folder_from_before_a_field_was_added_is_the_same_ablation_s(tmp_path):
+    Fake(tmp_path / "a").claim()
+    path = tmp_path / "a" / "ablation.json"
+    whole = path.read_bytes()
+    old = json.loads(whole)
+    for stage in old["recipe"]["stages"]:
+        del stage["student"]["synchronized_batch_norm"]
+    path.write_text(json.dumps(old))
+    Fake(tmp_path / "a").claim()
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("fingerprint", "same"), [("abc", True), ("abd", False)])
+def test_where_the_folder_has_no_fingerprint_its_runs_do(tmp_path, fingerprint, same):
+    Fake(tmp_path / "a").claim()
+    path = tmp_path / "a" / "ablation.json"
+    old = json.loads(path.read_text())
+    del old["data_fingerprint"]
+    path.write_text(json.dumps(old))
+    run = tmp_path / "a" / "runs" / "baseline_real_0"
+    run.mkdir(parents=True)
+    files.write_json(run / "recipe.json", {"data_fingerprint": fingerprint})
+    if same:
+        Fake(tmp_path / "a").claim()
+        assert json.loads(path.read_text())["data_fingerprint"] == "abc"
+        return
+    with pytest.raises(InputError, match="data_fingerprint: abd -> abc"):
+        Fake(tmp_path / "a").claim()
+
+
+def test_of_two_that_come_at_once_one_has_the_folder(tmp_path):
+    first = Fake(tmp_path / "a")
+    other = recipes.apply_overrides(DIGITS, ["stages.0.epochs=3"])
+    problems = []
+
+    def second():
+        try:
+            Fake(tmp_path / "a", other).claim()
+        except InputError as error:
+            problems.append(str(error))
+
+    first.path.mkdir()
+    with locks.held(first.path / ".settings.lock"):
+        # The first has looked, and not yet written.
+        waiter = threading.Thread(target=second)
+        waiter.start()
+        waiter.join(0.5)
+        assert waiter.is_alive()
+        assert not (first.path / "ablation.json").exists()
+        identity = {"recipe": recipes.to_dict(DIGITS), "precision": "float32"}
+        files.write_json(first.path / "ablation.json", identity)
+    waiter.join(30)
+    assert len(problems) == 1 and "recipe.stages.0.epochs: 10 -> 3" in problems[0]
+
+
+def test_downsampling_must_be_named():
+    with pytest.raises(InputError, match="--downsample is empty, expected real or bin"):
+        runs.plan([], [], 3)
+    assert len(runs.plan(["gate"], ["binary", "binary"], 3)) == 3
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, capsys):
+    planned = runs.plan(["baseline", "attention", "gate"], ["real"], 1)
+    ablation = Fake(tmp_path)
+    ablation.failing = {"attention_real_0"}
+    (failure,) = ablation.train_all(planned)
+    assert failure == runs.Failure(
+        "attention", "real", 0, "The loss is nan in stage 2: mend it."
+    )
+    assert ablation.trained == ["baseline_real_0", "attention_real_0", "gate_real_0"]
+    assert "attention_real_0 failed: The loss is nan" in capsys.readouterr().out
+    assert [outcome.row for outcome in ablation.outcomes()] == ["baseline", "gate"]
+    table = results.write(ablation)
+    assert "- + attention, real downsample, seed 0: The loss is nan in stage 2" in table
+
+    again = Fake(tmp_path)
+    assert again.train_all(planned) == [failure]
+    assert again.trained == []
+    (tmp_path / "runs" / "attention_real_0" / "failed.json").unlink()
+    assert again.train_all(planned) == again.failures() == []
+    assert again.trained == ["attention_real_0"]
+    # A record that was left of a run that has been finished since counts for nothing.
+    files.write_json(
+        tmp_path / "runs" / "attention_real_0" / "failed.json", {"reason": "old"}
+    )
+    assert again.failures() == []
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    (run,) = runs.plan(["gate"], ["real"], 1)
+    path = tmp_path / "runs" / run.name / "failed.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("[]")
+    with pytest.raises(InputError, match=r"failed.json gives no reason: delete it"):
+        Fake(tmp_path).failure(run)
+
+
+def test_tables_are_written_after_each_run(tmp_path):
+    ablation, seen = Fake(tmp_path), []
+    ablation.failing = {"gate_real_0"}
+
+    def report():
+        table = results.write(ablation)
+        assert (tmp_path / "table.md").read_text() == table
+        lines = (tmp_path / "runs.csv").read_text().splitlines()[1:]
+        seen.append((len(lines), table.count("Failed")))
+        assert (tmp_path / "comparisons.csv").exists() == (len(lines) > 1)
+        assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+    planned = runs.plan(["baseline", "gate", "all"], ["real"], 1)
+    ablation.train_all(planned, report)
+    assert seen == [(1, 0), (1, 1), (2, 1)]
+
+
+def test_where_all_have_failed_the_table_says_so(tmp_path):
+    ablation = Fake(tmp_path)
+    ablation.failing = {"gate_real_0"}
+    ablation.train_all(runs.plan(["gate"], ["real"], 1))
+    assert results.write(ablation).startswith("Failed, and left out above")
+    assert not (tmp_path / "runs.csv").exists()
+
+
+def test_runs_that_need_no_stage_of_somebody_else_s_come_first(tmp_path, monkeypatch):
+    ablation = Fake(tmp_path)
+    names = ["attention", "gate", "gate_attention", "analytic"]
+    planned = runs.plan(names, ["real"], 1)
+    teacher = ablation.missing_keys(planned[0])[0]
+    assert ablation.missing_keys(planned[2])[0] == teacher
+    (tmp_path / "stages").mkdir()
+    pauses = []
+
+    with locks.held(tmp_path / "stages" / f"{teacher}.lock"):
+
+        class GivenUpError(Exception):
+            pass
+
+        def pause(seconds):
+            pauses.append(list(ablation.trained))
+            raise GivenUpError
+
+        monkeypatch.setattr(runs.time, "sleep", pause)
+        with pytest.raises(GivenUpError):
+            ablation.train_all(planned)
+    # It waited only when nothing else was left.
+    assert pauses == [["gate_real_0", "analytic_real_0"]]
+    ablation.train_all(planned)
+    assert ablation.trained[2:] == ["attention_real_0", "gate_attention_real_0"]
