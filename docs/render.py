@@ -47,10 +47,45 @@ def row(file: str, **columns: str) -> dict[str, str]:
     return found[0]
 
 
-def column(file: str, name: str) -> list[float]:
-    """Numbers of a column of a CSV file under results/, from the top down."""
+def column(file: str, name: str, **columns: str) -> list[float]:
+    """Numbers of a column of a CSV file under results/, of the rows with these values.
+
+    Raises:
+      PageError: there is no such row.
+    """
     with (RESULTS / file).open(newline="", encoding="utf-8") as content:
-        return [float(each[name]) for each in csv.DictReader(content)]
+        found = [
+            float(each[name])
+            for each in csv.DictReader(content)
+            if all(each[key] == value for key, value in columns.items())
+        ]
+    if not found:
+        raise PageError(f"results/{file} has no row of {columns}")
+    return found
+
+
+def versus(name: str, other: str, file: str = "ablation/comparisons.csv") -> str:
+    """Top-1 of a row of an ablation less that of another, ± 95 %, and its p-values.
+
+    In percentage points; p of the paired t-test alone, then after Holm's correction
+    for all pairs of rows.
+
+    Raises:
+      PageError: the file does not compare these rows.
+    """
+    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
+        lines = list(csv.DictReader(content))
+    pairs = {(line["first"], line["second"]): line for line in lines}
+    pair = pairs.get((other, name)) or pairs.get((name, other))
+    if pair is None:
+        raise PageError(f"results/{file} does not compare {name} with {other}")
+    sign = 1 if pair["second"] == name else -1
+    difference, interval, alone, corrected = (
+        float(pair[key])
+        for key in ("difference", "interval", "p_value", "p_holm_all_pairs")
+    )
+    points_apart = f"{sign * 100 * difference:+.2f} ± {100 * interval:.2f}"
+    return f"{points_apart} (p {alone:.2f}, Holm {corrected:.2f})"
 
 
 def markdown(file: str) -> str:
@@ -194,6 +229,7 @@ _NAMES = {
         values,
         row,
         column,
+        versus,
         share,
         text,
         count,

@@ -78,6 +78,23 @@ def test_cells_of_a_training_step(render, monkeypatch, tmp_path):
         render.step(2, "float32")
 
 
+def test_differences_of_rows_have_the_sign_of_the_first(render, monkeypatch, tmp_path):
+    (tmp_path / "ablation").mkdir()
+    (tmp_path / "ablation" / "comparisons.csv").write_text(
+        "first,second,difference,interval,p_value,p_holm_all_pairs\n"
+        "baseline,gate,0.00453,0.01363,0.289,1\n"
+    )
+    monkeypatch.setattr(render, "RESULTS", tmp_path)
+    assert render.versus("gate", "baseline") == "+0.45 ± 1.36 (p 0.29, Holm 1.00)"
+    assert render.versus("baseline", "gate") == "-0.45 ± 1.36 (p 0.29, Holm 1.00)"
+    with pytest.raises(render.PageError, match="does not compare gate with all"):
+        render.versus("gate", "all")
+    file = "ablation/comparisons.csv"
+    assert render.column(file, "p_value", first="baseline") == [0.289]
+    with pytest.raises(render.PageError, match="has no row of"):
+        render.column(file, "p_value", first="gate")
+
+
 def test_parts_of_the_profile_are_all_of_it(render):
     names = ["stem", *(f"binary {group}" for group in range(4)), "downsampling"]
     names += ["pools", "gates", "classifier"]
