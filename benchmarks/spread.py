@@ -6,9 +6,15 @@
     python benchmarks/spread.py digits --precision=bfloat16 --name=digits_bfloat16
 
     python benchmarks/spread.py --name=fashion_mnist \
-        --runs runs/ablation/runs/all_real_{0,1,2}
+        --runs runs/fashion_ablation/runs/all_real_{0,1,2}
     python benchmarks/spread.py --name=fashion_mnist_strong_baseline --first_stage=2 \
-        --runs runs/ablation/runs/baseline_real_{0,1,2}
+        --runs runs/fashion_ablation/runs/baseline_real_{0,1,2}
+
+    python -m r2b_keras.ablate --recipe=results/ablation/recipe.json --rows=baseline \
+        --override=stages.3.absorb_magnitude=false --seeds=3 --workdir=runs/not_absorbed
+    python benchmarks/spread.py --first_stage=2 \
+        --name=fashion_mnist_strong_baseline_as_in_the_paper \
+        --runs runs/not_absorbed/runs/baseline_real_{0,1,2}
 
 Another machine, or another number of cores, adds in another order, and training turns
 that into another result, as another seed does. So the spread over seeds is what to
@@ -20,6 +26,7 @@ of a smaller one stand for it: those of an ablation, above.
 import argparse
 import json
 import pathlib
+import shlex
 import statistics
 import subprocess
 import sys
@@ -79,7 +86,8 @@ def spreads(runs: list[list[float]]) -> dict[str, Any]:
 def keep(name: str, runs: list[list[float]]) -> None:
     """Writes the spread of some runs to the file, under a name."""
     known = files.read_json(RESULTS) if RESULTS.exists() else {}
-    known[name] = spreads(runs)
+    command = ["python", "benchmarks/spread.py", *sys.argv[1:]]
+    known[name] = {"command": shlex.join(command), **spreads(runs)}
     files.write_json(RESULTS, known)
     print(json.dumps({name: known[name]}, indent=2))
 

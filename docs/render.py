@@ -88,6 +88,19 @@ def versus(name: str, other: str, file: str = "ablation/comparisons.csv") -> str
     return f"{points_apart} (p {alone:.2f}, Holm {corrected:.2f})"
 
 
+def by_seed(name: str, other: str, file: str = "ablation/runs.csv") -> str:
+    """Top-1 of a row of an ablation less that of another, in points, seed by seed."""
+    ours, theirs = (column(file, "binary_weights", row=row) for row in (name, other))
+    pairs = zip(ours, theirs, strict=True)
+    return ", ".join(f"{100 * (one - two):+.2f}" for one, two in pairs)
+
+
+def gain(part: str, name: str) -> str:
+    """What attention matching changes for a part of the ablation, in points."""
+    (value,) = column("ablation/interactions.csv", name, part=part)
+    return f"{100 * value:+.2f}"
+
+
 def markdown(file: str) -> str:
     """A CSV file under results/ as a table."""
     with (RESULTS / file).open(newline="", encoding="utf-8") as content:
@@ -168,7 +181,7 @@ def megabytes(file: str, **columns: str) -> float:
 
 
 def step(number: int, precision: str) -> str:
-    """Cells of a training step: images per second, and times larq-zoo's speed."""
+    """Cells of a training step: images per second, ratio to larq-zoo, control."""
     file = "train_step/width_64.csv"
     found = row(file, stage=str(number), precision=precision)
     ratio, lower, upper = (
@@ -176,7 +189,8 @@ def step(number: int, precision: str) -> str:
         for name in ("ratio", "ratio_lower_quartile", "ratio_upper_quartile")
     )
     speed = float(found["ours_images_per_second"])
-    return f"{speed:.0f} | {ratio} ({lower} to {upper})"
+    control = float(found["ours_to_ours"])
+    return f"{speed:.0f} | {ratio} ({lower} to {upper}) | {control:.2f}"
 
 
 def table(file: str) -> str:
@@ -230,6 +244,8 @@ _NAMES = {
         row,
         column,
         versus,
+        by_seed,
+        gain,
         share,
         text,
         count,

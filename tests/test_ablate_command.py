@@ -56,6 +56,10 @@ def test_rows_seeds_tables_and_chart(ablated):
     assert (folder / "ablation.png").read_bytes().startswith(b"\x89PNG")
     compared = (folder / "comparisons.csv").read_text().splitlines()
     assert len(compared) == 1 + 1
+    (made_with,) = json.loads((folder / "manifest.json").read_text())["made_with"]
+    assert made_with["command"][0] == "ablate.py"
+    assert f"--workdir={folder}" in made_with["command"]
+    assert made_with["versions"]["tensorflow"]
     # Whoever looks for stages that another trains looks for these.
     recipe = recipes.apply_overrides(
         recipes.get("digits"), [flag.partition("=")[2] for flag in TINY[1:]]

@@ -68,12 +68,13 @@ def test_cells_of_a_training_step(render, monkeypatch, tmp_path):
     (tmp_path / "train_step").mkdir()
     (tmp_path / "train_step" / "width_64.csv").write_text(
         "stage,precision,ours_images_per_second,ratio,ratio_lower_quartile,"
-        "ratio_upper_quartile\n"
-        "1,float32,99.6,1.046,0.978,1.123\n1,bfloat16,141.8,1.39,1.319,1.44\n"
+        "ratio_upper_quartile,ours_to_ours\n"
+        "1,float32,99.6,1.046,0.978,1.123,0.976\n"
+        "1,bfloat16,141.8,1.39,1.319,1.44,0.993\n"
     )
     monkeypatch.setattr(render, "RESULTS", tmp_path)
-    assert render.step(1, "float32") == "100 | 1.05 (0.98 to 1.12)"
-    assert render.step(1, "bfloat16") == "142 | 1.39 (1.32 to 1.44)"
+    assert render.step(1, "float32") == "100 | 1.05 (0.98 to 1.12) | 0.98"
+    assert render.step(1, "bfloat16") == "142 | 1.39 (1.32 to 1.44) | 0.99"
     with pytest.raises(render.PageError, match="has 0 rows"):
         render.step(2, "float32")
 
@@ -89,6 +90,15 @@ def test_differences_of_rows_have_the_sign_of_the_first(render, monkeypatch, tmp
     assert render.versus("baseline", "gate") == "-0.45 ± 1.36 (p 0.29, Holm 1.00)"
     with pytest.raises(render.PageError, match="does not compare gate with all"):
         render.versus("gate", "all")
+    (tmp_path / "ablation" / "runs.csv").write_text(
+        "row,seed,binary_weights\nbaseline,0,0.8\nbaseline,1,0.81\n"
+        "gate,0,0.82\ngate,1,0.8\n"
+    )
+    assert render.by_seed("gate", "baseline") == "+2.00, -1.00"
+    (tmp_path / "ablation" / "interactions.csv").write_text(
+        "part,difference\ngate,-0.0029\n"
+    )
+    assert render.gain("gate", "difference") == "-0.29"
     file = "ablation/comparisons.csv"
     assert render.column(file, "p_value", first="baseline") == [0.289]
     with pytest.raises(render.PageError, match="has no row of"):

@@ -43,7 +43,11 @@ def draw(
             if (outcome.row, outcome.downsample) == (summary.row, summary.downsample)
         ]
         _draw_row(axes, place, summary, own)
-    labels = [f"{rows.TITLES[s.row]}, {s.downsample} downsample" for s in summaries]
+    several = len({summary.downsample for summary in summaries}) > 1
+    labels = [
+        rows.TITLES[s.row] + (f", {s.downsample} downsample" if several else "")
+        for s in summaries
+    ]
     axes.set_yticks(range(len(summaries)), labels, fontsize=9)
     axes.set_ylim(len(summaries) - 0.5, -0.5)
     axes.grid(axis="x", color="#dddddd", linewidth=0.8)

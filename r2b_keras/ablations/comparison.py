@@ -65,6 +65,33 @@ class Comparison:
     p_holm_all_pairs: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Interaction:
+    """Whether a part needs attention matching: what it adds with it, less without it.
+
+    Both gains are in top-1 after the last stage, fractions, on the same seeds.
+
+    Attributes:
+      part: name of the row that has the part alone.
+      downsample: "real" or "binary".
+      num_seeds: how many seeds all four rows have.
+      without_matching: mean gain over the strong baseline.
+      with_matching: mean gain over the row with attention matching alone.
+      difference: the second less the first; 0 for a part that needs no matching.
+      interval: half the width of its 95 % confidence interval (Student's t).
+      p_value: two-sided, of the paired t-test; NaN with fewer than two seeds.
+    """
+
+    part: str
+    downsample: str
+    num_seeds: int
+    without_matching: float
+    with_matching: float
+    difference: float
+    interval: float
+    p_value: float
+
+
 def summarise(outcomes: Sequence[Outcome]) -> list[Summary]:
     """Means and spreads of all rows that have a finished run, in the table's order."""
     found = []
@@ -119,6 +146,26 @@ def _compare(
     num_images = ours[seeds[0]].num_test_images
     tested = paired_test(differences, num_images)
     return Comparison(first, second, downsample, len(seeds), *tested, math.nan)
+
+
+def interactions(outcomes: Sequence[Outcome]) -> list[Interaction]:
+    """What attention matching changes for each part that has rows with and without."""
+    found = []
+    for downsample, part in itertools.product(rows.DOWNSAMPLES, rows.MATCHED):
+        names = (rows.BASELINE, part, rows.ATTENTION, rows.MATCHED[part])
+        of_rows = [_by_seed(outcomes, name, downsample) for name in names]
+        seeds = [seed for seed in of_rows[0] if all(seed in row for row in of_rows)]
+        if not seeds:
+            continue
+        baseline, alone, attention, both = (
+            np.array([row[seed].binary_weights for seed in seeds]) for row in of_rows
+        )
+        without, matched = alone - baseline, both - attention
+        num_images = of_rows[0][seeds[0]].num_test_images
+        tested = paired_test((matched - without).tolist(), num_images)
+        gains = (float(np.mean(without)), float(np.mean(matched)))
+        found.append(Interaction(part, downsample, len(seeds), *gains, *tested))
+    return found
 
 
 def paired_test(

@@ -1,10 +1,21 @@
 """Writes what an ablation has found so far: tables and chart."""
 
-from r2b_keras import files, locks
-from r2b_keras.ablations import chart, comparison, tables
-from r2b_keras.ablations.runs import Ablation
+from typing import Any
 
-FILES = ("runs.csv", "comparisons.csv", "table.md", "ablation.png")
+from r2b_keras import files, locks
+from r2b_keras.ablations import chart, comparison, rows, tables
+from r2b_keras.ablations.runs import Ablation
+from r2b_keras.trainers import manifest
+
+FILES = (
+    "runs.csv",
+    "comparisons.csv",
+    "interactions.csv",
+    "table.md",
+    "ablation.png",
+    "manifest.json",
+)
+_MADE_WITH = ("command", "versions", "git_revision", "machine")
 
 
 def write(ablation: Ablation) -> str:
@@ -21,14 +32,40 @@ def write(ablation: Ablation) -> str:
         outcomes = ablation.outcomes()
         summaries = comparison.summarise(outcomes)
         compared = comparison.compare(outcomes)
-        table = tables.to_markdown(summaries, compared, ablation.failures())
-        for name, items in (("runs.csv", outcomes), ("comparisons.csv", compared)):
+        matched = comparison.interactions(outcomes)
+        failures = ablation.failures()
+        table = tables.to_markdown(summaries, compared, failures, matched)
+        for name, items in (
+            ("runs.csv", outcomes),
+            ("comparisons.csv", compared),
+            ("interactions.csv", matched),
+        ):
             if items:
                 files.write_text(ablation.path / name, tables.to_csv(items))
         files.write_text(ablation.path / "table.md", table)
         if outcomes:
-            title = f"Rows of Table 3 on {ablation.recipe.name}"
-            picture = chart.to_png(summaries, outcomes, title)
+            picture = chart.to_png(summaries, outcomes, _title(ablation))
             with files.written_whole(ablation.path / "ablation.png") as aside:
                 aside.write_bytes(picture)
+            files.write_json(ablation.path / "manifest.json", _manifest(ablation))
     return table
+
+
+def _title(ablation: Ablation) -> str:
+    students = ablation.recipe.stages[rows.SOFT :]
+    epochs = sum(stage.epochs for stage in students)
+    name, width = ablation.recipe.name, students[-1].student.width
+    return f"Rows of Table 3 on {name}: width {width}, {epochs} epochs of students"
+
+
+def _manifest(ablation: Ablation) -> dict[str, Any]:
+    """With what the runs were made, each command and machine once."""
+    found: list[dict[str, Any]] = []
+    for path in sorted((ablation.path / "runs").glob("*/manifest.json")):
+        for run in manifest.runs_of(path):
+            own = {name: run.get(name) for name in _MADE_WITH}
+            if own not in found:
+                found.append(own)
+    stages = (ablation.path / "stages").glob("*/result.json")
+    seconds = sum(files.read_json(path)["seconds"] for path in stages)
+    return {"training_seconds": round(seconds), "made_with": found}

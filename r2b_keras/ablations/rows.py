@@ -112,13 +112,17 @@ ROWS = (
     ),
     Row(
         "gamma_attention",
-        "learned Gamma + attention",
+        "learned Gamma (outer product) + attention",
         "outer_product_scale",
         attention=True,
     ),
 )
 
 TITLES = {row.name: row.title for row in ROWS}
+
+ATTENTION = "attention"
+# Rows without attention matching, and what they become with it.
+MATCHED = {"gate": "gate_attention", "analytic": "analytic_attention"}
 
 
 def find(names: Sequence[str]) -> list[Row]:

@@ -4,7 +4,7 @@ DIR/
   ablation.json   recipe, precision and data that the folder is for
   stages/         finished stages that several runs share
   runs/ROW_DOWNSAMPLE_SEED/   a workdir each; failed.json says why one has failed
-  runs.csv, table.md, comparisons.csv, ablation.png
+  runs.csv, comparisons.csv, interactions.csv, table.md, ablation.png, manifest.json
 """
 
 import dataclasses

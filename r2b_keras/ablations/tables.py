@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from r2b_keras.ablations import rows
-from r2b_keras.ablations.comparison import Comparison, Summary, holm
+from r2b_keras.ablations.comparison import Comparison, Interaction, Summary, holm
 from r2b_keras.ablations.runs import Failure
 
 _PAPER = {row.name: row.paper for row in rows.ROWS}
@@ -18,7 +18,8 @@ Accuracies are top-1 on the test set in percent, ± the standard deviation over 
 the difference to the baseline ± its 95 % confidence interval. p: paired t-test over the
 seeds that both rows have. p, Holm: the same after Holm's correction for all comparisons
 to the baseline in its table; if no row differed from the baseline, one table of twenty
-at most would have a value below 0.05.
+at most would have a value below 0.05. Intervals are not corrected, and take the spread
+over seeds for all there is: other test images would move them as well.
 """
 
 
@@ -51,6 +52,7 @@ def to_markdown(
     summaries: Sequence[Summary],
     comparisons: Sequence[Comparison],
     failures: Sequence[Failure] = (),
+    interactions: Sequence[Interaction] = (),
 ) -> str:
     """The rows as tables for people: one per kind of downsampling.
 
@@ -63,6 +65,7 @@ def to_markdown(
       summaries: the rows.
       comparisons: between them; those with the baseline are shown.
       failures: runs that have failed, and why; listed below the tables.
+      interactions: what attention matching changes; a table of their own.
     """
     parts = []
     for downsample in rows.DOWNSAMPLES:
@@ -71,6 +74,8 @@ def to_markdown(
             parts.append(_table(own, comparisons, downsample))
     if parts:
         parts.append(_LEGEND)
+    if interactions:
+        parts.append(_interactions(interactions))
     if failures:
         lines = [
             f"- {rows.TITLES[f.row]}, {f.downsample} downsample, seed {f.seed}: "
@@ -111,6 +116,23 @@ def _table(
     return "\n".join(f"| {line} |" for line in lines) + "\n"
 
 
+def _interactions(interactions: Sequence[Interaction]) -> str:
+    lines = [
+        "what it adds | without attention matching | with it | difference | p",
+        "---|---|---|---|---",
+    ]
+    for found in interactions:
+        cells = (
+            f"{rows.TITLES[found.part]}, {found.downsample} downsample",
+            f"{100 * found.without_matching:+.2f}",
+            f"{100 * found.with_matching:+.2f}",
+            _change(found.difference, found.interval),
+            _p_value(found.p_value),
+        )
+        lines.append(" | ".join(cells))
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
 def percent(value: float, spread: float) -> str:
     """A fraction as percent, with its spread where there is one."""
     text = f"{100 * value:.2f}"
@@ -120,10 +142,12 @@ def percent(value: float, spread: float) -> str:
 def _difference(comparison: Comparison | None) -> str:
     if comparison is None:
         return ""
-    text = f"{100 * comparison.difference:+.2f}"
-    if math.isnan(comparison.interval):
-        return text
-    return f"{text} ± {100 * comparison.interval:.2f}"
+    return _change(comparison.difference, comparison.interval)
+
+
+def _change(difference: float, interval: float) -> str:
+    text = f"{100 * difference:+.2f}"
+    return text if math.isnan(interval) else f"{text} ± {100 * interval:.2f}"
 
 
 def _p_value(value: float) -> str:

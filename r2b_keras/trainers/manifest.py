@@ -97,7 +97,7 @@ def write_manifest(workdir: Workdir, identity: dict[str, Any], num_stages: int) 
     this = (run["process"], run["started"])
     runs = [
         entry
-        for entry in _earlier_runs(path)
+        for entry in runs_of(path)
         if (entry.get("process"), entry.get("started")) != this
     ]
     results = [workdir.result(number) for number in range(num_stages)]
@@ -120,8 +120,12 @@ def write_manifest(workdir: Workdir, identity: dict[str, Any], num_stages: int) 
     )
 
 
-def _earlier_runs(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The runs that a manifest lists, none where there is no file yet."""
+def runs_of(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The runs that a manifest lists, none where there is no file yet.
+
+    Raises:
+      InputError: the file is no manifest.
+    """
     if not path.exists():
         return []
     old = files.read_json(path)

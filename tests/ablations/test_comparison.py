@@ -1,12 +1,19 @@
 """Means, spreads and the paired test, against numbers worked out by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from r2b_keras.ablations import chart, tables
-from r2b_keras.ablations.comparison import compare, holm, paired_test, summarise
+from r2b_keras.ablations.comparison import (
+    compare,
+    holm,
+    interactions,
+    paired_test,
+    summarise,
+)
 from r2b_keras.ablations.runs import Failure, Outcome
 
 IMAGES = 1000
@@ -50,6 +57,36 @@ def test_rows_are_compared_on_common_seeds():
     assert gate.p_value == pytest.approx(1 - t / math.sqrt(2 + t * t), rel=1e-9)
     assert by_pair["gate", "all"].num_seeds == 1
     assert math.isnan(by_pair["gate", "all"].p_value)
+
+
+def test_what_attention_matching_changes():
+    """Gains of the gate by seed: 0.02, 0.01 without matching, 0.05, 0.01 with it."""
+    values = {
+        "baseline": {0: 0.80, 1: 0.81, 2: 0.79},
+        "attention": {0: 0.81, 1: 0.80},
+        "gate": {0: 0.82, 1: 0.82},
+        "gate_attention": {0: 0.86, 1: 0.81, 3: 0.99},
+        "analytic": {0: 0.82},
+    }
+    found = interactions(
+        [
+            Outcome(row, "real", seed, 0.5, top1, None, 1000, 10.0, IMAGES)
+            for row, seeds in values.items()
+            for seed, top1 in seeds.items()
+        ]
+    )
+    (gate,) = found
+    assert (gate.part, gate.downsample, gate.num_seeds) == ("gate", "real", 2)
+    assert gate.without_matching == pytest.approx(0.015)
+    assert gate.with_matching == pytest.approx(0.03)
+    # Differences 0.03 and 0: mean 0.015 and standard error 0.015; Student's t with one
+    # degree of freedom has its 97.5 % point at 12.7062, and p(|t| >= 1) = 0.5.
+    assert gate.difference == pytest.approx(0.015)
+    assert gate.interval == pytest.approx(12.7062 * 0.015, rel=1e-5)
+    assert gate.p_value == pytest.approx(0.5)
+    table = tables.to_markdown([], [], interactions=found)
+    line = "| + G alone, real downsample | +1.50 | +3.00 | +1.50 ± 19.06 | 0.500 |"
+    assert line in table.splitlines()
 
 
 def test_a_test_of_no_difference_is_fair():
@@ -168,10 +205,17 @@ def test_the_chart_shows_every_seed_and_mean():
     summaries = summarise(found)
     (axes,) = chart.draw(summaries, found, "Rows").axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert labels[1] == "+ G alone, real downsample"
+    assert labels[1] == "+ G alone"
     shown = [len(points.get_offsets()) for points in axes.collections]
     # For each row: seeds and mean, with real and with binary weights.
     assert shown == [3, 1, 3, 1, 4, 1, 4, 1, 1, 1, 1, 1]
     means = [points.get_offsets()[0][0] for points in axes.collections[3::4]]
     np.testing.assert_allclose(means, [80.0, 86.25, 85.0])
     assert chart.to_png(summaries, found, "Rows").startswith(b"\x89PNG")
+    # With both kinds of downsampling, labels tell them apart.
+    binary = [dataclasses.replace(outcome, downsample="binary") for outcome in found]
+    both = summarise(found + binary)
+    (axes,) = chart.draw(both, found + binary, "Rows").axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels[1] == "+ G alone, real downsample"
+    assert labels[4] == "+ G alone, binary downsample"
