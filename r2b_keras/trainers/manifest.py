@@ -34,24 +34,28 @@ def _versions() -> dict[str, str]:
 
 
 def _git_revision() -> str | None:
-    """Revision of the checkout that this package lies in, None outside of one."""
-    folder = pathlib.Path(__file__).parent
-    command = [
-        "git",
-        "-C",
-        str(folder),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-    ]
+    """Revision of the checkout that this package lies in, None outside of one.
+
+    It ends in "-dirty" where the package itself has changes that are not committed;
+    results that were written beside it do not count.
+    """
+    package = pathlib.Path(__file__).parent.parent
+    # A package installed into an environment may lie in somebody else's checkout.
+    if not (package.parent / ".git").exists():
+        return None
+    revision = _git(package, "rev-parse", "HEAD")
+    changes = _git(package, "status", "--porcelain", "--", ".")
+    return revision and revision + ("-dirty" if changes else "")
+
+
+def _git(folder: pathlib.Path, *arguments: str) -> str | None:
+    """What git prints, None where it fails or is not installed."""
+    command = ["git", "-C", str(folder), *arguments]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     except FileNotFoundError:
         return None
-    # A package installed into an environment may lie in somebody else's checkout.
-    in_checkout = (folder.parent.parent / ".git").exists()
-    return result.stdout.strip() if result.returncode == 0 and in_checkout else None
+    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def _machine() -> dict[str, Any]:

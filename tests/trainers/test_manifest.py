@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 
 import pytest
 
@@ -52,8 +53,26 @@ def test_facts_of_the_run(tmp_path):
     assert revision is None or re.match("[0-9a-f]{40}", revision)
 
 
+def test_only_changes_of_the_package_make_a_revision_dirty(tmp_path, monkeypatch):
+    module = tmp_path / "package" / "trainers" / "manifest.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("")
+    monkeypatch.setattr(manifest, "__file__", str(module))
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init"], ["add", "."], [*author, "commit", "-m", "first"]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    revision = manifest._git_revision()
+    assert re.fullmatch("[0-9a-f]{40}", revision)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "new.csv").write_text("")
+    assert manifest._git_revision() == revision
+    module.write_text("changed = True\n")
+    assert manifest._git_revision() == f"{revision}-dirty"
+
+
 def test_revision_of_no_checkout_is_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest, "__file__", str(tmp_path / "manifest.py"))
+    module = tmp_path / "package" / "trainers" / "manifest.py"
+    monkeypatch.setattr(manifest, "__file__", str(module))
     assert manifest._git_revision() is None
     monkeypatch.setenv("PATH", "")
     assert manifest._git_revision() is None
