@@ -133,6 +133,30 @@ EXPERIMENTS = (
         steps=_training("digits", "--precision=bfloat16"),
         claims=_accuracies(0, 1, 2, 3),
     ),
+    Experiment(
+        "fashion_mnist",
+        "the chain on Fashion-MNIST, converted; 80 minutes",
+        is_quick=False,
+        steps=(*_training("fashion_mnist"), *_conversions()),
+        claims=(*_accuracies(0, 1, 2, 3), *_converted()),
+    ),
+    Experiment(
+        "fashion_mnist_strong_baseline",
+        "the strong baseline on Fashion-MNIST; 60 minutes",
+        is_quick=False,
+        steps=_training("fashion_mnist/strong_baseline"),
+        claims=_accuracies(0, 1),
+    ),
+    Experiment(
+        "fashion_mnist_strong_baseline_as_in_the_paper",
+        "the same without absorb_magnitude; 60 minutes",
+        is_quick=False,
+        steps=_training(
+            "fashion_mnist/strong_baseline",
+            "--override=stages.1.absorb_magnitude=false",
+        ),
+        claims=_accuracies(0, 1),
+    ),
 )
 
 
