@@ -5,18 +5,18 @@
 The images come from Debian's package `dataset-fashion-mnist`, from a folder with the
 four IDX files (`--data_dir`), or from a prepared TensorFlow Datasets copy.
 
-Hardware: one CPU core is enough. Time: 1 hour 18 minutes for the four stages on one
+Hardware: one CPU core is enough. Time: an hour and a half for the four stages on one
 core of a shared machine. Top-1 on the 10,000 test images, measured here with seed 0
 (`results/`):
 
     stage  student                     top-1
-    0      real ResNet-18, width 32    92.9 %
-    1      tanh, real weights          92.3 %
-    2      binary activations          91.8 %
-    3      binary                      92.5 %
+    0      real ResNet-18, width 32    93.0 %
+    1      tanh, real weights          92.1 %
+    2      binary activations          91.6 %
+    3      binary                      92.6 %
     fashion_mnist/strong_baseline
-    0      binary activations          92.3 %
-    1      binary                      92.4 %   91.1 % without absorb_magnitude
+    0      binary activations          92.1 %
+    1      binary                      92.3 %   91.5 % without absorb_magnitude
 
 The stages are those of Sec. 4.2 in students of a quarter of the paper's width. The
 paper has no such set, so all numbers below are ours:
@@ -75,7 +75,7 @@ REAL_TO_BINARY = Recipe(
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.929, "measured"),
+            expected=Expected(0.9303, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "soft"),
@@ -86,7 +86,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine", warmup_epochs=1),
             losses=Losses(attention=0.3, logit_matching=1.0, temperature=4.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9225, "measured"),
+            expected=Expected(0.9211, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "binary_activations"),
@@ -98,7 +98,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine", warmup_epochs=1),
             losses=Losses(attention=0.3, logit_matching=1.0, temperature=4.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9175, "measured"),
+            expected=Expected(0.9156, "measured"),
         ),
         Stage(
             student=_network("real_to_binary18", "binary"),
@@ -111,7 +111,7 @@ REAL_TO_BINARY = Recipe(
             schedule=Schedule("cosine"),
             losses=Losses(logit_matching=1.0, temperature=4.0),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9253, "measured"),
+            expected=Expected(0.9259, "measured"),
         ),
     ),
 )
@@ -127,7 +127,7 @@ STRONG_BASELINE = Recipe(
             optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
             schedule=Schedule("cosine", warmup_epochs=1),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9226, "measured"),
+            expected=Expected(0.9213, "measured"),
         ),
         Stage(
             student=_network("strong_baseline18", "binary"),
@@ -138,7 +138,7 @@ STRONG_BASELINE = Recipe(
             optimizer=Optimizer(learning_rate=3e-3),
             schedule=Schedule("cosine"),
             augmentation=_AUGMENTATION,
-            expected=Expected(0.9239, "measured"),
+            expected=Expected(0.9228, "measured"),
         ),
     ),
 )
