@@ -1,10 +1,10 @@
 """ESTIMATES the hours of the four ImageNet stages on 1, 8 and 64 GPUs.
 
-    python benchmarks/imagenet_hours.py --output=results/scale/imagenet_hours.csv
+    python benchmarks/imagenet_hours.py --output=results/scale
 
 Nothing here was measured on a GPU. Epochs and batch are the recipe's, the images a
 second of one core are those of benchmarks/input_pipeline.py, and all else is an
-assumption, listed below with its source.
+assumption, listed below with its source. Writes imagenet_hours.csv and assumptions.csv.
 """
 
 import argparse
@@ -15,22 +15,52 @@ from r2b_keras import files, recipes
 
 PIPELINE = pathlib.Path("results/input_pipeline/images_per_second.csv")
 
-TRAIN_IMAGES = 1_281_167 - 10_000  # ILSVRC 2012, less what the recipe holds out
-# Multiply-accumulates of one image, forward: the paper's table (binary plus real; in
-# training both are dense floating point), and He et al. (2016), Table 1.
+TRAIN_IMAGES = 1_281_167 - 10_000
 STUDENT_MACS = 1.676e9 + 1.564e8
 RESNET50_MACS = 4.1e9
-# A backward pass costs two forward ones: the gradients of inputs and of weights.
 TRAIN_PASSES, TEACHER_PASSES = 3, 1
-# One A100 40GB, ResNet-50 v1.5, TensorFlow, mixed precision with XLA, batch 256:
-# NVIDIA DeepLearningExamples, TensorFlow/Classification/ConvNets/resnet50v1.5.
-RESNET50_IMAGES_PER_SECOND = 2375.0
-# ours: a binary block has more small operations for each multiplication (BatchNorm,
-# sign, two factors, PReLU, own skip).
+RESNET50_IMAGES_PER_SECOND = 2375
 RELATIVE_UTILISATION = 0.5
-# ours: launching some thousand kernels, and adding up 48 MB of gradients; a step cannot
-# be shorter, however few images it has on each GPU.
+# By the number of GPUs.
 OVERHEAD_SECONDS = {1: 0.010, 8: 0.015, 64: 0.030}
+
+ASSUMPTIONS = (
+    ("images of an epoch", TRAIN_IMAGES, "ILSVRC 2012 less what the recipe holds out"),
+    (
+        "10^9 multiply-accumulates of our network, an image forward",
+        f"{STUDENT_MACS / 1e9:.2f}",
+        "the paper, binary plus real: in training both are dense floats",
+    ),
+    (
+        "10^9 of ResNet-50",
+        RESNET50_MACS / 1e9,
+        "version 1.5; He et al. (2016), Table 1, have 3.8 for the first",
+    ),
+    (
+        "forward passes' worth of a training step",
+        TRAIN_PASSES,
+        "forward, gradients of inputs, gradients of weights",
+    ),
+    ("the same of the teacher", TEACHER_PASSES, "forward only"),
+    (
+        "ResNet-50 on one A100, images/s of training",
+        RESNET50_IMAGES_PER_SECOND,
+        "NVIDIA DeepLearningExamples, resnet50v1.5, TensorFlow, mixed precision, XLA",
+    ),
+    (
+        "our network's utilisation of the GPU to ResNet-50's",
+        RELATIVE_UTILISATION,
+        "ours: more small operations for each multiplication",
+    ),
+    *(
+        (
+            f"ms of a step that more GPUs do not shorten, GPUs: {gpus}",
+            round(1000 * seconds),
+            "ours: thousands of kernels to start, 48 MB of gradients to add up",
+        )
+        for gpus, seconds in OVERHEAD_SECONDS.items()
+    ),
+)
 
 
 def images_per_second(passes: int, gpus: int, batch: int) -> float:
@@ -51,7 +81,7 @@ def main() -> None:
     """Prints the table as Markdown, and writes it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pipeline", type=pathlib.Path, default=PIPELINE)
-    parser.add_argument("--output", type=pathlib.Path, help="CSV to write")
+    parser.add_argument("--output", type=pathlib.Path, help="folder for the two files")
     options = parser.parse_args()
     stages, core = recipes.get("imagenet").stages, per_core(options.pipeline)
     rows = []
@@ -71,8 +101,11 @@ def main() -> None:
     for row in rows:
         print(f"| {' | '.join(map(str, row.values()))} |")
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        files.write_csv(options.output, rows)
+        options.output.mkdir(parents=True, exist_ok=True)
+        files.write_csv(options.output / "imagenet_hours.csv", rows)
+        names = ("assumption", "value", "source")
+        assumed = [dict(zip(names, each, strict=True)) for each in ASSUMPTIONS]
+        files.write_csv(options.output / "assumptions.csv", assumed)
 
 
 if __name__ == "__main__":
