@@ -64,21 +64,25 @@ def column(file: str, name: str, **columns: str) -> list[float]:
     return found
 
 
-def versus(name: str, other: str, file: str = "ablation/comparisons.csv") -> str:
-    """Top-1 of a row of an ablation less that of another, ± 95 %, and its p-values.
+def versus(name: str, other: str, downsample: str = "real") -> str:
+    """Top-1 of a row of the ablation less that of another, ± 95 %, and its p-values.
 
     In percentage points; p of the paired t-test alone, then after Holm's correction
-    for all pairs of rows.
+    for all pairs of rows of this downsampling.
 
     Raises:
       PageError: the file does not compare these rows.
     """
+    file = "ablation/comparisons.csv"
     with (RESULTS / file).open(newline="", encoding="utf-8") as content:
-        lines = list(csv.DictReader(content))
+        read = csv.DictReader(content)
+        lines = [line for line in read if line["downsample"] == downsample]
     pairs = {(line["first"], line["second"]): line for line in lines}
     pair = pairs.get((other, name)) or pairs.get((name, other))
     if pair is None:
-        raise PageError(f"results/{file} does not compare {name} with {other}")
+        raise PageError(
+            f"results/{file} does not compare {name} with {other}, {downsample}"
+        )
     sign = 1 if pair["second"] == name else -1
     difference, interval, alone, corrected = (
         float(pair[key])
@@ -88,16 +92,20 @@ def versus(name: str, other: str, file: str = "ablation/comparisons.csv") -> str
     return f"{points_apart} (p {alone:.2f}, Holm {corrected:.2f})"
 
 
-def by_seed(name: str, other: str, file: str = "ablation/runs.csv") -> str:
-    """Top-1 of a row of an ablation less that of another, in points, seed by seed."""
-    ours, theirs = (column(file, "binary_weights", row=row) for row in (name, other))
+def by_seed(name: str, other: str, downsample: str = "real") -> str:
+    """Top-1 of a row of the ablation less that of another, in points, seed by seed."""
+    ours, theirs = (
+        column("ablation/runs.csv", "binary_weights", row=row, downsample=downsample)
+        for row in (name, other)
+    )
     pairs = zip(ours, theirs, strict=True)
     return ", ".join(f"{100 * (one - two):+.2f}" for one, two in pairs)
 
 
-def gain(part: str, name: str) -> str:
+def gain(part: str, name: str, downsample: str = "real") -> str:
     """What attention matching changes for a part of the ablation, in points."""
-    (value,) = column("ablation/interactions.csv", name, part=part)
+    found = row("ablation/interactions.csv", part=part, downsample=downsample)
+    value = float(found[name])
     return f"{100 * value:+.2f}"
 
 

@@ -82,25 +82,31 @@ def test_cells_of_a_training_step(render, monkeypatch, tmp_path):
 def test_differences_of_rows_have_the_sign_of_the_first(render, monkeypatch, tmp_path):
     (tmp_path / "ablation").mkdir()
     (tmp_path / "ablation" / "comparisons.csv").write_text(
-        "first,second,difference,interval,p_value,p_holm_all_pairs\n"
-        "baseline,gate,0.00453,0.01363,0.289,1\n"
+        "first,second,downsample,difference,interval,p_value,p_holm_all_pairs\n"
+        "baseline,gate,real,0.00453,0.01363,0.289,1\n"
+        "baseline,gate,binary,0.0007,0.00474,0.59,1\n"
     )
     monkeypatch.setattr(render, "RESULTS", tmp_path)
     assert render.versus("gate", "baseline") == "+0.45 ± 1.36 (p 0.29, Holm 1.00)"
     assert render.versus("baseline", "gate") == "-0.45 ± 1.36 (p 0.29, Holm 1.00)"
-    with pytest.raises(render.PageError, match="does not compare gate with all"):
+    binary = render.versus("gate", "baseline", "binary")
+    assert binary == "+0.07 ± 0.47 (p 0.59, Holm 1.00)"
+    with pytest.raises(render.PageError, match="not compare gate with all, real"):
         render.versus("gate", "all")
     (tmp_path / "ablation" / "runs.csv").write_text(
-        "row,seed,binary_weights\nbaseline,0,0.8\nbaseline,1,0.81\n"
-        "gate,0,0.82\ngate,1,0.8\n"
+        "row,downsample,seed,binary_weights\n"
+        "baseline,real,0,0.8\nbaseline,real,1,0.81\nbaseline,binary,0,0.7\n"
+        "gate,real,0,0.82\ngate,real,1,0.8\ngate,binary,0,0.73\n"
     )
     assert render.by_seed("gate", "baseline") == "+2.00, -1.00"
+    assert render.by_seed("gate", "baseline", "binary") == "+3.00"
     (tmp_path / "ablation" / "interactions.csv").write_text(
-        "part,difference\ngate,-0.0029\n"
+        "part,downsample,difference\ngate,real,-0.0029\ngate,binary,0.0037\n"
     )
     assert render.gain("gate", "difference") == "-0.29"
+    assert render.gain("gate", "difference", "binary") == "+0.37"
     file = "ablation/comparisons.csv"
-    assert render.column(file, "p_value", first="baseline") == [0.289]
+    assert render.column(file, "p_value", first="baseline") == [0.289, 0.59]
     with pytest.raises(render.PageError, match="has no row of"):
         render.column(file, "p_value", first="gate")
 
