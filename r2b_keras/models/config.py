@@ -33,6 +33,9 @@ DEFAULT_RESCALINGS = {
     "strong_baseline18": "channel_scale",
 }
 GATED = ("gate", "gate_and_scale")
+# Those with a factor per channel that can hold the size of the weights before it:
+# learned ones, and XNOR-Net's, which is that size.
+SIZED = ("analytic", "channel_scale", "outer_product_scale", "gate_and_scale")
 STEMS = ("imagenet", "cifar", "small")
 DOWNSAMPLES = ("real", "binary")
 GATE_WIDTHS = ("out", "in")
@@ -194,3 +197,32 @@ class Network:
                 f"Network.synchronized_batch_norm is {synchronized!r}, expected true "
                 "or false."
             )
+
+    @property
+    def rescaling_used(self) -> str:
+        """`rescaling`, the name's default where it is empty; of a real ResNet none."""
+        if self.precision == "real":
+            return "none"
+        return self.rescaling or DEFAULT_RESCALINGS.get(self.name, "")
+
+    def map_layout(self) -> dict[str, object]:
+        """What decides how many blocks there are and how large their feature maps."""
+        return {"blocks": self.blocks, "stem": self.stem}
+
+    def weight_layout(self) -> dict[str, object]:
+        """What decides names and shapes of the weights; no option that is ignored.
+
+        Networks of equal layout can hand over their weights. Real-valued ones have one
+        kind of block and all others another, whatever their names.
+        """
+        real = self.precision == "real"
+        layout = {"name": real, **self.map_layout(), "width": self.width}
+        if real:
+            return layout
+        layout["stem_activation"] = self.stem_activation
+        layout["downsample"] = self.downsample
+        layout["rescaling"] = self.rescaling_used
+        if self.rescaling_used in GATED:
+            layout["reduction"] = self.reduction
+            layout["gate_width"] = self.gate_width
+        return layout

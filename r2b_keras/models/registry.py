@@ -9,7 +9,7 @@ from typing import Any
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import blocks
-from r2b_keras.models.config import DEFAULT_RESCALINGS, Network
+from r2b_keras.models.config import Network
 
 layers = tf.keras.layers
 
@@ -21,31 +21,20 @@ class Entry:
     Attributes:
       block: the function that makes a residual block.
       precisions: the precisions it can be built with.
-      rescaling: what `Network.rescaling` means when it is left empty.
       stem_activation: "relu", "prelu", or None for what the network says.
     """
 
     block: Callable[..., tf.Tensor]
     precisions: tuple[str, ...]
-    rescaling: str
     stem_activation: str | None = None
 
 
 _BINARY = ("soft", "binary_activations", "binary")
 
 REGISTRY: dict[str, Entry] = {
-    "resnet18": Entry(
-        blocks.real_block,
-        ("real",),
-        DEFAULT_RESCALINGS["resnet18"],
-        stem_activation="relu",
-    ),
-    "real_to_binary18": Entry(
-        blocks.binary_block, _BINARY, DEFAULT_RESCALINGS["real_to_binary18"]
-    ),
-    "strong_baseline18": Entry(
-        blocks.binary_block, _BINARY, DEFAULT_RESCALINGS["strong_baseline18"]
-    ),
+    "resnet18": Entry(blocks.real_block, ("real",), stem_activation="relu"),
+    "real_to_binary18": Entry(blocks.binary_block, _BINARY),
+    "strong_baseline18": Entry(blocks.binary_block, _BINARY),
 }
 
 
@@ -74,8 +63,7 @@ def build_network(
     """
     entry = find(network)
     _check_sizes(input_shape, num_classes)
-    if not network.rescaling:
-        network = dataclasses.replace(network, rescaling=entry.rescaling)
+    network = dataclasses.replace(network, rescaling=network.rescaling_used)
     inputs = layers.Input(input_shape, name="image")
     x = blocks.stem(inputs, network, entry.stem_activation or network.stem_activation)
     index = 0

@@ -1,11 +1,12 @@
 """What a recipe is: stages as frozen, checked values. Imports no TensorFlow."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import PRECISIONS, Network
+from r2b_keras.models.config import PRECISIONS, SIZED, Network
 
 OPTIMIZERS = ("adam", "sgd")
 DECAYS = ("l2", "decoupled")
@@ -14,19 +15,6 @@ ATTENTION_FORMS = ("norm", "squared_mean", "max_normalised")
 
 # Fields of `Recipe` and `Stage` that tell people about them and change no training.
 DESCRIPTIONS = ("summary", "expected")
-
-# Fields of `Network` that decide how large the feature maps of its blocks are, and
-# those that decide which weights it has.
-_MAPS = ("blocks", "stem")
-_WEIGHTS = (
-    *_MAPS,
-    "width",
-    "stem_activation",
-    "downsample",
-    "rescaling",
-    "reduction",
-    "gate_width",
-)
 
 
 def _require(holds: bool, field_name: str, value: object, expected: str) -> None:
@@ -199,8 +187,9 @@ class Stage:
       teacher: number of the earlier stage whose finished network teaches, or None.
       start_from: number of the earlier stage whose finished weights it starts with, or
         None for a fresh start.
-      absorb_magnitude: multiply each alpha by the mean magnitude of the filter before
-        it, which becomes binary; for the step from real to binary weights.
+      absorb_magnitude: multiply each learned factor per channel by the mean magnitude
+        of the filter before it, which becomes binary; for the step from real to binary
+        weights. XNOR-Net's analytic factors have that magnitude by themselves.
       optimizer: see `Optimizer`.
       schedule: see `Schedule`.
       losses: see `Losses`.
@@ -229,13 +218,8 @@ class Stage:
                 "A stage has weights for attention or logit matching but no teacher: "
                 "name the teacher's stage, or set both weights to 0."
             )
-        binary = PRECISIONS[self.student.precision].weights == "sign"
-        if self.absorb_magnitude and (self.start_from is None or not binary):
-            raise InputError(
-                "absorb_magnitude is true, expected false for a stage without "
-                "start_from or with real weights: it is for a binary student that "
-                "starts from real weights."
-            )
+        if self.absorb_magnitude:
+            self._check_absorption()
         if self.schedule.warmup_epochs > self.epochs:
             raise InputError(
                 f"schedule.warmup_epochs is {self.schedule.warmup_epochs}, expected at "
@@ -246,6 +230,28 @@ class Stage:
                 f"schedule.drop_epochs is {self.schedule.drop_epochs}, expected all to "
                 f"be before the end of the stage at epoch {self.epochs}."
             )
+
+    def _check_absorption(self) -> None:
+        """Refuses to absorb a magnitude that is kept, or that nothing can take over."""
+        if self.start_from is None or not _has_binary_weights(self.student):
+            raise InputError(
+                "absorb_magnitude is true, expected false for a stage without "
+                "start_from or with real weights: it is for a binary student that "
+                "starts from real weights."
+            )
+        rescaling = self.student.rescaling_used
+        # An unknown name has none; the registry refuses it.
+        if rescaling and rescaling not in SIZED:
+            raise InputError(
+                f"absorb_magnitude is true, expected false for the rescaling "
+                f"{rescaling!r}, which has no factor that could take over the size of "
+                "the weights: set absorb_magnitude to false, or the rescaling of this "
+                "stage and of those that it starts from to 'gate_and_scale' (Eq. 3)."
+            )
+
+
+def _has_binary_weights(network: Network) -> bool:
+    return PRECISIONS[network.precision].weights == "sign"
 
 
 @dataclass(frozen=True)
@@ -275,9 +281,10 @@ class Recipe:
             self._check_link(number, "teacher", stage.teacher)
             self._check_link(number, "start_from", stage.start_from)
             if stage.start_from is not None:
-                self._check_fit(number, "start_from", stage.start_from, _WEIGHTS)
+                self._check_fit(number, "start_from", Network.weight_layout)
+                self._check_start_is_real(number, stage.start_from)
             if stage.losses.attention > 0 and stage.teacher is not None:
-                self._check_fit(number, "teacher", stage.teacher, _MAPS)
+                self._check_fit(number, "teacher", Network.map_layout)
 
     def _check_link(self, number: int, role: str, other: int | None) -> None:
         earlier = f"an earlier stage (0 to {number - 1}) or none" if number else "none"
@@ -285,19 +292,32 @@ class Recipe:
         _require(holds, f"stages.{number}.{role}", other, earlier)
 
     def _check_fit(
-        self, number: int, role: str, other: int, fields: tuple[str, ...]
+        self, number: int, role: str, layout: Callable[[Network], dict[str, object]]
     ) -> None:
         """Refuses a linked network whose weights or feature maps have other shapes."""
+        other = getattr(self.stages[number], role)
         student, linked = self.stages[number].student, self.stages[other].student
-        for name in fields:
-            mine, theirs = getattr(student, name), getattr(linked, name)
-            # An empty re-scaling is the registry's to fill in.
-            unknown = name == "rescaling" and "" in (mine, theirs)
-            if mine != theirs and not unknown:
-                raise InputError(
-                    f"stages.{number}.student.{name} is {mine!r}, expected {theirs!r} "
-                    f"as in stage {other}, its {role}: give both stages the same."
-                )
+        mine, theirs = layout(student), layout(linked)
+        for name in mine:
+            if mine[name] == theirs[name] or "" in (mine[name], theirs[name]):
+                continue  # empty where the registry does not know the network
+            # As they are written; what is left empty, as it is filled in.
+            found = getattr(student, name) or mine[name]
+            expected = getattr(linked, name) or theirs[name]
+            raise InputError(
+                f"stages.{number}.student.{name} is {found!r}, expected {expected!r} "
+                f"as in stage {other}, its {role}: give both stages the same."
+            )
+
+    def _check_start_is_real(self, number: int, start: int) -> None:
+        """Refuses to absorb the magnitude of weights that were binary before."""
+        stage = self.stages[number]
+        if stage.absorb_magnitude and _has_binary_weights(self.stages[start].student):
+            raise InputError(
+                f"stages.{number}.absorb_magnitude is true, expected false: the "
+                f"weights of stage {start}, which it starts from, are binary already, "
+                "and its factors have their size."
+            )
 
     def stages_needed(self, number: int) -> list[int]:
         """Numbers of the stages that stage `number` rests on, itself included.

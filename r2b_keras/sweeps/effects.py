@@ -6,7 +6,7 @@ Imports no TensorFlow.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from r2b_keras.models.config import DEFAULT_RESCALINGS, GATED, PRECISIONS
+from r2b_keras.models.config import GATED, PRECISIONS
 from r2b_keras.recipes import Stage
 
 
@@ -30,8 +30,7 @@ def _is_binary_block(stage: Stage) -> bool:
 def _has_gate(stage: Stage) -> bool:
     network = stage.student
     # A name of somebody's own may have a gate of its own.
-    default = DEFAULT_RESCALINGS.get(network.name, GATED[0])
-    return _is_binary_block(stage) and (network.rescaling or default) in GATED
+    return _is_binary_block(stage) and (network.rescaling_used or GATED[0]) in GATED
 
 
 def _binarizes_activations(stage: Stage) -> bool:

@@ -4,6 +4,8 @@ from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import ChannelScale, OuterProductScale
 
+_NORMALISING = tf.keras.layers.BatchNormalization
+
 
 def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
     """Weights by `layer/weight`, the same for a built model and a loaded one.
@@ -68,26 +70,40 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
     alpha is multiplied by it; the binary network then starts near the one that it
     takes over, instead of with activations that are larger by orders of magnitude.
 
+    A BatchNorm behind a convolution takes its size away by itself, and XNOR-Net's
+    binarizer puts it into the weights; those are left as they are.
+
     Args:
-      model: a network whose binary convolutions are each followed by a `ChannelScale`
-        or an `OuterProductScale`.
+      model: a network with weights that were real until now.
 
     Returns:
       How many convolutions have had their magnitude absorbed.
+
+    Raises:
+      InputError: nothing can take over the size of a convolution; nothing was changed.
     """
-    absorbed = 0
+    found = []
     for layer in model.layers:
-        scale = _scale_of_channels(layer)
-        if scale is None:
+        quantizer = getattr(layer, "kernel_quantizer", None)
+        if not isinstance(layer, lq.layers.QuantConv2D) or quantizer is None:
             continue
-        source = layer.input._keras_history.layer
-        quantizer = getattr(source, "kernel_quantizer", None)
-        if isinstance(source, lq.layers.QuantConv2D) and quantizer is not None:
-            with lq.context.quantized_scope(False):
-                magnitude = tf.reduce_mean(tf.abs(source.kernel), axis=[0, 1, 2])
-            scale.assign(scale * magnitude)
-            absorbed += 1
-    return absorbed
+        if isinstance(quantizer, lq.quantizers.MagnitudeAwareSign):
+            continue
+        readers = dict.fromkeys(node.outbound_layer for node in layer.outbound_nodes)
+        scales = [_scale_of_channels(reader) for reader in readers]
+        if len(scales) == 1 and scales[0] is not None:
+            found.append((layer, scales[0]))
+        elif not all(isinstance(reader, _NORMALISING) for reader in readers):
+            raise InputError(
+                f"The size of the weights of {layer.name!r} cannot be absorbed: "
+                f"expected a learned factor for each channel after it (the rescaling "
+                "'channel_scale', 'outer_product_scale' or 'gate_and_scale')."
+            )
+    for layer, scale in found:
+        with lq.context.quantized_scope(False):
+            magnitude = tf.reduce_mean(tf.abs(layer.kernel), axis=[0, 1, 2])
+        scale.assign(scale * magnitude)
+    return len(found)
 
 
 def _scale_of_channels(layer: tf.keras.layers.Layer) -> tf.Variable | None:

@@ -6,9 +6,11 @@ from r2b_keras.recipes import Expected, Losses, Recipe, Schedule, Stage
 
 DATA = DataConfig("digits", (8, 8, 1), (0.3,), (0.35,), validation_size=100)
 
+SMALL = {"width": 8, "blocks": (1, 1), "stem": "cifar"}
+
 
 def network(precision: str = "binary_activations", **options) -> Network:
-    options = {"width": 8, "blocks": (1, 1), "stem": "cifar"} | options
+    options = SMALL | options
     name = "resnet18" if precision == "real" else "real_to_binary18"
     return Network(name, precision, **options)
 

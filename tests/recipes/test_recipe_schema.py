@@ -4,9 +4,10 @@ import dataclasses
 import math
 
 import pytest
-from chains import chain, network, recipe, stage
+from chains import SMALL, chain, network, recipe, stage
 
 from r2b_keras.errors import InputError
+from r2b_keras.models.config import Network
 from r2b_keras.recipes import Expected, Losses, Optimizer, Schedule
 
 TAUGHT = Losses(attention=1.0)
@@ -148,6 +149,27 @@ REFUSED = [
         "absorb_magnitude is true, expected false for a stage without start_from or "
         "with real weights: it is for a binary student that starts from real weights.",
     ),
+    *(
+        (
+            lambda kind=kind: stage(
+                student=network("binary", rescaling=kind),
+                start_from=0,
+                absorb_magnitude=True,
+            ),
+            f"absorb_magnitude is true, expected false for the rescaling '{kind}', "
+            "which has no factor that could take over the size of the weights: set "
+            "absorb_magnitude to false, or the rescaling of this stage and of those "
+            "that it starts from to 'gate_and_scale' (Eq. 3).",
+        )
+        for kind in ("none", "gate")
+    ),
+    (
+        lambda: recipe(
+            stage("binary"), stage("binary", start_from=0, absorb_magnitude=True)
+        ),
+        "stages.1.absorb_magnitude is true, expected false: the weights of stage 0, "
+        "which it starts from, are binary already, and its factors have their size.",
+    ),
     (
         lambda: stage(schedule=Schedule(warmup_epochs=11)),
         "schedule.warmup_epochs is 11, expected at most the stage's 10 epochs.",
@@ -216,12 +238,37 @@ def test_a_teacher_may_be_wider_and_taught_by_logits_it_may_be_deeper():
     recipe(deep, stage(teacher=0, losses=Losses(logit_matching=1.0)))
 
 
-def test_an_empty_rescaling_fits_any_as_the_registry_fills_it_in():
-    explicit = network("binary", rescaling="gate_and_scale")
-    recipe(stage(), stage(student=explicit, start_from=0))
-    other = network(rescaling="gate")
-    with pytest.raises(InputError, match=r"stages\.1\.student\.rescaling"):
-        recipe(stage(student=other), stage(student=explicit, start_from=0))
+LINKS = [
+    (network(), network(rescaling="gate_and_scale"), None),
+    (network(), Network("strong_baseline18", "binary", **SMALL), "rescaling"),
+    (network(rescaling="gate"), network(rescaling="gate_and_scale"), "rescaling"),
+    (network(), network(reduction=4), "reduction"),
+    (network(rescaling="none"), network(rescaling="none", reduction=4), None),
+    (network("real"), network("binary"), "name"),
+    (network("real"), network("binary", rescaling="none"), "name"),
+    # What a real ResNet ignores makes no difference.
+    (network("real", rescaling="gate"), network("real", downsample="binary"), None),
+]
+
+
+@pytest.mark.parametrize(("first", "then", "field"), LINKS)
+def test_weights_are_handed_over_between_equal_layouts(first, then, field):
+    stages = stage(student=first), stage(student=then, start_from=0)
+    if field is None:
+        recipe(*stages)
+        return
+    with pytest.raises(InputError, match=rf"stages\.1\.student\.{field} is"):
+        recipe(*stages)
+
+
+def test_what_is_empty_is_named_as_it_is_filled_in():
+    baseline = Network("strong_baseline18", "binary", **SMALL)
+    with pytest.raises(InputError) as error:
+        recipe(stage(student=baseline), stage("binary", start_from=0))
+    assert str(error.value) == (
+        "stages.1.student.rescaling is 'gate_and_scale', expected 'channel_scale' as "
+        "in stage 0, its start_from: give both stages the same."
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Weights go from one network to the next by name and shape, or not at all."""
 
+import itertools
+
 import numpy as np
 import pytest
 from small_networks import (
+    IMAGE_SHAPE,
     assert_all_equal,
     images,
-    plain,
     randomize,
     real_to_binary,
     values,
@@ -14,6 +16,7 @@ from small_networks import (
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from r2b_keras.models.config import RESCALINGS, SIZED, Network
 from r2b_keras.trainers.handover import absorb_magnitude, hand_over, named_weights
 
 
@@ -183,12 +186,88 @@ def test_real_weights_keep_their_size(precision):
     assert_all_equal(values(model.weights), before)
 
 
-@pytest.mark.parametrize(("downsample", "expected"), [("real", 4), ("binary", 4)])
-def test_only_convolutions_with_an_alpha_count(downsample, expected):
-    """A binary shortcut has no alpha: the BatchNorm after it takes its size."""
-    assert absorb_magnitude(real_to_binary(downsample=downsample)) == expected
-    assert absorb_magnitude(real_to_binary(rescaling="gate")) == 0
-    assert absorb_magnitude(plain()) == 0
+@pytest.mark.parametrize("downsample", ["real", "binary"])
+def test_a_shortcut_leaves_its_magnitude_to_its_batch_norm(downsample):
+    assert absorb_magnitude(real_to_binary(downsample=downsample)) == 4
+
+
+def test_analytic_factors_have_the_magnitude_already():
+    model = randomize(real_to_binary(rescaling="analytic"))
+    before = values(model.weights)
+    assert absorb_magnitude(model) == 0
+    assert_all_equal(values(model.weights), before)
+
+
+@pytest.mark.parametrize("rescaling", ["gate", "none"])
+def test_what_nothing_can_absorb_is_refused(rescaling):
+    model = randomize(real_to_binary(rescaling=rescaling))
+    before = values(model.weights)
+    with pytest.raises(InputError, match="'block_1a_conv' cannot be absorbed"):
+        absorb_magnitude(model)
+    assert_all_equal(values(model.weights), before)
+
+
+@pytest.mark.parametrize(
+    "rescaling", [kind for kind in RESCALINGS if kind not in ("gate", "none")]
+)
+def test_binary_weights_start_with_maps_of_the_size_of_real_ones(rescaling):
+    """The recipe's check and this agree on which re-scalings can: `SIZED`."""
+    assert rescaling in SIZED
+    options = {"width": 16, "blocks": (1, 1), "stem": "cifar", "rescaling": rescaling}
+    before, after = (
+        models.build("real_to_binary18", precision, IMAGE_SHAPE, 3, **options)
+        for precision in ("binary_activations", "binary")
+    )
+    hand_over(before, after)
+    absorb_magnitude(after)
+    maps = [
+        models.with_intermediates(model, ["block_1", "block_2"])(images(8))
+        for model in (before, after)
+    ]
+    for name in ("block_1", "block_2"):
+        real, binary = (float(tf.reduce_mean(tf.abs(map[name]))) for map in maps)
+        # Without absorption they are more than twice as large, from the first block on.
+        assert 0.8 < binary / real < 1.2, name
+
+
+# Each differs from the first in some option; which weights that changes, the networks
+# themselves tell.
+OPTIONS = [
+    {},
+    {"width": 8},
+    {"blocks": (2,)},
+    {"stem": "small"},
+    {"stem_activation": "relu"},
+    {"downsample": "binary"},
+    {"rescaling": "gate", "reduction": 2},
+    {"rescaling": "gate", "gate_width": "in"},
+    {"rescaling": "none", "reduction": 2, "gate_width": "in"},
+    *({"rescaling": kind} for kind in RESCALINGS),
+]
+SMALL = {"width": 4, "blocks": (1, 1), "stem": "cifar"}
+NETWORKS = [
+    Network(name, precision, **SMALL | options)
+    for name, precision, some in (
+        ("real_to_binary18", "soft", OPTIONS),
+        ("strong_baseline18", "soft", OPTIONS[:1]),
+        ("resnet18", "real", OPTIONS[:8]),
+    )
+    for options in some
+]
+
+
+@pytest.mark.slow
+def test_layouts_are_equal_only_where_the_weights_are():
+    shapes = {}
+    for network in NETWORKS:
+        model = models.registry.build_network(network, IMAGE_SHAPE, 3)
+        weights = named_weights(model)
+        shapes[network] = {key: tuple(value.shape) for key, value in weights.items()}
+    pairs = list(itertools.combinations(NETWORKS, 2))
+    equal = [(a, b) for a, b in pairs if a.weight_layout() == b.weight_layout()]
+    assert len(equal) > 10
+    for one, other in equal:
+        assert shapes[one] == shapes[other], (one, other)
 
 
 def test_absorbed_from_a_file(tmp_path):
