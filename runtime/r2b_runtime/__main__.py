@@ -162,7 +162,7 @@ def _benchmark(options: argparse.Namespace) -> int:
     if options.json:
         values = {
             "model": options.model,
-            "threads": options.threads,
+            "threads": interpreter.num_threads,
             "kernel": interpreter.kernel,
             **dataclasses.asdict(measured),
             "steps": steps,
@@ -170,7 +170,8 @@ def _benchmark(options: argparse.Namespace) -> int:
         }
         print(json.dumps(values))
         return 0
-    threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
+    count = interpreter.num_threads
+    threads = f"{count} thread{'s' if count > 1 else ''}"
     print(f"{options.model}, {threads}, {interpreter.kernel or 'no'} kernels")
     print(
         f"{measured.median_ms:.3f} ms (median of {measured.num_runs} runs; 10-90 %: "

@@ -65,6 +65,7 @@ class Interpreter:
         self.num_threads = num_threads
         self.delegate = library.delegate(kernel, fuse, claim, profile)
         self._litert = self._load(1)
+        self.num_threads = library.num_threads(self.delegate) or num_threads
         if batch_size > 1:
             self._load_batches(batch_size)
 

@@ -6,6 +6,7 @@ import ctypes
 import importlib
 import math
 import pathlib
+import re
 from typing import Any
 
 from r2b_runtime.errors import InputError, one_line
@@ -55,6 +56,19 @@ def explanation(made: Any) -> str:
       made: a delegate that an interpreter was given.
     """
     return _ask("r2b_delegate_explanation", made._get_native_delegate_pointer())
+
+
+def num_threads(made: Any) -> int | None:
+    """Threads that an inference uses, None where nothing was claimed.
+
+    They may be fewer than the interpreter was given: there is a limit, and the system
+    may start no more.
+
+    Args:
+      made: a delegate that an interpreter was given.
+    """
+    title = re.match(r"\w+ kernels, (\d+) thread", explanation(made))
+    return int(title[1]) if title else None
 
 
 def profile(made: Any) -> str:

@@ -16,6 +16,7 @@
 #include "litert_abi.h"
 #include "program.h"
 #include "r2b_delegate.h"
+#include "threads.h"
 
 #ifndef R2B_VERSION
 #define R2B_VERSION "0"
@@ -37,13 +38,13 @@ struct Kernel {
   struct Delegate* delegate;
   Program program;
   std::string broken;
-  int num_threads = 1;
 };
 
 // The delegate's own side of TfLiteDelegate.
 struct Delegate {
   TfLiteDelegate base = {};
   Options options;
+  Threads threads;  // of all its kernels
   std::mutex mutex;  // of what follows: interpreters may live in several threads
   std::vector<Kernel*> kernels;
   std::string explanation, profile;  // as they were last asked for
@@ -125,8 +126,11 @@ void* init_kernel(TfLiteContext* context, const char* buffer, size_t) {
   const auto& params = *reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   auto* delegate = static_cast<Delegate*>(params.delegate->data_);
   const Options& options = delegate->options;
-  auto kernel = std::unique_ptr<Kernel>(new Kernel{
-      delegate, Program(*options.kernels, options.fuse, options.profile), ""});
+  auto kernel = std::unique_ptr<Kernel>(
+      new Kernel{delegate,
+                 Program(*options.kernels, &delegate->threads, options.fuse,
+                         options.profile),
+                 ""});
   // What goes wrong here can be said in prepare only.
   if (!kernel->program.read(context, params, *applied_sources, &kernel->broken) &&
       kernel->broken.empty()) {
@@ -154,7 +158,6 @@ TfLiteStatus prepare_kernel(TfLiteContext* context, TfLiteNode* node) {
     report(context, why);
     return kTfLiteError;
   }
-  kernel.num_threads = std::max(context->recommended_num_threads, 1);
   return kTfLiteOk;
 }
 
@@ -245,9 +248,11 @@ R2B_EXPORT const char* r2b_delegate_explanation(TfLiteDelegate* base) {
   std::lock_guard<std::mutex> lock(delegate.mutex);
   delegate.explanation.clear();
   for (const r2b::Kernel* kernel : delegate.kernels) {
+    const r2b::Program& program = kernel->program;
     delegate.explanation += r2b::format("%s kernels, %d thread(s):\n",
-                                 delegate.options.kernels->name, kernel->num_threads) +
-                     kernel->program.explanation();
+                                        delegate.options.kernels->name,
+                                        program.num_threads()) +
+                            program.explanation();
   }
   return delegate.explanation.c_str();
 }

@@ -14,8 +14,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kMaxThreads = 64;
-
 bool uses_filter(OperatorKind kind) {
   return kind == OperatorKind::kBinaryConvolution ||
          kind == OperatorKind::kConvolution || kind == OperatorKind::kDense;
@@ -82,15 +80,12 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   steps_.erase(std::remove_if(steps_.begin(), steps_.end(), writes_nothing),
                steps_.end());
   microseconds_.assign(steps_.size(), {});
-  const int wanted = std::clamp(context->recommended_num_threads, 1, kMaxThreads);
-  if (threads_ == nullptr || threads_->size() != wanted) {
-    threads_ = std::make_unique<Threads>(wanted);
-  }
+  num_threads_ = threads_->reserve(context->recommended_num_threads);
   scratch_bytes_ = 64;
   for (const auto& step : steps_) {
     scratch_bytes_ = std::max(scratch_bytes_, (step->scratch_bytes() + 63) / 64 * 64);
   }
-  scratch_ = allocate(static_cast<int64_t>(scratch_bytes_) * wanted);
+  scratch_ = allocate(static_cast<int64_t>(scratch_bytes_) * num_threads_);
   if (scratch_ == nullptr || !lay_out_memory(steps_, &memory_)) {
     *why = "there is not enough memory for inputs of this shape";
     return false;
@@ -155,7 +150,7 @@ bool Program::run(TfLiteContext* context, std::string* why) {
   for (size_t i = 0; i < steps_.size(); i++) {
     Job job = {steps_[i].get(), scratch_.get(), scratch_bytes_};
     const auto begin = profile_ ? Clock::now() : Clock::time_point();
-    threads_->run(steps_[i]->units(), work, &job);
+    threads_->run(num_threads_, steps_[i]->units(), work, &job);
     if (profile_) {
       const std::chrono::duration<float, std::micro> time = Clock::now() - begin;
       microseconds_[i].push_back(time.count());

@@ -18,8 +18,9 @@ namespace r2b {
 
 class Program {
  public:
-  Program(const Kernels& kernels, bool fuse, bool profile)
-      : kernels_(kernels), fuse_(fuse), profile_(profile) {}
+  // `threads` are shared, and outlive the program.
+  Program(const Kernels& kernels, Threads* threads, bool fuse, bool profile)
+      : kernels_(kernels), threads_(threads), fuse_(fuse), profile_(profile) {}
 
   // Reads the partition and packs its filters; once.
   bool read(TfLiteContext* context, const TfLiteDelegateParams& params,
@@ -28,6 +29,8 @@ class Program {
   bool prepare(TfLiteContext* context, std::string* why);
   bool run(TfLiteContext* context, std::string* why);
 
+  // Threads that a run uses, once it is prepared.
+  int num_threads() const { return num_threads_; }
   // One line for each step: what it does, and the nodes that it stands for.
   std::string explanation() const;
   // One line for each step, fields between tabs: nodes, title, median microseconds,
@@ -36,10 +39,10 @@ class Program {
 
  private:
   bool resize_outputs(TfLiteContext* context, std::string* why);
-  bool lay_out(std::string* why);
   bool bind(TfLiteContext* context, std::string* why);
 
   const Kernels& kernels_;
+  Threads* const threads_;
   const bool fuse_;
   const bool profile_;
   Graph graph_;
@@ -50,7 +53,7 @@ class Program {
   std::vector<Memory> memory_;
   Memory scratch_;
   size_t scratch_bytes_ = 0;  // of each thread
-  std::unique_ptr<Threads> threads_;
+  int num_threads_ = 1;
   std::vector<std::vector<float>> microseconds_;  // of each step, of each run
 };
 

@@ -3,42 +3,39 @@
 #define R2B_THREADS_H_
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
-#include <vector>
 
 namespace r2b {
 
-// Splits [0, count) into one contiguous range for each thread. The caller is thread 0.
+// One for each delegate: all its partitions and interpreters share it. Nobody waits for
+// a thread that has not begun: where the cores are busy with other programs, those that
+// do run take all of the work. Safe to call from several threads, and in a forked child,
+// which gets threads of its own.
 class Threads {
  public:
-  explicit Threads(int num_threads);
+  // The most that work together, whatever is wanted.
+  static constexpr int kMost = 64;
+
+  Threads() = default;
   ~Threads();
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
 
-  int size() const { return size_; }
+  // How many of `wanted` threads, the caller among them, can work together: no more than
+  // kMost, and fewer where the system starts no more.
+  int reserve(int wanted);
 
-  // Calls work(context, begin, end, thread) in each thread, returns when all have ended.
+  // Calls work(context, begin, end, thread) for ranges that together are [0, count),
+  // each index once, and returns when all calls have. 0 <= thread < num_threads: no two
+  // calls at the same time have the same one. The caller does everything alone while
+  // another caller has the threads.
   using Work = void (*)(void* context, int begin, int end, int thread);
-  void run(int count, Work work, void* context);
+  void run(int num_threads, int count, Work work, void* context);
 
  private:
-  void serve(int thread);
-  void share(int thread);
+  class Team;
+  Team& team();
 
-  int size_ = 1;
-  std::vector<std::thread> helpers_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  // A new round starts with round_; pending_ counts the helpers still at work in it.
-  std::atomic<unsigned> round_{0};
-  std::atomic<int> pending_{0};
-  std::atomic<bool> stop_{false};
-  int count_ = 0;
-  Work work_ = nullptr;
-  void* context_ = nullptr;
+  std::atomic<Team*> team_{nullptr};
 };
 
 }  // namespace r2b

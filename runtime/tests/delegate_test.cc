@@ -8,6 +8,7 @@
 #include "guarded.h"
 #include "life.h"
 #include "reference.h"
+#include "system_threads.h"
 
 using namespace r2b_test;
 
@@ -394,6 +395,22 @@ TEST(foreign_operators_in_the_middle_make_two_partitions) {
       block.check_run(2);
     }
   }
+}
+
+// A helper each would be eight.
+TEST(partitions_and_interpreters_of_a_delegate_share_its_threads) {
+  Settings settings;
+  settings.num_threads = 3;
+  const int before = num_system_threads();
+  const Delegate shared = make_delegate(settings);
+  HalfBlock first(settings, kCopyCode), second(settings, kCopyCode);
+  for (HalfBlock* block : {&first, &second}) {
+    if (!CHECK(block->life.host.apply(shared.get()) == kTfLiteOk)) return;
+    CHECK(block->life.host.allocate() == kTfLiteOk);
+    CHECK_EQUAL(block->life.host.num_partitions(), 2);
+    block->check_run(1);
+  }
+  CHECK_EQUAL(num_system_threads(), before + 2);
 }
 
 TEST(interpreters_in_threads_do_not_disturb_each_other) {

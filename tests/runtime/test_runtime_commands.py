@@ -112,6 +112,8 @@ def test_time_of_a_network(run, tmp_path):
     assert "ms (median of 7 runs; 10-90 %: " in second
     code, out, _ = run("benchmark", path, "--explain", "--threads=2")
     assert "2 threads" in out and "binary convolution" in out
+    _, out, _ = run("benchmark", path, "--runs=1", "--threads=1000")
+    assert "64 threads" in out
     code, out, _ = run("benchmark", path, "--json", "--runs=3", "--kernel=portable")
     found = json.loads(out)
     assert found["threads"] == 1 and found["num_runs"] == 3

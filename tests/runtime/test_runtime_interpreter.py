@@ -1,5 +1,6 @@
 """r2b_runtime.Interpreter: scores against NumPy, batches, and what is refused."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -87,6 +88,36 @@ def test_what_was_claimed_is_told():
     lines = Interpreter(binary(), 2).explanation.splitlines()
     assert "2 thread" in lines[0]
     assert any("binary convolution" in line for line in lines[1:])
+
+
+def test_threads_are_told_as_they_run():
+    interpreter = Interpreter(binary(), 1000)
+    assert interpreter.num_threads == 64
+    assert "64 thread" in interpreter.explanation.splitlines()[0]
+
+
+# Its own process: a test's has threads of other libraries.
+FORK = """
+import os, signal, sys, numpy, r2b_runtime
+model, x = sys.argv[1], numpy.load(sys.argv[2])
+interpreter = r2b_runtime.Interpreter(model, num_threads=2)
+expected = interpreter.predict(x)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    os._exit(0 if (interpreter.predict(x) == expected).all() else 1)
+_, status = os.waitpid(child, 0)
+assert (interpreter.predict(x) == expected).all()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_child_predicts(tmp_path):
+    model, pictures = tmp_path / "model.tflite", tmp_path / "x.npy"
+    model.write_bytes(binary())
+    np.save(pictures, images(3))
+    command = [sys.executable, "-c", FORK, str(model), str(pictures)]
+    assert subprocess.run(command, check=False).returncode == 0
 
 
 def test_images_of_another_kind_and_layout():
