@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from r2b_keras import command, recipes
+from r2b_keras import command, path_flags, recipes
 from r2b_keras.errors import InputError, NonFiniteLossError
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_string("recipe", "digits", "Recipe of four stages, or a recipe.json.")
-    flags.DEFINE_string("workdir", None, "Folder for all runs and the results.")
+    path_flags.define("recipe", "digits", "Recipe of four stages, or a recipe.json.")
+    path_flags.define("workdir", None, "Folder for all runs and the results.")
     flags.DEFINE_integer("seeds", 3, "Seeds of each row, from 0.", 1)
     flags.DEFINE_list("rows", [], "Names of rows, all by default; see --list.")
     flags.DEFINE_list("downsample", ["real"], "real, binary, or both with a comma.")
     flags.DEFINE_multi_string(
         "override", [], "Change of the recipe, such as stages.3.epochs=10; repeatable."
     )
-    flags.DEFINE_string("data_dir", None, "Folder with the images.")
+    path_flags.define("data_dir", None, "Folder with the images.")
     flags.DEFINE_bool("list", False, "List the rows and stop.")
     flags.DEFINE_bool("dry_run", False, "List the runs and train nothing.")
     flags.DEFINE_enum(

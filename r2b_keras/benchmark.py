@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from r2b_keras import charts, command, files
+from r2b_keras import charts, command, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CSV, PNG = "benchmark.csv", "benchmark.png"
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_multi_string("model", [], "A .tflite file; give it once for each.")
+    path_flags.define_multi("model", "A .tflite file; give it once for each.")
     flags.DEFINE_list("engines", None, "Engines to run them on, all that can if unset.")
     flags.DEFINE_integer("threads", 1, "Threads that an inference may use.")
     flags.DEFINE_integer("rounds", 10, "How often each model has its turn.")
@@ -33,7 +33,7 @@ def define_flags() -> None:
         "Add the real-valued ResNet-18 of the same images, width and classes as the "
         "first model; needs TensorFlow.",
     )
-    flags.DEFINE_string(
+    path_flags.define(
         "output_dir", None, "Folder for benchmark.csv and benchmark.png."
     )
 
@@ -46,7 +46,7 @@ def main() -> int:
     engines = FLAGS.engines or None
     amounts = (FLAGS.threads, FLAGS.rounds, FLAGS.seconds)
     benchmarking.check_amounts(*amounts)
-    flatbuffers = read_models(FLAGS.model)
+    flatbuffers = read_models(FLAGS.model or [])
     check_engines(engines or ())
     # With a baseline, which is not there yet, engines may be for that one alone.
     plan(flatbuffers, None if FLAGS.float_baseline else engines)

@@ -7,12 +7,13 @@ import pathlib
 
 from absl import flags
 
+from r2b_keras import path_flags
 from r2b_keras.errors import InputError
 
 
 def define(purpose: str) -> None:
     """Declares them; `purpose` ends their descriptions."""
-    flags.DEFINE_string("labels", None, f"File, a class name a line, {purpose}.")
+    path_flags.define("labels", None, f"File, a class name a line, {purpose}.")
     flags.DEFINE_string(
         "mean", None, f"Means of the channels, as 0.485,0.456,0.406, {purpose}."
     )

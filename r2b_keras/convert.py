@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from r2b_keras import card_flags, command, files
+from r2b_keras import card_flags, command, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_string("workdir", None, "Folder of a training run.")
+    path_flags.define("workdir", None, "Folder of a training run.")
     flags.DEFINE_integer("stage", None, "Its stage, the last finished if unset.")
-    flags.DEFINE_string("model", None, "A .keras file, instead of a workdir.")
-    flags.DEFINE_string(
+    path_flags.define("model", None, "A .keras file, instead of a workdir.")
+    path_flags.define(
         "weights", None, "larq-zoo's Real-to-Binary weights (.h5), instead of both."
     )
     flags.DEFINE_string("name", "real_to_binary18", "The network of --weights.")
-    flags.DEFINE_string("recipe", None, "Recipe whose data a --model was trained on.")
-    flags.DEFINE_string("data_dir", None, "Folder with the recipe's images.")
-    flags.DEFINE_string("output", None, "The .tflite file to write.")
+    path_flags.define("recipe", None, "Recipe whose data a --model was trained on.")
+    path_flags.define("data_dir", None, "Folder with the recipe's images.")
+    path_flags.define("output", None, "The .tflite file to write.")
     flags.DEFINE_enum(
         "real_weights",
         "float32",
@@ -37,7 +37,7 @@ def define_flags() -> None:
         "How weights that are not binary are stored.",
     )
     flags.DEFINE_bool("simplify", True, "Make cheaper what can be, with equal answers.")
-    flags.DEFINE_string(
+    path_flags.define(
         "verify_images", None, "Folder of PNG or JPEG pictures to verify with."
     )
     flags.DEFINE_integer("num_images", 500, "Images to verify with, at most.", 1)

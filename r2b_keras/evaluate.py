@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from r2b_keras import command
+from r2b_keras import command, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ EVALUATION_BATCH = 250
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_string("workdir", None, "Folder of a training run.")
+    path_flags.define("workdir", None, "Folder of a training run.")
     flags.DEFINE_integer(
         "stage", None, "Stage to evaluate, the last finished if unset."
     )
-    flags.DEFINE_string(
+    path_flags.define(
         "model", None, "A .tflite file; with --workdir, it is compared with the stage."
     )
-    flags.DEFINE_string("recipe", None, "Recipe whose test set a --model is for.")
+    path_flags.define("recipe", None, "Recipe whose test set a --model is for.")
     flags.DEFINE_string("engine", None, "What runs the --model, the best if unset.")
     flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1)
-    flags.DEFINE_string("data_dir", None, "Folder with the images.")
+    path_flags.define("data_dir", None, "Folder with the images.")
     flags.DEFINE_bool("json", False, "Print one JSON object instead of text.")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from absl import flags
 
-from r2b_keras import card_flags, command
+from r2b_keras import card_flags, command, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Guess(TypedDict):
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_string("model", None, "Converted network, a .tflite file.")
+    path_flags.define("model", None, "Converted network, a .tflite file.")
     flags.DEFINE_integer("top", 5, "Classes to show for a picture.", 1)
     flags.DEFINE_bool("json", False, "Print one JSON object instead of text.")
     flags.DEFINE_bool(

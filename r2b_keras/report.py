@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from r2b_keras import charts, command, files
+from r2b_keras import charts, command, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,12 +26,11 @@ _OURS = re.compile(
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_string("workdir", None, "Folder of a training run.")
-    flags.DEFINE_string("output", None, "The page, WORKDIR/report.html by default.")
-    flags.DEFINE_string("data_dir", None, "Folder with the images.")
-    flags.DEFINE_multi_string(
+    path_flags.define("workdir", None, "Folder of a training run.")
+    path_flags.define("output", None, "The page, WORKDIR/report.html by default.")
+    path_flags.define("data_dir", None, "Folder with the images.")
+    path_flags.define_multi(
         "model",
-        None,
         "A .tflite file to measure, repeatable; all that lie in the workdir if unset.",
     )
     flags.DEFINE_integer(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from r2b_keras import command, files
+from r2b_keras import command, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def define_flags() -> None:
     """Declares the command's flags."""
     flags.DEFINE_bool("quick", False, "Only what takes a few minutes.")
     flags.DEFINE_list("experiment", [], "Names of experiments; see --list.")
-    flags.DEFINE_string("workdir", None, "Folder to keep the runs in.")
-    flags.DEFINE_string("results", "results", "Folder with the committed results.")
+    path_flags.define("workdir", None, "Folder to keep the runs in.")
+    path_flags.define("results", "results", "Folder with the committed results.")
     flags.DEFINE_bool("record", False, "Keep what was measured as the new results.")
     flags.DEFINE_bool("list", False, "List the experiments and stop.")
 

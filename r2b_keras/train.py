@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from r2b_keras import command, recipes
+from r2b_keras import command, path_flags, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.models.config import BINARY_PARTS
 
@@ -20,13 +20,13 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_string("recipe", "digits", "Recipe, see --list, or a recipe.json.")
+    path_flags.define("recipe", "digits", "Recipe, see --list, or a recipe.json.")
     flags.DEFINE_integer("stage", None, "Stage to reach, the recipe's last by default.")
-    flags.DEFINE_string("workdir", None, "Folder for results, runs/RECIPE by default.")
+    path_flags.define("workdir", None, "Folder for results, runs/RECIPE by default.")
     flags.DEFINE_multi_string(
         "override", [], "Change of the recipe, such as stages.3.epochs=10; repeatable."
     )
-    flags.DEFINE_string("data_dir", None, "Folder with the images.")
+    path_flags.define("data_dir", None, "Folder with the images.")
     flags.DEFINE_integer("seed", 0, "Seed for weights, order and augmentation.", 0)
     flags.DEFINE_bool("only", False, "Train just this stage, none that it rests on.")
     flags.DEFINE_bool("dry_run", False, "Print the resolved recipe and train nothing.")

@@ -6,7 +6,7 @@ import sys
 
 from absl import flags
 
-from r2b_keras import charts, command, recipes
+from r2b_keras import charts, command, path_flags, recipes
 from r2b_keras.sweeps import space
 
 FLAGS = flags.FLAGS
@@ -14,19 +14,19 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Declares the command's flags."""
-    flags.DEFINE_string("recipe", "digits", "Recipe, or a recipe.json.")
+    path_flags.define("recipe", "digits", "Recipe, or a recipe.json.")
     flags.DEFINE_integer("stage", None, "Stage to tune, the recipe's last by default.")
     flags.DEFINE_enum(
         "tuner", "random", ["random", "hyperband", "bayesian"], "Who chooses values."
     )
     flags.DEFINE_integer("max_trials", 20, "Trials at most, earlier runs' included.")
-    flags.DEFINE_string("space", None, "JSON file of what varies, see --list_space.")
+    path_flags.define("space", None, "JSON file of what varies, see --list_space.")
     flags.DEFINE_bool("list_space", False, "Print the space and stop.")
-    flags.DEFINE_string("workdir", None, "The sweep's folder, runs/RECIPE_sweep.")
+    path_flags.define("workdir", None, "The sweep's folder, runs/RECIPE_sweep.")
     flags.DEFINE_multi_string(
         "override", [], "Change of the recipe for all trials; repeatable."
     )
-    flags.DEFINE_string("data_dir", None, "Folder with the images.")
+    path_flags.define("data_dir", None, "Folder with the images.")
     flags.DEFINE_integer("seed", 0, "Seed of the values and of every training.", 0)
     flags.DEFINE_enum(
         "precision", "float32", ["float32", "bfloat16", "float16"], "Compute precision."

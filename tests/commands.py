@@ -73,20 +73,25 @@ class InThisProcess:
         self._module, self._capsys, self._arguments = module, capsys, arguments
         self._flags = flags.FlagValues()
         with monkeypatch.context() as patch:
-            kinds = ("string", "integer", "bool", "enum", "list", "multi_string")
-            for name in kinds:
-                define = getattr(flags, f"DEFINE_{name}")
+            # `DEFINE` itself is for flags with a parser of their own.
+            kinds = ("_string", "_integer", "_bool", "_enum", "_list", "_float")
+            for kind in (*kinds, "", "_multi", "_multi_string"):
+                define = getattr(flags, f"DEFINE{kind}")
                 own = functools.partial(define, flag_values=self._flags)
-                patch.setattr(flags, f"DEFINE_{name}", own)
+                patch.setattr(flags, f"DEFINE{kind}", own)
             module.define_flags()
         monkeypatch.setattr(module, "FLAGS", self._flags)
 
-    def run(self, *arguments: object) -> tuple[int, str, str]:
-        """Exit code, standard output and standard error."""
+    def parse(self, *arguments: object) -> tuple[flags.FlagValues, list[str]]:
+        """Its flags as a command line sets them, and what is no flag."""
         self._flags.unparse_flags()
         for name in self._flags:
             self._flags[name].unparse()
-        rest = self._flags(["command", *map(str, arguments)])[1:]
+        return self._flags, self._flags(["command", *map(str, arguments)])[1:]
+
+    def run(self, *arguments: object) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error."""
+        _, rest = self.parse(*arguments)
         self._capsys.readouterr()
         code = self._module.main(rest) if self._arguments else self._module.main()
         captured = self._capsys.readouterr()

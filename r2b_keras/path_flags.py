@@ -1,0 +1,45 @@
+"""Flags that take paths: `~` is the home folder, as a shell has it.
+
+Shells expand it at the start of a word only, and so not in `--workdir=~/run`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from absl import flags
+
+
+class _PathParser(flags.ArgumentParser):
+    """Takes a path as the user means it."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str) -> str:
+        """The path, its `~` expanded.
+
+        Raises:
+          ValueError: nothing came, or the home of a user who has none.
+        """
+        if not argument:
+            raise ValueError("nothing came, expected a path")
+        expanded = os.path.expanduser(argument)
+        if expanded.startswith("~"):
+            user = expanded.split("/")[0]
+            raise ValueError(
+                f"{user} is the home of no user of this machine, expected ~ or a "
+                f"path; a folder of that name is ./{user}"
+            )
+        return expanded
+
+
+def define(name: str, default: str | None, description: str) -> None:
+    """Declares a flag that takes one path."""
+    flags.DEFINE(_PathParser(), name, default, description)
+
+
+def define_multi(name: str, description: str) -> None:
+    """Declares a flag that takes a path and may be given several times."""
+    flags.DEFINE_multi(
+        _PathParser(), flags.ArgumentSerializer(), name, None, description
+    )

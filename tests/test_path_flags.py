@@ -1,0 +1,71 @@
+"""Every flag of every command that takes a path: `~` is the home folder."""
+
+import importlib
+
+import pytest
+from absl import flags
+
+from r2b_keras import path_flags
+from tests.commands import InThisProcess
+
+PATHS = {
+    "ablate": ("recipe", "workdir", "data_dir"),
+    "benchmark": ("model", "output_dir"),
+    "convert": (
+        *("workdir", "model", "weights", "recipe", "data_dir", "output"),
+        *("verify_images", "labels"),
+    ),
+    "evaluate": ("workdir", "model", "recipe", "data_dir"),
+    "predict": ("model", "labels"),
+    "report": ("workdir", "output", "data_dir", "model"),
+    "reproduce": ("workdir", "results"),
+    "train": ("recipe", "workdir", "data_dir"),
+    "tune": ("recipe", "space", "workdir", "data_dir"),
+}
+WORDS = ("folder", "file", "recipe", "page", "results")
+
+
+@pytest.fixture
+def values(monkeypatch):
+    """The flags of a command, as this command line sets them."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+
+    def parsed(name, *arguments):
+        own = InThisProcess(
+            importlib.import_module(f"r2b_keras.{name}"), monkeypatch, None
+        )
+        return own.parse(*arguments)[0]
+
+    return parsed
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_home_is_expanded_in_every_path(values, name):
+    given = [f"--{flag}=~/a b/~c" for flag in PATHS[name]]
+    found = values(name, *given)
+    for flag in PATHS[name]:
+        value = found[flag].value
+        assert value in ("/home/somebody/a b/~c", ["/home/somebody/a b/~c"]), flag
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_no_flag_with_a_path_is_left_out(values, name):
+    """A flag of plain text must not be about a file or a folder."""
+    found = values(name)
+    for flag in found:
+        kind = type(found[flag].parser)
+        if kind is flags.ArgumentParser and flag not in ("override", "engine"):
+            words = found[flag].help.lower().replace(",", " ").split()
+            assert not set(words) & set(WORDS), f"--{flag} of {name}"
+
+
+def test_paths_that_cannot_be(values):
+    parser = path_flags._PathParser()
+    for path in ("run", "./~", "a/~/b", "/tmp/x"):
+        assert parser.parse(path) == path
+    with pytest.raises(ValueError, match="nothing came, expected a path"):
+        parser.parse("")
+    with pytest.raises(ValueError, match="~nobody_here is the home of no user"):
+        parser.parse("~nobody_here/run")
+    with pytest.raises(flags.IllegalFlagValueError, match="--workdir=.*nothing came"):
+        values("train", "--workdir=")
