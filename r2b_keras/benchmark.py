@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import sys
-import tempfile
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -33,9 +32,7 @@ def define_flags() -> None:
         "Add the real-valued ResNet-18 of the same images, width and classes as the "
         "first model; needs TensorFlow.",
     )
-    path_flags.define(
-        "output_dir", None, "Folder for benchmark.csv and benchmark.png."
-    )
+    path_flags.define("output_dir", None, "Folder for benchmark.csv and benchmark.png.")
 
 
 def main() -> int:
@@ -50,7 +47,7 @@ def main() -> int:
     check_engines(engines or ())
     # With a baseline, which is not there yet, engines may be for that one alone.
     plan(flatbuffers, None if FLAGS.float_baseline else engines)
-    output_dir = FLAGS.output_dir and prepare_folder(FLAGS.output_dir)
+    output_dir = FLAGS.output_dir and prepare_folder(FLAGS.output_dir, FLAGS.model)
     if FLAGS.float_baseline:
         _add_float_baseline(flatbuffers)
     num_rows = len(plan(flatbuffers, engines))
@@ -94,23 +91,25 @@ def read_models(paths: list[str]) -> dict[str, bytes]:
     return found
 
 
-def prepare_folder(path: str) -> pathlib.Path:
+def prepare_folder(path: str, models: list[str]) -> pathlib.Path:
     """Makes the folder for the files, before anything takes time.
 
     Raises:
-      InputError: it cannot be made or written, or matplotlib is not installed.
+      InputError: it cannot be made, a file in it cannot be written or is one of the
+        models, or matplotlib is not installed.
     """
     charts.check_matplotlib()
     folder = pathlib.Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
     except OSError as error:
         raise InputError(
             f"--output_dir={path} cannot be written ({error.strerror or error}): give "
             "a folder that can."
         ) from error
+    for name in (CSV, PNG):
+        files.check_output(folder / name, "--output_dir", models)
+    return folder
 
 
 def _add_float_baseline(flatbuffers: dict[str, bytes]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +15,13 @@ if TYPE_CHECKING:
     from r2b_keras.converters.sources import Source
 
 FLAGS = flags.FLAGS
+REJECTED = ".rejected"
+# Flags that name what is read, and endings of what is written.
+_READ = (
+    *("workdir", "model", "weights", "recipe", "data_dir", "verify_images"),
+    "labels",
+)
+_WRITTEN = (".tflite", REJECTED)
 
 
 def define_flags() -> None:
@@ -46,13 +52,12 @@ def define_flags() -> None:
 
 def main() -> int:
     """Converts, verifies and writes the file; returns the exit code."""
-    output = _output()
+    output, rejected = _outputs()
     from r2b_keras.converters import deployment
 
     result = deployment.deploy(
         _source(), simplify=FLAGS.simplify, real_weights=FLAGS.real_weights
     )
-    rejected = output.with_name(f"{output.name}.rejected")
     written = output if result.accepted else rejected
     with files.written_whole(written) as aside:
         aside.write_bytes(result.flatbuffer)
@@ -68,29 +73,17 @@ def main() -> int:
     return command.EXIT_PROBLEM
 
 
-def _output() -> pathlib.Path:
-    """The file to write, if it can be written as far as is known before."""
+def _outputs() -> list[pathlib.Path]:
+    """The file to write, and where a rejected one goes."""
     if FLAGS.output is None:
         raise InputError(
             "--output is missing, expected the file to write: --output=model.tflite."
         )
-    output = pathlib.Path(FLAGS.output)
-    if output.is_dir() or not output.parent.is_dir():
-        raise InputError(
-            f"--output={output} is a folder or lies in none, expected the name of a "
-            "file in a folder that exists."
-        )
-    if not os.access(output.parent, os.W_OK):
-        raise InputError(
-            f"--output={output} lies in a folder that you may not write to, expected "
-            "one that you may."
-        )
-    if FLAGS.output in (FLAGS.model, FLAGS.weights):
-        raise InputError(
-            f"--output={output} is what is to be converted, expected another name: it "
-            "would be overwritten."
-        )
-    return output
+    read = [FLAGS[name].value for name in _READ]
+    return [
+        files.check_output(f"{FLAGS.output}{ending}", "--output", read, _WRITTEN)
+        for ending in ("", REJECTED)
+    ]
 
 
 def _source() -> Source:

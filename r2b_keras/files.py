@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and none that is being read."""
 
 import contextlib
 import csv
@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from r2b_keras.errors import InputError
@@ -26,8 +26,7 @@ def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
       OSError: the disk is full or the folder cannot be written.
     """
-    unique = f"{PARTIAL}{path.stem}-{secrets.token_hex(4)}{path.suffix}"
-    aside = path.with_name(unique)
+    aside = _aside(path)
     aside.touch(exist_ok=False)
     try:
         yield aside
@@ -42,6 +41,82 @@ def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _aside(path: pathlib.Path) -> pathlib.Path:
+    unique = f"{PARTIAL}{path.stem}-{secrets.token_hex(4)}{path.suffix}"
+    return path.with_name(unique)
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    flag: str,
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
+    replaces: Sequence[str] = (),
+) -> pathlib.Path:
+    """Tells before any work whether a command may write a file.
+
+    What is there may be replaced unless it is something that the command reads, by
+    whatever name: files are told apart by device and inode, not by their spelling.
+
+    Args:
+      path: the file to be written; a link to one is followed.
+      flag: what the user named it with, for the message.
+      inputs: files that the command reads, and folders of them; None for one that was
+        not given. What does not exist is of no matter.
+      replaces: endings of files that the command itself leaves in such folders.
+
+    Returns:
+      The place to write to: the path, or where it leads to if it is a link.
+
+    Raises:
+      InputError: it is a folder, a device or an input, or cannot be written.
+    """
+    name = os.fspath(path)
+    output = pathlib.Path(os.path.realpath(path) if os.path.islink(path) else path)
+    if output.is_dir() or not output.parent.is_dir():
+        raise InputError(
+            f"{flag}={name} is a folder or lies in none, expected the name of a file "
+            "in a folder that exists."
+        )
+    try:
+        aside = _aside(output)
+        aside.touch(exist_ok=False)
+        aside.unlink()
+    except OSError as error:
+        raise InputError(
+            f"{flag}={name} cannot be written ({error.strerror or error}), expected "
+            "the name of a file in a folder that you may write to."
+        ) from error
+    if not output.exists():
+        return output
+    if not output.is_file():
+        raise InputError(
+            f"{flag}={name} is a device or a pipe, expected the name of a file."
+        )
+    for given in inputs:
+        for file in _files_of(given, replaces):
+            if os.path.samefile(file, output):
+                raise InputError(
+                    f"{flag}={name} is {file}, which this command reads, expected "
+                    "another name: it would be overwritten."
+                )
+    return output
+
+
+def _files_of(
+    given: str | os.PathLike[str] | None, without: Sequence[str]
+) -> Iterator[str]:
+    """An input that is a file, or the files below one that is a folder."""
+    if given is None:
+        return
+    if os.path.isfile(given):
+        yield os.fspath(given)
+    for folder, _, names in os.walk(given):
+        for name in names:
+            path = os.path.join(folder, name)
+            if not name.endswith(tuple(without)) and os.path.isfile(path):
+                yield path
 
 
 def remove_partial(folder: pathlib.Path) -> None:
@@ -66,12 +141,12 @@ def check_new_or_marked(folder: pathlib.Path, mark: str) -> None:
     Raises:
       InputError: a file, or a folder with other things.
     """
-    if not folder.exists():
+    if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir():
         raise InputError(
-            f"{folder} is a file, expected a folder or a new name: choose another "
-            "--workdir."
+            f"{folder} is a file or leads nowhere, expected a folder or a new name: "
+            "choose another --workdir."
         )
     names = [path.name for path in folder.iterdir()]
     if mark not in names and any(not name.startswith(".") for name in names):
@@ -115,14 +190,14 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def read_json(path: pathlib.Path) -> Any:
-    """Reads JSON.
+    """Reads JSON; a byte order mark, as some editors write it, is skipped.
 
     Raises:
       InputError: the file is not JSON; the message names it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not valid JSON ({error}): restore it, or start in a new folder."
         ) from error

@@ -13,6 +13,9 @@ from r2b_keras import charts, command, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
     from r2b_keras.reports.page import Page
 
 FLAGS = flags.FLAGS
@@ -52,11 +55,14 @@ def main() -> int:
     workdir = Workdir(FLAGS.workdir)
     workdir.recipe()  # refuses what is no workdir, before anything takes time
     charts.check_matplotlib()
-    output = prepare_output(FLAGS.output or str(workdir.path / "report.html"))
     paths = FLAGS.model
     if paths is None:
         paths = [str(path) for path in deployed.find(workdir.path)]
     flatbuffers = read_models(paths)
+    output = prepare_output(
+        FLAGS.output or str(workdir.path / "report.html"),
+        [workdir.path, FLAGS.data_dir, *paths],
+    )
     print(f"Reading {workdir.path} and its test images ...", flush=True)
     page = compose(workdir, FLAGS.data_dir, flatbuffers, FLAGS.num_images)
     folder = write(page, output)
@@ -64,14 +70,20 @@ def main() -> int:
     return 0
 
 
-def prepare_output(path: str) -> pathlib.Path:
-    """Checks the page's place before anything takes time.
+def prepare_output(
+    path: str, inputs: Sequence[str | os.PathLike[str] | None]
+) -> pathlib.Path:
+    """Checks the page's place before anything takes time, and makes its folder.
+
+    Args:
+      path: the page; the folder for its pictures lies beside it.
+      inputs: what the command reads, see `files.check_output`.
 
     Raises:
-      InputError: it is no .html file, or its folder cannot be made.
+      InputError: it is no .html file, is read itself, or cannot be written.
     """
-    output = pathlib.Path(path)
-    if output.suffix != ".html" or output.is_dir():
+    output = files.check_output(path, "--output", inputs, (".html",))
+    if output.suffix != ".html":
         raise InputError(
             f"--output={path} is no name of a page, expected one that ends in .html: "
             "--output=report.html, for example."
@@ -84,6 +96,7 @@ def prepare_output(path: str) -> pathlib.Path:
             f"The folder {folder} for the pictures of --output={path} cannot be made "
             f"({error.strerror or error}): give another --output."
         ) from error
+    files.check_output(folder / "picture.png", "--output")
     return output
 
 

@@ -8,6 +8,7 @@ The same command goes on where it was stopped.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -51,6 +52,11 @@ def main() -> int:
         raise InputError(
             f"There is no folder {results}: run this command in a checkout of the "
             "repository, or name its folder with --results."
+        )
+    if FLAGS.workdir and os.path.realpath(FLAGS.workdir) == os.path.realpath(results):
+        raise InputError(
+            f"--workdir={FLAGS.workdir} holds the recorded results, expected another "
+            "folder: they would be overwritten."
         )
     if not FLAGS.record:
         for experiment in chosen:

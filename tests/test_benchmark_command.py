@@ -12,6 +12,7 @@ import pytest
 
 from r2b_keras import benchmark
 from r2b_keras.converters import benchmark_baseline, benchmark_worker, benchmarking
+from r2b_keras.errors import InputError
 from tests import commands
 
 QUICK = ("--rounds=2", "--seconds=0.01")
@@ -192,6 +193,17 @@ def test_worker_that_dies_is_one_sentence(model):
     assert process.returncode == 1
     assert errors.count("\n") == 1
     assert errors.startswith("The engine litert died on model model.tflite (SIGKILL)")
+
+
+def test_models_are_not_overwritten(tmp_path):
+    for name in ("benchmark.csv", "benchmark.png"):
+        models = tmp_path / name / "models"
+        models.mkdir(parents=True)
+        (models / "m.tflite").write_text("is measured")
+        os.link(models / "m.tflite", models / name)
+        with pytest.raises(InputError, match="m.tflite, which this command reads"):
+            benchmark.prepare_folder(str(models), [str(models / "m.tflite")])
+        assert sorted(os.listdir(models)) == sorted([name, "m.tflite"])
 
 
 def test_names_of_models(tmp_path):

@@ -1,6 +1,7 @@
 """The conversion command: what it writes, prints and refuses."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -193,19 +194,36 @@ def test_what_is_missing_is_asked_for(refused, tmp_path):
     assert "--model and --weights came" in message
 
 
-def test_places_that_cannot_be_written(refused, tmp_path, monkeypatch):
+def test_places_that_cannot_be_written(refused, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
     for output in (tmp_path, tmp_path / "none" / "model.tflite"):
         message = refused("--workdir=run", output=output)
         assert f"--output={output} is a folder or lies in none" in message
-    model = tmp_path / "model.keras"
-    model.write_bytes(b"a network")
-    for flag in ("--model", "--weights"):
-        message = refused(f"{flag}={model}", output=model)
-        assert "is what is to be converted" in message
-    assert model.read_bytes() == b"a network"
-    monkeypatch.setattr(convert.os, "access", lambda path, mode: path != tmp_path)
-    message = refused("--workdir=run")
-    assert "lies in a folder that you may not write to" in message
+    assert "is a device" in refused("--workdir=run", output=tmp_path / "pipe")
+    assert "too long" in refused("--workdir=run", output=tmp_path / ("m" * 250))
+
+
+@pytest.mark.parametrize("flag", convert._READ)
+def test_what_is_read_is_not_overwritten(refused, tmp_path, flag):
+    """Under any name, and not by what is kept of a rejected conversion either."""
+    given, link = tmp_path / "given", tmp_path / "link.tflite"
+    given.write_bytes(b"is read")
+    link.symlink_to(given)
+    os.link(given, tmp_path / "m.tflite.rejected")
+    for output in (given, link, tmp_path / "m.tflite"):
+        message = refused(f"--{flag}={given}", output=output)
+        assert f"is {given}, which this command reads" in message
+    assert given.read_bytes() == b"is read"
+
+
+@pytest.mark.slow
+def test_what_is_in_the_workdir_is_not_overwritten(refused, finished):
+    workdir = finished[0]
+    for name in ("recipe.json", "metrics.csv", "stage_3/model.keras"):
+        before = (workdir / name).read_bytes()
+        message = refused(f"--workdir={workdir}", output=workdir / name)
+        assert "which this command reads" in message
+        assert (workdir / name).read_bytes() == before
 
 
 @pytest.mark.slow

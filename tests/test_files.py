@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pathlib
 import stat
 
 import pytest
@@ -133,3 +134,102 @@ def test_damaged_json_names_the_file(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"recipe\.json is not valid JSON"):
         files.read_json(path)
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """A folder of files, as a command reads it, with one of its own making."""
+    folder = tmp_path / "run"
+    (folder / "stage_0").mkdir(parents=True)
+    for name in ("recipe.json", "stage_0/model.keras", "old.tflite"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def refused(path, *inputs):
+    with pytest.raises(InputError) as problem:
+        files.check_output(path, "--output", inputs, (".tflite",))
+    message = str(problem.value)
+    assert message.startswith(f"--output={path} ") and message.endswith(".")
+    return message
+
+
+def checked(path, *inputs):
+    before = sorted(path.parent.rglob("*"))
+    assert files.check_output(path, "--output", inputs, (".tflite",)) == path
+    assert sorted(path.parent.rglob("*")) == before
+
+
+def test_outputs_that_may_be_written(inputs, tmp_path):
+    for path in (inputs / "new.tflite", inputs / "old.tflite", tmp_path / "m"):
+        checked(path, None, inputs, tmp_path / "none")
+    other = tmp_path / "other.keras"
+    other.write_text("the same name and content in another folder is another file")
+    checked(other, inputs)
+    link = tmp_path / "latest.tflite"
+    link.symlink_to(inputs / "old.tflite")
+    assert files.check_output(link, "--output", [], ()) == inputs / "old.tflite"
+    link.unlink()
+    link.symlink_to(tmp_path / "not yet")
+    assert files.check_output(link, "--output", [inputs]) == tmp_path / "not yet"
+
+
+@pytest.mark.parametrize("spelling", ["plain", "dots", "link", "hard link", "folder"])
+@pytest.mark.parametrize("name", ["recipe.json", "stage_0/model.keras"])
+@pytest.mark.parametrize("given", ["file", "folder", "link to it"])
+def test_no_input_is_overwritten(inputs, tmp_path, spelling, name, given):
+    """Whatever the output is called, and however the input was given."""
+    file = inputs / name
+    path = tmp_path / "out.tflite"
+    if spelling == "plain":
+        path = file
+    elif spelling == "dots":
+        path = inputs / "stage_0" / ".." / name
+    elif spelling == "link":
+        path.symlink_to(file)
+    elif spelling == "hard link":
+        os.link(file, path)
+    else:
+        (tmp_path / "other").symlink_to(file.parent)
+        path = tmp_path / "other" / file.name
+    source = file if given == "file" else inputs
+    if given == "link to it":
+        source = tmp_path / "source"
+        source.symlink_to(inputs)
+    assert f"{file.name}, which this command reads" in refused(path, source)
+    assert file.read_text() == name
+
+
+def test_what_is_no_file_is_no_output(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a device or a pipe" in refused(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for path in (tmp_path, tmp_path / "none" / "m", tmp_path / "pipe" / "m"):
+        assert "is a folder or lies in none" in refused(path)
+    # The device's folder may not be writable, or it may.
+    message = refused(tmp_path / "null")
+    assert "is a device or a pipe" in message or "cannot be written" in message
+    assert os.path.exists("/dev/null") and not os.path.isfile("/dev/null")
+    # A name that is too long is told before any work.
+    assert "cannot be written (File name too long)" in refused(tmp_path / ("m" * 250))
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(path, exist_ok):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(pathlib.Path, "touch", refuse)
+    message = refused(tmp_path / "m.tflite")
+    assert "cannot be written (Permission denied)" in message
+
+
+def test_json_with_a_byte_order_mark(path):
+    path.write_bytes(b"\xef\xbb\xbf{}")
+    assert files.read_json(path) == {}
+
+
+def test_a_workdir_that_leads_nowhere(tmp_path):
+    link = tmp_path / "run"
+    link.symlink_to(tmp_path / "none")
+    with pytest.raises(InputError, match="is a file or leads nowhere"):
+        files.check_new_or_marked(link, "recipe.json")

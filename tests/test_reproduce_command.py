@@ -62,6 +62,10 @@ def test_list_and_mistakes(command, tmp_path, monkeypatch):
     assert "in a checkout" in command.refusal(f"--results={tmp_path / 'none'}")
     # Before anything is trained.
     assert "There is no file" in command.refusal(f"--results={tmp_path}")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name in (".", "link"):
+        both = (f"--results={tmp_path}", f"--workdir={tmp_path / name}")
+        assert "they would be overwritten" in command.refusal(*both, "--record")
 
 
 def test_a_command_that_fails_is_named(tmp_path, capfd):

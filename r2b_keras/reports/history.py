@@ -44,8 +44,8 @@ def read(path: pathlib.Path) -> Metrics:
     """Reads a `metrics.csv` as far as it can be read."""
     if not path.exists():
         return Metrics({}, (f"There is no {path.name}, so there are no curves.",))
-    content = path.read_text(encoding="utf-8", errors="replace").replace("\0", "\ufffd")
-    lines = csv.DictReader(io.StringIO(content), strict=False)
+    content = path.read_text(encoding="utf-8-sig", errors="replace")
+    lines = csv.DictReader(io.StringIO(content.replace("\0", "\ufffd")), strict=False)
     if not {"stage", "epoch"} <= set(lines.fieldnames or ()):
         return Metrics(
             {},

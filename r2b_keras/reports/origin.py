@@ -56,7 +56,7 @@ def add_provenance(page: Page, facts: Facts, files: list[Deployed]) -> None:
 
 def _recipe_file(facts: Facts) -> Html:
     """The saved recipe, whole, for a reader who has this page alone."""
-    text = (facts.workdir.path / "recipe.json").read_text(encoding="utf-8")
+    text = (facts.workdir.path / "recipe.json").read_text(encoding="utf-8-sig")
     return element(
         "details",
         element("summary", "recipe.json, the saved recipe, whole"),

@@ -265,7 +265,7 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         damaged = any(
             None in row or not (int(row["stage"]) >= 0 and int(row["epoch"]) >= 0)

@@ -1,6 +1,7 @@
 """`python -m r2b_keras.report`, as a user meets it."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -115,7 +116,9 @@ def test_what_is_no_workdir(here, tmp_path):
 @pytest.mark.slow
 def test_what_cannot_be_read_or_written(here, finished, tmp_path):
     workdir = f"--workdir={finished[0]}"
-    assert "ends in .html" in here.refusal(workdir, f"--output={tmp_path}")
+    assert "is a folder" in here.refusal(workdir, f"--output={tmp_path}")
+    message = here.refusal(workdir, f"--output={tmp_path / 'page'}")
+    assert "ends in .html" in message
     output = f"--output={tmp_path / 'report.html'}"
     message = here.refusal(workdir, output, "--model=none.tflite")
     assert "There is no file none.tflite" in message
@@ -124,6 +127,12 @@ def test_what_cannot_be_read_or_written(here, finished, tmp_path):
     with pytest.raises(InputError, match="^damaged.tflite: "):
         here.run(workdir, output, f"--model={damaged}")
     assert not (tmp_path / "report.html").exists()
+    other = tmp_path / "other.html"
+    os.link(damaged, other)
+    with pytest.raises(InputError, match="damaged.tflite, which this command reads"):
+        report.prepare_output(str(other), [finished[0], None, damaged])
+    assert other.read_bytes() == b"not a network"
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.slow
