@@ -13,6 +13,13 @@ from r2b_runtime.errors import InputError, one_line
 
 PATH = pathlib.Path(__file__).with_name("libr2b_delegate.so")
 
+# The first that is installed is used. A delegate made by one runs in the others too.
+INTERPRETERS = (
+    "ai_edge_litert.interpreter",
+    "tflite_runtime.interpreter",
+    "tensorflow.lite.python.interpreter",
+)
+
 
 def delegate(
     kernel: str | None = None,
@@ -31,7 +38,8 @@ def delegate(
       profile: time each step, for `r2b_delegate_profile`.
 
     Returns:
-      What `ai_edge_litert.interpreter.Interpreter` takes in `experimental_delegates`.
+      What an `Interpreter` of `ai_edge_litert`, `tflite_runtime` or `tf.lite` takes in
+      `experimental_delegates`.
 
     Raises:
       InputError: an option or its value is not known, or the library does not load.
@@ -119,15 +127,29 @@ def _ask(name: str, pointer: int) -> str:
 
 
 def litert() -> Any:
-    """LiteRT's module of the interpreter.
+    """The module of the interpreter: LiteRT's, or that of an earlier name of it.
 
     Raises:
-      InputError: it is not installed, or does not start.
+      InputError: none is installed, or the first that is does not start.
     """
-    try:
-        return importlib.import_module("ai_edge_litert.interpreter")
-    except ImportError as error:
-        raise InputError(
-            f"The package ai-edge-litert does not start here ({one_line(error)}): run "
-            "`pip install ai-edge-litert`."
-        ) from error
+    for name in INTERPRETERS:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+                continue  # it is not installed; else something that it needs is not
+            raise _does_not_start(name, error) from error
+        except ImportError as error:
+            raise _does_not_start(name, error) from error
+    raise InputError(
+        "There is no interpreter for .tflite files here: run "
+        "`pip install ai-edge-litert`."
+    )
+
+
+def _does_not_start(name: str, error: ImportError) -> InputError:
+    package = name.partition(".")[0].replace("_", "-")
+    return InputError(
+        f"The package {package} does not start here ({one_line(error)}): install it "
+        "again, or run `pip install ai-edge-litert`."
+    )

@@ -24,11 +24,16 @@ Memory allocate(int64_t bytes) {
   if (bytes < 0 || bytes > kMaxBytes) return Memory();
   const int64_t unit = bytes >= kLargePage ? kLargePage : kAlignment;
   const int64_t rounded = round_up(std::max<int64_t>(bytes, 1), unit);
-  Memory memory(static_cast<char*>(
-      std::aligned_alloc(static_cast<size_t>(unit), static_cast<size_t>(rounded))));
+  // Not std::aligned_alloc, which Android has only since API 28.
+  void* start = nullptr;
+  if (posix_memalign(&start, static_cast<size_t>(unit),
+                     static_cast<size_t>(rounded)) != 0) {
+    return Memory();
+  }
+  Memory memory(static_cast<char*>(start));
 #ifdef MADV_HUGEPAGE
   // A wish: nothing is lost where the system does not grant it.
-  if (memory != nullptr && unit == kLargePage) {
+  if (unit == kLargePage) {
     (void)madvise(memory.get(), static_cast<size_t>(rounded), MADV_HUGEPAGE);
   }
 #endif

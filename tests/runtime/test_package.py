@@ -64,6 +64,28 @@ def test_the_library_loads_with_old_systems():
     assert b"libstdc++" not in content and b"GLIBCXX" not in content
 
 
+# What bionic has since API 26 to 34 only, of what C++ programs for Linux call.
+NOT_IN_ANDROID_24 = set(
+    "aligned_alloc timespec_get getrandom getentropy reallocarray memfd_create "
+    "pthread_cond_clockwait pthread_mutex_clocklock pthread_getname_np "
+    "pthread_setaffinity_np pthread_getaffinity_np pthread_setattr_default_np "
+    "thrd_create mtx_lock call_once glob iconv nl_langinfo posix_spawn fexecve "
+    "strtod_l strtof_l sync_file_range syncfs copy_file_range close_range statx "
+    "renameat2 mlock2 preadv2 getloadavg backtrace".split()
+)
+
+
+def test_the_library_calls_what_android_has():
+    """BUILD.md's recipe is for API 24; no NDK is needed to see what is called."""
+    code = "".join(
+        re.sub(r"//.*", "", path.read_text())
+        for path in (ROOT / "runtime" / "src").rglob("*.[ch]*")
+    )
+    called = set(re.findall(r"\b(\w+)\(", code))
+    assert {"posix_memalign", "madvise"} <= called
+    assert not called & NOT_IN_ANDROID_24
+
+
 def test_one_version():
     assert importlib.metadata.version("r2b_runtime") == r2b_runtime.__version__
     version = ctypes.CDLL(str(library.PATH)).r2b_delegate_version

@@ -241,10 +241,48 @@ def test_options_that_there_are_none():
         r2b_runtime.delegate(cores=4)
 
 
+LITERT, OLD_NAME, TENSORFLOW = library.INTERPRETERS
+
+
 def test_without_litert(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    for name in library.INTERPRETERS:
+        monkeypatch.setitem(sys.modules, name, None)
     message = refusal(r2b_runtime.delegate)
     assert message.endswith("run `pip install ai-edge-litert`.")
+
+
+def test_a_litert_that_does_not_start(monkeypatch, tmp_path):
+    """It is told, and no other is taken in its place."""
+    monkeypatch.setitem(sys.modules, LITERT, None)
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "tflite_runtime"
+    package.mkdir()
+    for line, reason in (
+        ("import nothing_of_this_name", "No module named 'nothing_of_this_name'"),
+        ("raise ImportError('numpy is too new')", "numpy is too new"),
+    ):
+        package.joinpath("interpreter.py").write_text(line)
+        assert f"tflite-runtime does not start here ({reason})" in refusal(
+            r2b_runtime.delegate
+        )
+
+
+def test_the_delegate_runs_in_tensorflow_s_interpreter(monkeypatch):
+    x = images(2)
+    expected = Interpreter(binary()).predict(x)
+    made_by_litert = r2b_runtime.delegate()
+    for name in (LITERT, OLD_NAME):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert library.litert().__name__ == TENSORFLOW
+    with pytest.warns(UserWarning, match="deprecated"):
+        found = Interpreter(binary()).predict(x)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.warns(UserWarning, match="deprecated"):
+        tensorflow = library.litert().Interpreter(
+            model_content=binary(), experimental_delegates=[made_by_litert]
+        )
+    tensorflow.allocate_tensors()
+    assert "binary convolution" in library.explanation(made_by_litert)
 
 
 def test_a_library_that_does_not_load(monkeypatch, tmp_path):
