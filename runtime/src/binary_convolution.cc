@@ -320,7 +320,7 @@ std::unique_ptr<Step> make_binary_convolution(const Kernels& kernels, const Grap
       kernels, std::move(filter), *source, &graph.output(op), vertical, horizontal,
       finish);
   step->title = "binary convolution";
-  step->reads.push_back(source);
+  step->add_read(source);
   finish.declare(step.get());
   if (graph.output(op).type != kTfLiteFloat32) step->writes.push_back(&graph.output(op));
   step->prepare(graph, op, horizontal);

@@ -161,8 +161,8 @@ std::unique_ptr<Step> make_broadcast(const Operator& op, const Value* a, const V
   step->title = op.kind == OperatorKind::kMultiply ? "product"
                 : op.kind == OperatorKind::kAdd    ? "sum"
                                                    : "difference";
-  step->reads.push_back(a);
-  step->reads.push_back(b);
+  step->add_read(a);
+  step->add_read(b);
   step->writes.push_back(output);
   return step;
 }
@@ -170,7 +170,7 @@ std::unique_ptr<Step> make_broadcast(const Operator& op, const Value* a, const V
 std::unique_ptr<Step> make_logistic(const Value* source, Value* output) {
   auto step = std::make_unique<Logistic>(*source, output);
   step->title = "logistic";
-  step->reads.push_back(source);
+  step->add_read(source);
   step->writes.push_back(output);
   return step;
 }
@@ -178,7 +178,7 @@ std::unique_ptr<Step> make_logistic(const Value* source, Value* output) {
 std::unique_ptr<Step> make_softmax(const Value* source, Value* output, float beta) {
   auto step = std::make_unique<Softmax>(*source, output, beta);
   step->title = "softmax";
-  step->reads.push_back(source);
+  step->add_read(source);
   step->writes.push_back(output);
   return step;
 }

@@ -58,17 +58,16 @@ void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
 
 void Finish::declare(Step* step) const {
   const auto name = [step](const char* what) { step->title += what; };
-  if (gate != nullptr) step->reads.push_back(gate);
+  if (gate != nullptr) step->add_read(gate);
   if (gate != nullptr || !gate_constant.empty()) name(" + factor");
   if (!slope.empty()) name(" + PReLU");
   if (has_limits) name(" + ReLU");
-  if (skip != nullptr) step->reads.push_back(skip);
-  if (skip != nullptr) name(" + skip");
-  if (!skip_constant.empty()) name(" + addend");
-  if (output != nullptr) {
-    step->writes.push_back(output);
-    step->overwrites = skip;
+  if (skip != nullptr) {
+    step->add_read(skip, output != nullptr ? Access::kElementwise : Access::kAnywhere);
+    name(" + skip");
   }
+  if (!skip_constant.empty()) name(" + addend");
+  if (output != nullptr) step->writes.push_back(output);
   if (!scale.empty() || !shift.empty()) name(" + BatchNorm");
   if (packed != nullptr) {
     step->writes.push_back(packed);

@@ -27,10 +27,26 @@ std::map<const Value*, size_t> find_last_uses(
     const std::vector<std::unique_ptr<Step>>& steps) {
   std::map<const Value*, size_t> last;
   for (size_t i = 0; i < steps.size(); i++) {
-    for (const Value* value : steps[i]->reads) last[value] = i;
+    for (const Read& read : steps[i]->reads) last[read.value] = i;
     for (const Value* value : steps[i]->writes) last[value] = i;
   }
   return last;
+}
+
+// An input that step `index` can write its first output over and that nothing reads
+// later; null where there is none.
+const Value* find_place(const Step& step, size_t index,
+                        const std::map<const Value*, size_t>& last) {
+  for (const Read& read : step.reads) {
+    const Value& value = *read.value;
+    const bool is_ours = !value.outside() && value.constant == nullptr &&
+                         !has_frame(value) && last.at(&value) == index;
+    if (is_ours && value.bytes() == step.writes[0]->bytes() &&
+        step.can_overwrite(&value)) {
+      return &value;
+    }
+  }
+  return nullptr;
 }
 
 // First fit, largest first: a block goes below or above those alive at the same time.
@@ -82,20 +98,19 @@ bool lay_out_memory(const std::vector<std::unique_ptr<Step>>& steps,
         std::memset(value->data, 0, static_cast<size_t>(bytes));
         continue;
       }
-      const auto over = block_of.find(step.overwrites);
-      const bool can_overwrite = value == step.writes[0] && over != block_of.end() &&
-                                 last.at(step.overwrites) == i &&
-                                 step.overwrites->bytes() == bytes;
-      if (!can_overwrite) blocks.emplace_back();
-      const size_t index = can_overwrite ? over->second : blocks.size() - 1;
-      Block& block = blocks[index];
-      if (!can_overwrite) {
-        block.first = i;
-        block.bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+      const Value* place =
+          value == step.writes[0] ? find_place(step, i, last) : nullptr;
+      if (place == nullptr) {
+        block_of[value] = blocks.size();
+        blocks.emplace_back();
+        blocks.back().first = i;
+        blocks.back().bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+      } else {
+        block_of[value] = block_of.at(place);
       }
+      Block& block = blocks[block_of[value]];
       block.last = std::max(block.last, last.at(value));
       block.values.push_back(value);
-      block_of[value] = index;
     }
   }
   const int64_t total = place(&blocks);

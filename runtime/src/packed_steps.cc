@@ -136,7 +136,7 @@ template <typename Made>
 std::unique_ptr<Step> declared(std::unique_ptr<Made> step, const char* title,
                                const Value* source, Value* output) {
   step->title = title;
-  step->reads.push_back(source);
+  step->add_read(source);
   step->writes.push_back(output);
   return step;
 }

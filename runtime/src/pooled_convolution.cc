@@ -164,7 +164,7 @@ std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Grap
   step->title = "real convolution";
   between.declare(step.get());
   step->title += is_max ? " + max pool" : " + average pool";
-  step->reads.push_back(&source);
+  step->add_read(&source);
   finish.declare(step.get());
   step->real_macs = graph.output(convolution).shape.pixels() * weights.shape.elements();
   return step;

@@ -175,7 +175,7 @@ std::string Program::profile() const {
     const Step& step = *steps_[i];
     if (microseconds_[i].empty()) continue;
     int64_t bytes = 0;
-    for (const Value* value : step.reads) bytes += value->bytes();
+    for (const Read& read : step.reads) bytes += read.value->bytes();
     for (const Value* value : step.writes) bytes += value->bytes();
     text += node_list(step) + "\t" + step.title +
             format("\t%.3f\t%lld\t%lld\t%lld\n",

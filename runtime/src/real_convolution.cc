@@ -164,7 +164,7 @@ std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph&
     }
     step->title = "real convolution";
   }
-  step->reads.push_back(source);
+  step->add_read(source);
   finish.declare(step.get());
   const Value& weights = graph.input(op, 1);
   step->real_macs = graph.output(op).shape.pixels() * weights.shape.elements();

@@ -157,10 +157,9 @@ std::unique_ptr<Step> make_pass(const Kernels& kernels, const Value* source,
                                 const Finish& finish) {
   auto step = std::make_unique<Pass>(kernels, *source, finish);
   step->title = "pass";
-  step->reads.push_back(source);
+  step->add_read(source, finish.output != nullptr ? Access::kElementwise
+                                                  : Access::kAnywhere);
   finish.declare(step.get());
-  // Its source is read before the output is written, element by element.
-  if (step->overwrites == nullptr && finish.output != nullptr) step->overwrites = source;
   return step;
 }
 
@@ -173,7 +172,7 @@ std::unique_ptr<Step> make_pool(const Kernels& kernels, const Operator& op,
   auto step = std::make_unique<Pool>(kernels, is_max, *source, vertical, horizontal,
                                      finish);
   step->title = is_max ? "max pool" : "average pool";
-  step->reads.push_back(source);
+  step->add_read(source);
   finish.declare(step.get());
   return step;
 }
@@ -181,7 +180,7 @@ std::unique_ptr<Step> make_pool(const Kernels& kernels, const Operator& op,
 std::unique_ptr<Step> make_mean(const Value* sums, const Value* source, Value* output) {
   auto step = std::make_unique<Mean>(*sums, *source, output);
   step->title = "mean of channel sums";
-  step->reads.push_back(sums);
+  step->add_read(sums);
   step->writes.push_back(output);
   return step;
 }
@@ -189,7 +188,7 @@ std::unique_ptr<Step> make_mean(const Value* sums, const Value* source, Value* o
 std::unique_ptr<Step> make_framing(const Value* source, Value* framed) {
   auto step = std::make_unique<Framing>(*source, framed);
   step->title = "padding";
-  step->reads.push_back(source);
+  step->add_read(source);
   step->writes.push_back(framed);
   return step;
 }

@@ -10,6 +10,18 @@
 
 namespace r2b {
 
+// When a step reads a value, for whether it can write its first output over it.
+enum class Access {
+  kAnywhere,     // any element, at any time, from any thread
+  kElementwise,  // each element just before the same one of writes[0] is written, never
+                 // after: true for all threads and pieces, as pieces share no element
+};
+
+struct Read {
+  const Value* value;
+  Access access;
+};
+
 class Step {
  public:
   virtual ~Step() = default;
@@ -20,10 +32,14 @@ class Step {
   // Bytes of scratch memory that each thread needs.
   virtual size_t scratch_bytes() const { return 0; }
 
-  std::vector<const Value*> reads;
+  // A value that is read in several ways is listed for each.
+  std::vector<Read> reads;
   std::vector<Value*> writes;
-  // The step may write writes[0] over this value, element by element.
-  const Value* overwrites = nullptr;
+  void add_read(const Value* value, Access access = Access::kAnywhere) {
+    reads.push_back({value, access});
+  }
+  // True where writes[0] can lie in the memory of `value`, an input of as many bytes.
+  bool can_overwrite(const Value* value) const;
 
   // Multiply-accumulates of one run, on bits and on floats.
   int64_t binary_macs = 0, real_macs = 0;

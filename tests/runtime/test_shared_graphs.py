@@ -1,0 +1,123 @@
+"""Random graphs with shared operands: no step writes over what another still reads.
+
+Fused and not, on 1, 2 and 4 threads, the delegate gives the same bits, and those of
+LiteRT's own kernels, or of Larq Compute Engine's where operators are binary.
+"""
+
+import collections
+import pathlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import answers
+import numpy as np
+import pytest
+import shared_graph_runs
+import shared_graphs
+from shared_graphs import SharedGraph
+
+PROGRAM = pathlib.Path(shared_graph_runs.__file__)
+CONVOLUTIONS = ("binary convolution", "real convolution")
+POOLS = ("max pool", "average pool")
+POOLED = ("real convolution + max pool", "real convolution + average pool")
+# What a step begins with, and what may follow in the same pass.
+BEGINNINGS = {
+    *("pass", "dense layer", "mean of channel sums", "padding", "sign", "unpacking"),
+    *("binary max pool", "product", "sum", "difference", "logistic", "softmax"),
+    *(*CONVOLUTIONS, *POOLS, *POOLED),
+}
+ENDINGS = {
+    *("factor", "PReLU", "ReLU", "skip", "addend", "BatchNorm", "sign"),
+    "channel sums",
+}
+# Graphs of which it is looked at what they are like.
+SOME = range(200)
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """By what was found, the number of the graph and the rest of the line.
+
+    Two processes share the graphs.
+    """
+    print(f"seed: {shared_graphs.SEED!r}")
+    command, count = [sys.executable, str(PROGRAM)], shared_graph_runs.NUM_GRAPHS
+    with ThreadPoolExecutor(2) as pool:
+        parts = pool.map(
+            lambda first: list(answers.resumed(command, count, first, 2)), (0, 1)
+        )
+        lines = [line for part in parts for line in part]
+    found = collections.defaultdict(list)
+    for number, what, *rest in lines:
+        found[what].append((int(number), " ".join(rest)))
+    return found
+
+
+def test_all_engines_agree(outcomes):
+    assert not outcomes["crash"]
+    wrong = outcomes["wrong"]
+    assert not wrong, f"{len({number for number, _ in wrong})}: {wrong[:10]}"
+    assert len(outcomes["steps"]) == shared_graph_runs.NUM_GRAPHS
+
+
+def test_every_kind_of_step_is_reached(outcomes):
+    """And what is added to a tensor is added in every step that can."""
+    beginnings, endings, skips = (collections.Counter() for _ in range(3))
+    titles = "; ".join(titles for _, titles in outcomes["steps"])
+    for title in titles.split("; "):
+        first, *rest = title.split(" + ")
+        # A pool over a convolution comes after what is done before it.
+        pooled = [part for part in rest if part in POOLS]
+        beginning = " + ".join([first, *pooled])
+        parts = set(rest) - set(pooled)
+        beginnings[beginning] += 1
+        endings.update(parts)
+        skips[beginning] += "skip" in parts
+    assert set(beginnings) == BEGINNINGS and min(beginnings.values()) >= 10
+    assert set(endings) == ENDINGS and min(endings.values()) >= 10
+    adding = {beginning for beginning, count in skips.items() if count >= 3}
+    assert adding == {"pass", *CONVOLUTIONS, *POOLS, *POOLED}
+
+
+def test_operands_are_shared_and_most_numbers_exact():
+    """What makes the comparison sharp."""
+    graphs = [SharedGraph(number) for number in SOME]
+    assert np.mean([graph.most_readers() > 1 for graph in graphs]) > 0.9
+    assert np.mean([graph.most_readers() > 2 for graph in graphs]) > 0.4
+    errors = np.concatenate([graph.errors for graph in graphs])
+    assert np.mean(errors == 0) > 0.8 and 0 < errors.max() < 1
+    assert 0.5 < np.mean([graph.is_binary for graph in graphs]) < 0.8
+    # An engine that answers anything else than the graph's own numbers is noticed.
+    assert len({graph.content for graph in graphs}) == len(graphs)
+
+
+@pytest.mark.parametrize("damage", ["number", "sign", "shape"])
+def test_what_is_not_right_is_noticed(damage):
+    """One number that is off by a rounding, one sign, one row that is missing."""
+    noticed = 0
+    for number in SOME[:20]:
+        graph = SharedGraph(number)
+        wanted = shared_graph_runs.reference_outputs(graph)
+        (setting, *_) = shared_graph_runs.settings(number, ["portable"])
+        found = shared_graph_runs.delegate_outputs(graph, setting, set())
+        assert not list(shared_graph_runs.differences(graph, found, wanted))
+        place = 0 if damage != "sign" else len(wanted)
+        if place == len(found):
+            continue
+        values = found[place].copy()
+        if damage == "shape":
+            values = values[..., :-1]
+        elif damage == "sign":
+            values.flat[-1] ^= 1
+        elif graph.errors[0]:
+            values.flat[-1] += 2 * graph.errors[0]
+        else:
+            values.flat[-1] = (
+                np.nextafter(values.flat[-1], np.float32(np.inf))
+                if values.dtype == np.float32
+                else values.flat[-1] ^ 1
+            )
+        found[place] = values
+        assert list(shared_graph_runs.differences(graph, found, wanted)), number
+        noticed += 1
+    assert noticed >= 3
