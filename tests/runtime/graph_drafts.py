@@ -116,7 +116,18 @@ class GraphDraft:
             self._file.builtin(name, places, index, **options)
         tensor = Tensor(index, kind, shape, numbers)
         self._tensors.append(tensor)
+        for each in inputs:
+            self._retire(each)
         return tensor
+
+    def _is_computed(self, tensor: Tensor) -> bool:
+        return tensor.index not in self._file.graph.inputs
+
+    def _retire(self, tensor: Tensor | int) -> None:
+        """Now and then nothing more reads a tensor: its memory is free from here on."""
+        others = [other for other in self._tensors if other != tensor]
+        if self._below(2) and any(other.is_map for other in others):
+            self._tensors = others
 
     def _constant_of(self, values: np.ndarray, kind: str = "float") -> int:
         return self._file.constant(kind, values)

@@ -80,11 +80,10 @@ class RealDraft(GraphDraft):
             fusedActivationFunction=ACTIVATIONS[activation],
         )
 
-    def _pooled(self) -> None:
+    def _pooled(self, source: Tensor | None = None) -> Tensor | None:
         """A pool over a convolution that nothing else may read."""
-        made = self._convolution()
-        if made is not None:
-            self._pool(made)
+        made = self._convolution(source)
+        return None if made is None else self._pool(made)
 
     def _sum(self) -> None:
         left = self._map()

@@ -17,7 +17,7 @@ from shared_graphs import SharedGraph
 
 from r2b_runtime import library
 
-NUM_GRAPHS = 3000
+NUM_GRAPHS = 2400
 
 
 def settings(number: int, able: Sequence[str]) -> list[Setting]:

@@ -32,9 +32,9 @@ class SharedGraph(RealDraft):
     def __init__(self, number: int) -> None:
         super().__init__(f"{SEED} {number}")
         self._only_real = self._below(3) == 0
-        wanted = len(self._tensors) + 3 + self._below(12)
+        wanted = 4 + self._below(12)
         for _ in range(20 * wanted):
-            if len(self._tensors) < wanted:
+            if len(self._file.graph.operators) < wanted:
                 self._pick(self._choices())()
         self._finish()
 
@@ -61,8 +61,9 @@ class SharedGraph(RealDraft):
 
     def _residual(self) -> None:
         """What a block computes of a tensor, added to it: the tensor is read twice."""
-        source = self._map()
-        changed = self._pick((self._convolution, self._pool, self._binary_of))(source)
+        source = self._map(self._is_computed) or self._map()
+        kinds = (self._convolution, self._pool, self._pooled, self._binary_of)
+        changed = self._pick(kinds)(source)
         for follow in (self._prelu, self._gate):
             if changed is not None and self._below(4) == 0:
                 changed = follow(changed)
@@ -179,8 +180,9 @@ class SharedGraph(RealDraft):
         """All that nothing reads is a result, and now and then what is read as well."""
         results = [
             tensor
-            for tensor in self._tensors[len(self.inputs[0]) :]
-            if tensor.index not in self._read or self._below(8) == 0
+            for tensor in self._tensors
+            if self._is_computed(tensor)
+            and (tensor.index not in self._read or self._below(8) == 0)
         ]
         self.errors = [tensor.numbers.error for tensor in results]
         places = [tensor.index for tensor in results]

@@ -85,7 +85,7 @@ def test_operands_are_shared_and_most_numbers_exact():
     assert np.mean([graph.most_readers() > 1 for graph in graphs]) > 0.9
     assert np.mean([graph.most_readers() > 2 for graph in graphs]) > 0.4
     errors = np.concatenate([graph.errors for graph in graphs])
-    assert np.mean(errors == 0) > 0.8 and 0 < errors.max() < 1
+    assert np.mean(errors == 0) > 0.7 and 0 < errors.max() < 1
     assert 0.5 < np.mean([graph.is_binary for graph in graphs]) < 0.8
     # An engine that answers anything else than the graph's own numbers is noticed.
     assert len({graph.content for graph in graphs}) == len(graphs)
