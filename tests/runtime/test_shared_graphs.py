@@ -53,6 +53,7 @@ def outcomes():
     return found
 
 
+@pytest.mark.slow
 def test_all_engines_agree(outcomes):
     assert not outcomes["crash"]
     wrong = outcomes["wrong"]
@@ -60,6 +61,7 @@ def test_all_engines_agree(outcomes):
     assert len(outcomes["steps"]) == shared_graph_runs.NUM_GRAPHS
 
 
+@pytest.mark.slow
 def test_every_kind_of_step_is_reached(outcomes):
     """And what is added to a tensor is added in every step that can."""
     beginnings, endings, skips = (collections.Counter() for _ in range(3))
