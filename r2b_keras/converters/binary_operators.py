@@ -51,6 +51,16 @@ _DAMAGE = (
 _MOST_OPTIONS = 32
 
 
+def convolutions(model: tflite_file.Model) -> list[tuple[Any, Any]]:
+    """The binary convolutions of a network, each with the graph that it is part of."""
+    return [
+        (graph, operator)
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if tflite_file.operator_name(model, operator) == CONVOLUTION
+    ]
+
+
 def check(model: tflite_file.Model) -> None:
     """Checks options and shapes of the binary operators of a network.
 

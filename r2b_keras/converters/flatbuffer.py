@@ -1,23 +1,26 @@
 """Keras models to flatbuffers, with Larq Compute Engine's converter."""
 
 import contextlib
-import inspect
+import errno
 import logging
+import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from r2b_keras.converters import (
-    binary_operators,
+    binary_flow,
+    converted_checks,
     graph,
+    lce_forms,
+    lce_process,
     position_factors,
+    sign_barriers,
     simplification,
-    small_maps,
-    tflite_file,
 )
 from r2b_keras.converters.real_weights import shrink
-from r2b_keras.converters.tflite_file import count_operators, without_ballast
-from r2b_keras.environment import held_back_stderr, lq, tf
+from r2b_keras.converters.tflite_file import without_ballast
+from r2b_keras.environment import held_back_stderr, tf
 from r2b_keras.errors import InputError
 
 # What TensorFlow and the converter raise; AssertionError: of state that no model owns.
@@ -28,7 +31,7 @@ _REFUSALS = (
     AssertionError,
     tf.errors.OpError,
 )
-_KERNEL_QUANTIZERS = ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def convert(
@@ -55,71 +58,59 @@ def convert(
     """
     _check_float32(model)
     _check_sizes(model)
+    _check_inference(model)
     deployed = simplification.simplify(model) if simplify else model
-    flatbuffer = _convert_quietly(small_maps.correct(deployed))
+    with _silence():
+        flow = _trace(deployed)
+        flatbuffer = _convert_exactly(deployed, flow)
     flatbuffer = without_ballast(position_factors.take_out(flatbuffer))
-    _check_operators(model, flatbuffer)
-    _check_binary_layers(model, flatbuffer)
-    small_maps.check(flatbuffer)
+    converted_checks.check(deployed, flow, flatbuffer)
     return shrink(flatbuffer, real_weights)
 
 
-def _check_operators(model: tf.keras.Model, flatbuffer: bytes) -> None:
-    """Refuses what the converter passes on as it is, for an engine that has it."""
-    content = tflite_file.parse(flatbuffer)
-    for subgraph in content.subgraphs:
-        for operator in subgraph.operators:
-            kind = tflite_file.operator_name(content, operator)
-            custom = content.operatorCodes[operator.opcodeIndex].customCode
-            if not custom or kind in binary_operators.OPERATORS:
-                continue
-            name = subgraph.tensors[operator.outputs[0]].name.decode()
-            if operator.outputs[0] in subgraph.outputs:
-                name = ", ".join(model.output_names or ())
+def _trace(model: tf.keras.Model) -> binary_flow.Flow:
+    try:
+        return binary_flow.trace(model)
+    except _REFUSALS as error:
+        raise InputError(_explain(model, str(error), "")) from error
+
+
+def _convert_exactly(model: tf.keras.Model, flow: binary_flow.Flow) -> bytes:
+    """Converts; where signs may have been merged wrongly, a second time to find out."""
+    with lce_forms.applied(flow):
+        try:
+            merged = _convert_as_it_is(model)
+        except lce_process.ConverterDiedError:
+            merged = b""
+        if merged and not sign_barriers.has_merged_signs(merged):
+            return merged
+        try:
+            with sign_barriers.applied(flow):
+                apart = _convert_as_it_is(model)
+        except lce_process.ConverterDiedError as error:
             raise InputError(
-                f"Layer {name!r} of model {model.name!r} cannot be converted: no "
-                f"engine has its operation {kind}, expected one that TensorFlow Lite "
-                "or Larq Compute Engine has."
-            )
-
-
-def _check_binary_layers(model: tf.keras.Model, flatbuffer: bytes) -> None:
-    places = _binary_places(model)
-    num_converted = count_operators(flatbuffer)[binary_operators.CONVOLUTION]
-    if num_converted < len(places):
-        names = {x.name for x in places if not isinstance(x, lq.layers.QuantConv2D)}
+                f"Model {model.name!r} cannot be converted: Larq Compute Engine's "
+                f"converter died ({error}); expected layers that it knows."
+            ) from error
+    if sign_barriers.has_merged_signs(apart):
         raise InputError(
-            f"Model {model.name!r} has {len(places)} binary layers, but the converter "
-            f"made {num_converted} binary convolutions of them: expected "
-            f"{', '.join(sorted(names) or binary_layers(model))} to be 2-D "
-            "convolutions, neither depthwise nor transposed, in groups of multiples of "
-            "32 channels if at all, with inputs and kernels of -1 and +1."
+            f"Model {model.name!r} takes signs of binary convolutions in code of its "
+            "own, which cannot be converted exactly: expected quantizers of larq's, "
+            "such as ste_sign."
         )
+    if merged and not position_factors.has_maps(apart):
+        return merged
+    return sign_barriers.take_out(apart)
 
 
-def binary_layers(model: tf.keras.Model) -> list[str]:
-    """Names of the layers, nested ones too, with binary inputs and binary weights."""
-    return sorted({layer.name for layer in _binary_places(model)})
-
-
-def _binary_places(model: tf.keras.Model) -> list[graph.Layer]:
-    """The binary layers, each once for every place where the model uses it."""
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, tf.keras.Model):
-            inner = _binary_places(layer)
-        else:
-            inner = [x for x in (layer, *layer.submodules) if _is_binary(model, x)]
-        found += inner * (
-            len(graph.nodes(model, layer)) if graph.is_graph(model) else 1
+def _check_inference(model: tf.keras.Model) -> None:
+    names = graph.in_training(model)
+    if names:
+        raise InputError(
+            f"Layer {names[0]!r} of model {model.name!r} is called with training=True, "
+            "and a converted network only infers: build the network without that, and "
+            "give it the weights of this one."
         )
-    return found
-
-
-def _is_binary(model: tf.keras.Model, layer: tf.Module) -> bool:
-    quantizers = (getattr(layer, name, None) for name in _KERNEL_QUANTIZERS)
-    precisions = [getattr(quantizer, "precision", None) for quantizer in quantizers]
-    return 1 in precisions and graph.takes_signs(model, layer)
 
 
 def _check_sizes(model: tf.keras.Model) -> None:
@@ -146,16 +137,37 @@ def _check_float32(model: tf.keras.Model) -> None:
         )
 
 
-def _convert_quietly(model: tf.keras.Model) -> bytes:
-    """Converts without the notes of TensorFlow and MLIR; errors carry their cause."""
-    with _silence() as printed, tempfile.TemporaryDirectory() as folder:
-        from larq_compute_engine import convert_saved_model
+def _convert_as_it_is(model: tf.keras.Model) -> bytes:
+    """Converts a network; errors carry their cause.
 
-        try:
+    Raises:
+      lce_process.ConverterDiedError: the converter crashed.
+      InputError: the network cannot be converted, or there is no room for it.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
             _save_function(model, folder)
-            return convert_saved_model(folder)
-        except _REFUSALS as error:
-            raise InputError(_explain(model, str(error), printed())) from error
+            return lce_process.convert(folder)
+    except lce_process.ConverterRefusedError as error:
+        raise InputError(_explain(model, str(error), error.printed)) from error
+    except lce_process.ConverterDiedError:
+        raise
+    except (OSError, *_REFUSALS) as error:
+        if _is_full(error):
+            raise InputError(
+                f"The temporary folder {tempfile.gettempdir()} is full: free space "
+                "there, or name another one in the environment variable TMPDIR."
+            ) from error
+        if isinstance(error, OSError):
+            raise
+        raise InputError(_explain(model, str(error), "")) from error
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether a disk is full; TensorFlow says so in words alone."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return any(os.strerror(number) in str(error) for number in _FULL)
 
 
 def _save_function(model: tf.keras.Model, folder: str) -> None:
@@ -164,23 +176,11 @@ def _save_function(model: tf.keras.Model, folder: str) -> None:
     `model.save` takes five times as long. It traces every layer several times, for
     readers that want Keras objects back.
     """
-    if graph.is_graph(model):
-        named = model.input
-    elif model.save_spec() is not None:
-        named = model.save_spec()[0][0]
-    else:
-        raise ValueError("it has no input sizes yet, call it on an image first")
-    specs = [
-        tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name)
-        for tensor in tf.nest.flatten(named)
-    ]
-    mode = {}
-    if "training" in inspect.signature(model.call).parameters:
-        mode["training"] = False
+    named = graph.inputs(model)
 
-    @tf.function(input_signature=specs)
+    @tf.function(input_signature=tf.nest.flatten(named))
     def serve(*inputs: tf.Tensor) -> tf.Tensor:
-        return model(tf.nest.pack_sequence_as(named, inputs), **mode)
+        return graph.infer(model, tf.nest.pack_sequence_as(named, inputs))
 
     module = tf.Module()
     module.variables_of_model = model.variables
@@ -204,13 +204,13 @@ def _explain(model: tf.keras.Model, cause: str, printed: str) -> str:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[Callable[[], str]]:
-    """Keeps what TensorFlow logs and C++ prints off the screen; yields the latter."""
+def _silence() -> Iterator[None]:
+    """Keeps what TensorFlow logs and prints off the screen."""
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with held_back_stderr() as printed:
-            yield printed
+        with held_back_stderr():
+            yield
     finally:
         logger.setLevel(level)

@@ -1,10 +1,13 @@
 """Keras networks as graphs: who reads what, and layers exchanged for others."""
 
 import collections
-from collections.abc import Callable, Mapping
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from r2b_keras.environment import lq, tf
+from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
 Layer: TypeAlias = tf.keras.layers.Layer
@@ -48,16 +51,80 @@ def readers(model: tf.keras.Model) -> dict[str, list[Layer]]:
     return found
 
 
-def takes_signs(model: tf.keras.Model, layer: Layer) -> bool:
-    """Whether a layer gets or makes an input of -1 and +1, by a quantizer of larq."""
-    quantizer = getattr(layer, "input_quantizer", None)
-    if quantizer is not None or not is_graph(model):
-        return getattr(quantizer, "precision", None) == 1
-    found = parents(model, layer)
-    return bool(found) and all(
-        isinstance(parent, lq.quantizers.Quantizer) and parent.precision == 1
-        for parent in found
+def in_training(model: tf.keras.Model) -> list[str]:
+    """Names of the layers that a network calls with `training=True`, nested ones too.
+
+    A BatchNorm that is not trainable infers even then.
+    """
+    if not is_graph(model):
+        return []
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.Model):
+            found += in_training(layer)
+        frozen = isinstance(layer, tf.keras.layers.BatchNormalization) and (
+            not layer.trainable
+        )
+        if not frozen and any(_trains(layer, node) for node in nodes(model, layer)):
+            found.append(layer.name)
+    return found
+
+
+def _trains(layer: Layer, node: Any) -> bool:
+    given, spec = (node.call_args, node.call_kwargs), layer._call_spec
+    if not spec.arg_was_passed("training", *given, inputs_in_args=True):
+        return False
+    value = spec.get_arg_value("training", *given, inputs_in_args=True)
+    return value is not None and bool(value)
+
+
+def inputs(model: tf.keras.Model) -> Any:
+    """A `TensorSpec` of each input, nested as the network takes them.
+
+    Raises:
+      ValueError: the network was never called and does not name its inputs.
+    """
+    if is_graph(model):
+        named = model.input
+    elif model.save_spec() is not None:
+        named = model.save_spec()[0][0]
+    else:
+        raise ValueError("it has no input sizes yet, call it on an image first")
+    return tf.nest.map_structure(
+        lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name), named
     )
+
+
+def infer(model: tf.keras.Model, images: Any) -> Any:
+    """The network's outputs in inference, whatever its code takes by default."""
+    if "training" in inspect.signature(model.call).parameters:
+        return model(images, training=False)
+    return model(images)
+
+
+@contextlib.contextmanager
+def around(layers: Iterable[Layer], wrap: Callable[..., Any]) -> Iterator[None]:
+    """Calls `wrap` instead of the layers, wherever they are used inside of the block.
+
+    Args:
+      layers: layers of any network.
+      wrap: `wrap(layer, call, inputs, ...)`, which gives the layer's outputs; `call` is
+        what the layer would have done, of inputs and whatever else came.
+    """
+    own: list[tuple[dict[str, Any], Any]] = []
+    try:
+        for layer in layers:
+            # Past Keras's own bookkeeping of attributes, which would keep the wrapper.
+            fields = vars(layer)
+            own.append((fields, fields.get("call")))
+            fields["call"] = functools.partial(wrap, layer, layer.call)
+        yield
+    finally:
+        for fields, call in reversed(own):
+            if call is None:
+                del fields["call"]
+            else:
+                fields["call"] = call
 
 
 def with_nested(

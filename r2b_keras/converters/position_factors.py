@@ -4,9 +4,7 @@ Larq Compute Engine's converter (0.16) merges every constant that follows a bina
 convolution into its multiplier or bias, a map `[H, W, C]` too, and its interpreter then
 refuses the file: it takes one number per channel.
 
-What cannot be mended here is a map with a sign right behind it, after a convolution
-without zero padding, which none of our networks has: there the converter takes the
-first pixel's offset for all of them, and crashes over a factor.
+Where a sign follows right behind, the converter does worse: see `sign_barriers`.
 """
 
 import copy
@@ -18,6 +16,16 @@ from r2b_keras.converters import binary_operators, tflite_file
 from r2b_keras.converters.tflite_file import schema
 
 _MULTIPLIER, _BIAS = 2, 3
+
+
+def has_maps(flatbuffer: bytes) -> bool:
+    """Whether there is something to take out."""
+    model = tflite_file.parse(flatbuffer)
+    return any(
+        _is_map(graph, operator.inputs[k])
+        for graph, operator in binary_operators.convolutions(model)
+        for k in (_MULTIPLIER, _BIAS)
+    )
 
 
 def take_out(flatbuffer: bytes) -> bytes:

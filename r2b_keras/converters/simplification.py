@@ -18,7 +18,7 @@ converter puts it into the multiplier of the binary convolution.
 
 import numpy as np
 
-from r2b_keras.converters import graph
+from r2b_keras.converters import binary_flow, graph
 from r2b_keras.environment import lq, tf
 from r2b_keras.models.layers import ChannelGating
 
@@ -67,7 +67,7 @@ def simplify(model: tf.keras.Model) -> tf.keras.Model:
     Raises:
       InputError: there is, but a layer cannot be made again from its configuration.
     """
-    if not graph.is_graph(model):
+    if not graph.is_graph(model) or graph.in_training(model):
         return model
     model = graph.with_nested(model, simplify)
     readers = graph.readers(model)
@@ -121,7 +121,7 @@ def _binarizes(layer: graph.Layer, flips: bool) -> bool:
     """Whether a layer is a convolution that binarizes its input, and can be flipped."""
     if type(layer) is not lq.layers.QuantConv2D or layer.groups != 1:
         return False
-    if not isinstance(layer.input_quantizer, _SIGNS):
+    if not binary_flow.takes_sign(layer.input_quantizer):
         return False
     if layer.kernel_quantizer is not None and not isinstance(
         layer.kernel_quantizer, (*_SIGNS, lq.quantizers.MagnitudeAwareSign)

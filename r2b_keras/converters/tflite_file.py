@@ -226,11 +226,17 @@ def count_operators(flatbuffer: bytes) -> collections.Counter[str]:
 def with_batch_size(flatbuffer: bytes, batch_size: int) -> bytes:
     """The same network for batches of `batch_size` images.
 
-    Only the inputs say so; interpreters infer all other shapes when they load it.
+    Inputs say so, and what `LceDequantize` gives: interpreters infer all other shapes
+    when they load it.
     """
     model = parse(flatbuffer)
     graph = model.subgraphs[0]
-    for index in graph.inputs:
+    unpacked = [
+        operator.outputs[0]
+        for operator in graph.operators
+        if operator_name(model, operator) == "LceDequantize"
+    ]
+    for index in (*graph.inputs, *unpacked):
         tensor = graph.tensors[index]
         tensor.shape = np.array([batch_size, *shape(tensor)[1:]], np.int32)
     return serialize(model)

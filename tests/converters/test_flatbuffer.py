@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from r2b_keras import models
-from r2b_keras.converters.flatbuffer import binary_layers, convert, count_operators
-from r2b_keras.environment import lq, tf
+from r2b_keras.converters.binary_flow import binary_layers
+from r2b_keras.converters.flatbuffer import convert
+from r2b_keras.converters.tflite_file import count_operators
+from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
 layers = tf.keras.layers
@@ -113,20 +115,6 @@ def test_a_batch_chosen_after_conversion():
 def test_binary_layers_are_named(trained):
     names = ["block_1a_conv", "block_1b_conv", "block_2a_conv", "block_2b_conv"]
     assert binary_layers(trained) == binary_layers(with_batch(trained, 2)) == names
-
-
-def test_a_layer_that_would_stay_real_is_named():
-    options = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
-    options |= {"kernel_constraint": "weight_clip", "use_bias": False}
-    image = tf.keras.Input((4, 4, 32))
-    x = lq.layers.QuantConv2D(32, 3, name="converts", **options)(image)
-    x = lq.layers.QuantDense(5, name="stays_real", **options)(layers.Flatten()(x))
-    model = tf.keras.Model(image, x, name="mine")
-    with pytest.raises(
-        InputError,
-        match="'mine' has 2 binary layers.*made 1 binary .*expected stays_real to be",
-    ):
-        convert(model)
 
 
 def test_mixed_precision_is_refused():

@@ -4,9 +4,10 @@ import binary_networks as nets
 import numpy as np
 import pytest
 
-from r2b_keras.converters import flatbuffer as flatbuffers
 from r2b_keras.converters import verify
-from r2b_keras.converters.flatbuffer import binary_layers, convert
+from r2b_keras.converters.binary_flow import binary_layers
+from r2b_keras.converters.flatbuffer import convert
+from r2b_keras.converters.tflite_file import count_operators
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 
@@ -33,7 +34,7 @@ def real_head(x):
 
 
 def binary_head(x):
-    x = lq.layers.QuantDense(32, **nets.BINARY, use_bias=False, name="wrong")(x)
+    x = lq.layers.QuantDense(32, **nets.BINARY, use_bias=False)(x)
     return layers.Dense(5)(nets.batch_norm()(x))
 
 
@@ -76,7 +77,7 @@ def dense_net():
 
 NETWORKS = {
     # Name: the network, its binary layers, and the engines that lack an operator of it.
-    "BinaryNet": (lambda: binary_net(real_head), 3, ()),
+    "BinaryNet": (lambda: binary_net(binary_head), 4, ()),
     "Bi-Real net": (bi_real_net, 3, ()),
     # No zero padding of odd numbers of channels.
     "DenseNet": (dense_net, 4, ("lce_reference",)),
@@ -112,7 +113,7 @@ def network(request):
 def test_every_binary_layer_is_a_binary_operation(network):
     model, flatbuffer, num_binary, _ = network
     assert len(binary_layers(model)) == num_binary
-    assert flatbuffers.count_operators(flatbuffer)["LceBconv2d"] == num_binary
+    assert count_operators(flatbuffer)["LceBconv2d"] == num_binary
 
 
 def test_all_engines_agree_with_keras(network):
@@ -180,7 +181,7 @@ def several_ways():
 def test_other_ways_to_write_a_network(make, num_binary):
     model = nets.randomize(make())
     flatbuffer = convert(model)
-    assert flatbuffers.count_operators(flatbuffer)["LceBconv2d"] == num_binary
+    assert count_operators(flatbuffer)["LceBconv2d"] == num_binary
     images = nets.random_images(SHAPE)
     expected = model(images if make is code else {"picture": images}, training=False)
     found = nets.run(flatbuffer, images, "lce", batch_size=3)
@@ -232,12 +233,16 @@ def uncopied():
     return after_a_binary_layer(make)
 
 
-def used_twice_then_dense(x):
+def used_twice_then_depthwise(x):
     """Three convolutions come of three layers, and still one layer stays real."""
     twice = nets.binary_convolution(8)
-    return binary_head(layers.Flatten()(twice(twice(x))))
+    return lq.layers.QuantDepthwiseConv2D(3, **depthwise)(twice(twice(x)))
 
 
+BINARY = (
+    "Layer 'wrong' of model 'mine' is binary, but would not be a binary operator: "
+    "expected "
+)
 depthwise = {
     "input_quantizer": "ste_sign",
     "depthwise_quantizer": "ste_sign",
@@ -263,35 +268,50 @@ REFUSED = {
         lambda: after_a_binary_layer(Lookup(name="wrong")),
         "odel 'mine' cannot be converted: Tried to export .*resource.$",
     ),
-    "dense": (
-        lambda: binary_net(binary_head),
-        "has 4 binary layers.* made 3 .*expected wrong to be 2-D",
-    ),
-    "dense beside a layer used twice": (
-        lambda: after_a_binary_layer(used_twice_then_dense),
-        "'mine' has 4 binary layers.* made 3 .*expected wrong to be 2-D",
-    ),
     "depthwise": (
         lambda: after_a_binary_layer(lq.layers.QuantDepthwiseConv2D(3, **depthwise)),
-        "'mine' has 2 binary layers.* made 1 .*expected wrong to be 2-D",
+        BINARY + "a QuantConv2D or QuantDense, which QuantDepthwiseConv2D is not",
     ),
     "transposed": (
         lambda: after_a_binary_layer(
             lq.layers.QuantConv2DTranspose(3, 3, **nets.BINARY, name="wrong")
         ),
-        "'mine' has 2 binary layers.* made 1 .*wrong to be 2-D",
+        BINARY + "a QuantConv2D or QuantDense, which QuantConv2DTranspose is not",
+    ),
+    "depthwise beside a layer used twice": (
+        lambda: after_a_binary_layer(used_twice_then_depthwise),
+        BINARY + "a QuantConv2D or QuantDense, which QuantDepthwiseConv2D is not",
     ),
     "groups of 4 channels": (
         lambda: after_a_binary_layer(
             nets.binary_convolution(8, groups=2, name="wrong")
         ),
-        "'mine' has 2 binary layers.* made 1 .*expected right, wrong to be 2-D",
+        BINARY + ".*in groups of multiples of 32 channels if at all",
+    ),
+    "a kernel of ones and zeros": (
+        lambda: after_a_binary_layer(
+            nets.binary_convolution(8, kernel_quantizer="ste_heaviside", name="wrong")
+        ),
+        BINARY + r"a kernel of -1 and \+1 or of one magnitude",
     ),
     "ones and zeros": (
         lambda: after_a_binary_layer(
             nets.binary_convolution(8, input_quantizer="ste_heaviside", name="wrong")
         ),
-        "'mine' has 2 binary layers.* made 1 .*expected right, wrong to be 2-D",
+        BINARY + r"inputs of -1 and \+1, which larq's ste_sign gives.$",
+    ),
+    "a sign that has zeros": (
+        lambda: after_a_binary_layer(
+            nets.binary_convolution(8, input_quantizer=tf.sign, name="wrong")
+        ),
+        BINARY
+        + r"inputs of -1 and \+1, but they are -1, 0 and \+1: .* 0 is positive.$",
+    ),
+    "padding with -1": (
+        lambda: after_a_binary_layer(
+            nets.binary_convolution(8, pad_values=-1.0, name="wrong")
+        ),
+        BINARY + ".*and a padding with 0 or 1.$",
     ),
     "any size": (
         lambda: tf.keras.Sequential(

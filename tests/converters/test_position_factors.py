@@ -70,7 +70,7 @@ def names(content):
 def converted():
     """All cases in one network, and what the converter makes of it by itself."""
     model, outputs = make(CASES)
-    return model, outputs, flatbuffers._convert_quietly(model)
+    return model, outputs, flatbuffers._convert_as_it_is(model)
 
 
 def test_factors_and_offsets_have_operators_of_their_own(converted):
@@ -118,7 +118,7 @@ def test_all_engines_agree_with_keras(converted):
 
 def test_without_maps_the_bytes_stay():
     model, _ = make(UNTOUCHED)
-    raw = flatbuffers._convert_quietly(model)
+    raw = flatbuffers._convert_as_it_is(model)
     assert position_factors.take_out(raw) is raw
 
 
@@ -140,7 +140,7 @@ def test_network_with_outer_product_scales():
         **options,
     )
     flatbuffer = flatbuffers.convert(nets.randomize(model))
-    counts = flatbuffers.count_operators(flatbuffer)
+    counts = tflite_file.count_operators(flatbuffer)
     assert counts["LceBconv2d"] == counts["MUL"] == 4
     # Of the skips, and of what is left of the BatchNorms.
     assert counts["ADD"] == 8

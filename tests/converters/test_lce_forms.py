@@ -9,10 +9,10 @@ import binary_networks as nets
 import numpy as np
 import pytest
 
+from r2b_keras.converters import binary_flow, converted_checks, tflite_file
 from r2b_keras.converters import flatbuffer as flatbuffers
-from r2b_keras.converters import small_maps
 from r2b_keras.converters.flatbuffer import convert
-from r2b_keras.converters.small_maps import CorrectedConv2D, correct
+from r2b_keras.converters.tflite_file import count_operators
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 
@@ -82,7 +82,7 @@ def assert_equal(model, outputs, flatbuffer, names, cases):
 def test_small_maps_are_right_in_all_engines():
     model, outputs = make(CASES)
     flatbuffer = convert(model)
-    counts = flatbuffers.count_operators(flatbuffer)
+    counts = count_operators(flatbuffer)
     # Where no map is smaller than its kernel nothing changes.
     affected = [case for case in CASES if is_affected(**case)]
     assert 25 < len(affected) < len(CASES) - 10
@@ -104,7 +104,7 @@ def test_groups():
     cases = [square(3, size) for size in (1, 2, 3)]
     model, outputs = make(cases, channels=64, groups=2)
     flatbuffer = convert(model)
-    assert flatbuffers.count_operators(flatbuffer)["SUB"] == 2
+    assert count_operators(flatbuffer)["SUB"] == 2
     assert_equal(model, outputs, flatbuffer, nets.lce_engines("lce"), cases)
 
 
@@ -134,7 +134,7 @@ def test_a_sign_after_a_small_map():
     direct = nets.binary_convolution(7)(nets.binary_convolution(9)(image))
     network = nets.one_output(image, [*outputs, direct])
     flatbuffer = convert(network)
-    assert flatbuffers.count_operators(flatbuffer)["SUB"] == 6
+    assert count_operators(flatbuffer)["SUB"] == 6
     images = nets.random_signs((2, 3, 32), num=8)
     expected = network.predict_on_batch(images)
     for name in nets.lce_engines():
@@ -162,33 +162,6 @@ def in_two_networks():
     return nets.one_output(image, [convolution(layers.MaxPool2D(2)(image))])
 
 
-@pytest.mark.parametrize(
-    "make_model", [nested, after_a_layer_of_signs, in_two_networks]
-)
-def test_wherever_the_convolution_is(make_model):
-    """In Keras; what converts is the same as above."""
-    model = make_model()
-    corrected = correct(model)
-    kinds = [type(layer) for layer in corrected.submodules]
-    assert kinds.count(CorrectedConv2D) == 1
-    assert lq.layers.QuantConv2D not in kinds
-    images = nets.random_signs(model.input_shape[1:])
-    np.testing.assert_array_equal(corrected(images), model(images))
-    assert CorrectedConv2D not in [type(layer) for layer in model.submodules]
-
-
-def test_nothing_to_correct():
-    real = {"input_quantizer": None}
-    cases = square(3, 3), square(3, 2, pad_values=1.0), square(3, 2, **real)
-    for case in cases:
-        model, _ = make([case])
-        assert correct(model) is model
-    image = tf.keras.Input((2, 2, 8))
-    real = lq.layers.QuantConv2D(3, 3, padding="same", input_quantizer="ste_sign")
-    model = tf.keras.Model(image, real(image))
-    assert correct(model) is model
-
-
 class Code(tf.keras.Model):
     def __init__(self):
         super().__init__()
@@ -198,20 +171,71 @@ class Code(tf.keras.Model):
         return tf.reshape(self.convolution(inputs), (-1, 12))
 
 
-def test_what_is_not_corrected_is_refused():
-    """Rather than wrong: a network that is code, a layer that is used twice."""
-    code = Code()
-    code.predict(np.zeros((1, 2, 2, 8), np.float32), verbose=0)
+def code():
+    model = Code()
+    model.predict(np.zeros((1, 2, 2, 8), np.float32), verbose=0)
+    return model
+
+
+class Subclass(lq.layers.QuantConv2D):
+    """Adds nothing to larq's."""
+
+
+def subclass():
     image = tf.keras.Input((2, 2, 8))
-    convolution = nets.binary_convolution(3, name="shared")
-    twice = nets.one_output(
-        image, [convolution(image), convolution(layers.PReLU()(image))]
-    )
-    for model, layer in ((code, ".*"), (twice, "shared")):
-        with pytest.raises(
-            InputError, match=rf"'{layer}' convolves maps of \(2, 2\).*of \(3, 3\)"
-        ):
-            convert(model)
+    options = {**nets.BINARY, "padding": "same", "pad_values": 0.0}
+    return nets.one_output(image, [Subclass(3, 3, **options)(image)])
+
+
+def used_twice():
+    """On a map that is smaller than the kernel, and on one that is not."""
+    image = tf.keras.Input((4, 4, 8))
+    convolution = nets.binary_convolution(3)
+    outputs = [convolution(layers.MaxPool2D(2)(image)), convolution(image)]
+    return nets.one_output(image, outputs)
+
+
+def used_for_each_time():
+    image = tf.keras.Input((2, 2, 8))
+    x = layers.TimeDistributed(nets.binary_convolution(3))(image[:, None])
+    return nets.one_output(image, [x])
+
+
+@pytest.mark.parametrize(
+    "make_model, num_convolutions",
+    [
+        (nested, 1),
+        (after_a_layer_of_signs, 1),
+        (in_two_networks, 1),
+        (code, 1),
+        (subclass, 1),
+        (used_twice, 2),
+        (used_for_each_time, 1),
+    ],
+)
+def test_wherever_the_convolution_is(make_model, num_convolutions):
+    model = make_model()
+    flatbuffer = convert(model)
+    counts = count_operators(flatbuffer)
+    assert (counts["LceBconv2d"], counts["SUB"]) == (num_convolutions, 1)
+    shape = tflite_file.shape(tflite_file.parse(flatbuffer).subgraphs[0].tensors[0])
+    images = nets.random_signs(shape[1:])
+    expected = model(images, training=False)
+    for name in nets.binary_engines("lce_reference"):
+        np.testing.assert_array_equal(nets.run(flatbuffer, images, name), expected)
+
+
+def test_what_cannot_be_corrected_is_refused():
+    """Rather than wrong: a layer that does more than larq's."""
+
+    class More(lq.layers.QuantConv2D):
+        def call(self, inputs):
+            return super().call(inputs) + 1.0
+
+    image = tf.keras.Input((2, 2, 8))
+    layer = More(3, 3, **nets.BINARY, padding="same", pad_values=0.0, name="more")
+    with pytest.raises(InputError, match=r"'more' convolves maps of \(2, 2\).*\(3, 3"):
+        convert(nets.one_output(image, [layer(image)]))
 
 
 def test_large_maps_may_be_used_twice_or_in_code():
@@ -219,7 +243,7 @@ def test_large_maps_may_be_used_twice_or_in_code():
     convolution = nets.binary_convolution(3, name="shared")
     outputs = [convolution(image), convolution(layers.ReLU()(image))]
     flatbuffer = convert(nets.one_output(image, outputs))
-    assert flatbuffers.count_operators(flatbuffer)["LceBconv2d"] == 2
+    assert count_operators(flatbuffer)["LceBconv2d"] == 2
 
 
 # --- Why all this --------------------------------------------------------------------
@@ -227,11 +251,11 @@ def test_large_maps_may_be_used_twice_or_in_code():
 
 def convert_uncorrected(model):
     """What Larq Compute Engine's converter makes of a network by itself."""
-    return flatbuffers._convert_quietly(model)
+    return flatbuffers._convert_as_it_is(model)
 
 
 def test_the_engine_still_gets_small_maps_wrong():
-    """If this fails, the engine has been mended: `small_maps` can go."""
+    """If this fails, the engine has been mended: that of `lce_forms` can go."""
     model, _ = make([square(3, 2)])
     flatbuffer = convert_uncorrected(model)
     images = nets.random_signs(SHAPE)
@@ -243,7 +267,7 @@ def test_the_engine_still_gets_small_maps_wrong():
         nets.run(flatbuffer, images, "lce_reference"), expected
     )
     with pytest.raises(InputError, match="Larq Compute Engine gets wrong"):
-        small_maps.check(flatbuffer)
+        converted_checks.check(model, binary_flow.trace(model), flatbuffer)
 
 
 class AddedMap(layers.Layer):
@@ -257,7 +281,7 @@ class AddedMap(layers.Layer):
 
 
 def test_a_map_that_is_added_spoils_packed_outputs():
-    """If this fails, `CorrectedConv2D` may add its map again, for one pass less."""
+    """If this fails, `lce_forms` may add its map, for one pass less."""
     image = tf.keras.Input((4, 4, 32))
     added = AddedMap()
     x = added(nets.binary_convolution(32, pad_values=1.0)(image))
@@ -265,7 +289,7 @@ def test_a_map_that_is_added_spoils_packed_outputs():
     added.map.assign(np.random.default_rng(0).normal(0, 50, added.map.shape))
     model = nets.one_output(image, [x])
     flatbuffer = convert_uncorrected(model)
-    assert flatbuffers.count_operators(flatbuffer)["LceQuantize"] == 1
+    assert count_operators(flatbuffer)["LceQuantize"] == 1
     images = nets.random_signs((4, 4, 32))
     found = nets.run(flatbuffer, images, "lce_reference")
     assert np.abs(found - model.predict_on_batch(images)).max() >= 2

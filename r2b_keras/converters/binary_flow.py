@@ -1,0 +1,267 @@
+"""Which layers of a network are binary: one answer for all of the conversion.
+
+A layer is binary where its weights are and where it gets nothing but -1 and +1. What it
+gets is looked at, not derived: the network runs on random images, and each call of each
+layer is observed. That sees through concatenation, padding, pooling, reshapes, nested
+networks and networks that are code, and no kind of layer has to be known here.
+
+Images of several sizes keep apart what happens to be saturated from what is a sign.
+"""
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from r2b_keras.converters import graph
+from r2b_keras.environment import lq, tf
+
+Layer: TypeAlias = tf.keras.layers.Layer
+_WEIGHTS = {
+    "kernel_quantizer": "kernel",
+    "depthwise_quantizer": "depthwise_kernel",
+    "pointwise_quantizer": "pointwise_kernel",
+}
+_QUANTIZERS = ("input_quantizer", *_WEIGHTS)
+# Where a sign is told from what is nearly one: both zeros, and both sides.
+_PROBE = np.array([-1e9, -2, -1, -0.5, -1e-6, -0.0, 0.0, 1e-6, 0.5, 1, 2, 1e9], "f4")
+_IMAGE_SIZES = (1.0, 0.03, 10.0)
+# Of the values that are remembered; more are real numbers.
+_FEW = 3
+
+
+class Values(enum.Enum):
+    """What a layer with binary weights gets, its own quantizer applied."""
+
+    SIGNS = "-1 and +1"
+    SIGNS_AND_ZEROS = "-1, 0 and +1"
+    OTHER = "two values other than -1 and +1"
+    REAL = "real numbers"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Place:
+    """One use of a layer with binary weights.
+
+    Attributes:
+      layer: the layer.
+      kernel: its weights as it computes with them, the filters last.
+      values: what it gets.
+      is_direct: whether they are a sign's, with nothing between that changes them.
+      padding: of `SIGNS_AND_ZEROS`, `[H, W]`, where the zeros of a padding are; None
+        where zeros are anywhere else.
+    """
+
+    layer: Layer
+    kernel: np.ndarray
+    values: Values
+    is_direct: bool
+    padding: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Flow:
+    """What flows in a network.
+
+    Attributes:
+      places: the uses of layers with binary weights, in the order of computation.
+      sign_takers: layers that take the sign of real numbers, by themselves or by their
+        input quantizer, each once, in the order of computation.
+    """
+
+    places: tuple[Place, ...]
+    sign_takers: tuple[Layer, ...]
+
+    @property
+    def binary(self) -> tuple[Place, ...]:
+        """The places that are binary: with binary inputs, of whatever two values."""
+        return tuple(x for x in self.places if x.values is not Values.REAL)
+
+
+def trace(model: tf.keras.Model) -> Flow:
+    """Runs a network on random images and tells what flows in it.
+
+    Args:
+      model: any network; its weights are not changed.
+
+    Raises:
+      ValueError: the network was never called and does not name its inputs.
+    """
+    observer = _Observer()
+    eager = tf.config.functions_run_eagerly()
+    # Or functions inside of layers would show symbols instead of numbers.
+    tf.config.run_functions_eagerly(True)
+    try:
+        with graph.around(_innermost(model), observer.call):
+            for size in _IMAGE_SIZES:
+                observer.start()
+                make = functools.partial(_random, size=size)
+                graph.infer(model, tf.nest.map_structure(make, graph.inputs(model)))
+    finally:
+        tf.config.run_functions_eagerly(eager)
+    return observer.flow()
+
+
+def binary_layers(model: tf.keras.Model) -> list[str]:
+    """Names of the layers, nested ones too, with binary inputs and binary weights."""
+    return sorted({place.layer.name for place in trace(model).binary})
+
+
+def takes_sign(quantizer: Callable[..., Any] | None) -> bool:
+    """Whether a function or layer gives -1 below 0 and +1 from 0 on, both zeros too."""
+    if quantizer is None:
+        return False
+    probe = _PROBE[None, None, None]
+    return np.array_equal(quantizer(tf.constant(probe)), _signs(probe))
+
+
+def binary_kernel(layer: Layer) -> np.ndarray | None:
+    """The weights as the layer computes with them; None where they are not binary.
+
+    Weights are binary where their quantizer says so or where they have one magnitude in
+    each filter.
+    """
+    for name, weights in _WEIGHTS.items():
+        quantizer, variable = getattr(layer, name, None), getattr(layer, weights, None)
+        if quantizer is None or variable is None:
+            continue
+        # In a trace, too, the numbers.
+        with tf.init_scope(), lq.context.quantized_scope(True):
+            kernel: np.ndarray = tf.convert_to_tensor(variable).numpy()
+        sizes = np.abs(kernel.reshape(-1, kernel.shape[-1]))
+        one_size = (sizes == sizes[0]).all() and sizes.all()
+        if getattr(quantizer, "precision", None) == 1 or one_size:
+            return kernel
+    return None
+
+
+class _Observer:
+    """Collects what the layers get, run by run."""
+
+    def __init__(self) -> None:
+        self._takers: dict[Layer, bool] = {}
+        self._signs: list[np.ndarray] = []
+        self._runs: list[list[Place]] = []
+        self._kernels: dict[Layer, np.ndarray | None] = {}
+
+    def start(self) -> None:
+        """A run begins."""
+        self._runs.append([])
+        self._signs.clear()
+
+    def call(
+        self, layer: Layer, call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Takes part in a layer's call."""
+        inputs: Any = args[0] if args else None
+        if not (tf.is_tensor(inputs) and inputs.dtype.is_floating):
+            return call(*args, **kwargs)
+        outputs = call(*args, **kwargs)
+        quantizer = getattr(layer, "input_quantizer", None)
+        made = outputs if quantizer is None else quantizer(inputs)
+        if _looks_like_signs(inputs, made):
+            # Zeros, which random numbers lack, tell a sign from what gives 0 for 0.
+            inputs = tf.where(_some(inputs), tf.zeros_like(inputs), inputs)
+            outputs = call(inputs, *args[1:], **kwargs)
+            made = outputs if quantizer is None else quantizer(inputs)
+            takes = np.array_equal(made, _signs(inputs.numpy()))
+            self._takers[layer] = self._takers.get(layer, True) and takes
+            self._signs.append(np.asarray(made))
+        self._note(layer, np.asarray(inputs if quantizer is None else made))
+        return outputs
+
+    def _note(self, layer: Layer, quantized: np.ndarray) -> None:
+        if layer not in self._kernels:
+            self._kernels[layer] = binary_kernel(layer)
+        kernel = self._kernels[layer]
+        if kernel is not None:
+            is_direct = any(np.array_equal(quantized, made) for made in self._signs)
+            values, padding = _values(layer, quantized)
+            place = Place(layer, kernel, values, is_direct, padding)
+            self._runs[-1].append(place)
+
+    def flow(self) -> Flow:
+        """What has been seen in all runs."""
+        return Flow(
+            tuple(_merged(places) for places in zip(*self._runs, strict=True)),
+            tuple(layer for layer, takes in self._takers.items() if takes),
+        )
+
+
+def _merged(seen: tuple[Place, ...]) -> Place:
+    """A place, of what it was in each run."""
+    last = max(seen, key=lambda place: list(Values).index(place.values))
+    is_direct = all(place.is_direct for place in seen)
+    # Where zeros are in one run only, they are no padding.
+    paddings = [place.padding for place in seen if place.padding is not None]
+    same = len(paddings) == len(seen)
+    same = same and all(np.array_equal(x, paddings[0]) for x in paddings)
+    return dataclasses.replace(
+        last, is_direct=is_direct, padding=paddings[0] if same else None
+    )
+
+
+def _values(layer: Layer, quantized: np.ndarray) -> tuple[Values, np.ndarray | None]:
+    """What a layer gets in one run, and where zeros are around it."""
+    values = _few(quantized)
+    if np.isin(values, (-1, 1)).all():
+        return Values.SIGNS, None
+    if np.array_equal(values, [-1, 0, 1]):
+        return Values.SIGNS_AND_ZEROS, _padding(quantized)
+    declared = getattr(getattr(layer, "input_quantizer", None), "precision", None)
+    return Values.OTHER if len(values) == 2 or declared == 1 else Values.REAL, None
+
+
+def _few(values: np.ndarray) -> np.ndarray:
+    """The different values in order; of many, the first ones."""
+    found = np.unique(values.ravel()[:1000])
+    if len(found) <= _FEW:
+        found = np.unique(values)
+    return found[: _FEW + 1]
+
+
+def _padding(values: np.ndarray) -> np.ndarray | None:
+    """`[H, W]`, where all of `[N, H, W, C]` is 0; None where something else is, too."""
+    if values.ndim != 4:
+        return None
+    zeros = values == 0
+    padding: np.ndarray = zeros.all(axis=(0, 3))
+    return padding if np.array_equal(zeros.any(axis=(0, 3)), padding) else None
+
+
+def _looks_like_signs(inputs: tf.Tensor, made: Any) -> bool:
+    """Whether `made` is the sign of real numbers."""
+    if not tf.is_tensor(made) or made.shape != inputs.shape:
+        return False
+    before = inputs.numpy()
+    return len(_few(before)) > _FEW and np.array_equal(made, _signs(before))
+
+
+def _some(inputs: tf.Tensor) -> np.ndarray:
+    """A tenth of the places of a tensor, at random."""
+    return np.random.default_rng(0).random(inputs.shape) < 0.1
+
+
+def _signs(values: np.ndarray) -> np.ndarray:
+    return np.where(values >= 0, np.float32(1), np.float32(-1))
+
+
+def _innermost(model: tf.keras.Model) -> list[Layer]:
+    """The layers of a network that are no networks and no part of a quantized layer."""
+    layers = [x for x in model.submodules if isinstance(x, tf.keras.layers.Layer)]
+    parts = {id(getattr(x, name, None)) for x in layers for name in _QUANTIZERS}
+    return [
+        layer
+        for layer in layers
+        if not isinstance(layer, tf.keras.Model) and id(layer) not in parts
+    ]
+
+
+def _random(spec: tf.TensorSpec, size: float) -> tf.Tensor:
+    """Images of a batch, the same in every run."""
+    generator = np.random.default_rng(0)
+    shape = [3 if length is None else length for length in spec.shape]
+    return tf.cast(size * generator.normal(size=shape), spec.dtype)

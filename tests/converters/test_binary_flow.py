@@ -1,0 +1,312 @@
+"""What is binary: one answer, whatever lies between a sign and a convolution."""
+
+import binary_networks as nets
+import numpy as np
+import pytest
+
+from r2b_keras.converters import binary_flow, graph, verify
+from r2b_keras.converters.binary_flow import Values
+from r2b_keras.converters.flatbuffer import convert
+from r2b_keras.converters.tflite_file import count_operators
+from r2b_keras.environment import lq, tf
+from r2b_keras.errors import InputError
+
+layers = tf.keras.layers
+SHAPE = (6, 7, 32)
+
+
+def sign(x):
+    return lq.quantizers.SteSign()(x)
+
+
+def plain(x, **options):
+    """A layer with binary weights that takes its input as it is."""
+    options = {"input_quantizer": None, **options}
+    return nets.binary_convolution(5, name="last", **options)(x)
+
+
+def dense(x, **options):
+    options = {**nets.BINARY, "input_quantizer": None, **options}
+    return lq.layers.QuantDense(5, name="last", **options)(x)
+
+
+def where(x):
+    return tf.where(x >= 0, 1.0, -1.0)
+
+
+def where_above(x):
+    """-1 at 0: signs, but not larq's."""
+    return tf.where(x > 0, 1.0, -1.0)
+
+
+class Pieces(layers.Layer):
+    """A layer that is code, with a layer inside that no graph shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nets.binary_convolution(5, name="last", input_quantizer=None)
+
+    @tf.function
+    def call(self, inputs):
+        return self.convolution(tf.concat([sign_of(inputs), sign_of(-inputs)], -1))
+
+
+def sign_of(x):
+    return lq.math.sign(x)
+
+
+class Code(tf.keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.pieces = Pieces()
+
+    def call(self, inputs):
+        return layers.Flatten()(self.pieces(inputs))
+
+
+def nested(x):
+    pooled = layers.MaxPool2D(2)(sign(x))
+    image = tf.keras.Input(pooled.shape[1:])
+    return tf.keras.Model(image, plain(image))(pooled)
+
+
+def joined(*parts):
+    return layers.Concatenate()(list(parts))
+
+
+# How signs reach the last layer, which is binary each time.
+SIGNS = {
+    "directly": lambda x: plain(x, input_quantizer="approx_sign"),
+    "from a layer": lambda x: plain(sign(x)),
+    "concatenation": lambda x: plain(joined(sign(x), sign(x - 0.3))),
+    "max pooling": lambda x: plain(layers.MaxPool2D(2)(sign(x))),
+    "reshape": lambda x: plain(layers.Reshape((6, 14, 16))(sign(x))),
+    "crop": lambda x: plain(layers.Cropping2D(1)(sign(x))),
+    "slice": lambda x: plain(sign(x)[:, 1:, ::2]),
+    "enlargement": lambda x: plain(layers.UpSampling2D(2)(sign(x))),
+    "product": lambda x: plain(layers.Multiply()([sign(x), sign(x - 0.3)])),
+    "dropout": lambda x: plain(layers.Dropout(0.5)(sign(x))),
+    "nested network": nested,
+    "code": Pieces(),
+    "Lambda": lambda x: plain(layers.Lambda(where)(layers.ReLU()(x - 1.0))),
+    "function": lambda x: plain(layers.ReLU()(x - 1.0), input_quantizer=where),
+    "other function": lambda x: plain(
+        layers.Lambda(where_above)(layers.ReLU()(x - 1.0))
+    ),
+    "inline": lambda x: plain(lq.math.sign(x)),
+    "padding before the sign": lambda x: plain(
+        layers.ZeroPadding2D()(x), input_quantizer="ste_sign", padding="valid"
+    ),
+    "padding with ones": lambda x: plain(
+        tf.pad(sign(x), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
+    ),
+    "dense": lambda x: dense(layers.Flatten()(sign(x))),
+    "dense by itself": lambda x: dense(
+        layers.Flatten()(x), input_quantizer="ste_sign", use_bias=False
+    ),
+    "dense of pixels": lambda x: dense(sign(x)),
+    "dense of columns": lambda x: dense(
+        layers.Reshape((42, 32))(x), input_quantizer="swish_sign"
+    ),
+    "dense of a binary layer": lambda x: dense(
+        layers.GlobalMaxPool2D()(plainly(x)),
+        input_quantizer="ste_sign",
+        kernel_quantizer="magnitude_aware_sign",
+        activation="relu",
+    ),
+}
+# Signs padded with zeros: what that takes off is constant.
+PADDED = {
+    "padding": lambda x: plain(layers.ZeroPadding2D()(sign(x)), padding="valid"),
+    "padding to one side": lambda x: plain(
+        layers.ZeroPadding2D(((0, 1), (2, 0)))(sign(x)),
+        padding="valid",
+        strides=2,
+        use_bias=True,
+        bias_initializer="normal",
+        activation="relu",
+    ),
+    "padding twice": lambda x: plain(layers.ZeroPadding2D()(sign(x))),
+    "padding and ones": lambda x: plain(
+        layers.ZeroPadding2D()(sign(x)), pad_values=1.0
+    ),
+    "padding and pooling": lambda x: plain(
+        layers.MaxPool2D(2)(layers.ZeroPadding2D((2, 0))(sign(x)))
+    ),
+}
+
+
+def plainly(x):
+    return nets.binary_convolution(33, padding="valid")(x)
+
+
+def network(make):
+    tf.keras.utils.set_random_seed(4)
+    image = tf.keras.Input(SHAPE)
+    return nets.one_output(image, [make(image)])
+
+
+def assert_right(model, num_binary):
+    flatbuffer = convert(model)
+    assert count_operators(flatbuffer)["LceBconv2d"] == num_binary
+    images = nets.random_images(SHAPE)
+    images[:, :3] = np.maximum(images[:, :3], 0)
+    expected = model(images, training=False)
+    atol = 1e-6 * np.abs(expected).max()
+    for name in ("lce", "r2b_runtime"):
+        found = nets.run(flatbuffer, images, name)
+        np.testing.assert_allclose(found, expected, atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize("case", SIGNS)
+def test_signs_are_seen_wherever_they_come_from(case):
+    model = network(SIGNS[case])
+    (*_, last) = binary_flow.trace(model).places
+    assert (last.layer.name, last.values) == ("last", Values.SIGNS)
+    names = binary_flow.binary_layers(model)
+    assert_right(model, len(names))
+
+
+def test_a_network_that_is_code():
+    model = Code()
+    model(tf.zeros((1, *SHAPE)))
+    assert binary_flow.binary_layers(model) == ["last"]
+    assert_right(model, 1)
+
+
+@pytest.mark.parametrize("case", PADDED)
+def test_zeros_around_signs(case):
+    model = network(PADDED[case])
+    (place,) = binary_flow.trace(model).places
+    assert place.values is Values.SIGNS_AND_ZEROS and place.padding.any()
+    assert_right(model, 1)
+
+
+# What is not binary: the values, and why a conversion is refused, if it is.
+OTHERS = {
+    "real": (lambda x: plain(x), Values.REAL, None),
+    "mean of signs": (
+        lambda x: plain(layers.AveragePooling2D(2)(sign(x))),
+        Values.REAL,
+        None,
+    ),
+    "signs and real": (lambda x: plain(joined(sign(x), x)), Values.REAL, None),
+    "tanh": (lambda x: plain(layers.Activation("tanh")(x)), Values.REAL, None),
+    "ReLU of signs": (
+        lambda x: plain(layers.ReLU()(sign(x))),
+        Values.OTHER,
+        "expected inputs of -1 and",
+    ),
+    "signs with zeros": (
+        lambda x: plain(layers.Lambda(tf.sign)(x)),
+        Values.SIGNS_AND_ZEROS,
+        "they are -1, 0 and",
+    ),
+    "padding of a dense layer": (
+        lambda x: dense(layers.Flatten()(layers.ZeroPadding2D()(sign(x)))),
+        Values.SIGNS_AND_ZEROS,
+        "they are -1, 0 and",
+    ),
+    "sum of signs": (
+        lambda x: plain(layers.Add()([sign(x), sign(x - 0.3)])),
+        Values.REAL,
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_is_no_sign(case):
+    make, values, problem = OTHERS[case]
+    model = network(make)
+    (place,) = binary_flow.trace(model).places
+    assert place.values is values
+    if problem is None:
+        assert binary_flow.binary_layers(model) == []
+        assert verify(model, convert(model), nets.random_images(SHAPE)).accepted
+    else:
+        with pytest.raises(InputError, match=f"Layer 'last' .* is binary.*{problem}"):
+            convert(model)
+
+
+def test_what_takes_signs():
+    image = tf.keras.Input(SHAPE)
+    x = lq.quantizers.ApproxSign(name="first")(image)
+    x = layers.Dropout(0.5)(layers.MaxPool2D(2)(x))
+    x = nets.binary_convolution(4, name="again")(x)
+    x = layers.Lambda(where, name="third")(nets.batch_norm()(x))
+    x = nets.binary_convolution(4, input_quantizer=tf.tanh, name="tanh")(x)
+    x = nets.binary_convolution(4, input_quantizer=where, name="fifth")(x)
+    model = tf.keras.Model(image, plain(layers.Lambda(tf.sign)(x)))
+    takers = [layer.name for layer in binary_flow.trace(model).sign_takers]
+    assert takers == ["first", "third", "fifth"]
+
+
+def test_observing_leaves_no_trace():
+    model = network(SIGNS["from a layer"])
+    layer, images = model.get_layer("last"), nets.random_images(SHAPE)
+    before = dict(vars(layer)), model.predict_on_batch(images)
+    convert(model)
+    assert vars(layer).keys() == before[0].keys()
+    np.testing.assert_array_equal(model.predict_on_batch(images), before[1])
+
+    def fails(layer, call, *args):
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError), graph.around([layer], fails):
+        layer(images)
+    assert "call" not in vars(layer)
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "expected"),
+    [
+        *((lq.quantizers.get(x), True) for x in ("ste_sign", "swish_sign")),
+        *((function, True) for function in (where, lq.math.sign)),
+        *((function, False) for function in (tf.sign, where_above, tf.tanh, None)),
+        *((lq.quantizers.get(x), False) for x in ("ste_heaviside", "ste_tern")),
+        (lq.quantizers.get("magnitude_aware_sign"), False),
+    ],
+)
+def test_functions_that_take_signs(quantizer, expected):
+    assert binary_flow.takes_sign(quantizer) is expected
+
+
+def training(layer):
+    return lambda x: layer(x, training=True)
+
+
+def inner_in_training(x):
+    image = tf.keras.Input(SHAPE)
+    inner = tf.keras.Model(image, nets.batch_norm()(image), name="wrong")
+    return inner(x, training=True)
+
+
+def nested_in_training(x):
+    image = tf.keras.Input(SHAPE)
+    inner = training(nets.batch_norm(name="wrong"))(image)
+    return tf.keras.Model(image, inner)(x)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        training(nets.batch_norm(name="wrong")),
+        lambda x: nets.batch_norm(name="wrong")(x, True),
+        training(layers.Dropout(0.5, name="wrong")),
+        inner_in_training,
+        nested_in_training,
+    ],
+)
+def test_a_network_that_trains_in_inference_is_refused(make):
+    """Its BatchNorm uses the batch's statistics, which no flatbuffer has."""
+    model = network(lambda x: nets.binary_convolution(3)(make(x)))
+    for simplify in (True, False):
+        with pytest.raises(InputError, match="'wrong' .* is called with training=True"):
+            convert(model, simplify=simplify)
+
+
+def test_a_frozen_batch_norm_infers_even_so():
+    norm = nets.batch_norm(trainable=False)
+    model = network(lambda x: nets.binary_convolution(3)(norm(x, training=True)))
+    assert_right(nets.randomize(model), 1)
