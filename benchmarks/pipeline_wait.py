@@ -29,6 +29,7 @@ from r2b_keras import data, files, recipes
 from r2b_keras.environment import tf
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Recipe
+from r2b_keras.trainers.execution import Execution
 from r2b_keras.trainers.stage import make_distiller
 
 
@@ -41,7 +42,7 @@ def distiller(recipe: Recipe, number: int, images: data.ImageDataset) -> tf.kera
     shape = recipe.data.image_shape
     built = [build_network(network, shape, images.num_classes) for network in networks]
     steps = images.steps_per_epoch(stage.batch_size)
-    return make_distiller(stage, built[0], *(built[1:] or [None]), steps)
+    return make_distiller(stage, built[0], *(built[1:] or [None]), steps, Execution())
 
 
 def batches(

@@ -43,6 +43,7 @@ from r2b_keras.environment import tf
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Losses, Optimizer, Stage
 from r2b_keras.trainers.chain import PRECISION_POLICIES
+from r2b_keras.trainers.execution import Execution
 from r2b_keras.trainers.stage import make_distiller
 
 NUM_CLASSES = 1000
@@ -82,7 +83,7 @@ def ours(number: int, options: argparse.Namespace) -> tf.keras.Model:
         ),
     )
     networks = (build_network(net, shape, NUM_CLASSES) for net in (student, teacher))
-    return make_distiller(stage, *networks, steps_per_epoch=1000)
+    return make_distiller(stage, *networks, 1000, Execution())
 
 
 def larq_zoos(number: int, options: argparse.Namespace) -> tf.keras.Model:

@@ -37,6 +37,10 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "strategy", "none", ["none", "mirrored", "multi_worker", "tpu"], "Where to run."
     )
+    flags.DEFINE_bool("xla", False, "Compile each step with XLA; for GPUs.")
+    flags.DEFINE_integer(
+        "steps_per_execution", 1, "Steps between two looks of the host.", 1
+    )
     flags.DEFINE_bool("deterministic", True, "Repeat results to the bit; see README.")
 
 
@@ -55,6 +59,7 @@ def main() -> int:
         print(recipes.describe(recipe))
         return 0
     from r2b_keras.trainers.chain import stages_to_train, train_chain
+    from r2b_keras.trainers.execution import Execution
 
     numbers = stages_to_train(recipe, stage, workdir, FLAGS.only)
     if own:
@@ -69,6 +74,7 @@ def main() -> int:
         precision=precision,
         strategy=FLAGS.strategy,
         deterministic=FLAGS.deterministic,
+        execution=Execution(FLAGS.xla, FLAGS.steps_per_execution),
     )
     if not numbers:
         print(f"Stage {stage} is complete in {workdir.path}, nothing to train.")

@@ -17,12 +17,22 @@ Logs = dict[str, Any] | None
 # The loss parts need the room that a wide bar would take.
 BAR = "{desc} {percentage:3.0f}% |{bar:10}| {rate_fmt} {remaining} left{postfix}"
 
+# How often numbers are fetched from the device while it goes on with the next steps.
+SECONDS_BETWEEN_LOOKS = 1.0
+# The speed is told after so many steps or, where they are slow, so much time; not where
+# the epoch's own line comes soon.
+STEPS_OF_SPEED = 25
+SECONDS_OF_SPEED = 30.0
+SECONDS_OF_A_SHORT_EPOCH = 10.0
+
 
 class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
-    """Stops at the first step whose loss is not finite.
+    """Stops training whose loss is not finite, and names the step.
 
-    And at the end of an epoch whose last step left weights that are not: they would
-    become the checkpoint. Give it before what saves.
+    The losses stay on their device until some are looked at together, so that the host
+    does not wait for each step. Training also stops at the end of an epoch whose last
+    step left weights that are not finite: they would become the checkpoint. Give it
+    before what saves.
 
     Args:
       stage: number of the stage, for the message.
@@ -31,33 +41,58 @@ class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
     def __init__(self, stage: int) -> None:
         """Stores the stage."""
         super().__init__()
+        self._supports_tf_logs = True  # the losses come as tensors
         self.stage = stage
         self.epoch = 0
         self.step = 0
+        self._looked = 0.0
+        # First and last step, and the epoch's mean loss after them.
+        self._pending: list[tuple[int, int, tf.Tensor]] = []
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Remembers the epoch."""
         self.epoch = epoch
+        self.step = 0
+        self._pending = []
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Keeps the loss; raises `NonFiniteLossError` if one before was not finite."""
+        if logs:
+            self._pending.append((self.step + 1, batch + 1, logs["loss"]))
+        self.step = batch + 1
+        if time.monotonic() - self._looked > SECONDS_BETWEEN_LOOKS:
+            self._look()
+            self._looked = time.monotonic()
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        """Looks at the losses that are left, before validation."""
+        self._look()
+
+    def _look(self) -> None:
         """Raises `NonFiniteLossError` once the epoch's mean is not finite.
 
         The mean turns with the first loss that does, so this is that loss's step.
         """
-        self.step = batch + 1
-        if logs and not math.isfinite(logs["loss"]):
-            raise self._error(f"The loss is {logs['loss']} in")
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        losses = tf.stack([loss for _, _, loss in pending]).numpy()
+        for (first, last, _), loss in zip(pending, losses, strict=True):
+            if not math.isfinite(loss):
+                steps = str(last) if first == last else f"{first} to {last}"
+                raise self._error(f"The loss is {loss} in", steps)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Raises `NonFiniteLossError` if a weight is not finite."""
+        """Raises `NonFiniteLossError` if a loss or a weight is not finite."""
+        self._look()
         for weight in self.model.weights:
             finite = tf.math.is_finite(weight) if weight.dtype.is_floating else True
             if not tf.reduce_all(finite):
-                raise self._error(f"{weight.name} is not finite after")
+                raise self._error(f"{weight.name} is not finite after", str(self.step))
 
-    def _error(self, what: str) -> NonFiniteLossError:
+    def _error(self, what: str, steps: str) -> NonFiniteLossError:
         return NonFiniteLossError(
-            f"{what} stage {self.stage}, epoch {self.epoch + 1}, step {self.step}: the "
+            f"{what} stage {self.stage}, epoch {self.epoch + 1}, step {steps}: the "
             "last good checkpoint is kept; lower the learning rate or a loss weight in "
             "a new --workdir."
         )
@@ -65,6 +100,9 @@ class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
 
 class ProgressReport(tf.keras.callbacks.Callback):
     """One bar per epoch in a terminal, one line per epoch elsewhere.
+
+    Elsewhere another line, after some steps, says how long an epoch will take, where
+    its own line is not there soon.
 
     Args:
       stage: number of the stage.
@@ -74,15 +112,23 @@ class ProgressReport(tf.keras.callbacks.Callback):
     def __init__(self, stage: int, images_per_epoch: int) -> None:
         """Stores what the lines say."""
         super().__init__()
+        self._supports_tf_logs = True  # and are looked at when they are shown
         self.stage = stage
         self.images_per_epoch = images_per_epoch
         self.bar: tqdm.tqdm | None = None
         self.started = 0.0
         self.trained = 0.0
+        self.epoch = 0
+        self.step = 0
+        self._shown = 0.0
+        # Step and time from which the speed is measured, None once it was told.
+        self._mark: tuple[int, float] | None = (0, 0.0)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the bar."""
         self.started = time.monotonic()
+        self.step = 0
+        self.epoch = epoch
         if sys.stderr.isatty():
             self.bar = tqdm.tqdm(
                 total=self.images_per_epoch,
@@ -94,10 +140,45 @@ class ProgressReport(tf.keras.callbacks.Callback):
             )
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Moves the bar."""
-        if self.bar is not None:
+        """Moves the bar, or tells the speed."""
+        steps, self.step = batch + 1 - self.step, batch + 1
+        if self.bar is None:
+            self._tell_speed(logs)
+            return
+        now = time.monotonic()
+        last = self.step == self.params["steps"]
+        if last or now - self._shown > SECONDS_BETWEEN_LOOKS:
             self.bar.set_postfix_str(_parts(logs, digits=3), refresh=False)
-            self.bar.update(self.images_per_epoch // self.params["steps"])
+            self._shown = now
+        self.bar.update(steps * self._images_per_step())
+
+    def _images_per_step(self) -> int:
+        return self.images_per_epoch // self.params["steps"]
+
+    def _tell_speed(self, logs: Logs) -> None:
+        """Says once how long an epoch takes, the first steps' compilation left out."""
+        if self._mark is None:
+            return
+        start, since = self._mark
+        few = self.step - start < STEPS_OF_SPEED
+        if start and few and time.monotonic() - since < SECONDS_OF_SPEED:
+            return
+        _parts(logs)  # returns once the device has come so far
+        now = time.monotonic()
+        if not start:
+            self._mark = (self.step, now)
+            return
+        self._mark = None
+        step, steps = (now - since) / (self.step - start), self.params["steps"]
+        epoch = step * steps
+        if epoch > SECONDS_OF_A_SHORT_EPOCH:
+            print(
+                f"{self._title(self.epoch)}  step {self.step}/{steps}: "
+                f"{self._images_per_step() / step:.0f} images/s, about "
+                f"{_duration(epoch)} an epoch and "
+                f"{_duration(epoch * (self.params['epochs'] - self.epoch))} in all",
+                flush=True,
+            )
 
     def on_test_begin(self, logs: Logs = None) -> None:
         """Notes when the training part of the epoch was over."""
@@ -105,6 +186,7 @@ class ProgressReport(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Prints the epoch's line."""
+        self._mark = None
         if self.bar is not None:
             self.bar.close()
             self.bar = None
@@ -137,7 +219,7 @@ def _brief(logs: Logs) -> Logs:
 
 def _parts(logs: Logs, digits: int = 4) -> str:
     values = (logs or {}).items()
-    return "  ".join(f"{name} {value:.{digits}f}" for name, value in values)
+    return "  ".join(f"{name} {float(value):.{digits}f}" for name, value in values)
 
 
 def _duration(seconds: float) -> str:

@@ -8,12 +8,14 @@ from r2b_keras.errors import InputError
 from r2b_keras.models import registry
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import manifest
+from r2b_keras.trainers.execution import Execution, facts
 from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.stage import Run, train_stage
 from r2b_keras.trainers.strategies import check_batch, make_workers
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from r2b_keras.trainers.workers import Workers
 
+DEFAULT_EXECUTION = Execution()
 PRECISION_POLICIES = {
     "float32": "float32",
     "bfloat16": "mixed_bfloat16",
@@ -82,6 +84,7 @@ def train_chain(
     precision: str = "float32",
     strategy: str = "none",
     deterministic: bool = True,
+    execution: Execution = DEFAULT_EXECUTION,
     library: StageLibrary | None = None,
 ) -> list[StageResult]:
     """Brings a workdir up to a stage.
@@ -99,6 +102,7 @@ def train_chain(
       precision: "float32", or "bfloat16" or "float16" for mixed precision.
       strategy: "none", "mirrored", "multi_worker" or "tpu".
       deterministic: results repeat to the bit on the same machine.
+      execution: how steps are executed.
       library: stages that other runs have finished are taken from there, and this
         run's are added; not with "multi_worker".
 
@@ -133,10 +137,12 @@ def train_chain(
     tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
     dataset = data.load(recipe.data, data_dir)
     identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
+    run = Run(recipe, workdir, dataset, seed, workers, execution)
+    executed = facts(strategy, workers, execution)
     with workers.lost_is_told():
         _claim(workdir, identity, workers)
         workers.require_equal(len(numbers), "stages to train")
-        _train(Run(recipe, workdir, dataset, seed, workers), numbers, identity, library)
+        _train(run, numbers, identity, executed, library)
     results = (workdir.result(number) for number in recipe.stages_needed(stage))
     return [result for result in results if result]
 
@@ -155,11 +161,14 @@ def _train(
     run: Run,
     numbers: list[int],
     identity: dict[str, Any],
+    executed: dict[str, Any],
     library: StageLibrary | None,
 ) -> None:
+    num_stages = len(run.recipe.stages)
+
     def write_manifest() -> None:
         if run.workers.is_chief:
-            manifest.write_manifest(run.workdir, identity, len(run.recipe.stages))
+            manifest.write_manifest(run.workdir, identity, num_stages, executed)
 
     if numbers:
         write_manifest()

@@ -75,7 +75,12 @@ def _now() -> str:
 _STARTED = _now()
 
 
-def write_manifest(workdir: Workdir, identity: dict[str, Any], num_stages: int) -> None:
+def write_manifest(
+    workdir: Workdir,
+    identity: dict[str, Any],
+    num_stages: int,
+    execution: dict[str, Any],
+) -> None:
     """Writes `manifest.json` as of now.
 
     The first run's facts stay under `runs`; each further run adds its own.
@@ -84,6 +89,7 @@ def write_manifest(workdir: Workdir, identity: dict[str, Any], num_stages: int) 
       workdir: the run's folder.
       identity: what the folder is for.
       num_stages: stages of the recipe; the complete ones are listed with their times.
+      execution: devices and replicas, see `r2b_keras.trainers.execution.facts`.
 
     Raises:
       InputError: the manifest that is there is damaged.
@@ -96,6 +102,7 @@ def write_manifest(workdir: Workdir, identity: dict[str, Any], num_stages: int) 
         "versions": _versions(),
         "git_revision": _git_revision(),
         "machine": _machine(),
+        "execution": execution,
         "written": _now(),
     }
     this = (run["process"], run["started"])

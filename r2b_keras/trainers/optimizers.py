@@ -1,8 +1,14 @@
 """Optimizers of a stage, and which variables decay."""
 
+from typing import Any
+
 from r2b_keras.environment import tf
 from r2b_keras.recipes.schema import Optimizer
 from r2b_keras.trainers.schedules import LearningRate
+
+# Ours: Adam's epsilon is not printed. Keras has 1e-7; PyTorch, in which the authors'
+# later code is written, has 1e-8.
+EPSILON = 1e-7
 
 
 class OnePassAdam(tf.keras.optimizers.Adam):
@@ -11,7 +17,18 @@ class OnePassAdam(tf.keras.optimizers.Adam):
     The formula and the variables are Keras's; roundings are not (1 - beta_2 is off by
     1e-5 of itself). Keras reads and writes the momenta several times, which for a wide
     network on a CPU takes more time than most of its layers.
+
+    Keras also has XLA compile the update of each variable wherever there is a GPU, one
+    program a variable. Not here: one operation has nothing to gain from it.
+
+    Args:
+      *arguments: as for Keras's Adam.
+      **options: as for Keras's Adam.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Makes Keras's Adam, its updates not compiled by XLA."""
+        super().__init__(*arguments, **{"jit_compile": False, **options})
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Moves `variable`, shape `[...]`, along a dense gradient of its shape."""
@@ -37,8 +54,9 @@ class OnePassAdam(tf.keras.optimizers.Adam):
 def decayed_variables(model: tf.keras.Model) -> list[tf.Variable]:
     """Kernels that are real-valued when deployed: the ones that weight decay acts on.
 
-    Latent weights behind a binarizer are left out (their size means nothing), and so
-    are biases, BatchNorm, scales and PReLU slopes, as is usual.
+    Sec. 4.1 has no decay for binary weights, and latent weights behind a binarizer are
+    left out: their size means nothing. Leaving out biases, BatchNorm, scales and PReLU
+    slopes is ours; the paper does not say what decays.
     """
     found = []
     for layer in model.submodules:
@@ -74,10 +92,13 @@ def make_optimizer(
     decay = settings.weight_decay if settings.decay == "decoupled" else None
     if settings.name == "sgd":
         optimizer = tf.keras.optimizers.SGD(
-            rate, momentum=settings.momentum, weight_decay=decay or None
+            rate,
+            momentum=settings.momentum,
+            weight_decay=decay or None,
+            jit_compile=False,
         )
     else:
-        optimizer = OnePassAdam(rate, weight_decay=decay or None)
+        optimizer = OnePassAdam(rate, epsilon=EPSILON, weight_decay=decay or None)
     if decay:
         decayed = {id(variable) for variable in decayed_variables(model)}
         optimizer.exclude_from_weight_decay(

@@ -9,12 +9,14 @@ from r2b_keras import data, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.files import written_whole
+from r2b_keras.models.config import BINARY_PARTS
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, schedules
 from r2b_keras.trainers.attention_images import NUM_IMAGES, AttentionImages
 from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
 from r2b_keras.trainers.distiller import Distiller
+from r2b_keras.trainers.execution import Execution, sentence
 from r2b_keras.trainers.weight_flips import WeightFlips
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from r2b_keras.trainers.workers import Workers
@@ -32,6 +34,7 @@ class Run:
       dataset: loaded images.
       seed: for weights, order and augmentation.
       workers: where the variables live, and which of several processes this is.
+      execution: how steps are executed.
     """
 
     recipe: Recipe
@@ -39,6 +42,7 @@ class Run:
     dataset: data.ImageDataset
     seed: int
     workers: Workers
+    execution: Execution
 
 
 def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
@@ -102,9 +106,8 @@ def _make_distiller(run: Run, stage: Stage) -> Distiller:
     teacher = None
     if stage.losses.needs_teacher and stage.teacher is not None:
         teacher = load_student(run.workdir, stage.teacher)
-    return make_distiller(
-        stage, student, teacher, dataset.steps_per_epoch(stage.batch_size)
-    )
+    steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
+    return make_distiller(stage, student, teacher, steps_per_epoch, run.execution)
 
 
 def make_distiller(
@@ -112,6 +115,7 @@ def make_distiller(
     student: tf.keras.Model,
     teacher: tf.keras.Model | None,
     steps_per_epoch: int,
+    execution: Execution,
 ) -> Distiller:
     """Makes what trains a student as a stage says, its optimizer built.
 
@@ -120,6 +124,7 @@ def make_distiller(
       student: the network that is trained.
       teacher: the one that teaches it, None where no loss needs one.
       steps_per_epoch: for the schedule.
+      execution: how steps are executed.
     """
     rate = schedules.learning_rate(
         stage.schedule, stage.optimizer.learning_rate, stage.epochs, steps_per_epoch
@@ -138,15 +143,13 @@ def make_distiller(
         l2_variables=optimizers.decayed_variables(student),
     )
     optimizer = optimizers.make_optimizer(stage.optimizer, rate, student)
-    model.compile(optimizer, jit_compile=_uses_xla())
+    model.compile(
+        optimizer,
+        jit_compile=execution.xla,
+        steps_per_execution=execution.steps_per_execution,
+    )
     model.optimizer.build(student.trainable_variables)
     return model
-
-
-def _uses_xla() -> bool:
-    """Whether XLA compiles the step: in float16 on GPUs; CPUs get slower by it."""
-    in_float16 = tf.keras.mixed_precision.global_policy().compute_dtype == "float16"
-    return in_float16 and bool(tf.config.list_physical_devices("GPU"))
 
 
 def _restore(run: Run, number: int, model: Distiller) -> checkpoints.Progress:
@@ -175,6 +178,8 @@ def _fit(
     validation = None
     if dataset.num_validation:
         validation = dataset.validation(EVALUATION_BATCH)
+    if run.workers.is_chief:
+        print(_announcement(run, number), flush=True)
     try:
         model.fit(
             images,
@@ -192,6 +197,20 @@ def _fit(
             raise
         raise InputError(broken) from error
     return save.progress
+
+
+def _announcement(run: Run, number: int) -> str:
+    """What is trained now, with how many images, and on what."""
+    stage, dataset = run.recipe.stages[number], run.dataset
+    student = stage.student
+    binary = BINARY_PARTS[student.precision]
+    held_out = f", {dataset.num_validation} held out" if dataset.num_validation else ""
+    return (
+        f"stage {number}: {student.name}, binary: {binary}; {stage.epochs} epochs of "
+        f"{dataset.steps_per_epoch(stage.batch_size)} steps of {stage.batch_size} "
+        f"images; {dataset.num_train} images to train on{held_out}, "
+        f"{dataset.num_test} to test on; {sentence(run.workers)}"
+    )
 
 
 def _callbacks(

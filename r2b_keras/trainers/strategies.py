@@ -22,18 +22,30 @@ def make_workers(name: str) -> Workers:
         machine), "multi_worker" (machines listed in the variable TF_CONFIG) or "tpu".
 
     Raises:
-      InputError: an unknown name, a bad TF_CONFIG, or no TPU.
+      InputError: an unknown name, a bad TF_CONFIG, no GPU to mirror to, or no TPU.
     """
     if name == "none":
         return Workers(tf.distribute.get_strategy(), Task())
     if name == "mirrored":
-        return Workers(tf.distribute.MirroredStrategy(), Task())
+        return Workers(_mirrored(), Task())
     if name == "multi_worker":
         task = read_task(os.environ.get(VARIABLE))
         return Workers(_multi_worker(), task)
     if name == "tpu":
         return Workers(_tpu(), Task())
     raise InputError(f"Strategy is {name!r}, expected one of {', '.join(STRATEGIES)}.")
+
+
+def _mirrored() -> tf.distribute.Strategy:
+    """All GPUs; or several logical CPU devices, where somebody has made them."""
+    num_cpus = len(tf.config.list_logical_devices("CPU"))
+    if not tf.config.list_logical_devices("GPU") and num_cpus < 2:
+        raise InputError(
+            "--strategy=mirrored is for the GPUs of this machine, and TensorFlow sees "
+            "none: install a TensorFlow that knows them (`pip install "
+            "tensorflow[and-cuda]`), or leave --strategy out to train on the CPU."
+        )
+    return tf.distribute.MirroredStrategy()
 
 
 def _multi_worker() -> tf.distribute.Strategy:

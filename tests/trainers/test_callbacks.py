@@ -15,6 +15,7 @@ from r2b_keras.errors import NonFiniteLossError
 from r2b_keras.trainers import Distiller, checkpoints
 from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
 from r2b_keras.trainers.checkpoints import Progress
+from r2b_keras.trainers.weight_flips import WeightFlips
 from r2b_keras.trainers.workdir import Workdir
 
 NUM_STEPS, BATCH = 4, 2
@@ -53,6 +54,52 @@ def test_non_finite_loss_names_the_step(bad_step, value, epoch, step):
         match=rf"loss is (nan|inf) in stage 2, epoch {epoch}, step {step}:",
     ):
         fit(distiller(), [StopOnNonFiniteLoss(2)], bad_step=bad_step, bad_value=value)
+
+
+@pytest.mark.parametrize(
+    ("bad_step", "words"), [(5, "epoch 2, step 1 to 3:"), (3, "epoch 1, step 4:")]
+)
+def test_several_steps_at_once_are_named_together(bad_step, words):
+    model = distiller()
+    model.compile(model.optimizer, steps_per_execution=3)
+    with pytest.raises(NonFiniteLossError, match=words):
+        fit(model, [StopOnNonFiniteLoss(2)], bad_step=bad_step)
+
+
+def test_the_host_fetches_no_numbers_at_every_step(tmp_path, monkeypatch):
+    """Callbacks get tensors, and look at them once a second."""
+    workdir = Workdir(tmp_path)
+    workdir.stage(2).mkdir()
+    seen = []
+
+    class Probe(tf.keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self._supports_tf_logs = True
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen.extend(logs.values())
+
+    callbacks = [
+        StopOnNonFiniteLoss(2),
+        ProgressReport(2, NUM_STEPS * BATCH),
+        WeightFlips(),
+        tf.keras.callbacks.TensorBoard(str(tmp_path), write_graph=False),
+        SaveEpoch(workdir, 2, Progress()),
+        Probe(),
+    ]
+    fetched = []
+    fetch = StopOnNonFiniteLoss._look
+    monkeypatch.setattr(
+        StopOnNonFiniteLoss,
+        "_look",
+        lambda self: (fetched.append(len(self._pending)), fetch(self)),
+    )
+    monkeypatch.setattr("r2b_keras.trainers.callbacks.SECONDS_BETWEEN_LOOKS", 1e9)
+    fit(distiller(), callbacks)
+    assert len(seen) == 2 * NUM_STEPS * 3  # steps, and three numbers of each
+    assert all(tf.is_tensor(value) for value in seen)
+    assert fetched == [NUM_STEPS, NUM_STEPS]
 
 
 def test_finite_losses_pass():
@@ -115,6 +162,41 @@ def test_one_line_an_epoch_without_a_terminal(capsys):
         assert "val_loss" not in line
         assert re.search(r"  [1-9]\d* images/s  \d+ s, \d+:\d\d:\d\d left$", line)
     assert lines[-1].endswith(", 0:00:00 left")
+
+
+def test_long_epochs_are_told_of_soon(capsys, monkeypatch):
+    """After the step that compiles, 25 steps of 4 s: 1000 s an epoch of 250."""
+    report = ProgressReport(0, images_per_epoch=2000)
+    report.set_params({"epochs": 350, "steps": 250})
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("r2b_keras.trainers.callbacks.SECONDS_OF_SPEED", 1e9)
+    report.on_epoch_begin(3)
+    now[0] = 60.0
+    printed = []
+    for step in range(40):
+        report.on_train_batch_end(step, {"loss": tf.constant(1.0)})
+        printed.append(capsys.readouterr().out)
+        now[0] += 4.0
+    assert printed.pop(25) == (
+        "stage 0 epoch   4/350  step 26/250: 2 images/s, about 0:16:40 an epoch and "
+        "96:23:20 in all\n"
+    )
+    assert not any(printed)
+
+
+def test_slow_steps_are_told_of_before_there_are_many(capsys, monkeypatch):
+    report = ProgressReport(0, images_per_epoch=80)
+    report.set_params({"epochs": 1, "steps": 10})
+    clock = iter([0.0, 5.0, 25.0, 45.0, 45.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    report.on_epoch_begin(0)
+    for step in range(3):
+        report.on_train_batch_end(step, {"loss": tf.constant(1.0)})
+    assert capsys.readouterr().out == (
+        "stage 0 epoch 1/1  step 3/10: 0 images/s, about 0:03:20 an epoch and 0:03:20 "
+        "in all\n"
+    )
 
 
 def test_speed_and_time_left_by_hand(capsys, monkeypatch):

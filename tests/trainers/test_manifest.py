@@ -22,9 +22,11 @@ IDENTITY = {
     "data_fingerprint": "abc",
 }
 
+EXECUTION = {"strategy": "mirrored", "devices": ["GPU:0", "GPU:1"], "replicas": 2}
+
 
 def written(path, num_stages=3):
-    manifest.write_manifest(Workdir(path), IDENTITY, num_stages)
+    manifest.write_manifest(Workdir(path), IDENTITY, num_stages, EXECUTION)
     return json.loads((path / "manifest.json").read_text())
 
 
@@ -44,6 +46,7 @@ def test_facts_of_the_run(tmp_path):
     assert run["versions"]["python"] == platform.python_version()
     for package in ("tf-keras", "larq", "numpy", "scikit-learn"):
         assert run["versions"][package] == importlib.metadata.version(package)
+    assert run["execution"] == EXECUTION
     assert run["machine"]["cores"] >= 1
     assert run["machine"]["processor"]
     assert run["machine"]["platform"] == platform.platform()
