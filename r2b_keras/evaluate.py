@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -17,7 +17,7 @@ from r2b_keras import command, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
-    from r2b_keras.converters.verification import Verification
+    from r2b_keras.converters.card import ModelCard
     from r2b_keras.data import ImageDataset
     from r2b_keras.trainers.evaluation import Report
     from r2b_keras.trainers.workdir import Workdir
@@ -116,7 +116,9 @@ def _print_flatbuffer() -> int:
     keras = own.accuracy if own and own.recipe == recipe.name else None
     compared = None
     if workdir:
-        compared, keras = _compare(workdir, own, images, labels, scores, engine.name)
+        test = images, labels
+        compared = _compare(workdir, own, flatbuffer, test, scores, engine.name)
+        keras = compared.keras_top1
     if FLAGS.json:
         values = {
             "engine": engine.name,
@@ -127,14 +129,25 @@ def _print_flatbuffer() -> int:
         if compared:
             values["agreement"] = compared.agreement
         print(json.dumps(values))
-        return 0
-    print(f"{FLAGS.model}, {recipe.name}, test set, engine {engine.name}")
-    if keras is not None:
-        print(f"top-1 of the Keras model {keras:.2%}, of this file {report.top1:.2%}")
-    if compared:
-        print(compared.to_text())
-    print(report.to_text())
-    return 0
+    else:
+        print(f"{FLAGS.model}, {recipe.name}, test set, engine {engine.name}")
+        if keras is not None:
+            print(
+                f"top-1 of the Keras model {keras:.2%}, of this file {report.top1:.2%}"
+            )
+        if compared:
+            print(compared.text)
+        print(report.to_text())
+    return 0 if compared is None or compared.accepted else _say_rejected()
+
+
+def _say_rejected() -> int:
+    print(
+        f"{FLAGS.model} does not do what the network of {FLAGS.workdir} does: give the "
+        "stage that it was made of, or convert it again.",
+        file=sys.stderr,
+    )
+    return command.EXIT_PROBLEM
 
 
 def _check_fits(own: Any, engine: Any, dataset: ImageDataset) -> None:
@@ -171,24 +184,42 @@ def _read(dataset: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
     return images, np.concatenate([np.argmax(label, axis=1) for _, label in batches])
 
 
+class _Comparison(NamedTuple):
+    """How a file agrees with the Keras model that it is of."""
+
+    agreement: float
+    keras_top1: float
+    text: str
+    accepted: bool
+
+
 def _compare(
     workdir: Workdir,
-    own: Any,
-    images: np.ndarray,
-    labels: np.ndarray,
+    own: ModelCard | None,
+    flatbuffer: bytes,
+    test: tuple[np.ndarray, np.ndarray],
     scores: np.ndarray,
     engine: str,
-) -> tuple[Verification, float]:
-    """How the scores agree with those of the workdir's stage, and its accuracy."""
-    from r2b_keras.converters import verification
+) -> _Comparison:
+    """Compares scores with those of the workdir's stage.
+
+    A file of rounded weights is judged where it is made, beside its float32 file; here
+    its agreement is all there is.
+    """
+    from r2b_keras.converters import rounded_weights, verification
     from r2b_keras.trainers.stage import load_student
 
+    images, labels = test
     stage = FLAGS.stage if FLAGS.stage is not None or not own else own.stage
     student = load_student(workdir, workdir.finished_stage(stage))
-    expected = student.predict(images, EVALUATION_BATCH, verbose=0)
-    kind = own.real_weights if own else "float32"
-    compared = verification.compare(student, images, expected, scores, engine, kind)
-    return compared, float(np.mean(expected.argmax(axis=1) == labels))
+    expected = verification.keras_scores(student, images)
+    top1 = float(np.mean(expected.argmax(axis=1) == labels))
+    agreement = verification.agreement(expected, scores)
+    if rounded_weights.are_in(flatbuffer):
+        text = f"{len(images)} images: top-1 agreement {agreement:.2%}"
+        return _Comparison(agreement, top1, text, accepted=True)
+    found = verification.compare(student, flatbuffer, images, expected, scores, engine)
+    return _Comparison(agreement, top1, found.to_text(), found.accepted)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from flatbuffers import flexbuffers
 from r2b_keras.converters import tflite_file
 from r2b_keras.errors import InputError
 
-QUANTIZE, CONVOLUTION = "LceQuantize", "LceBconv2d"
-OPERATORS = (QUANTIZE, "LceDequantize", CONVOLUTION, "LceBMaxPool2d")
+QUANTIZE, DEQUANTIZE, CONVOLUTION = "LceQuantize", "LceDequantize", "LceBconv2d"
+OPERATORS = (QUANTIZE, DEQUANTIZE, CONVOLUTION, "LceBMaxPool2d")
 # Channels in one number of a packed tensor.
 WORD = 32
 # Whole numbers that each option may be, the ends included.
@@ -118,7 +118,7 @@ def _check_convolution(model: tflite_file.Model, graph: Any, operator: Any) -> N
 
 _CHECKS: dict[str, Callable[[tflite_file.Model, Any, Any], None]] = {
     QUANTIZE: _check_unary,
-    "LceDequantize": _check_unary,
+    DEQUANTIZE: _check_unary,
     CONVOLUTION: _check_convolution,
     "LceBMaxPool2d": _check_pooling,
 }

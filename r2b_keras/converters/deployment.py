@@ -2,12 +2,21 @@
 
 import collections
 import dataclasses
+from collections.abc import Iterator
 
-from r2b_keras.converters import card, tflite_file, verification
+from r2b_keras.converters import (
+    card,
+    engines,
+    rounded_verification,
+    tflite_file,
+    verification,
+)
 from r2b_keras.converters.flatbuffer import convert
 from r2b_keras.converters.real_weights import bytes_by_part, shrink
+from r2b_keras.converters.rounded_verification import RoundedVerification
 from r2b_keras.converters.sources import Source
 from r2b_keras.converters.verification import Verification
+from r2b_keras.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,14 +27,17 @@ class Deployment:
       flatbuffer: content of the `.tflite` file, model card included.
       operators_before: operators by kind of a conversion without simplification.
       operators: operators by kind.
-      verifications: how the flatbuffer agrees with Keras, first with float32 weights,
-        then with the smaller ones if they were asked for.
+      verifications: how the flatbuffer agrees with Keras in each engine that runs it,
+        first with float32 weights, then with the smaller ones if they were asked for.
+      unable: of the engines that are installed and do not load the flatbuffer, what
+        each says.
     """
 
     flatbuffer: bytes
     operators_before: collections.Counter[str]
     operators: collections.Counter[str]
-    verifications: tuple[Verification, ...]
+    verifications: tuple[Verification | RoundedVerification, ...]
+    unable: tuple[str, ...]
 
     @property
     def accepted(self) -> bool:
@@ -48,6 +60,7 @@ class Deployment:
         lines += [f"{'total':<20}{len(self.flatbuffer):>10,}"]
         for checked in self.verifications:
             lines += ["", f"real weights {checked.real_weights}", checked.to_text()]
+        lines += ["", *self.unable] if self.unable else []
         return "\n".join(lines)
 
 
@@ -66,18 +79,46 @@ def deploy(
     """
     plain = convert(source.model, simplify=False)
     exact = convert(source.model) if simplify else plain
-    checks = [verification.verify(source.model, exact, source.images)]
     small = shrink(exact, real_weights)
-    if real_weights != "float32":
-        checks.append(
-            verification.verify(
-                source.model, small, source.images, real_weights=real_weights
-            )
-        )
+    able, unable = _able_engines(small)
     described = dataclasses.replace(source.card, real_weights=real_weights)
     return Deployment(
         flatbuffer=card.attach(small, described),
         operators_before=tflite_file.count_operators(plain),
         operators=tflite_file.count_operators(small),
-        verifications=tuple(checks),
+        verifications=tuple(_verify(source, exact, small, real_weights, able)),
+        unable=tuple(unable),
     )
+
+
+def _able_engines(flatbuffer: bytes) -> tuple[list[str], list[str]]:
+    """The installed engines that load a flatbuffer, and what the others say.
+
+    Raises:
+      InputError: there is none that does.
+    """
+    able, unable = [], []
+    for name in engines.names_for(flatbuffer):
+        try:
+            able.append(engines.load(flatbuffer, name).name)
+        except InputError as error:
+            unable.append(str(error))
+    if not able:
+        engines.load(flatbuffer)  # tells why
+    return able, unable
+
+
+def _verify(
+    source: Source, exact: bytes, small: bytes, real_weights: str, names: list[str]
+) -> Iterator[Verification | RoundedVerification]:
+    expected = verification.keras_scores(source.model, source.images)
+    for name in names:
+        scores = engines.load(exact, name).predict(source.images)
+        yield verification.compare(
+            source.model, exact, source.images, expected, scores, name
+        )
+    if real_weights != "float32":
+        for name in names:
+            yield rounded_verification.verify(
+                exact, small, source.images, expected, name, real_weights
+            )
