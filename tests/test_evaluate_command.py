@@ -91,12 +91,13 @@ def test_agreement_with_a_stage_in_words(here, finished, converted):
     assert "359 images, engine lce: top-1 agreement 100.00%" in printed
     assert "accepted" in printed.splitlines()
     # Another stage is another network.
-    _, printed, _ = here.run(
+    code, printed, errors = here.run(
         f"--model={converted[0]}", f"--workdir={finished[0]}", "--stage=0"
     )
     keras = Workdir(finished[0]).result(0).top1
     assert f"top-1 of the Keras model {keras:.2%}" in printed
-    assert "REJECTED" in printed.splitlines()
+    assert code == 1 and "REJECTED" in printed.splitlines()
+    assert "does not do what the network of" in errors and errors.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -105,8 +106,8 @@ def test_a_defect_shows(here, finished, converted, tmp_path):
     path = tmp_path / "model.tflite"
     own = card.read(converted[0].read_bytes())
     path.write_bytes(card.attach(corrupted(converted[0].read_bytes()), own))
-    _, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}")
-    assert "REJECTED" in printed.splitlines()
+    code, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}")
+    assert code == 1 and "REJECTED" in printed.splitlines()
 
 
 @pytest.mark.slow

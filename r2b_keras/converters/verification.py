@@ -147,8 +147,8 @@ def verify(
             "float32 file, and compare this one with it (rounded_verification.verify)."
         )
     loaded = engines.load(flatbuffer, engine)
-    expected = keras_scores(model, images)
     converted = loaded.predict(images)
+    expected = keras_scores(model, images)
     return compare(model, flatbuffer, images, expected, converted, loaded.name)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from r2b_keras.converters import card, deployment, engines, sources, tflite_file
 from r2b_keras.converters.real_weights import bytes_by_part
+from r2b_keras.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +40,48 @@ def test_operators_are_those_of_the_two_conversions(deployed):
 
 
 @pytest.mark.slow
-def test_both_steps_are_verified(deployed):
-    exact, small = deployed.verifications
-    assert (exact.real_weights, small.real_weights) == ("float32", "int8")
-    assert exact.num_images == small.num_images == 50
-    assert exact.accepted
-    assert exact.largest_difference < small.largest_difference
-    assert deployed.accepted == small.accepted
-    refused = dataclasses.replace(exact, agreement=0.5)
-    for checks in ((refused, small), (exact, dataclasses.replace(small, agreement=0))):
-        assert not dataclasses.replace(deployed, verifications=checks).accepted
+def test_both_steps_are_verified_in_every_engine(deployed):
+    names = list(engines.names_for(deployed.flatbuffer))
+    assert len(names) == 5 and names[-1] == "r2b_runtime" and deployed.unable == ()
+    checks = deployed.verifications
+    assert [(check.real_weights, check.engine) for check in checks] == [
+        (kind, name) for kind in ("float32", "int8") for name in names
+    ]
+    for exact, small in zip(checks[:5], checks[5:], strict=True):
+        assert exact.num_images == small.num_images == 50
+        assert exact.accepted
+        assert exact.largest_difference < small.largest_difference
+    accepted = [
+        dataclasses.replace(check, problem=None) if check in checks[5:] else check
+        for check in checks
+    ]
+    assert dataclasses.replace(deployed, verifications=accepted).accepted
+    refused = (
+        dataclasses.replace(checks[0], num_different=1, differences=()),
+        dataclasses.replace(checks[-1], problem="wrong"),
+    )
+    for check in refused:
+        verifications = (*accepted, check)
+        assert not dataclasses.replace(deployed, verifications=verifications).accepted
+
+
+@pytest.mark.slow
+def test_an_engine_that_does_not_load_the_file_is_named(source, monkeypatch):
+    load = engines.load
+
+    def refusing(flatbuffer, name=None, *rest):
+        if name != "r2b_runtime":
+            raise InputError(f"{name or 'every engine'} refuses.")
+        return load(flatbuffer, name, *rest)
+
+    monkeypatch.setattr(deployment.engines, "load", refusing)
+    found = deployment.deploy(source, simplify=False)
+    assert [check.engine for check in found.verifications] == ["r2b_runtime"]
+    assert found.unable[0] == "lce refuses." and len(found.unable) == 4
+    assert found.accepted and found.to_text().endswith("lce_reference refuses.")
+    monkeypatch.setattr(deployment.engines, "names_for", lambda flatbuffer: ("lce",))
+    with pytest.raises(InputError, match="every engine refuses"):
+        deployment.deploy(source, simplify=False)
 
 
 @pytest.mark.slow
@@ -64,15 +97,15 @@ def test_the_text_has_all_numbers(deployed):
     for part, size in [*parts.items(), ("total", len(deployed.flatbuffer))]:
         assert [*part.split(), f"{size:,}"] in words
     assert "real weights float32" in lines and "real weights int8" in lines
-    assert sum(line in ("accepted", "REJECTED") for line in lines) == 2
+    assert sum(line == "accepted" or line.startswith("REJECTED") for line in lines) == 10
 
 
 @pytest.mark.slow
 def test_without_simplification(source):
     plain = deployment.deploy(source, simplify=False)
     assert plain.operators == plain.operators_before
-    (exact,) = plain.verifications
-    assert plain.accepted and exact.agreement == 1.0
+    assert plain.accepted
+    assert {check.agreement for check in plain.verifications} == {1.0}
     assert card.read(plain.flatbuffer).real_weights == "float32"
     scores = engines.load(plain.flatbuffer).predict(source.images)
     expected = source.model.predict_on_batch(source.images)

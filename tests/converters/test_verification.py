@@ -1,46 +1,19 @@
-"""What is accepted, by numbers: made-up scores, and a trained network on digits."""
+"""What is accepted, by numbers: made-up networks, and a trained one on digits."""
 
 import numpy as np
 import pytest
-from small_flatbuffers import changed, refusal
+from small_flatbuffers import refusal
 
-from r2b_keras.converters import engines, sources, tflite_file, verification
+from r2b_keras.converters import convert, engines, sources, tflite_file, verification
 from r2b_keras.converters.real_weights import shrink
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from tests.converters import mutations
+from tests.converters.binary_networks import binary_convolution, random_images
 
 layers = tf.keras.layers
 SHAPE = (2, 8, 1)
 NUM_CLASSES = 4
-
-
-def binary_layer(name, **options):
-    return lq.layers.QuantConv2D(
-        1,
-        1,
-        use_bias=False,
-        name=name,
-        input_quantizer="ste_sign",
-        kernel_quantizer="ste_sign",
-        kernel_constraint="weight_clip",
-        **options,
-    )
-
-
-@pytest.fixture(scope="module")
-def model():
-    """Takes signs of the image, and of the image less 3."""
-    image = tf.keras.Input(SHAPE)
-    first = binary_layer("first")(image)
-    second = binary_layer("second")(layers.Rescaling(1.0, offset=-3.0)(image))
-    x = layers.Dense(NUM_CLASSES)(layers.Flatten()(layers.add([first, second])))
-    return tf.keras.Model(image, x, name="made_up")
-
-
-def images(num):
-    """Values of -1 and +1: far from every threshold, of root mean square 1."""
-    signs = np.random.default_rng(2).choice(np.array([-1, 1], np.float32), num * 16)
-    return signs.reshape(num, *SHAPE)
 
 
 def scores(num, largest=1024.0):
@@ -51,23 +24,7 @@ def scores(num, largest=1024.0):
     return found
 
 
-def compare(model, expected, converted, kind="float32", x=None):
-    x = images(len(expected)) if x is None else x
-    return verification.compare(model, x, expected, converted, "made up", kind)
-
-
-def test_equal_scores_are_accepted(model):
-    found = compare(model, scores(5), scores(5))
-    assert found.accepted and found.differences == ()
-    assert (found.agreement, found.largest_difference) == (1.0, 0.0)
-    assert (found.num_images, found.largest_score) == (5, 1024.0)
-    assert found.to_text() == (
-        "5 images, engine made up: top-1 agreement 100.00% (at least 99.9% wanted), "
-        "largest difference 0 of scores up to 1.02e+03\naccepted"
-    )
-
-
-def test_the_tolerance_is_a_share_of_the_largest_score(model):
+def test_the_tolerance_is_a_share_of_the_image_s_largest_score():
     """1e-4 of 1024, to the last digit of float32, whatever its sign."""
     limit = np.float32(verification.ROUNDING * 1024)
     while float(limit) > verification.ROUNDING * 1024:
@@ -78,146 +35,260 @@ def test_the_tolerance_is_a_share_of_the_largest_score(model):
         (np.nextafter(limit, np.float32(1)), False),
         (-np.nextafter(limit, np.float32(1)), False),
     ):
-        converted = scores(3)
-        converted[2, 0] = value
-        found = compare(model, scores(3), converted)
-        assert found.accepted == within
-        assert found.largest_difference == abs(value)
-        assert [d.image for d in found.differences] == ([] if within else [2])
-    # The largest score may be negative, or that of another image.
-    converted = -scores(3)
-    converted[2, 0] = limit
-    assert compare(model, -scores(3), converted).accepted
-    assert compare(model, np.zeros((1, 4)), np.zeros((1, 4))).accepted
-    assert not compare(model, np.zeros((1, 4)), np.full((1, 4), 1e-20)).accepted
+        for sign in (1, -1):
+            converted = sign * scores(3)
+            converted[2, 0] = value
+            found = verification.differs(sign * scores(3), converted)
+            np.testing.assert_array_equal(found, [False, False, not within])
+
+
+def test_an_image_without_large_scores_has_the_tolerance_of_all():
+    """Root mean square of 1024, 512, 0, 0 and of zeros: 405 over two images."""
+    expected = np.concatenate([scores(1), np.zeros((1, 4), np.float32)])
+    rms = np.sqrt((1024**2 + 512**2) / 8)
+    for share, within in ((0.99, True), (1.01, False)):
+        converted = expected.copy()
+        converted[1, 3] = share * verification.ROUNDING * rms
+        assert list(verification.differs(expected, converted)) == [False, not within]
+    nothing = np.zeros((1, 4))
+    assert not verification.differs(nothing, nothing).any()
+    assert verification.differs(nothing, np.full((1, 4), 1e-20)).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("column", [0, 1])
+def test_scores_that_are_no_numbers_differ(value, column):
+    converted = scores(3)
+    converted[1, column] = value
+    found = verification.differs(scores(3), converted)
+    np.testing.assert_array_equal(found, [False, True, False])
+
+
+def test_agreement_of_best_classes():
+    converted = scores(10)
+    converted[:3, 0] = 2000
+    assert verification.agreement(scores(10), converted) == 0.7
+
+
+@pytest.mark.parametrize("middle, spread", [(0.5, 0.5), (0.0, 8.0)])
+def test_one_score_is_two_classes(middle, spread):
+    """Of a probability and of a logit."""
+    expected = middle + spread * np.array([[-1], [-0.1], [0.1], [1]], np.float32)
+    converted = expected.copy()
+    converted[1] = middle + 0.05 * spread
+    assert verification.agreement(expected, expected) == 1
+    assert verification.agreement(expected, converted) == 0.75
+
+
+def images(num):
+    """Values of -1 and +1: far from every threshold, of root mean square 1."""
+    signs = np.random.default_rng(2).choice(np.array([-1, 1], np.float32), num * 16)
+    return signs.reshape(num, *SHAPE)
+
+
+def two_signs(offset=3.0, factor=1.0):
+    """Takes signs of the image, and of the image less an offset."""
+    tf.keras.utils.set_random_seed(5)
+    image = tf.keras.Input(SHAPE)
+    first = binary_convolution(1, 1, name="first")(image)
+    moved = layers.Rescaling(1.0, offset=-offset)(image)
+    second = binary_convolution(1, 1, name="second")(moved)
+    x = layers.Dense(NUM_CLASSES)(layers.Flatten()(layers.add([first, second])))
+    model = tf.keras.Model(image, x, name="made_up")
+    model.layers[-1].set_weights([factor * w for w in model.layers[-1].get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return two_signs()
+
+
+@pytest.fixture(scope="module")
+def exact(model):
+    return convert(model)
+
+
+def test_equal_scores_are_accepted(model, exact):
+    found = verification.verify(model, exact, images(5))
+    assert found.accepted and found.differences == ()
+    assert (found.agreement, found.num_images, found.num_different) == (1.0, 5, 0)
+    first, second, last = found.to_text().splitlines()
+    assert first.startswith("5 images, engine lce: top-1 agreement 100.00%, largest")
+    assert (second, last) == ("5 agree to rounding, 0 differ by more", "accepted")
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize(("share", "explains"), [(0.7, True), (1.4, False)])
+def test_a_sign_next_to_its_threshold_explains_a_difference(
+    model, share, explains, side
+):
+    """The file's threshold, a network's own but for that, is off by so much.
+
+    Of the image less 3, the root mean square is that of -2 and -4, as far as the few
+    pixels of the image and of made-up ones tell.
+    """
+    margin = share * verification.THRESHOLD_ROUNDING * np.sqrt(10)
+    file = convert(two_signs(3 + side * margin))
+    x = images(40)
+    # By Keras on the threshold or a margin below it, by the file the other way round.
+    x[2, 1, 5] = 3 if side > 0 else np.float32(3 - margin)
+    found = verification.verify(model, file, x)
+    assert (found.num_different, found.accepted) == (1, explains)
+    (difference,) = found.differences
+    assert (difference.image, difference.num_signs) == (2, 1)
+    assert (difference.layer, difference.explained) == ("second", explains)
+    assert difference.difference > 0.01 > 1e-5 > difference.remaining
+    expected = share * verification.THRESHOLD_ROUNDING
+    assert difference.margin == pytest.approx(expected, rel=0.25)
+    lines = found.to_text().splitlines()
+    if explains:
+        assert "none with the file's signs, 1 of them turned, second " in lines[-2]
+    else:
+        assert lines[-2].endswith("by rounding: second has other signs than Keras takes")
+    assert lines[-1] == ("accepted" if explains else "REJECTED")
+
+
+def test_an_explained_image_may_change_its_class(model):
+    file = convert(two_signs(3 + 1e-5))
+    x = np.repeat(images(1), 300, 0)
+    x[150:, 1, 5] = 3
+    x[:, 0] *= np.random.default_rng(0).choice([-1, 1], (300, 8, 1))
+    found = verification.verify(model, file, x.astype(np.float32))
+    changed = [d for d in found.differences if d.keras_class != d.flatbuffer_class]
+    assert len(changed) > 5 and found.num_different == 150
+    assert found.accepted
+    assert found.agreement == pytest.approx(1 - len(changed) / 300)
+    assert [d.image for d in found.differences] == list(range(150, 300))
+    assert f"  and {found.num_different - 5} more" in found.to_text()
+
+
+def test_a_value_at_its_threshold_explains_nothing_else(model):
+    """Every image has one, but the classifier is another."""
+    x = images(40)
+    x[:, 1, 5] = 3
+    found = verification.verify(model, convert(two_signs(3 + 1e-5, factor=0.7)), x)
+    assert (found.num_different, found.accepted) == (40, False)
+    # It stops at the first ones, and says so.
+    assert 0 < len(found.differences) < 40
+    first = found.differences[0]
+    assert first.margin < verification.THRESHOLD_ROUNDING and not first.explained
+    assert first.remaining > 0.1 * first.difference
+    assert "not by rounding: " in found.to_text()
+    assert " with the same signs everywhere\nREJECTED" in found.to_text()
+
+
+def test_zeros_explain_no_signs_of_values_that_are_none():
+    """Black pixels are exactly at a threshold in Keras, and far below it in the file."""
+
+    def network(bias):
+        tf.keras.utils.set_random_seed(5)
+        image = tf.keras.Input((4, 4, 1))
+        convolution = layers.Conv2D(8, 1, bias_initializer=constant(bias))
+        x = binary_convolution(8)(convolution(image))
+        x = layers.Dense(3)(layers.Flatten()(x))
+        built = tf.keras.Model(image, x)
+        built.layers[1].kernel.assign(tf.fill([1, 1, 1, 8], 10.0))
+        return built
+
+    constant = tf.keras.initializers.Constant
+    x = np.random.default_rng(0).choice(np.float32([-1, 0, 1]), (30, 4, 4, 1))
+    for bias, accepted in ((-0.3, False), (-1e-5, True)):
+        found = verification.verify(network(0.0), convert(network(bias)), x)
+        assert found.num_different > 25 and found.accepted == accepted
 
 
 @pytest.mark.parametrize(
-    ("kind", "most"), [("float32", 1), ("float16", 20), ("int8", 20)]
+    ("keras", "file", "accepted"),
+    [(0, -1, False), (2 - 1e-6, 2, True), (2 - 1e-2, 2, False)],
 )
-def test_agreement_that_is_wanted(model, kind, most):
-    """Of 1000 images: classes 1 and 3 are a tie by all that rounding leaves."""
-    expected = scores(1000)
-    expected[:, 3] = 1023.95
-    for num in (most, most + 1):
-        converted = expected.copy()
-        converted[:num, 3] = 1024.02
-        found = compare(model, expected, converted, kind)
-        assert found.agreement == 1 - num / 1000
-        assert found.accepted == (num == most)
-        assert f"top-1 agreement {found.agreement:.2%}" in found.to_text()
-        assert found.to_text().endswith("accepted" if num == most else "REJECTED")
+def test_whole_numbers_at_their_threshold_are_not_rounded(keras, file, accepted):
+    """Sums of 144 signs are even; a bias of -1 moves the threshold past 0 alone.
+
+    Where Keras has exactly 0, so has the file: nothing has been rounded.
+    """
+
+    def network(bias):
+        tf.keras.utils.set_random_seed(5)
+        image = tf.keras.Input((6, 6, 16))
+        options = {"use_bias": True, "padding": "valid"}
+        first = binary_convolution(
+            16, bias_initializer=tf.keras.initializers.Constant(bias), **options
+        )
+        x = binary_convolution(16)(first(image))
+        return tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+
+    content = convert(network(file))
+    # The first one's output goes to the second one without becoming real.
+    assert tflite_file.count_operators(content)["LceQuantize"] == 1
+    found = verification.verify(network(keras), content, random_images((6, 6, 16), 20))
+    assert found.num_different == 20 and found.accepted == accepted
+    assert found.differences[0].num_signs > 1
 
 
-@pytest.mark.parametrize("kind", ["float16", "int8"])
-def test_rounded_weights_may_change_scores_but_not_classes(model, kind):
-    converted = scores(100)
-    converted[:, 0] = 500
-    found = compare(model, scores(100), converted, kind)
-    assert found.accepted and found.differences == ()
-    assert found.largest_difference == 500
-    converted[7] = converted[7, ::-1]
-    found = compare(model, scores(100), converted, kind)
-    ((image, keras, other, layer),) = [
-        (d.image, d.keras_class, d.flatbuffer_class, d.layer) for d in found.differences
-    ]
-    assert (image, keras, other, layer) == (7, 1, 2, None)
-
-
-@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("column", [0, 1])
-def test_scores_that_are_no_numbers_are_rejected(model, kind, value, column):
-    """Also where the best class stays, and an activation is at its threshold."""
-    x = images(100)
-    x[3, 0, 0] = 0
-    converted = scores(100)
-    converted[3, column] = value
-    found = compare(model, scores(100), converted, kind, x)
-    assert not found.accepted and found.to_text().endswith("REJECTED")
-    with pytest.raises(InputError, match="Keras network gives scores that are not"):
-        compare(model, converted, scores(100), kind)
-
-
-def different(model, x, numbers):
-    """Compares where these images differ by half the largest score."""
-    converted = scores(len(x))
-    converted[numbers, 0] = 512
-    return compare(model, scores(len(x)), converted, x=x)
-
-
-def test_a_difference_without_a_cause_is_rejected(model):
-    found = different(model, images(2000), [3])
-    assert found.agreement == 1.0 and not found.accepted
-    ((difference),) = found.differences
-    assert (difference.image, difference.layer, difference.difference) == (3, None, 512)
-    assert "1 differ by more than rounding without one: images 3\n" in found.to_text()
-
-
-@pytest.mark.parametrize("sign", [-1, 1])
-@pytest.mark.parametrize(("share", "explains"), [(0.9, True), (1.1, False)])
-def test_an_activation_at_its_threshold_explains_a_difference(
-    model, share, explains, sign
-):
-    """Next to 0 by a millionth of the map's root mean square, which is 1."""
-    x = images(4)
-    margin = np.float32(share * verification.THRESHOLD_ROUNDING)
-    x[2, 1, 5] = sign * margin
-    # Another image's activation explains nothing.
-    x[0, 1, 5] = 0
-    found = different(model, x, [2])
-    assert found.accepted == explains
-    (difference,) = found.differences
-    assert difference.layer == ("first" if explains else None)
-    if explains:
-        # 15 of the 16 values are 1.
-        expected = margin / np.sqrt(15 / 16)
-        assert difference.margin == pytest.approx(expected, rel=1e-5)
-        text = "class 1 and 1, first is 9.3e-07 from it"
-        assert f"image 2: 5.1e+02, {text}" in found.to_text()
-
-
-def test_the_first_layer_with_a_cause_is_named(model):
-    x = images(3)
-    x[0, 0, 0], x[1, 0, 0] = 3, 0
-    x[2, 0, 0], x[2, 0, 1] = 3, 0
-    found = different(model, x, [0, 1, 2])
-    assert [d.layer for d in found.differences] == ["second", "first", "first"]
-    assert [d.margin for d in found.differences] == [0, 0, 0]
-    assert found.accepted
-
-
-def test_images_keep_their_numbers_over_batches(model):
-    numbers = [0, 99, 100, 199, 250]
-    x = images(301)
-    x[numbers[1:], 1, 1] = 0
-    found = different(model, x, numbers)
-    assert [d.image for d in found.differences] == numbers
-    assert [d.layer for d in found.differences] == [None, *["first"] * 4]
-    assert not found.accepted
-
-
-def test_many_differences_are_counted(model):
-    x = images(20)
-    x[:12, 0, 0] = 0
-    text = different(model, x, np.arange(20)).to_text()
-    assert "12 of them differ by more than rounding" in text
-    assert text.count("  image ") == 5 and "and 7 more" in text
-    assert (
-        "8 differ by more than rounding without one: images 12, 13, 14, 15, 16\n"
-        in text
-    )
-    assert text.endswith("REJECTED")
-
-
-def test_a_network_that_is_code_explains_nothing(model):
+def as_code(model):
     class Code(tf.keras.Model):
-        def call(self, inputs):
-            return model(inputs)
+        def __init__(self):
+            super().__init__()
+            self.inner = model
 
-    x = images(2)
-    x[0, 0, 0] = 0
-    assert not different(Code(), x, [0]).accepted
+        def call(self, inputs):
+            return self.inner(inputs)
+
+    return Code()
+
+
+def nested(model):
+    image = tf.keras.Input(SHAPE)
+    return tf.keras.Model(image, model(image))
+
+
+def of_quantizers(model):
+    """The same network with its signs taken by layers and by an activation."""
+    image = tf.keras.Input(SHAPE)
+    first = lq.quantizers.SteSign()(image)
+    second = layers.Activation(lq.quantizers.SteSign())(model.layers[1](image))
+    total = layers.add(
+        [
+            plain(model.get_layer("first"))(first),
+            plain(model.get_layer("second"))(second),
+        ]
+    )
+    return tf.keras.Model(image, model.layers[-1](layers.Flatten()(total)))
+
+
+def plain(layer):
+    """A convolution whose signs are taken before it."""
+    new = binary_convolution(1, 1, input_quantizer=None)
+    new.build((None, *SHAPE))
+    new.set_weights(layer.get_weights())
+    return new
+
+
+@pytest.mark.parametrize("make", [as_code, nested, of_quantizers])
+def test_signs_are_followed_wherever_they_are_taken(model, make):
+    file = convert(two_signs(3 + 1e-5))
+    x = images(20)
+    x[3, 0, 0] = 3
+    wrapped = make(model)
+    before = {id(layer): dict(vars(layer)) for layer in wrapped.submodules}
+    found = verification.verify(wrapped, file, x)
+    assert found.accepted and [d.image for d in found.differences] == [3]
+    # The network is left as it was.
+    assert before == {id(layer): dict(vars(layer)) for layer in wrapped.submodules}
+    assert not verification.verify(wrapped, convert(two_signs(3.1)), x).accepted
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_keras_scores_that_are_no_numbers(model, value):
+    x = images(3)
+    x[1, 0, 0] = value
+    last = model.layers[-1]
+    weights = last.get_weights()
+    last.set_weights([weights[0] * value, weights[1]])
+    with pytest.raises(InputError, match="Keras network gives scores that are not"):
+        verification.keras_scores(model, x)
+    last.set_weights(weights)
 
 
 @pytest.fixture(scope="module")
@@ -232,42 +303,20 @@ def digits(finished, converted):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", [None, *engines.NAMES[1:4], "r2b_runtime"])
 def test_digits_agree_in_every_engine(digits, engine):
-    """All 359 images; a few have an activation that is exactly at its threshold."""
+    """All 359 images; a few have an activation that is all but at its threshold."""
     model, flatbuffer, x = digits
     found = verification.verify(model, flatbuffer, x, engine)
     assert found.engine == (engine or "lce") and found.num_images == 359
     assert found.accepted and found.agreement >= 0.999
     assert len(found.differences) < 10
     for difference in found.differences:
-        assert difference.layer.endswith("_conv")
-    exact = np.delete(x, [d.image for d in found.differences], axis=0)
-    found = verification.verify(model, flatbuffer, exact, engine)
+        assert difference.layer.endswith("_conv") or difference.num_signs == 0
+        assert difference.remaining < 1e-5 * found.largest_score
+    same = np.delete(x, [d.image for d in found.differences], axis=0)
+    found = verification.verify(model, flatbuffer, same, engine)
     assert found.differences == ()
     # Far within the tolerance: float32's roundings of some 60 operators.
     assert found.largest_difference < 1e-5 * found.largest_score
-
-
-def flip(flatbuffer, number, seed):
-    """One bit of one filter of a binary convolution."""
-
-    def change(model, graph):
-        convolutions = [
-            operator
-            for operator in graph.operators
-            if tflite_file.operator_name(model, operator) == "LceBconv2d"
-        ]
-        assert len(convolutions) == 4
-        tensor = graph.tensors[convolutions[number].inputs[1]]
-        buffer = model.buffers[tensor.buffer]
-        filters = np.array(buffer.data, np.uint8).view("<i4")
-        filters = filters.reshape(tflite_file.shape(tensor))
-        generator = np.random.default_rng(seed)
-        place = tuple(generator.integers(size) for size in filters.shape)
-        # The first 8 bits are in use, as channels go in.
-        filters[place] ^= 1 << generator.integers(8)
-        buffer.data = filters.view(np.uint8).ravel()
-
-    return changed(flatbuffer, change)
 
 
 @pytest.mark.slow
@@ -275,38 +324,15 @@ def flip(flatbuffer, number, seed):
 def test_one_wrong_bit_of_a_filter_is_rejected(digits, number):
     """One of thousands: most best classes stay, and a loose tolerance would pass it."""
     model, flatbuffer, x = digits
-    x = x[:100]
-    found = verification.verify(model, flip(flatbuffer, number, number), x)
+    mutated = mutations.with_filter_bit(flatbuffer, number, seed=number)
+    found = verification.verify(model, mutated, x[:100])
     assert not found.accepted
     assert found.agreement > 0.6
     assert found.largest_difference < 0.5 * found.largest_score
-    unexplained = [d for d in found.differences if d.layer is None]
-    assert len(unexplained) > 20
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["float16", "int8"])
-def test_rounded_weights_on_digits(digits, kind):
-    """The same classes; judged as if it were exact, an int8 file would be rejected.
-
-    (Whether a float16 one would depends on how near to a threshold some activation is.)
-    """
-    model, flatbuffer, x = digits
-    small = shrink(flatbuffer, kind)
-    found = verification.verify(model, small, x, real_weights=kind)
-    assert found.agreement > 0.95 and found.accepted == (found.agreement >= 0.98)
-    assert found.largest_difference < 0.05 * found.largest_score
-    assert "(at least 98.0% wanted)" in found.to_text()
-    unrounded = verification.verify(model, flatbuffer, x)
-    assert found.largest_difference > 10 * unrounded.largest_difference
-    if kind == "int8":
-        exact = verification.verify(model, small, x)
-        assert not exact.accepted
-        assert any(difference.layer is None for difference in exact.differences)
-
-
-@pytest.mark.slow
-def test_images_that_cannot_be_compared(digits):
+def test_files_and_images_that_cannot_be_compared(digits):
     model, flatbuffer, x = digits
     message = refusal(verification.verify, model, flatbuffer, x[:0])
     assert "no images to verify with" in message
@@ -315,3 +341,5 @@ def test_images_that_cannot_be_compared(digits):
     assert "no engine 'gpu'" in refusal(
         verification.verify, model, flatbuffer, x, engine="gpu"
     )
+    message = refusal(verification.verify, model, shrink(flatbuffer, "int8"), x)
+    assert "has rounded real weights, expected float32" in message

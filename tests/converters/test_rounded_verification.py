@@ -1,0 +1,210 @@
+"""Files of rounded weights: what is told from the float32 file, and what is refused."""
+
+import numpy as np
+import pytest
+from small_flatbuffers import changed
+
+from r2b_keras import models
+from r2b_keras.converters import (
+    convert,
+    engines,
+    real_weights,
+    rounded_verification,
+    rounded_weights,
+    tflite_file,
+    verification,
+)
+from r2b_keras.environment import tf
+from tests.converters import mutations
+from tests.converters.binary_networks import random_images, randomize
+from tests.converters.weighted_flatbuffers import dense
+
+SHAPE = (8, 8, 3)
+SMALLER = ("float16", "int8")
+schema = tflite_file.schema
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network with every kind of real weight, its images, scores and float32 file."""
+    tf.keras.utils.set_random_seed(3)
+    options = {"width": 64, "blocks": (1, 1), "stem": "cifar"}
+    model = models.build("real_to_binary18", "binary", SHAPE, 100, **options)
+    randomize(model)
+    images = random_images(SHAPE, 30)
+    return convert(model), images, verification.keras_scores(model, images)
+
+
+def judge(network, rounded, kind, engine="lce_indirect"):
+    exact, images, expected = network
+    return rounded_verification.verify(exact, rounded, images, expected, engine, kind)
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+def test_rounded_files_in_every_engine(network, kind):
+    rounded = real_weights.shrink(network[0], kind)
+    wide = rounded_weights.widen(rounded)
+    assert rounded_weights.are_in(rounded)
+    assert not rounded_weights.are_in(network[0]) and not rounded_weights.are_in(wide)
+    assert rounded_weights.problem(network[0], rounded) is None
+    for engine in engines.names_for(rounded):
+        scores = engines.load(rounded, engine).predict(network[1])
+        found = judge(network, rounded, kind, engine)
+        # Of weights that were not trained, many answers may change.
+        assert found.problem is None or "changes the answers" in found.problem
+        agreement = verification.agreement(network[2], scores)
+        assert (found.agreement, found.num_images) == (agreement, 30)
+        assert found.to_text().startswith(f"30 images, engine {engine}: top-1 agree")
+        np.testing.assert_array_equal(
+            engines.load(wide, engine).predict(network[1]), scores
+        )
+
+
+def stored(flatbuffer):
+    """Indices of the constants in fewer bits."""
+    model = tflite_file.parse(flatbuffer)
+    kinds = (schema.TensorType.FLOAT16, schema.TensorType.INT8)
+    tensors = model.subgraphs[0].tensors
+    return [index for index, tensor in enumerate(tensors) if tensor.type in kinds]
+
+
+def with_stored(flatbuffer, index, change):
+    """One constant in fewer bits changed."""
+
+    def apply(model, graph):
+        tensor = graph.tensors[index]
+        dtype = "<f2" if tensor.type == schema.TensorType.FLOAT16 else "<i1"
+        buffer = model.buffers[tensor.buffer]
+        values = change(np.array(buffer.data, np.uint8).view(dtype))
+        buffer.data = values.astype(dtype).view(np.uint8)
+
+    return changed(flatbuffer, apply)
+
+
+def one_step_up(values):
+    """The next larger value of the first weight that is not the largest."""
+    values = values.copy()
+    place = np.flatnonzero(np.abs(values) < np.abs(values).max())[0]
+    if values.dtype == np.int8:
+        values[place] += 1
+    else:
+        values[place] = np.nextafter(values[place], np.float16(np.inf))
+    return values
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+def test_each_changed_weight_is_refused(network, kind):
+    """Also one of thousands by one step, which no score would tell."""
+    rounded = real_weights.shrink(network[0], kind)
+    indices = stored(rounded)
+    assert len(indices) == 10
+    for index in indices:
+        for change in (np.negative, lambda values: np.roll(values, 1), one_step_up):
+            problem = rounded_weights.problem(
+                network[0], with_stored(rounded, index, change)
+            )
+            assert problem.startswith("its constant '")
+            assert problem.endswith("' is not what the float32 file has")
+
+
+def test_changed_scales_are_refused(network):
+    rounded = real_weights.shrink(network[0], "int8")
+    model = tflite_file.parse(rounded)
+    indices = [
+        index
+        for index in stored(rounded)
+        if model.subgraphs[0].tensors[index].quantization is not None
+    ]
+    assert len(indices) > 5
+    for index in indices:
+        for factor in (0.999, 1.001):
+
+            def apply(model, graph, index=index, factor=factor):
+                quantization = graph.tensors[index].quantization
+                scales = np.array(quantization.scale, np.float32)
+                scales[-1] *= np.float32(factor)
+                quantization.scale = scales
+
+            assert rounded_weights.problem(network[0], changed(rounded, apply))
+
+    def shift(model, graph):
+        quantization = graph.tensors[indices[0]].quantization
+        quantization.zeroPoint = np.array(quantization.zeroPoint) + 1
+
+    assert rounded_weights.problem(network[0], changed(rounded, shift))
+
+
+def test_whatever_else_is_changed_is_refused(network):
+    """But for what is the same turned round, such as constants of one value."""
+    rounded = real_weights.shrink(network[0], "int8")
+    num_refused = 0
+    for name, mutated in mutations.all_of(rounded):
+        problem = rounded_weights.problem(network[0], mutated)
+        num_refused += problem is not None
+        if problem is None:
+            assert mutated == tflite_file.serialize(tflite_file.parse(rounded)), name
+    assert num_refused > 40
+
+    def stride(model, graph):
+        for operator in graph.operators:
+            if tflite_file.operator_name(model, operator) == "CONV_2D":
+                operator.builtinOptions.strideH += 1
+
+    def order(model, graph):
+        graph.operators[-2:] = graph.operators[-2:][::-1]
+
+    for change in (stride, order):
+        problem = rounded_weights.problem(network[0], changed(rounded, change))
+        assert problem == "its operators are not those of the float32 file"
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+def test_what_is_wrong_is_said(network, kind):
+    rounded = real_weights.shrink(network[0], kind)
+    wrong = with_stored(rounded, stored(rounded)[-1], np.negative)
+    found = judge(network, wrong, kind)
+    assert not found.accepted and "its constant '" in found.problem
+    assert found.to_text().endswith("REJECTED: " + found.problem)
+
+
+@pytest.mark.parametrize("kind", SMALLER)
+def test_weights_that_are_awkward_to_round(kind):
+    """Rows of unlike magnitude, one of zeros, powers of 2 and subnormal numbers."""
+    weights = np.random.default_rng(0).normal(size=(6, 512)).astype(np.float32)
+    weights *= np.array([1, 0, 1e-3, 100, 1e-7, 1e-40], np.float32)[:, None]
+    weights[3, :2] = -65504, 65504
+    weights[0] = np.ldexp(np.float32(1), np.arange(512) % 30 - 20) * (1 - 2.0**-12)
+    weights[2, ::2] *= -1
+    exact = dense(weights)
+    rounded = real_weights.shrink(exact, kind)
+    assert rounded_weights.are_in(rounded)
+    assert rounded_weights.problem(exact, rounded) is None
+
+
+def test_an_engine_that_reads_the_weights_wrongly_is_refused(network, monkeypatch):
+    rounded = real_weights.shrink(network[0], "int8")
+    load = engines.load
+
+    def broken(flatbuffer, *rest):
+        if not rounded_weights.are_in(flatbuffer):
+            return load(flatbuffer, *rest)
+        model = tflite_file.parse(flatbuffer)
+        wrong = with_stored(flatbuffer, stored(flatbuffer)[-1], np.negative)
+        assert model
+        return load(wrong, *rest)
+
+    monkeypatch.setattr(rounded_verification.engines, "load", broken)
+    found = judge(network, rounded, "int8")
+    assert found.problem == "the engine computes with other weights than the file has"
+
+
+@pytest.mark.parametrize(
+    ("num", "changed", "accepted"),
+    [(1, 0, True), (40, 3, True), (40, 4, False), (1000, 33, True), (1000, 34, False)],
+)
+def test_answers_that_rounding_may_change(num, changed, accepted):
+    """2 %, and three times the root of that many: 0.8 + 2.7 of 40, 20 + 13.4."""
+    problem = rounded_verification._problem_of_quality(1 - changed / num, num)
+    assert (problem is None) == accepted
+    if not accepted:
+        assert f"changes the answers of {changed} of {num} images" in problem
