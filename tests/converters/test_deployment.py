@@ -97,7 +97,9 @@ def test_the_text_has_all_numbers(deployed):
     for part, size in [*parts.items(), ("total", len(deployed.flatbuffer))]:
         assert [*part.split(), f"{size:,}"] in words
     assert "real weights float32" in lines and "real weights int8" in lines
-    assert sum(line == "accepted" or line.startswith("REJECTED") for line in lines) == 10
+    assert (
+        sum(line == "accepted" or line.startswith("REJECTED") for line in lines) == 10
+    )
 
 
 @pytest.mark.slow

@@ -145,7 +145,9 @@ def test_a_sign_next_to_its_threshold_explains_a_difference(
     if explains:
         assert "none with the file's signs, 1 of them turned, second " in lines[-2]
     else:
-        assert lines[-2].endswith("by rounding: second has other signs than Keras takes")
+        assert lines[-2].endswith(
+            "by rounding: second has other signs than Keras takes"
+        )
     assert lines[-1] == ("accepted" if explains else "REJECTED")
 
 
@@ -179,7 +181,7 @@ def test_a_value_at_its_threshold_explains_nothing_else(model):
 
 
 def test_zeros_explain_no_signs_of_values_that_are_none():
-    """Black pixels are exactly at a threshold in Keras, and far below it in the file."""
+    """Black pixels are at a threshold in Keras, exactly, and far below in the file."""
 
     def network(bias):
         tf.keras.utils.set_random_seed(5)
