@@ -4,7 +4,7 @@
 
 Another machine adds in another order. This one can be made to: with one core, with
 older instructions, without oneDNN. Numbers are those of seed 0; what another seed
-changes is in results/spread.json. Runs are kept in build/machines.
+changes is in results/seeds.csv. Runs are kept in build/machines.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python benchmarks/conversion.py build/conversion
     python benchmarks/quicknet.py build/conversion     # its head says what it needs
     python benchmarks/runtime.py build/conversion \
-        --trained=runs/reproduction/fashion_mnist/float32.tflite
+        --trained=runs/reproduction/fashion_mnist/seed_0/float32.tflite
 
 Each row is a call of `python -m r2b_keras.benchmark`, where all engines take turns.
 Threads cannot take turns within one call, so calls with one and two do.

@@ -64,6 +64,71 @@ def column(file: str, name: str, **columns: str) -> list[float]:
     return found
 
 
+def claimed(claim: str) -> dict[str, str]:
+    """The claim of this name, with its interval.
+
+    Raises:
+      PageError: it is not claimed: it has too few seeds.
+    """
+    return row("claims.csv", claim=claim)
+
+
+def seeds_of(experiment: str, number: str) -> dict[int, float]:
+    """A number of an experiment for each seed that was recorded."""
+    seeds = column("seeds.csv", "seed", experiment=experiment, number=number)
+    found = column("seeds.csv", "value", experiment=experiment, number=number)
+    return dict(zip(map(int, seeds), found, strict=True))
+
+
+def difference(first: str, second: str) -> str:
+    """How many points one number is above another, and what is known of it.
+
+    With the interval where that is claimed; else said to be of too few seeds.
+
+    Args:
+      first: "experiment: number", a share of images.
+      second: what is taken from it.
+    """
+    ours, theirs = (seeds_of(*name.split(": ", 1)) for name in (first, second))
+    both = sorted(ours.keys() & theirs.keys())
+    if not both:
+        raise PageError(f"results/seeds.csv has no seed of {first} and {second}")
+    mean = sum(ours[seed] - theirs[seed] for seed in both) / len(both)
+    value = f"{100 * mean:+.2f} points"
+    name = f"{first} - {second}"
+    with (RESULTS / "claims.csv").open(newline="", encoding="utf-8") as content:
+        known = {line["claim"]: line for line in csv.DictReader(content)}
+    if name not in known:
+        runs = "one seed" if len(both) == 1 else f"{len(both)} seeds"
+        return f"{value} ({runs}: no claim)"
+    low, high = (100 * float(known[name][end]) for end in ("low", "high"))
+    told = f"{low:+.2f} to {high:+.2f}, {known[name]['seeds']} seeds"
+    return f"{value} ({told}{'' if low > 0 or high < 0 else ': not shown'})"
+
+
+def shown(first: str, second: str) -> str:
+    """The same for a page that says which of the two is larger.
+
+    Raises:
+      PageError: the interval does not say so.
+    """
+    found = difference(first, second)
+    if "no claim" in found or "not shown" in found:
+        raise PageError(f"{first} and {second} differ by {found}")
+    return found
+
+
+def over_seeds(claim: str, digits: int = 1) -> str:
+    """Where a share of images lies over seeds, or by how few it was measured."""
+    with (RESULTS / "claims.csv").open(newline="", encoding="utf-8") as content:
+        known = {line["claim"]: line for line in csv.DictReader(content)}
+    if claim not in known:
+        count = len(seeds_of(*claim.split(": ", 1)))
+        return "one seed" if count == 1 else f"{count} seeds"
+    low, high = (percent(known[claim][end], digits) for end in ("low", "high"))
+    return f"{low} to {high}"
+
+
 def versus(name: str, other: str, downsample: str = "real") -> str:
     """Top-1 of a row of the ablation less that of another, ± 95 %, and its p-values.
 
@@ -251,6 +316,10 @@ _NAMES = {
         values,
         row,
         column,
+        claimed,
+        difference,
+        shown,
+        over_seeds,
         versus,
         by_seed,
         gain,

@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from r2b_keras import command, files, path_flags
+from r2b_keras import claims, command, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from r2b_keras.reproduction.experiments import Experiment, Step
 
 FLAGS = flags.FLAGS
+# Where --record keeps its runs, so that the same command goes on.
+RECORDED = "runs/recorded"
 
 
 def define_flags() -> None:
@@ -38,8 +42,8 @@ def define_flags() -> None:
 
 
 def main() -> int:
-    """Runs the experiments and prints the verdicts; 1 if a number is off."""
-    from r2b_keras.reproduction import experiments, verdicts
+    """Runs the experiments and prints the verdicts; 1 unless all claims hold."""
+    from r2b_keras.reproduction import checkout, experiments
 
     chosen = experiments.choose(FLAGS.experiment, FLAGS.quick)
     if FLAGS.list:
@@ -58,55 +62,113 @@ def main() -> int:
             f"--workdir={FLAGS.workdir} holds the recorded results, expected another "
             "folder: they would be overwritten."
         )
-    if not FLAGS.record:
+    if FLAGS.record:
+        checkout.check(checkout.ROOT, results)
+        # Runs of other code lie elsewhere.
+        name = checkout.package_tree(checkout.ROOT)
         for experiment in chosen:
-            # Whatever is missing is told before anything takes time.
-            verdicts.judge(experiment, results, results / experiment.name)
+            record(experiment, pathlib.Path(FLAGS.workdir or RECORDED) / name, results)
+        return 0
     with tempfile.TemporaryDirectory() as temporary:
-        workdir = pathlib.Path(FLAGS.workdir or temporary)
-        tables, holds = [], True
-        for experiment in chosen:
-            folder = workdir / experiment.name
-            run(experiment, folder)
-            if FLAGS.record:
-                record(experiment, folder, results / experiment.name)
-                continue
-            found = verdicts.judge(experiment, results, folder)
-            tables.append(verdicts.to_text(experiment, found))
-            holds = holds and all(verdict.holds for verdict in found)
-    if tables:
-        print("\n" + "\n\n".join(tables))
-    if not holds:
-        print("Some numbers are off, see above.", file=sys.stderr)
-    return 0 if holds else command.EXIT_PROBLEM
+        return compare(chosen, pathlib.Path(FLAGS.workdir or temporary), results)
 
 
-def run(experiment: Experiment, folder: pathlib.Path) -> None:
+def compare(
+    chosen: Sequence[Experiment], workdir: pathlib.Path, results: pathlib.Path
+) -> int:
+    """Runs the experiments with the seeds that it takes, and judges their claims."""
+    from r2b_keras.reproduction import seeds, verdicts
+
+    # Whatever is missing is told before anything takes time.
+    claimed = claims.read(results / seeds.CLAIMS)
+    recorded = seeds.read(results / seeds.FILE)
+    tried = verdicts.to_try(chosen, claimed, FLAGS.quick)
+    measured: seeds.Measured = {}
+    for experiment in chosen:
+        for seed in verdicts.seeds_needed(experiment, tried):
+            folder = run(experiment, seed, workdir)
+            seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
+    found = verdicts.judge(tried, claimed, recorded, measured)
+    print("\n" + verdicts.to_text(found))
+    off = sum(verdict.claim is not None and not verdict.holds for verdict in found)
+    open_ = sum(verdict.claim is None and not verdict.holds for verdict in found)
+    if off:
+        print(f"{off} of {len(found)} claims do not hold, see above.", file=sys.stderr)
+    if open_:
+        print(
+            f"{open_} of {len(found)} numbers were recorded with fewer than "
+            f"{claims.LEAST_SEEDS} seeds, so that nothing is claimed of them; they "
+            "differ from what was recorded.",
+            file=sys.stderr,
+        )
+    return command.EXIT_PROBLEM if off or open_ else 0
+
+
+def record(
+    experiment: Experiment, workdir: pathlib.Path, results: pathlib.Path
+) -> None:
+    """Runs an experiment with all its seeds and keeps the numbers.
+
+    Each seed is kept as soon as it has finished. Seeds that were kept before stay, and
+    are not run again, if seed 0 gives the very numbers that it gave then.
+    """
+    from r2b_keras.reproduction import checkout, seeds
+
+    for seed in range(experiment.num_seeds):
+        measured = seeds.read(results / seeds.FILE)
+        if seed and seeds.has(measured, experiment, seed):
+            continue
+        folder = run(experiment, seed, workdir)
+        checkout.check_run(folder)
+        seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
+        seeds.write(results / seeds.FILE, measured)
+        claims.write(results / seeds.CLAIMS, seeds.claims(measured))
+        if seed == 0:
+            keep(experiment, folder, results / experiment.name)
+    # The table shows what is expected, which has changed with the claims.
+    folder = _folder(experiment, 0, workdir)
+    _run(experiment, experiment.steps[-1], 0, workdir)
+    keep(experiment, folder, results / experiment.name)
+
+
+def run(experiment: Experiment, seed: int, workdir: pathlib.Path) -> pathlib.Path:
     """Runs the commands of an experiment; what is finished there is reused.
+
+    Returns:
+      The run's folder.
 
     Raises:
       InputError: a command failed; it has said why.
     """
+    folder = _folder(experiment, seed, workdir)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     for step in experiment.steps:
-        _run(step, folder)
-    print(f"{experiment.name}: {time.monotonic() - started:.0f} s", flush=True)
+        _run(experiment, step, seed, workdir)
+    seconds = time.monotonic() - started
+    print(f"{experiment.name}, seed {seed}: {seconds:.0f} s", flush=True)
+    return folder
 
 
-def record(experiment: Experiment, folder: pathlib.Path, kept: pathlib.Path) -> None:
-    """Copies the small files of an experiment to the committed results."""
+def keep(experiment: Experiment, folder: pathlib.Path, kept: pathlib.Path) -> None:
+    """Copies the small files of a run to the committed results."""
     names = ["recipe.json", "manifest.json", "metrics.csv"]
     names += [step.output for step in experiment.steps if step.output]
-    names += [claim.file for claim in experiment.claims]
+    names += [number.file for number in experiment.numbers]
     for name in dict.fromkeys(names):
         target = kept / name
         target.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(target, (folder / name).read_text(encoding="utf-8"))
 
 
-def _run(step: Step, folder: pathlib.Path) -> None:
-    name, *rest = (argument.format(folder=folder) for argument in step.arguments)
+def _folder(experiment: Experiment, seed: int, workdir: pathlib.Path) -> pathlib.Path:
+    return workdir / experiment.name / f"seed_{seed}"
+
+
+def _run(experiment: Experiment, step: Step, seed: int, workdir: pathlib.Path) -> None:
+    folder = _folder(experiment, seed, workdir)
+    places = {"folder": folder, "seed": seed, "stages": workdir / "stages"}
+    name, *rest = (argument.format(**places) for argument in step.arguments)
     print(f"python -m r2b_keras.{name} {' '.join(rest)}", flush=True)
     result = subprocess.run(  # noqa: S603
         [sys.executable, "-m", f"r2b_keras.{name}", *rest],

@@ -28,6 +28,7 @@ def define_flags() -> None:
     )
     path_flags.define("data_dir", None, "Folder with the images.")
     flags.DEFINE_integer("seed", 0, "Seed for weights, order and augmentation.", 0)
+    path_flags.define("library", None, "Folder of stages that runs share.")
     flags.DEFINE_bool("only", False, "Train just this stage, none that it rests on.")
     flags.DEFINE_bool("dry_run", False, "Print the resolved recipe and train nothing.")
     flags.DEFINE_bool("list", False, "List the recipes and stop.")
@@ -60,6 +61,7 @@ def main() -> int:
         return 0
     from r2b_keras.trainers.chain import stages_to_train, train_chain
     from r2b_keras.trainers.execution import Execution
+    from r2b_keras.trainers.library import StageLibrary
 
     numbers = stages_to_train(recipe, stage, workdir, FLAGS.only)
     if own:
@@ -75,6 +77,7 @@ def main() -> int:
         strategy=FLAGS.strategy,
         deterministic=FLAGS.deterministic,
         execution=Execution(FLAGS.xla, FLAGS.steps_per_execution),
+        library=StageLibrary(FLAGS.library) if FLAGS.library else None,
     )
     if not numbers:
         print(f"Stage {stage} is complete in {workdir.path}, nothing to train.")
@@ -122,21 +125,24 @@ def list_recipes() -> str:
 
 def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str:
     """The table of finished stages, and where everything lies."""
-    from r2b_keras.trainers.expectations import expectation
+    from r2b_keras.trainers import expectations
 
     head = (
-        f"{'stage':>5}  {'network':<18} {'binary':<21} {'test':>7} {'expected':>9} "
+        f"{'stage':>5}  {'network':<18} {'binary':<21} {'test':>7} {'expected':>12} "
         f"{'epochs':>6} {'seconds':>8} {'size':>9}"
     )
     lines = ["", head]
     for result in results:
-        expected = expectation(recipe, result.stage)
-        lines.append(
+        expected = expectations.expectation(recipe, result.stage)
+        word = expectations.judge(result.top1, expected).word
+        off = word if word in (expectations.BELOW, expectations.ABOVE) else ""
+        line = (
             f"{result.stage:>5}  {result.network:<18} "
             f"{BINARY_PARTS[result.precision]:<21} {result.top1:>7.2%} "
-            f"{f'{expected.top1:.2%}' if expected else '-':>9} {result.epochs:>6} "
-            f"{result.seconds:>8.1f} {result.bytes / 1024:>5.0f} KiB"
+            f"{expectations.interval(expected):>12} {result.epochs:>6} "
+            f"{result.seconds:>8.1f} {result.bytes / 1024:>5.0f} KiB  {off}"
         )
+        lines.append(line.rstrip())
     last = results[-1].stage
     lines += [
         "",

@@ -19,7 +19,12 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "tuner", "random", ["random", "hyperband", "bayesian"], "Who chooses values."
     )
-    flags.DEFINE_integer("max_trials", 20, "Trials at most, earlier runs' included.")
+    flags.DEFINE_integer(
+        "max_trials", 20, "Trials at most, the recipe's own and earlier runs' included."
+    )
+    flags.DEFINE_integer(
+        "seeds", 5, "Seeds of the recipe's own setting: how far a seed moves a number."
+    )
     path_flags.define("space", None, "JSON file of what varies, see --list_space.")
     flags.DEFINE_bool("list_space", False, "Print the space and stop.")
     path_flags.define("workdir", None, "The sweep's folder, runs/RECIPE_sweep.")
@@ -44,9 +49,11 @@ def main() -> int:
         return 0
     from r2b_keras.sweeps import sweep
 
-    sweep.check_settings(recipe, stage, FLAGS.tuner, chosen, FLAGS.max_trials)
+    sweep.check_settings(
+        recipe, stage, FLAGS.tuner, chosen, FLAGS.max_trials, FLAGS.seeds
+    )
     path = FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}_sweep"
-    from r2b_keras.sweeps import results, running
+    from r2b_keras.sweeps import own, results, running
 
     charts.check_matplotlib()
     settings = sweep.Settings(
@@ -58,11 +65,13 @@ def main() -> int:
         precision=FLAGS.precision,
         data_dir=FLAGS.data_dir,
         data_fingerprint=running.fingerprint(recipe, FLAGS.data_dir),
+        seeds=FLAGS.seeds,
     )
     trials = sweep.Sweep(path, settings)
     rows = running.run(trials, FLAGS.max_trials)
     if rows:
-        print(results.summary(trials, rows, FLAGS.max_trials))
+        told = own.told(trials, rows)
+        print(results.summary(trials, rows, FLAGS.max_trials, told))
     return 0
 
 

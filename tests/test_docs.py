@@ -111,6 +111,46 @@ def test_differences_of_rows_have_the_sign_of_the_first(render, monkeypatch, tmp
         render.column(file, "p_value", first="gate")
 
 
+ROWS = """experiment,number,seed,value
+a,top-1,0,0.90
+a,top-1,1,0.92
+b,top-1,0,0.80
+b,top-1,1,0.84
+c,top-1,1,0.91
+d,top-1,5,0.91
+"""
+CLAIMS = """claim,value,low,high,seeds,runs,command
+a: top-1,0.91,0.85,0.97,5,1,x
+a: top-1 - b: top-1,0.09,0.01,0.17,5,5,x
+b: top-1 - a: top-1,-0.09,-0.17,-0.01,5,5,x
+b: top-1 - c: top-1,-0.07,-0.15,0.01,5,5,x
+"""
+
+
+def test_a_page_calls_larger_only_what_is_claimed(render, monkeypatch, tmp_path):
+    monkeypatch.setattr(render, "RESULTS", tmp_path)
+    (tmp_path / "seeds.csv").write_text(ROWS)
+    (tmp_path / "claims.csv").write_text(CLAIMS)
+    a, b, c = "a: top-1", "b: top-1", "c: top-1"
+    told = "+9.00 points (+1.00 to +17.00, 5 seeds)"
+    assert render.difference(a, b) == render.shown(a, b) == told
+    assert render.shown(b, a) == "-9.00 points (-17.00 to -1.00, 5 seeds)"
+    told = "-7.00 points (-15.00 to +1.00, 5 seeds: not shown)"
+    assert render.difference(b, c) == told
+    assert render.difference(a, c) == "+1.00 points (one seed: no claim)"
+    assert render.difference(c, a) == "-1.00 points (one seed: no claim)"
+    for pair in ((b, c), (a, c)):
+        with pytest.raises(render.PageError, match="differ by"):
+            render.shown(*pair)
+    with pytest.raises(render.PageError, match="no seed of a: top-1 and d: top-1"):
+        render.difference(a, "d: top-1")
+    assert render.over_seeds(a) == "85.0 % to 97.0 %"
+    assert (render.over_seeds(b), render.over_seeds(c)) == ("2 seeds", "one seed")
+    assert render.claimed(a)["seeds"] == "5"
+    with pytest.raises(render.PageError, match="has 0 rows"):
+        render.claimed(b)
+
+
 def test_parts_of_the_profile_are_all_of_it(render):
     names = ["stem", *(f"binary {group}" for group in range(4)), "downsampling"]
     names += ["pools", "gates", "classifier"]

@@ -6,7 +6,10 @@ import typing
 from typing import Any
 
 from r2b_keras.errors import InputError
-from r2b_keras.recipes.schema import DESCRIPTIONS, Recipe
+from r2b_keras.recipes.schema import DESCRIPTIONS, Expected, Recipe
+
+# Fields that older files have and that nothing reads any longer.
+_DROPPED: dict[Any, tuple[str, ...]] = {Expected: ("deviation",)}
 
 
 def to_dict(value: Any) -> Any:
@@ -38,7 +41,9 @@ def _decode(kind: Any, value: Any) -> Any:
     options = [option for option in typing.get_args(kind) if option is not type(None)]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{key: _decode(hints[key], item) for key, item in value.items()})
+        dropped = _DROPPED.get(kind, ())
+        kept = {key: item for key, item in value.items() if key not in dropped}
+        return kind(**{key: _decode(hints[key], item) for key, item in kept.items()})
     if value is None:
         return None
     if typing.get_origin(kind) is tuple:

@@ -158,22 +158,30 @@ class Expected:
       top1: accuracy on the test set, a fraction.
       source: where the number is from, "measured" (with this recipe, by us) or a
         citation.
-      deviation: standard deviation of `top1` over seeds, a fraction; None where nobody
-        has measured it. With it, `top1` is the mean over those seeds.
+      low: lower end of where a new run's accuracy lies, see `r2b_keras.claims`; None
+        where nobody has measured enough seeds.
+      high: upper end of it.
     """
 
     top1: float
     source: str
-    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what is no fraction."""
+        """Refuses what is no fraction, and ends that do not hold it between them."""
         _require(0 < self.top1 <= 1, "expected.top1", self.top1, "a fraction in (0, 1]")
         _require(bool(self.source), "expected.source", self.source, "a source")
-        deviation = self.deviation
-        fits = deviation is None or 0 <= deviation < 1
-        expected = "a fraction from 0 up to 1, or None"
-        _require(fits, "expected.deviation", deviation, expected)
+        if self.low is None and self.high is None:
+            return
+        low = -math.inf if self.low is None else self.low
+        high = -math.inf if self.high is None else self.high
+        _require(
+            0 <= low <= self.top1 <= high <= 1,
+            "expected.low and high",
+            (self.low, self.high),
+            f"fractions to both sides of {self.top1}, or None twice",
+        )
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Facts:
     def verdict(self, number: int) -> Verdict:
         """What the accuracy of a finished stage is worth."""
         expected = expectation(self.recipe, number)
-        return judge(self.results[number].top1, expected, self.num_test)
+        return judge(self.results[number].top1, expected)
 
     def epochs_done(self, number: int) -> int:
         """Epochs of a stage that is not finished, as far as its checkpoint goes."""

@@ -1,5 +1,6 @@
 """The head of the page, the table of stages and the curves."""
 
+from r2b_keras.claims import LEVEL
 from r2b_keras.recipes import Stage
 from r2b_keras.reports import curves, history
 from r2b_keras.reports.facts import Facts, binary_parts, kibibytes, percent, points
@@ -15,16 +16,22 @@ from r2b_keras.reports.page import (
     table,
 )
 from r2b_keras.trainers.expectations import (
+    ABOVE,
     BELOW,
-    DEVIATIONS,
     ON_TRACK,
-    STANDARD_ERRORS,
+    UNJUDGED,
+    UNKNOWN,
     Verdict,
     expectation,
+    interval,
 )
 
 # Words come with a sign and a colour: neither is needed to understand them.
-_SIGNS = {ON_TRACK: ("good", "\u2713"), BELOW: ("bad", "\u25bc")}
+_SIGNS = {
+    ON_TRACK: ("good", "\u2713"),
+    BELOW: ("bad", "\u25bc"),
+    ABOVE: ("unknown", "\u25b2"),
+}
 
 
 def head(facts: Facts, key_figures: list[tuple[str, str]]) -> Html:
@@ -71,20 +78,21 @@ def sentence(facts: Facts) -> str:
 
 def judged(verdict: Verdict) -> str:
     """A verdict as a sentence."""
-    if verdict.margin is None or verdict.tolerance is None:
+    expected = verdict.expected
+    if verdict.margin is None or expected is None:
         return "Nothing was expected of it beforehand."
-    margin = f"{100 * abs(verdict.margin):.2f}"
-    allowed = f"its tolerance of {100 * verdict.tolerance:.2f} points"
-    if margin == "0.00":
-        return f"That is just what was expected: {verdict.word}."
-    if verdict.margin > 0:
-        return f"That is {margin} points above what was expected: {verdict.word}."
-    if verdict.word == ON_TRACK:
-        return (
-            f"That is {margin} points below what was expected, within {allowed}: "
-            f"{verdict.word}."
-        )
-    return f"That is {margin} points below what was expected, more than {allowed}."
+    margin = f"{100 * abs(verdict.margin):.2f} points"
+    side = "above" if verdict.margin > 0 else "below"
+    than = f"what was expected ({expected.source})"
+    told = (
+        f"That is just {than}"
+        if margin == "0.00 points"
+        else f"That is {margin} {side} {than}"
+    )
+    if verdict.word == UNJUDGED:
+        return f"{told}; how far a good run may be from it is not known."
+    where = "within" if verdict.word == ON_TRACK else "outside of"
+    return f"{told}, {where} the interval {interval(expected)}: {verdict.word}."
 
 
 def add_stages(page: Page, facts: Facts) -> None:
@@ -96,7 +104,7 @@ def add_stages(page: Page, facts: Facts) -> None:
         Column("Margin", True),
         Column("Verdict"),
         Column("Binary"),
-        Column("Tolerance", True),
+        Column("Interval", True),
         Column("Source", minor=True),
         Column("Network", minor=True),
         Column("Epochs", True, minor=True),
@@ -121,7 +129,7 @@ def _finished(facts: Facts, number: int) -> list[object]:
         none if verdict.margin is None else points(verdict.margin),
         _mark(verdict),
         binary_parts(result.precision),
-        none if verdict.tolerance is None else f"{100 * verdict.tolerance:.2f}",
+        none if verdict.word in (UNJUDGED, UNKNOWN) else interval(expected),
         expected.source if expected else none,
         result.network,
         result.epochs,
@@ -162,33 +170,25 @@ def _rules(facts: Facts) -> list[str]:
     """How verdicts are made: paragraphs, only of what this page needs."""
     told = [
         f"Test is the share of the {facts.num_test:,} test images that get their own "
-        "class (top-1); margin and tolerance are in points of it. Packed is the size "
-        "of the weights alone, binary ones at one bit and all others at 32."
+        "class (top-1); the margin is in points of it. Packed is the size of the "
+        "weights alone, binary ones at one bit and all others at 32."
     ]
-    found = [facts.verdict(number).expected for number in facts.results]
-    known = [expected for expected in found if expected]
-    if known:
+    words = [facts.verdict(number).word for number in facts.results]
+    if set(words) & {ON_TRACK, BELOW, ABOVE}:
         told.append(
-            "A stage is on track unless it misses the expected value by more than the "
-            "tolerance."
+            "A stage is on track if it lies in the interval: of good runs with other "
+            f"seeds or on other machines, {LEVEL:.0%} do, judged by the spread over "
+            "the seeds that were measured."
         )
-    elif found:
+    if UNJUDGED in words:
+        told.append(
+            "Where there is no interval, the expected value is a single number of its "
+            "source: how far another good run may be from it is not known, and nothing "
+            "is judged."
+        )
+    if words and set(words) == {UNKNOWN}:
         told.append(
             "Nothing is expected of these stages: nobody has measured this recipe."
-        )
-    if any(expected.deviation is not None for expected in known):
-        told.append(
-            f"The tolerance is {DEVIATIONS:.0f} standard deviations over seeds, and "
-            "the expected value the mean over them: all runs are tested on the same "
-            "images, so seed and rounding are what moves the result, and 99.7 % of "
-            "normally distributed values lie within."
-        )
-    if any(expected.deviation is None for expected in known):
-        told.append(
-            "Where the spread over seeds is not known, the tolerance is "
-            f"{STANDARD_ERRORS:.0f} standard errors of a share of {facts.num_test:,} "
-            "images: how far another draw of as many test images would move it. That "
-            "is another quantity, and only stands in for the spread."
         )
     return told
 

@@ -1,15 +1,18 @@
 """The experiments behind the README's figures: commands, and the numbers they give.
 
-Each experiment has a folder under `results/` with the small files that its commands
-wrote when the figures were made. Running it again writes files of the same names to
-another folder, and the numbers in both are compared.
+Each experiment is run with several seeds. `results/seeds.csv` has the numbers of all of
+them, `results/claims.csv` what follows; the small files that the commands wrote with
+seed 0 are in a folder of its name under `results/`.
 """
 
 import dataclasses
 
 from r2b_keras.errors import InputError
+from r2b_keras.recipes.measured import stage_claim
 
 REAL_WEIGHTS = ("float32", "float16", "int8")
+# Flatbuffers align what they hold: sizes change in steps of this many bytes.
+_ALIGNMENT = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +20,9 @@ class Step:
     """A command of this package.
 
     Attributes:
-      arguments: what follows `python -m r2b_keras.`; `{folder}` stands for the
-        experiment's own folder.
+      arguments: what follows `python -m r2b_keras.`; `{folder}` stands for the run's
+        own folder, `{seed}` for its seed and `{stages}` for the folder of finished
+        stages that runs share.
       output: the file in that folder that keeps what it prints, or None.
     """
 
@@ -27,23 +31,20 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True)
-class Claim:
-    """One number of the README.
+class Number:
+    """A number that an experiment gives.
 
     Attributes:
-      title: what tables say.
-      file: the JSON file, in the folder of the experiment, that has it.
+      title: what tables say, such as "stage 3, top-1".
+      file: the JSON file, in the folder of a run, that has it.
       key: its name there.
-      kind: "accuracy", a fraction that changes with the machine by the spread over
-        seeds; "size", in bytes, which changes a little with the weights, as equal
-        constants are stored once; or "agreement", the fraction of test images that a
-        file and Keras answer alike, of which other weights may turn one.
+      unit: its smallest step; None for a share of the test images.
     """
 
     title: str
     file: str
     key: str
-    kind: str = "accuracy"
+    unit: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,33 +53,107 @@ class Experiment:
 
     Attributes:
       name: what `--experiment` takes, and the folder under `results/`.
-      summary: one line about it, with the time it takes.
+      summary: one line about it, with the time that a seed takes.
       is_quick: whether `--quick` runs it.
-      steps: commands, in order.
-      claims: numbers to compare.
+      steps: commands, in order; the last one prints the table.
+      numbers: what they give.
+      num_images: test images, of which an accuracy is a share.
+      num_seeds: how many `--record` trains, from 0 on.
+      is_compared: its numbers move so much with the seed that only differences to
+        others are claimed.
     """
 
     name: str
     summary: str
     is_quick: bool
     steps: tuple[Step, ...]
-    claims: tuple[Claim, ...]
+    numbers: tuple[Number, ...]
+    num_images: int
+    num_seeds: int
+    is_compared: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A number of an experiment.
+
+    Attributes:
+      experiment: its name.
+      title: the number's.
+    """
+
+    experiment: str
+    title: str
+
+    @property
+    def text(self) -> str:
+        """The two as claims have them."""
+        return f"{self.experiment}: {self.title}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """What may be claimed: a number, or how much larger it is than another.
+
+    Attributes:
+      first: the number.
+      second: what is taken from it, seed by seed, or None.
+      unit: smallest step of the value.
+      runs: of how many new seeds the mean is compared.
+    """
+
+    first: Term
+    second: Term | None
+    unit: float
+    runs: int = 1
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The numbers that it takes."""
+        return (self.first,) if self.second is None else (self.first, self.second)
+
+    @property
+    def text(self) -> str:
+        """What the claim is about."""
+        return " - ".join(term.text for term in self.terms)
+
+    @property
+    def is_size(self) -> bool:
+        """Whether the value is in bytes."""
+        return self.unit >= 1
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the value is a share of the test images."""
+        return not self.is_size and self.second is None
 
 
 def _training(recipe: str, *flags: str) -> tuple[Step, ...]:
-    arguments = ("train", f"--recipe={recipe}", "--workdir={folder}", *flags)
+    arguments = (
+        "train",
+        f"--recipe={recipe}",
+        "--workdir={folder}",
+        "--seed={seed}",
+        "--library={stages}",
+        *flags,
+    )
     # Once it is complete, the same command prints its table.
     return Step(arguments), Step(arguments, "table.txt")
 
 
-def _accuracies(*numbers: int) -> tuple[Claim, ...]:
+def _accuracies(*stages: int) -> tuple[Number, ...]:
     return tuple(
-        Claim(f"stage {number}, top-1", f"stage_{number}/result.json", "top1")
-        for number in numbers
+        Number(
+            stage_claim("", stage).removeprefix(": "),
+            f"stage_{stage}/result.json",
+            "top1",
+        )
+        for stage in stages
     )
 
 
-def _conversions() -> tuple[Step, ...]:
+def _conversions(*engines: str) -> tuple[Step, ...]:
+    """Converts in all sizes; the first file is also run by these engines."""
     steps: list[Step] = []
     for kind in REAL_WEIGHTS:
         model = f"{{folder}}/{kind}.tflite"
@@ -90,81 +165,152 @@ def _conversions() -> tuple[Step, ...]:
         )
         compare = ("evaluate", "--workdir={folder}", f"--model={model}", "--json")
         steps += [Step(convert), Step(compare, f"{kind}.json")]
+    model = f"--model={{folder}}/{REAL_WEIGHTS[0]}.tflite"
+    for engine in engines:
+        run = ("evaluate", "--workdir={folder}", model, f"--engine={engine}", "--json")
+        steps.append(Step(run, f"{engine}.json"))
     return tuple(steps)
 
 
-def _converted() -> tuple[Claim, ...]:
-    claims: list[Claim] = []
+def _converted(*engines: str) -> tuple[Number, ...]:
+    numbers: list[Number] = []
     for kind in REAL_WEIGHTS:
-        claims += [
-            Claim(f"{kind} file, top-1", f"{kind}.json", "top1"),
-            Claim(f"{kind} file, bytes", f"{kind}.json", "bytes", "size"),
+        numbers += [
+            Number(f"{kind} file, top-1", f"{kind}.json", "top1"),
+            Number(f"{kind} file, bytes", f"{kind}.json", "bytes", _ALIGNMENT),
         ]
-    answers = "float32 file, equal answers"
-    return (*claims, Claim(answers, "float32.json", "agreement", "agreement"))
+    numbers.append(Number("float32 file, equal answers", "float32.json", "agreement"))
+    for name in engines:
+        numbers += [
+            Number(f"{name}, top-1", f"{name}.json", "top1"),
+            Number(f"{name}, equal answers", f"{name}.json", "agreement"),
+        ]
+    return tuple(numbers)
 
 
+def _experiment(
+    name: str,
+    summary: str,
+    stages: tuple[int, ...],
+    *train: str,
+    converts: bool = False,
+    engines: tuple[str, ...] = (),
+    is_quick: bool = False,
+    is_compared: bool = False,
+) -> Experiment:
+    """An experiment on one of the two sets; its name begins with that of the recipe."""
+    steps = _training(*train)
+    numbers = _accuracies(*stages)
+    if converts:
+        steps = (steps[0], *_conversions(*engines), steps[1])
+        numbers = (*numbers, *_converted(*engines))
+    is_small = name.startswith("digits")
+    return Experiment(
+        name,
+        summary,
+        is_quick,
+        steps,
+        numbers,
+        num_images=359 if is_small else 10_000,
+        num_seeds=10 if is_small else 5,
+        is_compared=is_compared,
+    )
+
+
+_ABSORB = "--override=stages.{}.absorb_magnitude=false"
 EXPERIMENTS = (
-    Experiment(
+    _experiment(
         "digits",
-        "the default recipe, converted; 3 minutes",
+        "the default recipe, converted; 2 minutes",
+        (0, 1, 2, 3),
+        "digits",
+        converts=True,
+        engines=("r2b_runtime",),
         is_quick=True,
-        steps=(*_training("digits"), *_conversions()),
-        claims=(*_accuracies(0, 1, 2, 3), *_converted()),
     ),
-    Experiment(
+    _experiment(
         "digits_strong_baseline",
-        "the strong baseline on digits; 2 minutes",
+        "the strong baseline on digits; 1 minute",
+        (0, 1),
+        "digits/strong_baseline",
         is_quick=True,
-        steps=_training("digits/strong_baseline"),
-        claims=_accuracies(0, 1),
     ),
-    Experiment(
+    _experiment(
         "digits_without_absorb_magnitude",
-        "the default recipe without it; 3 minutes",
-        is_quick=False,
-        steps=_training("digits", "--override=stages.3.absorb_magnitude=false"),
-        claims=_accuracies(3),
+        "the default recipe without it; 1 minute",
+        (3,),
+        "digits",
+        _ABSORB.format(3),
+        is_compared=True,
     ),
-    Experiment(
+    _experiment(
         "digits_bfloat16",
-        "the default recipe in bfloat16; 3 minutes",
-        is_quick=False,
-        steps=_training("digits", "--precision=bfloat16"),
-        claims=_accuracies(0, 1, 2, 3),
+        "the default recipe in bfloat16; 1 minute",
+        (0, 1, 2, 3),
+        "digits",
+        "--precision=bfloat16",
     ),
-    Experiment(
+    _experiment(
         "fashion_mnist",
-        "the chain on Fashion-MNIST, converted; 80 minutes",
-        is_quick=False,
-        steps=(*_training("fashion_mnist"), *_conversions()),
-        claims=(*_accuracies(0, 1, 2, 3), *_converted()),
+        "the chain on Fashion-MNIST, converted; 90 minutes",
+        (0, 1, 2, 3),
+        "fashion_mnist",
+        converts=True,
     ),
-    Experiment(
+    _experiment(
         "fashion_mnist_strong_baseline",
-        "the strong baseline on Fashion-MNIST; 60 minutes",
-        is_quick=False,
-        steps=_training("fashion_mnist/strong_baseline"),
-        claims=_accuracies(0, 1),
+        "the strong baseline on Fashion-MNIST; 40 minutes",
+        (0, 1),
+        "fashion_mnist/strong_baseline",
     ),
-    Experiment(
+    _experiment(
         "fashion_mnist_strong_baseline_as_in_the_paper",
-        "the same without absorb_magnitude; 60 minutes",
-        is_quick=False,
-        steps=_training(
-            "fashion_mnist/strong_baseline",
-            "--override=stages.1.absorb_magnitude=false",
-        ),
-        claims=_accuracies(0, 1),
+        "its last stage without absorb_magnitude; 20 minutes",
+        (0, 1),
+        "fashion_mnist/strong_baseline",
+        _ABSORB.format(1),
     ),
 )
+
+_CHAIN = Term("fashion_mnist", "stage 3, top-1")
+_BASELINE = Term("fashion_mnist_strong_baseline", "stage 1, top-1")
+_AS_PRINTED = Term("fashion_mnist_strong_baseline_as_in_the_paper", "stage 1, top-1")
+_DIGITS = Term("digits", "stage 3, top-1")
+# A single seed may turn a difference; it is measured again with as many as this.
+_PAIRS = 5
+_DIFFERENCES = (
+    (_DIGITS, Term("digits_without_absorb_magnitude", "stage 3, top-1")),
+    (Term("digits_bfloat16", "stage 3, top-1"), _DIGITS),
+    (_CHAIN, _AS_PRINTED),
+    (_CHAIN, _BASELINE),
+    (_BASELINE, _AS_PRINTED),
+)
+
+
+def statements() -> list[Statement]:
+    """All that may be claimed: numbers of experiments, then the differences."""
+    found: list[Statement] = []
+    units: dict[Term, float] = {}
+    for experiment in EXPERIMENTS:
+        for number in experiment.numbers:
+            term = Term(experiment.name, number.title)
+            units[term] = number.unit or 1 / experiment.num_images
+            if not experiment.is_compared:
+                found.append(Statement(term, None, units[term]))
+    known = {experiment.name for experiment in EXPERIMENTS}
+    found += [
+        Statement(first, second, units[first], _PAIRS)
+        for first, second in _DIFFERENCES
+        if {first.experiment, second.experiment} <= known
+    ]
+    return found
 
 
 def choose(names: list[str], quick: bool) -> list[Experiment]:
     """The experiments of these names; without names, all, or the quick ones.
 
     Raises:
-      InputError: an unknown name.
+      InputError: an unknown name, or one of which nothing is claimed without another.
     """
     known = {experiment.name: experiment for experiment in EXPERIMENTS}
     for name in names:
@@ -172,6 +318,18 @@ def choose(names: list[str], quick: bool) -> list[Experiment]:
             raise InputError(
                 f"Unknown experiment {name!r}, expected some of {', '.join(known)}."
             )
+        partners = _partners(name) if known[name].is_compared else set()
+        if partners and not partners & set(names):
+            raise InputError(
+                f"Nothing is claimed of {name!r} alone: name "
+                f"{' or '.join(sorted(partners))} with it."
+            )
     if names:
         return [known[name] for name in names]
     return [each for each in EXPERIMENTS if each.is_quick or not quick]
+
+
+def _partners(name: str) -> set[str]:
+    """Experiments that this one is compared with."""
+    pairs = ({first.experiment, second.experiment} for first, second in _DIFFERENCES)
+    return {other for pair in pairs if name in pair for other in pair - {name}}

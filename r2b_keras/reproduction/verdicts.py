@@ -1,146 +1,135 @@
-"""Numbers that were measured again, beside those that are committed."""
+"""Claims, held against what was measured again."""
 
 import dataclasses
-import math
-import pathlib
-from typing import Any
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 
-from r2b_keras import files
-from r2b_keras.errors import InputError
-from r2b_keras.reproduction.experiments import Claim, Experiment
+from r2b_keras.claims import WITHIN, Claim, place
+from r2b_keras.reproduction import experiments, seeds
+from r2b_keras.reproduction.experiments import Experiment, Statement
+from r2b_keras.reproduction.seeds import Measured
 
-# Standard deviations of the difference of two runs that still count as agreement: of
-# normally distributed numbers 99.7 % lie within.
-_DEVIATIONS = 3.0
-# Part of a file's size that the trained weights may change.
-_SIZE_TOLERANCE = 0.01
+EQUAL, UNJUDGED = "equal", "no claim"
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """A claim, tried.
+    """A statement, tried.
 
     Attributes:
-      claim: which number.
-      committed: its value under `results/`.
-      measured: its value now.
-      tolerance: how far apart two good runs may be.
+      statement: what it is about.
+      claim: what is claimed, None with too few seeds.
+      recorded: mean of the same seeds when they were recorded, None without them.
+      measured: mean of the new runs.
     """
 
-    claim: Claim
-    committed: float
+    statement: Statement
+    claim: Claim | None
+    recorded: float | None
     measured: float
-    tolerance: float
+
+    @property
+    def word(self) -> str:
+        """Where it lies: "as claimed", "below" or "above"; "no claim" without one."""
+        if self.claim is None:
+            return EQUAL if self.measured == self.recorded else UNJUDGED
+        return place(self.measured, self.claim.low, self.claim.high)
 
     @property
     def holds(self) -> bool:
-        """Whether the number is reproduced."""
-        return abs(self.measured - self.committed) <= self.tolerance
+        """Whether the new runs confirm it: what cannot be judged is not confirmed."""
+        return self.word in (EQUAL, WITHIN)
 
     @property
     def text(self) -> str:
-        """The verdict in words: "equal", "within tolerance" or "OFF"."""
+        """The verdict for people."""
         if not self.holds:
-            return "OFF"
-        return "equal" if self.measured == self.committed else "within tolerance"
+            return self.word.upper()
+        return EQUAL if self.measured == self.recorded else self.word
+
+
+def to_try(
+    chosen: Sequence[Experiment], claims: Mapping[str, Claim], quick: bool
+) -> list[Statement]:
+    """The statements about these experiments that new runs can try.
+
+    Of differences those that are claimed, and none when it is to be quick: they take
+    several seeds.
+    """
+    names = {experiment.name for experiment in chosen}
+    return [
+        statement
+        for statement in experiments.statements()
+        if {term.experiment for term in statement.terms} <= names
+        and (statement.second is None or (statement.text in claims and not quick))
+    ]
+
+
+def seeds_needed(experiment: Experiment, tried: Iterable[Statement]) -> range:
+    """The seeds that an experiment must be run with, from 0 on."""
+    runs = [
+        statement.runs
+        for statement in tried
+        if any(term.experiment == experiment.name for term in statement.terms)
+    ]
+    return range(max(runs, default=0))
 
 
 def judge(
-    experiment: Experiment, committed: pathlib.Path, measured: pathlib.Path
+    tried: Iterable[Statement],
+    claims: Mapping[str, Claim],
+    recorded: Measured,
+    measured: Measured,
 ) -> list[Verdict]:
-    """Compares all numbers of an experiment.
+    """Holds each statement against its claim.
 
     Args:
-      experiment: which.
-      committed: the folder `results/`.
-      measured: the folder that its commands have just filled.
-
-    Raises:
-      InputError: a file or a number is missing.
+      tried: what to judge.
+      claims: by the statement's text.
+      recorded: all seeds, as they are committed.
+      measured: the new runs.
     """
-    spreads = _spreads(committed)
-    verdicts = []
-    for claim in experiment.claims:
-        old = _number(committed / experiment.name / claim.file, claim.key)
-        new = _number(measured / claim.file, claim.key)
-        if claim.kind == "size":
-            tolerance = _SIZE_TOLERANCE * old
-        elif claim.kind == "agreement":
-            # One image, and what the fractions lose in rounding.
-            tolerance = 1 / _number(measured / claim.file, "num_images") + 1e-9
-        else:
-            tolerance = _of_the_spread(spreads, experiment.name, claim)
-        verdicts.append(Verdict(claim, old, new, tolerance))
-    return verdicts
-
-
-def _of_the_spread(spreads: dict[str, Any], experiment: str, claim: Claim) -> float:
-    """Of two runs with different rounding, as far apart as two seeds.
-
-    Another machine adds in another order, which a chaotic training turns into another
-    result: as different as that of another seed. Two such results differ by sqrt(2)
-    times the standard deviation of one.
-    """
-    stage = claim.file.split("/")[0] if "/" in claim.file else "the last stage"
-    try:
-        stages = spreads[experiment]
-        # A converted file has the accuracy of the last stage.
-        own = stages[stage if "/" in claim.file else max(stages)]
-        deviation = float(own["standard_deviation"])
-    except KeyError as error:
-        raise InputError(
-            f"spread.json has no spread of {stage} of {experiment} ({error} is "
-            "missing): measure it with benchmarks/spread.py."
-        ) from error
-    return _DEVIATIONS * math.sqrt(2) * deviation
-
-
-def _spreads(committed: pathlib.Path) -> dict[str, Any]:
-    found = _read(committed / "spread.json")
-    if not isinstance(found, dict):
-        raise InputError(
-            f"{committed / 'spread.json'} holds no spreads: restore it from the "
-            "repository."
+    found = []
+    for statement in tried:
+        new = seeds.values(measured, statement)
+        used = range(statement.runs)
+        old = seeds.values(recorded, statement)
+        found.append(
+            Verdict(
+                statement,
+                claims.get(statement.text),
+                statistics.fmean(old[seed] for seed in used)
+                if all(seed in old for seed in used)
+                else None,
+                statistics.fmean(new[seed] for seed in used),
+            )
         )
     return found
 
 
-def _number(path: pathlib.Path, key: str) -> float:
-    values = _read(path)
-    if not isinstance(values, dict) or not isinstance(values.get(key), int | float):
-        raise InputError(
-            f"{path} has no number {key!r}: restore it from the repository, or run the "
-            "experiment again in a new --workdir."
-        )
-    return float(values[key])
+def to_text(verdicts: Sequence[Verdict]) -> str:
+    """The table of all verdicts."""
+    head = ("", "claimed", "low", "high", "measured", "")
+    lines = [head, *(_cells(verdict) for verdict in verdicts)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            f"{cell:<{width}}" if place in (0, 5) else f"{cell:>{width}}"
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
-def _read(path: pathlib.Path) -> Any:
-    if not path.exists():
-        raise InputError(
-            f"There is no file {path}: run this command in a checkout of the "
-            "repository, name its folder with --results, or record it with --record."
-        )
-    return files.read_json(path)
+def _cells(verdict: Verdict) -> tuple[str, ...]:
+    claim, shown = verdict.claim, verdict.statement
+    ends = (claim.value, claim.low, claim.high) if claim else ()
+    numbers = [_number(shown, value) for value in ends] or ["-"] * 3
+    measured = _number(shown, verdict.measured)
+    return (shown.text, *numbers, measured, verdict.text)
 
 
-def to_text(experiment: Experiment, verdicts: list[Verdict]) -> str:
-    """The table of one experiment."""
-    lines = [
-        f"{experiment.name:<30} {'committed':>12} {'measured':>12} {'tolerance':>10}"
-        "  verdict"
-    ]
-    for verdict in verdicts:
-        old, new, tolerance = (
-            _shown(verdict.claim, value)
-            for value in (verdict.committed, verdict.measured, verdict.tolerance)
-        )
-        lines.append(
-            f"  {verdict.claim.title:<28} {old:>12} {new:>12} {tolerance:>10}  "
-            f"{verdict.text}"
-        )
-    return "\n".join(lines)
-
-
-def _shown(claim: Claim, value: float) -> str:
-    return f"{value:,.0f}" if claim.kind == "size" else f"{value:.2%}"
+def _number(statement: Statement, value: float) -> str:
+    if statement.is_size:
+        return f"{value:,.0f}"
+    return f"{value:.2%}" if statement.is_share else f"{100 * value:+.2f} points"

@@ -34,7 +34,7 @@ class Axis:
     def value(self, row: TrialRow) -> float:
         """The trial's value of the field; of a choice its index."""
         text = row.values[self.key]
-        return self.choices.index(text) if self.choices else float(text)
+        return self.choices.index(text) if self.choices else max(float(text), self.low)
 
     def spread(self, row: TrialRow) -> float:
         """The value, moved a little for a choice, by the trial's number."""
@@ -78,7 +78,9 @@ def make_axes(space: Space, rows: Sequence[TrialRow]) -> list[Axis]:
       space: the fields.
       rows: at least one trial.
     """
-    axes = [_axis(field) for field in space.fields]
+    axes = [
+        _axis(field, [row.values[field.name] for row in rows]) for field in space.fields
+    ]
     for name in rows[0].values:
         if name not in [field.name for field in space.fields]:
             found = sorted({row.values[name] for row in rows}, key=int)
@@ -90,8 +92,13 @@ def _choice(name: str, choices: tuple[str, ...]) -> Axis:
     return Axis(short_name(name), -0.5, len(choices) - 0.5, False, choices, name)
 
 
-def _axis(field: Field) -> Axis:
+def _axis(field: Field, texts: Sequence[str]) -> Axis:
+    """The field's range, and what the recipe's own value adds to it."""
     if field.choices:
-        return _choice(field.name, field.choices)
+        return _choice(field.name, tuple(dict.fromkeys([*field.choices, *texts])))
     log = field.kind == "log"
-    return Axis(short_name(field.name), field.low, field.high, log, key=field.name)
+    values = [float(text) for text in texts]
+    # Of 0 there is no logarithm: the recipe's own value is drawn at the lower end.
+    values = [value for value in values if value > 0 or not log]
+    low, high = min([field.low, *values]), max([field.high, *values])
+    return Axis(short_name(field.name), low, high, log, key=field.name)

@@ -20,8 +20,9 @@ def write_experiment(sweep: Sweep) -> None:
     """Says which fields vary in which ranges, and what is measured."""
     folder = sweep.hparams / "sweep"
     shutil.rmtree(folder, ignore_errors=True)
+    own = sweep.own_values()
     parameters = [
-        hparams.HParam(short_name(field.name), _domain(field))
+        hparams.HParam(short_name(field.name), _domain(field, own[field.name]))
         for field in sweep.settings.space.fields
     ]
     if sweep.settings.tuner == "hyperband":
@@ -32,12 +33,14 @@ def write_experiment(sweep: Sweep) -> None:
         hparams.hparams_config(parameters, metrics)
 
 
-def _domain(field: Field) -> Any:
+def _domain(field: Field, own: Any) -> Any:
+    """Where a field varies, with the recipe's own value wherever that lies."""
     if field.kind == "choice":
-        return hparams.Discrete(list(field.choices))
+        return hparams.Discrete(list(dict.fromkeys([*field.choices, own])))
+    low, high = min(field.low, own), max(field.high, own)
     if field.kind == "int":
-        return hparams.IntInterval(int(field.low), int(field.high))
-    return hparams.RealInterval(field.low, field.high)
+        return hparams.IntInterval(int(low), int(high))
+    return hparams.RealInterval(low, high)
 
 
 def write_trial(

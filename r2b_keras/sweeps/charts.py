@@ -13,6 +13,7 @@ from r2b_keras.sweeps.sweep import Sweep
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 WIDTH = 1300
 # Pixels of the parallel coordinates, and of a row of scatter plots.
@@ -22,6 +23,7 @@ _COLUMNS = 3
 _MAP = "viridis"
 _FAILED = "#D55E00"
 _BEST = "#CC79A7"
+_OWN = "black"
 
 
 def to_png(sweep: Sweep, rows: Sequence[TrialRow]) -> bytes:
@@ -32,9 +34,10 @@ def to_png(sweep: Sweep, rows: Sequence[TrialRow]) -> bytes:
 def draw(sweep: Sweep, rows: Sequence[TrialRow]) -> "Figure":
     """Draws each trial as a line across one axis a field, and as a point in each field.
 
-    Colour is validation accuracy, as the last axis of the lines. The best trial is
-    drawn wide and as a star; a failed one is a dashed line that ends before the last
-    axis, and a cross at the foot of each field. Running trials are left out.
+    Colour is validation accuracy, as the last axis of the lines. The recipe's own
+    setting is black and a square; the best trial is drawn wide and as a star; a failed
+    one is a dashed line that ends before the last axis, and a cross at the foot of each
+    field. Running trials are left out. A legend says so.
 
     Args:
       sweep: for the fields and the title.
@@ -56,7 +59,39 @@ def draw(sweep: Sweep, rows: Sequence[TrialRow]) -> "Figure":
     for index, field in enumerate(fields):
         axes = figure.add_subplot(grid[1 + index // _COLUMNS, index % _COLUMNS])
         _draw_points(axes, field, score, rows)
+    handles = _legend(rows)
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def _legend(rows: Sequence[TrialRow]) -> "list[Line2D]":
+    """What each line and sign means, of those that are drawn."""
+    from matplotlib import colormaps
+    from matplotlib.lines import Line2D
+
+    finished = {row.number for row in rows if row.status == FINISHED}
+    found = []
+    if finished:
+        middle = colormaps[_MAP](0.45)
+        found.append(
+            Line2D(
+                [], [], color=middle, marker="o", label="finished, coloured by top-1"
+            )
+        )
+    if 0 in finished:
+        found.append(
+            Line2D([], [], color=_OWN, marker="s", label="the recipe's own setting")
+        )
+    if finished:
+        found.append(
+            Line2D([], [], color=_BEST, marker="*", linewidth=3.0, label="best")
+        )
+    if any(row.status == FAILED for row in rows):
+        found.append(
+            Line2D([], [], color=_FAILED, linestyle="--", marker="x", label="failed")
+        )
+    return found
 
 
 def _title(sweep: Sweep, rows: Sequence[TrialRow]) -> str:
@@ -66,8 +101,8 @@ def _title(sweep: Sweep, rows: Sequence[TrialRow]) -> str:
         f"{settings.recipe.name}, stage {settings.stage}: {len(rows)} trials of "
         f"{settings.tuner} search"
     )
-    text += f", {failed} failed (dashed, x)" if failed else ""
-    return text + (f"; best: trial {first.number} (wide line, star)" if first else "")
+    text += f", {failed} failed" if failed else ""
+    return text + (f"; best: trial {first.number}" if first else "")
 
 
 def _score_axis(rows: Sequence[TrialRow]) -> Axis:
@@ -85,6 +120,10 @@ def _shade(score: Axis, row: TrialRow) -> Any:
     return colormaps[_MAP](0.9 * score.place(100 * row.score))
 
 
+def _colour(score: Axis, row: TrialRow) -> Any:
+    return _shade(score, row) if row.number else _OWN
+
+
 def _draw_lines(axes: "Axes", columns: list[Axis], rows: Sequence[TrialRow]) -> None:
     score, first = columns[-1], best(rows)
     # The best last, on top of the others.
@@ -94,7 +133,7 @@ def _draw_lines(axes: "Axes", columns: list[Axis], rows: Sequence[TrialRow]) -> 
             places.append(score.place(100 * row.score))
             is_best = first is not None and row.number == first.number
             style: dict[str, Any] = {
-                "color": _BEST if is_best else _shade(score, row),
+                "color": _BEST if is_best else _colour(score, row),
                 "linewidth": 3.0 if is_best else 1.3,
             }
         elif row.status == FAILED:
@@ -144,6 +183,14 @@ def _draw_points(
             color=[_shade(score, row) for row in finished],
             s=28,
             label="finished",
+        )
+        own = [row for row in finished if row.number == 0]
+        axes.scatter(
+            [field.spread(row) for row in own],
+            [100 * row.score for row in own],
+            color=_OWN,
+            marker="s",
+            label="own",
         )
         axes.scatter(
             [field.spread(finished[0])],

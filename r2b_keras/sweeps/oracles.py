@@ -19,6 +19,7 @@ from r2b_keras.environment import kt
 from r2b_keras.errors import InputError
 from r2b_keras.sweeps import space as space_module
 from r2b_keras.sweeps.space import Field, Space
+from r2b_keras.sweeps.sweep import trial_number
 
 TUNERS = ("random", "hyperband", "bayesian")
 OBJECTIVE = "validation_top1"
@@ -140,7 +141,7 @@ class _Lasting:
             self.end_order.append(trial.trial_id)
             self._save_trial(trial)
             what = f"is given up, as {trial.message}"
-        number = int(trial.trial_id)
+        number = trial_number(trial.trial_id)
         print(f"{process} is gone: trial {number} {what}", flush=True)
 
     @contextlib.contextmanager

@@ -9,10 +9,12 @@ from typing import Any
 from r2b_keras import files
 from r2b_keras.errors import InputError
 from r2b_keras.sweeps.space import as_text
-from r2b_keras.sweeps.sweep import EPOCHS, Sweep
+from r2b_keras.sweeps.sweep import EPOCHS, Sweep, trial_number
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 FINISHED, FAILED, RUNNING = "finished", "failed", "running"
+# In a row: the epochs that Hyperband gives to a trial.
+EPOCHS_NAME = "stage.epochs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +22,7 @@ class TrialRow:
     """One trial.
 
     Attributes:
-      number: counted from 0 in the order of their start.
+      number: counted in the order of their start; 0 is the recipe's own setting.
       status: "finished", "failed" or "running".
       values: of the varied fields by their names in the space, as overrides have them.
       result: of the stage that is tuned, None unless finished.
@@ -48,18 +50,18 @@ def read_rows(sweep: Sweep, trials: Iterable[Any]) -> list[TrialRow]:
       trials: Keras Tuner's.
 
     Returns:
-      A row for each, in the order of their start.
+      A row for each, in the order of their start, without the recipe's own.
     """
     rows = [_read_row(sweep, trial) for trial in trials]
     return sorted(rows, key=lambda row: row.number)
 
 
 def _read_row(sweep: Sweep, trial: Any) -> TrialRow:
-    number, chosen = int(trial.trial_id), trial.hyperparameters.values
+    number, chosen = trial_number(trial.trial_id), trial.hyperparameters.values
     names = [field.name for field in sweep.settings.space.fields]
     values = {name: as_text(chosen[name]) for name in names}
     if EPOCHS in chosen:
-        values["stage.epochs"] = str(chosen[EPOCHS])
+        values[EPOCHS_NAME] = str(chosen[EPOCHS])
     if trial.status == "FAILED":
         path = sweep.failure(number)
         reason = files.read_json(path)["reason"] if path.exists() else trial.message
@@ -116,7 +118,8 @@ def to_text(rows: Sequence[TrialRow]) -> str:
         if row.result:
             size = f"{row.result.bytes / 1024:.0f} KiB"
             numbers = [f"{row.score:.2%}", f"{row.result.seconds:.1f}", size]
-        lines.append([str(row.number), *numbers, *(row.values[n] for n in names)])
+        number = str(row.number) if row.number else "recipe 0"
+        lines.append([number, *numbers, *(row.values[n] for n in names)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
@@ -133,13 +136,16 @@ def _heads(names: Sequence[str]) -> list[str]:
     ]
 
 
-def summary(sweep: Sweep, rows: Sequence[TrialRow], max_trials: int) -> str:
+def summary(
+    sweep: Sweep, rows: Sequence[TrialRow], max_trials: int, told: Sequence[str] = ()
+) -> str:
     """The table, the best trial, what failed, and where everything lies.
 
     Args:
       sweep: the sweep's folder.
       rows: its trials.
       max_trials: how many there might have been.
+      told: lines about the recipe's own setting, after that of the best trial.
 
     Raises:
       InputError: no trial has finished.
@@ -164,8 +170,9 @@ def summary(sweep: Sweep, rows: Sequence[TrialRow], max_trials: int) -> str:
     lines += [
         f"best        trial {first.number}: validation {first.score:.2%}, test "
         f"{first.result.top1:.2%} (of this trial alone, after it was chosen)",
+        *told,
         f"files       {sweep.path}/trials.csv, sweep.png, best_recipe.json",
-        f"curves      tensorboard --logdir={sweep.hparams}",
+        f"curves      tensorboard --logdir={sweep.path}",
         f"train it    {_training(sweep)}",
     ]
     return "\n".join(lines)

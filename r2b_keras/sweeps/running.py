@@ -14,10 +14,10 @@ from typing import Any
 from r2b_keras import data, files
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
-from r2b_keras.sweeps import board, charts, leases, results
+from r2b_keras.sweeps import board, charts, leases, own, results
 from r2b_keras.sweeps.oracles import Trial, make_oracle
 from r2b_keras.sweeps.results import TrialRow
-from r2b_keras.sweeps.sweep import Sweep
+from r2b_keras.sweeps.sweep import Sweep, trial_number
 from r2b_keras.sweeps.tuner import SweepTuner, TrialProblem
 
 ALONE, CHIEF, WORKER = "alone", "chief", "worker"
@@ -108,17 +108,23 @@ def run(sweep: Sweep, max_trials: int) -> list[TrialRow]:
     sweep.claim()
     with contextlib.ExitStack() as stack:
         # One alone is its own chief and its own worker.
-        own = {process.name, CHIEF} if process.role == ALONE else {process.name}
-        for name in sorted(own):
+        names = {process.name, CHIEF} if process.role == ALONE else {process.name}
+        for name in sorted(names):
             stack.enter_context(leases.held(sweep.workers, name))
         if process.role != WORKER:
             _tidy(sweep, process)
             board.write_experiment(sweep)
+        if process.role != CHIEF:
+            own.train(sweep, wait=process.role == ALONE)
         oracle = _make_oracle(sweep, max_trials)
         tuner = SweepTuner(oracle, sweep)
-        _search(tuner, oracle, process)
+        if max_trials > 1:
+            # Keras Tuner takes no trials for no limit.
+            _search(tuner, oracle, process)
         if process.role == WORKER:
             return []
+        # What a worker was killed in, or is still at.
+        own.train(sweep, wait=True)
         return _report(sweep, oracle)
 
 
@@ -127,12 +133,13 @@ def _make_oracle(sweep: Sweep, max_trials: int) -> Any:
 
     def report(trial: Trial) -> None:
         rows = _report(sweep, oracle)
-        print(_progress(rows, int(trial.trial_id), max_trials), flush=True)
+        print(_progress(rows, trial_number(trial.trial_id), max_trials), flush=True)
 
     oracle = make_oracle(
         settings.tuner,
         settings.space,
-        max_trials=max_trials,
+        # Trial 0 is none of the oracle's.
+        max_trials=max_trials - 1,
         epochs=settings.recipe.stages[settings.stage].epochs,
         seed=settings.seed,
         gone=leases.Watch(sweep.workers).gone,
@@ -201,13 +208,15 @@ def _watched(oracle: Any) -> Iterator[None]:
 def _report(sweep: Sweep, oracle: Any) -> list[TrialRow]:
     """Writes the table, the chart and the best recipe as of now."""
     rows = results.read_rows(sweep, list(oracle.trials.values()))
+    first = own.row(sweep)
+    rows = [first, *rows] if first else rows
     if rows:
         files.write_text(sweep.path / "trials.csv", results.to_csv(rows))
         with files.written_whole(sweep.path / "sweep.png") as aside:
             aside.write_bytes(charts.to_png(sweep, rows))
-    first = results.best(rows)
-    if first is not None:
-        results.write_best_recipe(sweep, first)
+    best = results.best(rows)
+    if best is not None:
+        results.write_best_recipe(sweep, best)
     return rows
 
 

@@ -4,7 +4,9 @@ sweep.json         recipe, stage, tuner, space, seed, precision and data
 tuner/             Keras Tuner's state
 workers/           signs of life of the processes
 stages/            finished stages, shared by all trials
-trials/ID/         the workdir of each trial; failed.json says why one has failed
+trials/ID/         the workdir of each trial, of which 000 is the recipe's own setting;
+                   failed.json says why one has failed
+seeds/N/           the recipe's own setting with further seeds
 hparams/           for TensorBoard
 trials.csv, sweep.png, best_recipe.json
 """
@@ -19,7 +21,7 @@ from r2b_keras import files, locks, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps import space as space_module
-from r2b_keras.sweeps.space import Space
+from r2b_keras.sweeps.space import Field, Space
 
 # Keras Tuner's name for the epochs that Hyperband gives to a trial.
 EPOCHS = "tuner/epochs"
@@ -38,6 +40,7 @@ class Settings:
       precision: compute precision.
       data_dir: where the images lie, None for the source's own places.
       data_fingerprint: of the images.
+      seeds: with how many seeds, from `seed` on, the recipe's own setting is trained.
     """
 
     recipe: Recipe
@@ -48,6 +51,7 @@ class Settings:
     precision: str
     data_dir: str | None
     data_fingerprint: str
+    seeds: int = 1
 
     def identity(self) -> dict[str, Any]:
         """Plain data for `sweep.json`; where the images lie does not matter."""
@@ -59,11 +63,17 @@ class Settings:
             "seed": self.seed,
             "precision": self.precision,
             "data_fingerprint": self.data_fingerprint,
+            "seeds": self.seeds,
         }
 
 
 def check_settings(
-    recipe: Recipe, stage: int, tuner: str, space: Space, max_trials: int = 1
+    recipe: Recipe,
+    stage: int,
+    tuner: str,
+    space: Space,
+    max_trials: int = 1,
+    seeds: int = 1,
 ) -> None:
     """Refuses what can be refused before any data is loaded.
 
@@ -73,6 +83,8 @@ def check_settings(
     """
     if max_trials < 1:
         raise InputError(f"--max_trials is {max_trials}, expected at least 1.")
+    if seeds < 1:
+        raise InputError(f"--seeds is {seeds}, expected at least 1.")
     if not recipe.data.validation_size:
         raise InputError(
             f"Recipe {recipe.name!r} has data.validation_size 0, expected images to "
@@ -95,6 +107,11 @@ def check_settings(
             )
 
 
+def trial_number(trial_id: str) -> int:
+    """Number of one of Keras Tuner's trials: 0 is the recipe's own setting."""
+    return int(trial_id) + 1
+
+
 class Sweep:
     """Paths of a sweep's folder, and what its trials train.
 
@@ -115,9 +132,30 @@ class Sweep:
         """Workdir of a trial."""
         return self.path / "trials" / f"{number:03d}"
 
+    def own(self, offset: int) -> pathlib.Path:
+        """Workdir of the recipe's own setting, whose first seed is trial 0."""
+        seed = self.settings.seed + offset
+        return self.path / "seeds" / str(seed) if offset else self.trial(0)
+
     def failure(self, number: int) -> pathlib.Path:
         """Says why a trial has failed."""
         return self.trial(number) / "failed.json"
+
+    def own_values(self) -> dict[str, Any]:
+        """The recipe's own values of the fields that vary, as Keras Tuner has them.
+
+        Of a field of all stages that of the tuned one.
+        """
+        fields = self.settings.space.fields
+        return {field.name: self._own_value(field) for field in fields}
+
+    def _own_value(self, field: Field) -> Any:
+        value: Any = recipes.to_dict(self.settings.recipe)
+        for key in field.path.replace("*", str(self.settings.stage)).split("."):
+            value = value[int(key) if isinstance(value, list) else key]
+        if field.kind == "choice":
+            return space_module.as_text(value)
+        return int(value) if field.kind == "int" else float(value)
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
         """A trial's values by override path.
@@ -163,7 +201,7 @@ class Sweep:
             raise InputError(
                 f"{self.path} was made by another sweep: {'; '.join(found[:5])}"
                 f"{' and more' if len(found) > 5 else ''}. Choose another --workdir, "
-                "or give the same recipe, overrides, stage, tuner, space, seed, "
+                "or give the same recipe, overrides, stage, tuner, space, seed, seeds, "
                 "precision and data."
             )
 

@@ -15,7 +15,7 @@ from r2b_keras.environment import kt, tf
 from r2b_keras.errors import NonFiniteLossError
 from r2b_keras.sweeps import board
 from r2b_keras.sweeps.oracles import OBJECTIVE, Trial
-from r2b_keras.sweeps.sweep import Sweep
+from r2b_keras.sweeps.sweep import Sweep, trial_number
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.library import StageLibrary
 from r2b_keras.trainers.workdir import StageResult, Workdir
@@ -88,7 +88,7 @@ class SweepTuner(kt.Tuner):
           FailedTrialError: the trial cannot be trained; the sweep goes on.
           TrialProblem: nor could others be.
         """
-        number, values = int(trial.trial_id), trial.hyperparameters.values
+        number, values = trial_number(trial.trial_id), trial.hyperparameters.values
         try:
             with self.sweep.trial_held(number), self._noted(trial):
                 result = self._train(number, values)

@@ -1,19 +1,15 @@
-"""Whether a stage reached what its recipe expects of it."""
+"""Whether a stage reached what its recipe expects of it, by the rule of the claims."""
 
-import math
 from dataclasses import dataclass
 
-from r2b_keras import recipes
+from r2b_keras import claims, recipes
 from r2b_keras.recipes import Expected, Recipe
 from r2b_keras.trainers.library import stage_key
 
-ON_TRACK, BELOW, UNKNOWN = "on track", "below expected", "no expectation"
-# Every run is tested on the same images, so its accuracy moves with its seed and with
-# rounding alone: 99.7 % of normally distributed values lie within three deviations.
-DEVIATIONS = 3.0
-# Where the spread over seeds is unknown, what is known stands in for it: how far
-# another draw of as many test images would move the accuracy, 95 times in 100.
-STANDARD_ERRORS = 2.0
+ON_TRACK, BELOW, ABOVE = "on track", "below expected", "above expected"
+# Where only another's single number is known, nothing says how far a good run may be.
+UNJUDGED, UNKNOWN = "no interval", "no expectation"
+_WORDS = {claims.WITHIN: ON_TRACK, claims.BELOW: BELOW, claims.ABOVE: ABOVE}
 
 
 @dataclass(frozen=True)
@@ -21,48 +17,39 @@ class Verdict:
     """A stage's accuracy beside what was expected.
 
     Attributes:
-      word: `ON_TRACK`, `BELOW` or `UNKNOWN`.
+      word: `ON_TRACK`, `BELOW`, `ABOVE`, `UNJUDGED` or `UNKNOWN`.
       expected: what the recipe expects, or None.
       margin: accuracy minus expected, or None.
-      tolerance: how far below it the accuracy may be, a positive fraction, or None.
     """
 
     word: str
     expected: Expected | None = None
     margin: float | None = None
-    tolerance: float | None = None
 
 
-def tolerance(expected: Expected, num_images: int) -> float:
-    """How far below the expectation a good run may end, a fraction.
-
-    Three standard deviations over seeds where they are known; two standard errors of
-    the share of right answers among `num_images` independent images, each right with
-    the probability expected, where they are not. At least one image, as no accuracy is
-    finer than that.
-    """
-    deviation = expected.deviation
-    if deviation is not None:
-        return max(DEVIATIONS * deviation, 1 / num_images)
-    error = math.sqrt(expected.top1 * (1 - expected.top1) / num_images)
-    return max(STANDARD_ERRORS * error, 1 / num_images)
-
-
-def judge(top1: float, expected: Expected | None, num_images: int) -> Verdict:
+def judge(top1: float, expected: Expected | None) -> Verdict:
     """Compares an accuracy, a fraction, with what was expected of it.
 
     Args:
       top1: accuracy on the test set.
       expected: of the recipe, None where nobody has measured.
-      num_images: of the test set.
     """
     if expected is None:
         return Verdict(UNKNOWN)
-    allowed = tolerance(expected, num_images)
     margin = top1 - expected.top1
-    # A rounded expectation is not held against the accuracy that it was rounded from.
-    word = ON_TRACK if margin >= -allowed - 1e-9 else BELOW
-    return Verdict(word, expected, margin, allowed)
+    if expected.low is None or expected.high is None:
+        return Verdict(UNJUDGED, expected, margin)
+    word = _WORDS[claims.place(top1, expected.low, expected.high)]
+    return Verdict(word, expected, margin)
+
+
+def interval(expected: Expected | None) -> str:
+    """Where the accuracy should lie, "97.5-100.0%"; else the one number known, or -."""
+    if expected is None:
+        return "-"
+    if expected.low is None or expected.high is None:
+        return f"{expected.top1:.1%}"
+    return f"{100 * expected.low:.1f}-{expected.high:.1%}"
 
 
 def named_recipe(recipe: Recipe) -> Recipe | None:

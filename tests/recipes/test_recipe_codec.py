@@ -41,7 +41,8 @@ def test_plain_data_is_what_the_fields_say():
     assert plain["stages"][1]["expected"] == {
         "top1": 0.5,
         "source": "paper",
-        "deviation": None,
+        "low": None,
+        "high": None,
     }
 
 

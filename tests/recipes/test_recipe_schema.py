@@ -119,12 +119,14 @@ REFUSED = [
         "expected.source is '', expected a source.",
     ),
     (
-        lambda: Expected(0.9, "measured", deviation=50.0),
-        "expected.deviation is 50.0, expected a fraction from 0 up to 1, or None.",
+        lambda: Expected(0.9, "measured", low=0.91, high=0.95),
+        "expected.low and high is (0.91, 0.95), expected fractions to both sides of "
+        "0.9, or None twice.",
     ),
     (
-        lambda: Expected(0.9, "measured", deviation=float("nan")),
-        "expected.deviation is nan, expected a fraction from 0 up to 1, or None.",
+        lambda: Expected(0.9, "measured", low=float("nan"), high=0.95),
+        "expected.low and high is (nan, 0.95), expected fractions to both sides of "
+        "0.9, or None twice.",
     ),
     (
         lambda: stage(epochs=0),

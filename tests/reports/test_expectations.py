@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from r2b_keras import recipes, train
+from r2b_keras.errors import InputError
 from r2b_keras.recipes import Expected
 from r2b_keras.reports import provenance, summary
 from r2b_keras.trainers import expectations
@@ -12,7 +13,7 @@ from r2b_keras.trainers.library import stage_key
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 DIGITS = recipes.get("digits")
-SPREAD = Expected(0.9, "measured", deviation=0.004)
+MEASURED = Expected(0.9, "measured", low=0.888, high=0.912)
 
 
 def with_expectations(*expected):
@@ -26,37 +27,45 @@ def result(number=3, top1=0.9):
     return StageResult(number, "n", "binary", top1, 1.0, 0.9, 1, 1.0, 1024, 1, 1)
 
 
-def test_tolerance_is_three_deviations_over_seeds():
-    """The number of test images does not matter: they are the same in every run."""
-    for num_images in (400, 100_000):
-        assert expectations.tolerance(SPREAD, num_images) == pytest.approx(0.012)
-    for top1, word in ((0.95, "on track"), (0.888, "on track"), (0.8879, "below ")):
-        assert expectations.judge(top1, SPREAD, 400).word.startswith(word)
-    verdict = expectations.judge(0.89, SPREAD, 400)
-    assert verdict.expected is SPREAD
-    assert verdict.margin == pytest.approx(-0.01)
+@pytest.mark.parametrize(
+    ("top1", "word"),
+    [
+        (0.8879, "below expected"),
+        (0.888, "on track"),
+        (0.912, "on track"),
+        (0.9121, "above expected"),
+        (0.0, "below expected"),
+    ],
+)
+def test_a_stage_is_judged_by_the_interval(top1, word):
+    verdict = expectations.judge(top1, MEASURED)
+    assert (verdict.word, verdict.expected) == (word, MEASURED)
+    assert verdict.margin == pytest.approx(top1 - 0.9)
 
 
-def test_no_accuracy_is_finer_than_an_image():
-    equal = Expected(0.9, "measured", deviation=0.0)
-    assert expectations.tolerance(equal, 400) == 1 / 400
-
-
-def test_without_a_spread_the_test_images_stand_in():
-    # 2 * sqrt(0.9 * 0.1 / 400) = 0.03.
+def test_a_single_number_is_not_judged():
+    """Nothing says how far a good run may be from another's number."""
     expected = Expected(0.9, "paper")
-    assert expectations.tolerance(expected, 400) == pytest.approx(0.03, rel=1e-12)
-    for top1, word in ((0.95, "on track"), (0.8701, "on track"), (0.87, "on track")):
-        assert expectations.judge(top1, expected, 400).word == word
-    assert expectations.judge(0.8675, expected, 400).word == "below expected"
-    none = expectations.judge(0.1, None, 400)
-    assert (none.word, none.margin, none.tolerance) == ("no expectation", None, None)
+    for top1 in (0.1, 0.9, 1.0):
+        verdict = expectations.judge(top1, expected)
+        assert verdict.word == "no interval"
+        assert verdict.margin == pytest.approx(top1 - 0.9)
+    none = expectations.judge(0.1, None)
+    assert (none.word, none.margin) == ("no expectation", None)
 
 
-def test_a_perfect_expectation_allows_one_mistake():
-    expected = Expected(1.0, "paper")
-    assert expectations.judge(358 / 359, expected, 359).word == "on track"
-    assert expectations.judge(357 / 359, expected, 359).word == "below expected"
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.91, 0.95), (0.8, 0.89), (None, 0.95), (0.8, None), (-0.1, 1.1)]
+)
+def test_intervals_that_cannot_be(low, high):
+    with pytest.raises(InputError, match="expected.low and high"):
+        Expected(0.9, "measured", low, high)
+
+
+def test_intervals_in_words():
+    assert expectations.interval(MEASURED) == "88.8-91.2%"
+    assert expectations.interval(Expected(0.9, "paper")) == "90.0%"
+    assert expectations.interval(None) == "-"
 
 
 def test_expectations_of_changed_recipes():
@@ -85,51 +94,70 @@ def test_a_mended_expectation_counts_in_folders_made_before():
     assert expectations.expectation(renamed, 0) == Expected(0.5, "measured")
 
 
-def test_training_and_report_expect_the_same(tmp_path):
+@pytest.mark.parametrize(
+    ("top1", "word"), [(0.9889, ""), (0.5, "below expected"), (0.9, "below expected")]
+)
+def test_training_and_report_judge_alike(tmp_path, top1, word):
     old = with_expectations(*[Expected(0.5, "measured")] * 4)
-    lines = [
-        train.summary(recipe, [result()], Workdir(tmp_path)) for recipe in (old, DIGITS)
-    ]
-    assert lines[0] == lines[1]
-    assert f"{DIGITS.stages[3].expected.top1:.2%}" in lines[0]
+    for recipe in (old, DIGITS):
+        text = train.summary(recipe, [result(top1=top1)], Workdir(tmp_path))
+        line = text.splitlines()[2]
+        assert expectations.interval(DIGITS.stages[3].expected) in line
+        assert line.endswith(word or "KiB")
+        verdict = expectations.judge(top1, expectations.expectation(recipe, 3))
+        assert verdict.word == (word or "on track")
 
 
 def test_keys_of_shared_stages_do_not_know_what_is_expected():
-    other = with_expectations(*[SPREAD] * 4)
+    other = with_expectations(*[MEASURED] * 4)
     for number in range(4):
         assert stage_key({}, other, number) == stage_key({}, DIGITS, number)
 
 
-def test_recipes_saved_without_deviations_are_read():
+def test_recipes_saved_with_deviations_are_read():
     plain = recipes.to_dict(DIGITS)
     for stage in plain["stages"]:
-        del stage["expected"]["deviation"]
+        old = stage["expected"]
+        stage["expected"] = {"top1": 0.5, "source": old["source"], "deviation": 0.01}
     read = recipes.from_dict(plain)
-    assert [stage.expected.deviation for stage in read.stages] == [None] * 4
+    assert [stage.expected for stage in read.stages] == [Expected(0.5, "measured")] * 4
     assert recipes.differences(plain, recipes.to_dict(DIGITS)) == []
 
 
 @pytest.mark.parametrize(
     ("top1", "words"),
     [
-        (0.95, "That is 5.00 points above what was expected: on track."),
+        (
+            0.91,
+            "That is 1.00 points above what was expected (measured), within the "
+            "interval 88.8-91.2%: on track.",
+        ),
         (
             0.89,
-            "That is 1.00 points below what was expected, within its tolerance of "
-            "1.20 points: on track.",
+            "That is 1.00 points below what was expected (measured), within the "
+            "interval 88.8-91.2%: on track.",
         ),
         (
             0.88,
-            "That is 2.00 points below what was expected, more than its tolerance of "
-            "1.20 points.",
+            "That is 2.00 points below what was expected (measured), outside of the "
+            "interval 88.8-91.2%: below expected.",
         ),
-        (0.90001, "That is just what was expected: on track."),
+        (
+            0.90001,
+            "That is just what was expected (measured), within the interval "
+            "88.8-91.2%: on track.",
+        ),
     ],
 )
 def test_margins_in_words(top1, words):
-    assert summary.judged(expectations.judge(top1, SPREAD, 400)) == words
+    assert summary.judged(expectations.judge(top1, MEASURED)) == words
 
 
-def test_no_expectation_in_words():
+def test_what_is_not_judged_in_words():
     words = "Nothing was expected of it beforehand."
-    assert summary.judged(expectations.judge(0.9, None, 400)) == words
+    assert summary.judged(expectations.judge(0.9, None)) == words
+    words = (
+        "That is 1.50 points below what was expected (paper); how far a good run may "
+        "be from it is not known."
+    )
+    assert summary.judged(expectations.judge(0.885, Expected(0.9, "paper"))) == words

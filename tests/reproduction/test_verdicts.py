@@ -1,122 +1,244 @@
-"""Which differences count as reproduced, and that every experiment has its files."""
+"""Which new numbers confirm a claim: every claim is fed wrong ones, and fails."""
 
 import json
-import math
 import pathlib
+import re
 
 import pytest
 
+from r2b_keras import claims, recipes
+from r2b_keras.claims import LEAST_SEEDS
 from r2b_keras.errors import InputError
-from r2b_keras.reproduction.experiments import EXPERIMENTS, Claim, Experiment, choose
-from r2b_keras.reproduction.verdicts import judge, to_text
-
-RESULTS = pathlib.Path(__file__).parent.parent.parent / "results"
-EXPERIMENT = Experiment(
-    "small",
-    "",
-    True,
-    (),
-    (
-        Claim("stage 1, top-1", "stage_1/result.json", "top1"),
-        Claim("file, top-1", "int8.json", "top1"),
-        Claim("file, bytes", "int8.json", "bytes", "size"),
-        Claim("equal answers", "int8.json", "agreement", "agreement"),
-    ),
+from r2b_keras.recipes.measured import expected
+from r2b_keras.reproduction import experiments, seeds, verdicts
+from r2b_keras.reproduction.experiments import (
+    EXPERIMENTS,
+    Experiment,
+    Number,
+    Term,
+    choose,
+    statements,
 )
-SPREAD = {
-    "small": {
-        "stage_1": {"standard_deviation": 0.001},
-        "stage_2": {"standard_deviation": 0.01},
-    }
-}
 
-
-IMAGES = {"num_images": 359}
-
-
-def write(folder, stage, top1, size, agreement=1.0):
-    for name, values in (
-        ("stage_1/result.json", {"top1": stage}),
-        ("int8.json", {"top1": top1, "bytes": size, "agreement": agreement} | IMAGES),
-    ):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
-
-
-def judged(tmp_path, stage=0.9, top1=0.8, size=1000, agreement=1.0):
-    write(tmp_path / "results" / "small", 0.9, 0.8, 1000)
-    (tmp_path / "results" / "spread.json").write_text(json.dumps(SPREAD))
-    write(tmp_path / "run", stage, top1, size, agreement)
-    return judge(EXPERIMENT, tmp_path / "results", tmp_path / "run")
-
-
-def test_equal_numbers(tmp_path):
-    found = judged(tmp_path)
-    assert [verdict.text for verdict in found] == ["equal"] * 4
-    assert all(verdict.holds for verdict in found)
-    # Three standard deviations of the difference of two runs.
-    tolerances = [verdict.tolerance for verdict in found]
-    expected = [3 * math.sqrt(2) / 1e3, 0.03 * math.sqrt(2), 10, 1 / 359]
-    assert tolerances == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("changed", "place", "text"),
-    [
-        ({"stage": 0.9042}, 0, "within tolerance"),
-        ({"stage": 0.9043}, 0, "OFF"),
-        ({"stage": 0.8957}, 0, "OFF"),
-        ({"top1": 0.76}, 1, "within tolerance"),
-        ({"top1": 0.75}, 1, "OFF"),
-        ({"size": 1010}, 2, "within tolerance"),
-        ({"size": 1011}, 2, "OFF"),
-        ({"agreement": 358 / 359}, 3, "within tolerance"),
-        ({"agreement": 357 / 359}, 3, "OFF"),
-    ],
+ROOT = pathlib.Path(__file__).parent.parent.parent
+RESULTS = ROOT / "results"
+CLAIMED = claims.read(RESULTS / seeds.CLAIMS)
+RECORDED = seeds.read(RESULTS / seeds.FILE)
+STATEMENTS = {statement.text: statement for statement in statements()}
+NUMBERS = (
+    Number("top-1", "stage_0/result.json", "top1"),
+    Number("bytes", "int8.json", "bytes", 16),
 )
-def test_differences(tmp_path, changed, place, text):
-    found = judged(tmp_path, **changed)
-    texts = ["equal"] * 4
-    texts[place] = text
-    assert [verdict.text for verdict in found] == texts
-    assert [verdict.holds for verdict in found] == [text != "OFF" for text in texts]
+SMALL, OTHER = (
+    Experiment(name, "", True, (), NUMBERS, num_images=100, num_seeds=5)
+    for name in ("small", "other")
+)
+TOP1 = Term("small", "top-1")
 
 
-def test_the_table(tmp_path):
-    lines = to_text(EXPERIMENT, judged(tmp_path, stage=0.95)).splitlines()
-    assert lines[1].split() == ["stage", "1,", "top-1", "90.00%", "95.00%", "0.42%"] + [
-        "OFF"
+@pytest.fixture
+def small(monkeypatch):
+    """Two experiments and the difference of their accuracies."""
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL, OTHER))
+    pair = (TOP1, Term("other", "top-1"))
+    monkeypatch.setattr(experiments, "_DIFFERENCES", (pair,))
+
+
+def known(top1s, others=None, size=1000.0):
+    """Numbers of some seeds, from 0 on."""
+    found = {TOP1: dict(enumerate(top1s))}
+    found[Term("small", "bytes")] = dict.fromkeys(range(len(top1s)), size)
+    if others:
+        found[Term("other", "top-1")] = dict(enumerate(others))
+    return found
+
+
+def judged(recorded, measured, quick=True):
+    chosen = [SMALL, OTHER] if Term("other", "top-1") in measured else [SMALL]
+    claimed = {claim.claim: claim for claim in seeds.claims(recorded)}
+    tried = [
+        statement
+        for statement in verdicts.to_try(chosen, claimed, quick)
+        if all(term in measured for term in statement.terms)
     ]
-    assert lines[3].split() == ["file,", "bytes", "1,000", "1,000", "10", "equal"]
+    return verdicts.judge(tried, claimed, recorded, measured)
+
+
+def with_value(statement, value):
+    """New runs in which a statement has this value in each seed."""
+    found = {statement.first: dict.fromkeys(range(statement.runs), value)}
+    if statement.second:
+        found[statement.second] = dict.fromkeys(range(statement.runs), 0.0)
+    return found
+
+
+@pytest.mark.parametrize("text", CLAIMED)
+def test_a_wrong_value_fails_every_claim(text):
+    claim, statement = CLAIMED[text], STATEMENTS[text]
+    assert claim.seeds >= LEAST_SEEDS and claim.runs == statement.runs
+    steps = {claim.low - statement.unit: "below", claim.low: "as claimed"}
+    steps |= {claim.high + statement.unit: "above", claim.high: "as claimed"}
+    for value, word in steps.items():
+        (found,) = verdicts.judge(
+            [statement], CLAIMED, RECORDED, with_value(statement, value)
+        )
+        assert (found.word, found.holds) == (word, word == "as claimed")
+
+
+def test_what_pages_call_larger_is_refuted_by_equal_numbers():
+    """Each `shown(first, second)` of a page: without an effect the claim fails."""
+    found = []
+    for template in (ROOT / "docs" / "templates").glob("*.md"):
+        found += re.findall(r'\bshown\("(.+?)", "(.+?)"\)', template.read_text())
+    for pair in found:
+        statement = STATEMENTS[" - ".join(pair)]
+        without = with_value(statement, 0.0)
+        (verdict,) = verdicts.judge([statement], CLAIMED, RECORDED, without)
+        assert not verdict.holds
+
+
+def test_claims_are_what_the_seeds_give(tmp_path):
+    claims.write(tmp_path / "claims.csv", seeds.claims(RECORDED))
+    assert (tmp_path / "claims.csv").read_text() == (
+        (RESULTS / seeds.CLAIMS).read_text()
+    )
+    seeds.write(tmp_path / "seeds.csv", RECORDED)
+    assert (tmp_path / "seeds.csv").read_text() == (RESULTS / seeds.FILE).read_text()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
+def test_committed_runs_are_those_of_seed_0_and_of_the_recipe(experiment):
+    folder = RESULTS / experiment.name
+    for term, value in seeds.of_run(experiment, folder).items():
+        assert RECORDED[term][0] == value > 0
+    flags = dict(
+        argument.removeprefix("--").partition("=")[::2]
+        for argument in experiment.steps[0].arguments
+        if argument.startswith("--")
+    )
+    saved = json.loads((folder / "recipe.json").read_text())
+    recipe = recipes.get(flags["recipe"])
+    if "override" in flags:
+        recipe = recipes.apply_overrides(recipe, [flags["override"]])
+    completed = recipes.completed(saved)["recipe"]
+    assert recipes.differences(completed, recipes.to_dict(recipe)) == []
+    assert saved["seed"] == 0
+    assert saved["precision"] == flags.get("precision", "float32")
+
+
+def test_recipes_expect_what_is_claimed():
+    for text, claim in CLAIMED.items():
+        place = re.fullmatch(
+            r"(digits|fashion_mnist)(_strong_baseline)?: stage (\d), top-1", text
+        )
+        if place is None:
+            continue
+        name = place[1] + (place[2] or "").replace("_", "/", 1)
+        found = recipes.get(name).stages[int(place[3])].expected
+        assert found == expected(name, int(place[3]))
+        assert (found.top1, found.low, found.high) == (
+            claim.value,
+            claim.low,
+            claim.high,
+        )
+
+
+def test_few_seeds_are_no_claim(small):
+    recorded = known([0.9, 0.91, 0.92, 0.93])
+    assert seeds.claims(recorded) == []
+    (same, *_), (other, *_) = (
+        judged(recorded, known([value])) for value in (0.9, 0.91)
+    )
+    assert (same.text, same.holds) == ("equal", True)
+    assert (other.text, other.holds) == ("NO CLAIM", False)
+    assert seeds.claims(known([0.9, 0.91, 0.92, 0.93, 0.94]))
+
+
+def test_accuracies_and_sizes(small):
+    recorded = known([0.90, 0.91, 0.92, 0.93, 0.94])
+    # 4.6041 * 0.015811 * sqrt(6 / 5) = 0.07975 to either side of 0.92.
+    for value, text in (
+        (0.90, "equal"),
+        (0.85, "as claimed"),
+        (0.84, "BELOW"),
+        (0.9997, "as claimed"),
+        (1.0, "ABOVE"),
+    ):
+        top1, size = judged(recorded, known([value]))
+        assert (top1.text, size.text) == (text, "equal")
+    for size, text in ((1016, "as claimed"), (1017, "ABOVE"), (983, "BELOW")):
+        assert judged(recorded, known([0.9], size=size))[1].text == text
+
+
+def test_differences_are_taken_seed_by_seed(small):
+    ours, theirs = [0.90, 0.80, 0.95, 0.85, 0.91], [0.80, 0.69, 0.86, 0.75, 0.81]
+    recorded = known(ours, theirs)
+    claimed = {claim.claim: claim for claim in seeds.claims(recorded)}
+    claim = claimed["small: top-1 - other: top-1"]
+    # 0.10, 0.11, 0.09, 0.10, 0.10: the seeds' own spread does not count, and the unit,
+    # one image of 100, is wider than 4.6041 * 0.00707 * sqrt(2 / 5) is not.
+    assert (claim.value, claim.runs) == (pytest.approx(0.1), 5)
+    assert claim.high - claim.value == pytest.approx(
+        4.6041 * 0.0070711 * 0.632456, 1e-4
+    )
+    equal = judged(recorded, known(ours, theirs), quick=False)[-1]
+    assert equal.text == "equal"
+    none = judged(recorded, known(ours, ours), quick=False)[-1]
+    assert none.text == "BELOW"
+    # A quick comparison has one seed, which says nothing about a difference.
+    assert len(judged(recorded, known(ours, theirs))) == 3
+
+
+def test_seeds_that_are_needed(small):
+    recorded = known([0.9] * 5, [0.8] * 5)
+    claimed = {claim.claim: claim for claim in seeds.claims(recorded)}
+    for quick, count in ((False, 5), (True, 1)):
+        tried = verdicts.to_try([SMALL, OTHER], claimed, quick)
+        assert verdicts.seeds_needed(SMALL, tried) == range(count)
+    tried = verdicts.to_try([SMALL], claimed, False)
+    assert verdicts.seeds_needed(SMALL, tried) == range(1)
+
+
+def test_seeds_of_other_code_are_forgotten(small):
+    measured = known([0.9, 0.91, 0.92])
+    found = {TOP1: 0.9, Term("small", "bytes"): 1000.0}
+    seeds.add(measured, SMALL, 0, found)
+    assert measured == known([0.9, 0.91, 0.92])
+    seeds.add(measured, SMALL, 3, {TOP1: 0.93, Term("small", "bytes"): 1000.0})
+    assert measured == known([0.9, 0.91, 0.92, 0.93])
+    seeds.add(measured, SMALL, 0, {**found, TOP1: 0.89})
+    assert measured == known([0.89])
+
+
+def test_the_table(small):
+    recorded = known([0.90, 0.91, 0.92, 0.93, 0.94])
+    lines = verdicts.to_text(judged(recorded, known([0.5]))).splitlines()
+    assert lines[0].split() == ["claimed", "low", "high", "measured"]
+    wanted = ["small:", "top-1", "92.00%", "84.03%", "99.97%", "50.00%", "BELOW"]
+    assert lines[1].split() == wanted
+    wanted = ["small:", "bytes", "1,000", "984", "1,016", "1,000", "equal"]
+    assert lines[2].split() == wanted
 
 
 def test_missing_numbers_are_told(tmp_path):
-    judged(tmp_path)
-    (tmp_path / "run" / "int8.json").write_text('{"bytes": 1000}')
-    with pytest.raises(InputError, match="int8.json has no number 'top1'"):
-        judge(EXPERIMENT, tmp_path / "results", tmp_path / "run")
-    (tmp_path / "run" / "int8.json").unlink()
-    with pytest.raises(InputError, match="There is no file .*int8.json"):
-        judge(EXPERIMENT, tmp_path / "results", tmp_path / "run")
-    (tmp_path / "results" / "spread.json").write_text("{}")
-    with pytest.raises(InputError, match="no spread of stage_1 of small"):
-        judge(EXPERIMENT, tmp_path / "results", tmp_path / "run")
+    with pytest.raises(InputError, match="There is no file .*result.json"):
+        seeds.of_run(SMALL, tmp_path)
+    (tmp_path / "stage_0").mkdir()
+    (tmp_path / "stage_0" / "result.json").write_text('{"top5": 1}')
+    with pytest.raises(InputError, match="result.json has no number 'top1'"):
+        seeds.of_run(SMALL, tmp_path)
+    (tmp_path / "seeds.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="seeds.csv is no table of seeds"):
+        seeds.read(tmp_path / "seeds.csv")
 
 
 def test_what_quick_and_names_choose():
     assert choose([], quick=False) == list(EXPERIMENTS)
     quick = [experiment.name for experiment in choose([], quick=True)]
     assert quick == ["digits", "digits_strong_baseline"]
-    slow = "digits_without_absorb_magnitude"
-    assert [experiment.name for experiment in choose([slow], quick=True)] == [slow]
+    pair = ["digits", "digits_without_absorb_magnitude"]
+    assert [experiment.name for experiment in choose(pair, quick=True)] == pair
     with pytest.raises(InputError, match="Unknown experiment 'mnist'"):
         choose(["mnist"], quick=False)
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
-def test_committed_results_are_complete(experiment):
-    """Compared with itself, every number is there and equal."""
-    for verdict in judge(experiment, RESULTS, RESULTS / experiment.name):
-        assert verdict.text == "equal"
-        assert verdict.committed > 0
+    with pytest.raises(InputError, match="alone: name digits with it"):
+        choose(pair[1:], quick=False)

@@ -64,8 +64,7 @@ def test_lines_go_through_the_values():
         "validation top-1 (%)",
     ]
     assert lines.get_title() == (
-        "digits, stage 3: 4 trials of random search, 1 failed (dashed, x); best: trial "
-        "2 (wide line, star)"
+        "digits, stage 3: 4 trials of random search, 1 failed; best: trial 2"
     )
 
 
@@ -82,6 +81,38 @@ def test_points_show_accuracy_over_the_field():
     assert low < 1e-3 and high > 1e-1
     labels = [label.get_text() for label in temperature.get_xticklabels()]
     assert labels == ["1", "2", "8"]
+
+
+def test_the_legend_says_what_is_drawn():
+    def words(rows):
+        figure = charts.draw(make_sweep(), rows)
+        return [text.get_text() for legend in figure.legends for text in legend.texts]
+
+    best = finished(2, 0.95)
+    every = [
+        "finished, coloured by top-1",
+        "the recipe's own setting",
+        "best",
+        "failed",
+    ]
+    assert words(ROWS) == every
+    assert words([finished(0, 0.9), best]) == every[:3]
+    assert words([finished(1, 0.9), best]) == [every[0], "best"]
+    assert words([failed(0)]) == ["failed"] and words([RUNS]) == []
+
+
+def test_the_recipes_own_value_may_lie_outside_of_the_space():
+    own = finished(0, 0.93, rate="0.5", temperature="4")
+    figure = charts.draw(make_sweep(), [own, *ROWS[1:]])
+    _, rate, temperature = figure.axes
+    np.testing.assert_allclose(scatters(rate)["own"], [(0.5, 93.0)])
+    assert rate.get_xlim()[1] > 0.5
+    labels = [label.get_text() for label in temperature.get_xticklabels()]
+    assert labels == ["1", "2", "8", "4"]
+    # A logarithm has no place for 0: its lower end takes it.
+    zero = finished(0, 0.93, rate="0", temperature="4")
+    figure = charts.draw(make_sweep(), [zero, *ROWS[1:]])
+    np.testing.assert_allclose(scatters(figure.axes[1])["own"], [(0.001, 93.0)])
 
 
 def test_colour_is_accuracy():

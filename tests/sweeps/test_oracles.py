@@ -115,7 +115,7 @@ def test_a_lost_workers_trial_goes_to_another(tmp_path, capsys):
     again = oracle.create_trial("tuner1")
     assert again.trial_id == lost.trial_id
     assert again.hyperparameters.values == lost.hyperparameters.values
-    assert "worker tuner0 is gone: trial 0 goes to another" in capsys.readouterr().out
+    assert "worker tuner0 is gone: trial 1 goes to another" in capsys.readouterr().out
     assert oracle.tuner_ids == {"tuner1"}
 
 
@@ -137,7 +137,7 @@ def test_a_trial_that_takes_its_workers_with_it_is_given_up(tmp_path, capsys):
     assert trial.message == "its process was lost 3 times"
     alive.add("tuner3")
     assert oracle.create_trial("tuner3").trial_id == "1"
-    assert "trial 0 is given up" in capsys.readouterr().out
+    assert "trial 1 is given up" in capsys.readouterr().out
     # And stays so.
     assert make(tmp_path, alive=alive).trials["0"].status == "FAILED"
 
@@ -156,8 +156,8 @@ def test_a_trial_that_takes_the_only_process_with_it_is_given_up(tmp_path, capsy
     assert oracle.trials["0"].message == "its process was lost 3 times"
     assert oracle.end_order == ["0"] and not oracle.ongoing_trials
     printed = capsys.readouterr().out
-    assert printed.count("the process of the last run is gone: trial 0 goes") == 2
-    assert printed.count("trial 0 is given up, as its process was lost 3 times") == 1
+    assert printed.count("the process of the last run is gone: trial 1 goes") == 2
+    assert printed.count("trial 1 is given up, as its process was lost 3 times") == 1
     # And stays so, and the next trial is another one's.
     oracle = make(tmp_path)
     assert oracle.trials["0"].status == "FAILED" and oracle.end_order == ["0"]

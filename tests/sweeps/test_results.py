@@ -29,12 +29,12 @@ def test_the_best_is_the_first_of_equals():
 
 def test_table():
     assert results.to_text(ROWS) == (
-        "trial  validation  seconds    size  learning_rate  temperature\n"
-        "    2      95.50%     12.3  10 KiB          0.002            8\n"
-        "    3      95.50%     12.3  10 KiB           0.01            1\n"
-        "    0      91.00%     12.3  10 KiB           0.01            1\n"
-        "    1      failed        -       -            0.1            8\n"
-        "    4     running        -       -           0.02            2"
+        "   trial  validation  seconds    size  learning_rate  temperature\n"
+        "       2      95.50%     12.3  10 KiB          0.002            8\n"
+        "       3      95.50%     12.3  10 KiB           0.01            1\n"
+        "recipe 0      91.00%     12.3  10 KiB           0.01            1\n"
+        "       1      failed        -       -            0.1            8\n"
+        "       4     running        -       -           0.02            2"
     )
 
 
@@ -67,6 +67,8 @@ def test_summary_has_the_test_accuracy_of_the_best_alone():
     assert "trial 2: validation 95.50%, test 20.00%" in text
     assert "30.00%" not in text and "0.00% " not in text.replace("20.00% ", "")
     assert "failed      1; trials.csv says why" in text
+    # Both the curves of the trials and TensorBoard's HParams lie below it.
+    assert "tensorboard --logdir=runs/a\n" in text
     assert (
         "python -m r2b_keras.train --recipe=runs/a/best_recipe.json --stage=3 --seed=0 "
         "--workdir=runs/a_best" in text

@@ -40,7 +40,7 @@ class Chief:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs trial 0, whose training ends in `error` with some stages complete."""
+    """Runs trial 1, whose training ends in `error` with some stages complete."""
 
     def run(error, complete=(0, 1, 2), content=None, values=VALUES):
         sweep = make_sweep(tmp_path / "sweep", content=content)
@@ -64,7 +64,7 @@ def run(tmp_path, monkeypatch):
         found = kt.HyperParameters()
         found.values = dict(values)
         trial = kt.engine.trial.Trial(found, trial_id="0")
-        sweep.trial(0).mkdir(parents=True)
+        sweep.trial(1).mkdir(parents=True)
         SweepTuner(oracle, sweep).run_trial(trial)
 
     return run
@@ -74,9 +74,9 @@ def test_a_loss_that_is_not_finite_fails_the_trial(run, tmp_path, capsys):
     error = NonFiniteLossError("The loss is nan in stage 3.")
     with pytest.raises(kt.errors.FailedTrialError, match="The loss is nan in stage 3"):
         run(error)
-    path = tmp_path / "sweep" / "trials" / "000" / "failed.json"
+    path = tmp_path / "sweep" / "trials" / "001" / "failed.json"
     assert json.loads(path.read_text()) == {"reason": "The loss is nan in stage 3."}
-    assert "trial 0 failed: The loss is nan" in capsys.readouterr().out
+    assert "trial 1 failed: The loss is nan" in capsys.readouterr().out
 
 
 def test_in_a_stage_that_all_trials_share_it_stops_the_sweep(run, tmp_path):
@@ -84,7 +84,7 @@ def test_in_a_stage_that_all_trials_share_it_stops_the_sweep(run, tmp_path):
     with pytest.raises(TrialProblem) as problem:
         run(error, complete=(0, 1))
     assert problem.value.__cause__ is error
-    assert not (tmp_path / "sweep" / "trials" / "000" / "failed.json").exists()
+    assert not (tmp_path / "sweep" / "trials" / "001" / "failed.json").exists()
 
 
 def test_in_an_earlier_stage_that_varies_it_fails_the_trial(run):

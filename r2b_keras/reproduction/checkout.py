@@ -1,0 +1,114 @@
+"""Whether this checkout may record results: committed code, the pinned versions."""
+
+import pathlib
+import subprocess
+from typing import Any
+
+from r2b_keras import files, machine
+from r2b_keras.errors import InputError
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+PACKAGE = "r2b_keras"
+CONSTRAINTS = "constraints.txt"
+# Names in a message.
+_MOST_NAMED = 5
+
+
+def check(root: pathlib.Path, results: pathlib.Path) -> None:
+    """Refuses to record what nobody could make again.
+
+    Args:
+      root: the checkout.
+      results: folder that recording itself changes; what changed in it does not count.
+
+    Raises:
+      InputError: no checkout, changes that are not committed, or other versions than
+        those in constraints.txt.
+    """
+    if not (root / ".git").exists():
+        raise InputError(
+            f"{root} is no checkout, expected one: results are recorded with the "
+            "revision that made them."
+        )
+    _check_committed(root, results)
+    _check_versions((root / CONSTRAINTS).read_text(encoding="utf-8"))
+
+
+def _check_committed(root: pathlib.Path, results: pathlib.Path) -> None:
+    # Quoted names would be of no use in a message.
+    listed = _git(root, "-c", "core.quotePath=off", "status", "--porcelain=v1", "-uall")
+    own = results.resolve()
+    changed = [
+        line[3:].split(" -> ")[-1].strip('"')
+        for line in listed.splitlines()
+        if own not in (root / line[3:].split(" -> ")[-1].strip('"')).resolve().parents
+    ]
+    if changed:
+        raise InputError(
+            f"The checkout has changes that are not committed ({_some(changed)}), "
+            "expected none: commit them or put them away, then record."
+        )
+
+
+def _check_versions(constraints: str) -> None:
+    different = []
+    for line in constraints.splitlines():
+        # What follows a semicolon says for which Python; others do not install it.
+        text = line.partition("#")[0].partition(";")[0].strip()
+        name, _, wanted = text.partition("==")
+        found = machine.package_version(name) if name else None
+        if found is not None and found != wanted:
+            different.append(f"{name} {found}, not {wanted}")
+    if different:
+        raise InputError(
+            f"Other versions are installed than {CONSTRAINTS} has "
+            f"({_some(different)}), expected those: make the environment anew with "
+            "`make clean test`, then record."
+        )
+
+
+def check_run(folder: pathlib.Path) -> None:
+    """Refuses a finished run under whose commands the package was changed.
+
+    Raises:
+      InputError: its manifest says so.
+    """
+    manifest: Any = files.read_json(folder / "manifest.json")
+    for run in manifest["runs"]:
+        revision = run["git_revision"] or "none"
+        if revision == "none" or revision.endswith("-dirty"):
+            raise InputError(
+                f"{folder} was trained with the revision {revision}, expected one that "
+                "is committed: delete that folder, then record again."
+            )
+
+
+def package_tree(root: pathlib.Path) -> str:
+    """A short name of the package's content as it is committed."""
+    return _git(root, "rev-parse", "--short=12", f"HEAD:{PACKAGE}").strip()
+
+
+def _git(root: pathlib.Path, *arguments: str) -> str:
+    result = _run(root, *arguments)
+    if result.returncode != 0:
+        raise InputError(
+            f"git {' '.join(arguments)} failed in {root} "
+            f"({result.stderr.strip()}), expected a checkout with a commit."
+        )
+    return result.stdout
+
+
+def _run(root: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    except FileNotFoundError as error:
+        raise InputError(
+            "There is no git, expected it: results are recorded with the revision "
+            "that made them."
+        ) from error
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMED])
+    return shown + (" and more" if len(names) > _MOST_NAMED else "")

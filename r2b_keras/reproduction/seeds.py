@@ -1,0 +1,143 @@
+"""`seeds.csv`: what each seed of each experiment gave, from which the claims follow."""
+
+import csv
+import pathlib
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from r2b_keras import files
+from r2b_keras.claims import LEAST_SEEDS, Claim, interval
+from r2b_keras.errors import InputError
+from r2b_keras.reproduction import experiments
+from r2b_keras.reproduction.experiments import Experiment, Statement, Term
+
+FILE, CLAIMS = "seeds.csv", "claims.csv"
+
+# Of each number its value by seed.
+Measured = dict[Term, dict[int, float]]
+
+
+def read(path: pathlib.Path) -> Measured:
+    """The numbers of a file, none where there is no file yet.
+
+    Raises:
+      InputError: it holds something else.
+    """
+    found: Measured = {}
+    if not path.exists():
+        return found
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                term = Term(row["experiment"], row["number"])
+                found.setdefault(term, {})[int(row["seed"])] = float(row["value"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is no table of seeds ({error}): restore it from the repository."
+        ) from error
+    return found
+
+
+def write(path: pathlib.Path, measured: Measured) -> None:
+    """Writes the numbers in the order of the experiments, whole or not at all."""
+    terms = [
+        Term(experiment.name, number.title)
+        for experiment in experiments.EXPERIMENTS
+        for number in experiment.numbers
+    ]
+    rows = [
+        {
+            "experiment": term.experiment,
+            "number": term.title,
+            "seed": seed,
+            "value": repr(value),
+        }
+        for term in terms
+        for seed, value in sorted(measured.get(term, {}).items())
+    ]
+    files.write_csv(path, rows)
+
+
+def of_run(experiment: Experiment, folder: pathlib.Path) -> dict[Term, float]:
+    """The numbers of a run that is complete.
+
+    Raises:
+      InputError: a file or a number is missing.
+    """
+    return {
+        Term(experiment.name, number.title): _number(folder / number.file, number.key)
+        for number in experiment.numbers
+    }
+
+
+def add(
+    measured: Measured, experiment: Experiment, seed: int, found: Mapping[Term, float]
+) -> None:
+    """Takes up what a seed of an experiment gave.
+
+    If it has another value than before, the code or the machine has changed since, and
+    the other seeds of this experiment are forgotten: all of a claim's come from one.
+    """
+    known = {term: measured.get(term, {}).get(seed) for term in found}
+    if any(old is not None and old != found[term] for term, old in known.items()):
+        for term in [term for term in measured if term.experiment == experiment.name]:
+            del measured[term]
+    for term, value in found.items():
+        measured.setdefault(term, {})[seed] = value
+
+
+def has(measured: Measured, experiment: Experiment, seed: int) -> bool:
+    """Whether all numbers of a seed are known."""
+    terms = (Term(experiment.name, number.title) for number in experiment.numbers)
+    return all(seed in measured.get(term, {}) for term in terms)
+
+
+def values(measured: Measured, statement: Statement) -> dict[int, float]:
+    """A statement's value for each seed that all its numbers have."""
+    first, *others = (measured.get(term, {}) for term in statement.terms)
+    return {
+        seed: value - sum(other[seed] for other in others)
+        for seed, value in sorted(first.items())
+        if all(seed in other for other in others)
+    }
+
+
+def claims(measured: Measured) -> list[Claim]:
+    """What may be claimed: every statement that has enough seeds."""
+    found = []
+    for statement in experiments.statements():
+        known = list(values(measured, statement).values())
+        if len(known) < LEAST_SEEDS:
+            continue
+        low, high = interval(known, statement.runs, statement.unit)
+        if statement.is_share:
+            low, high = max(low, 0.0), min(high, 1.0)
+        names = ",".join(term.experiment for term in statement.terms)
+        found.append(
+            Claim(
+                statement.text,
+                statistics.fmean(known),
+                low,
+                high,
+                len(known),
+                statement.runs,
+                f"python -m r2b_keras.reproduce --experiment={names}",
+            )
+        )
+    return found
+
+
+def _number(path: pathlib.Path, key: str) -> float:
+    if not path.exists():
+        raise InputError(
+            f"There is no file {path}: run this command in a checkout of the "
+            "repository, name its folder with --results, or record it with --record."
+        )
+    found: Any = files.read_json(path)
+    if not isinstance(found, dict) or not isinstance(found.get(key), int | float):
+        raise InputError(
+            f"{path} has no number {key!r}: restore it from the repository, or run the "
+            "experiment again in a new --workdir."
+        )
+    return float(found[key])

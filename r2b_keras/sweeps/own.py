@@ -1,0 +1,150 @@
+"""The recipe's own setting: trial 0 of every sweep, and how far seeds move it.
+
+Without it nobody could say whether tuning has helped: the best of many trials is always
+better than most of them, and a seed alone moves each.
+"""
+
+import statistics
+from collections.abc import Sequence
+
+from r2b_keras import claims, files, locks
+from r2b_keras.environment import tf
+from r2b_keras.errors import NonFiniteLossError
+from r2b_keras.sweeps import board
+from r2b_keras.sweeps.results import (
+    EPOCHS_NAME,
+    FAILED,
+    FINISHED,
+    RUNNING,
+    TrialRow,
+    best,
+)
+from r2b_keras.sweeps.space import as_text
+from r2b_keras.sweeps.sweep import Sweep
+from r2b_keras.trainers.chain import train_chain
+from r2b_keras.trainers.library import StageLibrary
+from r2b_keras.trainers.workdir import Workdir
+
+
+def train(sweep: Sweep, wait: bool) -> None:
+    """Trains the recipe as it is: trial 0, then with the seeds that follow its own.
+
+    Args:
+      sweep: the sweep's folder; what is complete there is not trained again.
+      wait: for other processes that train it now; else that is left to them.
+    """
+    for offset in range(sweep.settings.seeds):
+        folder = sweep.own(offset)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_suffix(".lock")
+        if not wait and locks.is_held(lock):
+            continue
+        with locks.held(lock):
+            if _is_open(sweep, offset):
+                _train(sweep, offset)
+
+
+def _is_open(sweep: Sweep, offset: int) -> bool:
+    folder = sweep.own(offset)
+    result = Workdir(folder).result(sweep.settings.stage)
+    return result is None and not (folder / "failed.json").exists()
+
+
+def _train(sweep: Sweep, offset: int) -> None:
+    settings, folder = sweep.settings, sweep.own(offset)
+    seed = settings.seed + offset
+    print(f"\nthe recipe's own setting, seed {seed}", flush=True)
+    try:
+        *_, result = train_chain(
+            settings.recipe,
+            settings.stage,
+            Workdir(folder),
+            data_dir=settings.data_dir,
+            seed=seed,
+            precision=settings.precision,
+            library=StageLibrary(sweep.stages),
+        )
+    except (NonFiniteLossError, tf.errors.ResourceExhaustedError) as error:
+        reason = str(error).splitlines()[0]
+        files.write_json(folder / "failed.json", {"reason": reason})
+        print(f"the recipe's own setting failed: {reason}", flush=True)
+        result = None
+    if offset == 0:
+        board.write_trial(sweep, 0, sweep.own_values(), result)
+
+
+def row(sweep: Sweep) -> TrialRow | None:
+    """Trial 0, None before it has begun."""
+    folder = sweep.own(0)
+    if not folder.exists():
+        return None
+    shown = {name: as_text(value) for name, value in sweep.own_values().items()}
+    if sweep.settings.tuner == "hyperband":
+        epochs = sweep.settings.recipe.stages[sweep.settings.stage].epochs
+        shown[EPOCHS_NAME] = str(epochs)
+    path = folder / "failed.json"
+    if path.exists():
+        return TrialRow(0, FAILED, shown, reason=files.read_json(path)["reason"])
+    result = Workdir(folder).result(sweep.settings.stage)
+    return TrialRow(0, FINISHED if result else RUNNING, shown, result)
+
+
+def scores(sweep: Sweep) -> dict[int, float]:
+    """Validation accuracy of the recipe's own setting by seed, of those finished."""
+    found = {}
+    for offset in range(sweep.settings.seeds):
+        result = Workdir(sweep.own(offset)).result(sweep.settings.stage)
+        if result is not None and result.validation_top1 is not None:
+            found[sweep.settings.seed + offset] = result.validation_top1
+    return found
+
+
+def told(sweep: Sweep, rows: Sequence[TrialRow]) -> list[str]:
+    """Lines about the spread of a number in the table, and whether tuning has helped.
+
+    Args:
+      sweep: the sweep's folder.
+      rows: its trials, trial 0 among them.
+    """
+    first = best(rows)
+    found = list(scores(sweep).values())
+    return [
+        f"spread      {_spread(found)}",
+        f"helped      {_verdict(sweep, found, first, len(rows) - 1)}",
+    ]
+
+
+def _spread(found: list[float]) -> str:
+    if len(found) < 2:
+        return "not known, with one seed of the recipe's own setting (--seeds)"
+    return (
+        f"{100 * statistics.stdev(found):.2f} points, the standard deviation of the "
+        f"recipe's own setting (trial 0) over {len(found)} seeds; their mean is "
+        f"{statistics.fmean(found):.2%}"
+    )
+
+
+def _verdict(
+    sweep: Sweep, found: list[float], first: TrialRow | None, num_tried: int
+) -> str:
+    """By the rule of the claims: whether the best lies above where seeds alone go."""
+    if first is None or first.number == 0:
+        return "no: no trial is better than the recipe's own setting"
+    if len(found) < claims.LEAST_SEEDS:
+        return (
+            f"not known: it takes {claims.LEAST_SEEDS} seeds of the recipe's own "
+            f"setting (--seeds), there are {len(found)}"
+        )
+    unit = 1 / sweep.settings.recipe.data.validation_size
+    low, high = claims.interval(found, 1, unit)
+    reach = (
+        f"seeds alone move the recipe's own setting from {low:.2%} to {high:.2%} in "
+        f"{claims.LEVEL:.0%} of runs"
+    )
+    if claims.place(first.score, low, high) != claims.ABOVE:
+        return f"not shown: {reach}"
+    chance = min(1.0, num_tried * (1 - claims.LEVEL) / 2)
+    return (
+        f"yes: {reach}; of {num_tried} trials that are no better, one would get above "
+        f"with a chance of {chance:.1%} at most"
+    )

@@ -1,0 +1,111 @@
+"""What is recorded comes from committed code and the pinned versions."""
+
+import json
+import subprocess
+
+import pytest
+
+from r2b_keras import machine
+from r2b_keras.errors import InputError
+from r2b_keras.reproduction import checkout
+
+CONSTRAINTS = """# Comment
+numpy==1.26.4
+not-installed==3.0
+other==1.0; python_version < "3.11"
+"""
+
+
+def git(root, *arguments):
+    own = ("-c", "user.name=n", "-c", "user.email=e@example.com")
+    subprocess.run(
+        ["git", "-C", root, *own, *arguments], check=True, capture_output=True
+    )
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A checkout with one commit, in an environment with the right versions."""
+    versions = {"numpy": "1.26.4"}
+    monkeypatch.setattr(machine, "package_version", versions.get)
+    (tmp_path / "constraints.txt").write_text(CONSTRAINTS)
+    (tmp_path / ".gitignore").write_text("/runs/\n")
+    for name in ("r2b_keras/a.py", "results/digits/r.json", "docs/é page.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "one")
+    return tmp_path
+
+
+def test_a_clean_checkout_and_what_recording_itself_changes(root):
+    checkout.check(root, root / "results")
+    (root / "results" / "digits" / "r.json").write_text("2\n")
+    (root / "results" / "new").mkdir()
+    (root / "results" / "new" / "r.json").write_text("2\n")
+    (root / "runs").mkdir()
+    (root / "runs" / "log").write_text("ignored by git\n")
+    checkout.check(root, root / "results")
+    with pytest.raises(InputError, match="results/digits/r.json"):
+        checkout.check(root, root / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "name", ["r2b_keras/a.py", "r2b_keras/new.py", "docs/é page.md", "results_2.txt"]
+)
+def test_changes_that_are_not_committed(root, name):
+    (root / name).write_text("2\n")
+    with pytest.raises(InputError, match=f"not committed \\({name}\\)"):
+        checkout.check(root, root / "results")
+    git(root, "add", "-A")
+    with pytest.raises(InputError, match=f"not committed \\({name}\\)"):
+        checkout.check(root, root / "results")
+    git(root, "commit", "-qm", "two")
+    checkout.check(root, root / "results")
+
+
+def test_a_file_that_was_removed_or_renamed(root):
+    git(root, "mv", "docs/é page.md", "docs/b.md")
+    with pytest.raises(InputError, match=r"\(docs/b.md\)"):
+        checkout.check(root, root / "results")
+    git(root, "commit", "-qm", "two")
+    (root / "r2b_keras" / "a.py").unlink()
+    with pytest.raises(InputError, match="a.py"):
+        checkout.check(root, root / "results")
+
+
+@pytest.mark.parametrize("found", ["1.26.3", "2.0"])
+def test_other_versions(root, monkeypatch, found):
+    monkeypatch.setattr(machine, "package_version", {"numpy": found}.get)
+    with pytest.raises(InputError, match=f"numpy {found}, not 1.26.4"):
+        checkout.check(root, root / "results")
+
+
+def test_no_checkout(tmp_path):
+    with pytest.raises(InputError, match="is no checkout"):
+        checkout.check(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("revision", "words"),
+    [("abc", None), ("abc-dirty", "revision abc-dirty"), (None, "revision none")],
+)
+def test_runs_of_changed_code(tmp_path, revision, words):
+    manifest = {"runs": [{"git_revision": "abc"}, {"git_revision": revision}]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    if words is None:
+        return checkout.check_run(tmp_path)
+    with pytest.raises(InputError, match=words):
+        checkout.check_run(tmp_path)
+
+
+def test_the_package_alone_names_where_runs_lie(root):
+    first = checkout.package_tree(root)
+    (root / "docs" / "more.md").write_text("2\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "docs")
+    assert checkout.package_tree(root) == first
+    (root / "r2b_keras" / "a.py").write_text("2\n")
+    git(root, "commit", "-qam", "code")
+    assert checkout.package_tree(root) != first
