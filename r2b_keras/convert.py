@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
+import importlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,9 @@ def define_flags() -> None:
     path_flags.define(
         "weights", None, "larq-zoo's Real-to-Binary weights (.h5), instead of both."
     )
-    flags.DEFINE_string("name", "real_to_binary18", "The network of --weights.")
+    flags.DEFINE_multi_string(
+        "import", [], "Module that registers layers of a --model; repeatable."
+    )
     path_flags.define("recipe", None, "Recipe whose data a --model was trained on.")
     path_flags.define("data_dir", None, "Folder with the recipe's images.")
     path_flags.define("output", None, "The .tflite file to write.")
@@ -110,10 +112,23 @@ def _source() -> Source:
             FLAGS.workdir, FLAGS.stage, FLAGS.data_dir, folder, limit
         )
     if FLAGS.model is not None:
+        _import_modules(FLAGS["import"].value)
         return sources.from_file(
             FLAGS.model, FLAGS.recipe, FLAGS.data_dir, card, folder, limit
         )
-    return sources.from_larq_zoo(FLAGS.weights, FLAGS.name, card, folder, limit)
+    return sources.from_larq_zoo(FLAGS.weights, card, folder, limit)
+
+
+def _import_modules(names: list[str]) -> None:
+    """Imports a user's modules, so that the layers in them are registered."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # whatever a user's module may raise
+            raise InputError(
+                f"--import={name} cannot be imported ({type(error).__name__}: {error}),"
+                f" expected a module that Python finds here, as in `import {name}`."
+            ) from error
 
 
 if __name__ == "__main__":

@@ -108,7 +108,6 @@ def from_file(
 
 def from_larq_zoo(
     path: str,
-    name: str = "real_to_binary18",
     given: Mapping[str, Any] | None = None,
     verify_images: str | None = None,
     limit: int = 500,
@@ -117,7 +116,6 @@ def from_larq_zoo(
 
     Args:
       path: its HDF5 file.
-      name: "real_to_binary18", the only network of larq-zoo's that is ours too.
       given: fields of the card; `class_names` are numbers unless they are given.
       verify_images: folder of pictures.
       limit: images to verify with, at most.

@@ -1,6 +1,18 @@
-"""Saved networks, read back with all their layers known."""
+"""Saved networks, read back with all their layers known.
 
+A file's description is looked at before Keras sees it: Keras 2 says little of a file of
+Keras 3, imports what modules a file names, and runs the code of a Lambda layer that is
+stored as HDF5.
+"""
+
+import json
 import os
+import sys
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -8,30 +20,167 @@ from r2b_keras.errors import InputError
 # Importing the layers, and larq's with them, registers them under the names in a file.
 from r2b_keras.models import layers  # noqa: F401
 
+# What reading raises where the bytes of a file are not what they were.
+_DAMAGE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError),
+    *(zipfile.BadZipFile, NotImplementedError, EOFError, MemoryError),
+    tf.errors.OpError,
+)
+_ZIP, _HDF5 = b"PK\3\4", b"\x89HDF\r\n\x1a\n"
+_KERAS_NAMESPACES = ("layers", "initializers", "regularizers", "constraints")
+
 
 def load(path: str | os.PathLike[str]) -> tf.keras.Model:
     """Loads a network that `model.save(path)` wrote, a stage's `model.keras` for one.
 
     `tf.keras.models.load_model` does the same once the layers of this package and of
-    larq are imported; without them it knows no layer of theirs.
+    larq are imported; without them it knows no layer of theirs. Layers of somebody
+    else's must have been imported before, and be registered.
 
     Args:
-      path: a `.keras` file.
+      path: a `.keras` file, or one in HDF5.
 
     Returns:
       The network, not compiled.
 
     Raises:
-      InputError: the file is missing, or is not a saved network.
+      InputError: the file is missing or damaged, is of Keras 3, is not a saved network,
+        has a layer that is not registered, or one whose code is in the file.
     """
-    if not os.path.exists(path):
+    name = os.fspath(path)
+    version, config = _read_description(name)
+    if version.partition(".")[0] == "3":
         raise InputError(
-            f"There is no file {os.fspath(path)}: expected a network saved as .keras."
+            f"{name} was saved by Keras {version}, expected Keras 2, as larq needs it: "
+            "build the network with tf_keras (TF_USE_LEGACY_KERAS=1), give it these "
+            "weights and save it there."
         )
+    _check_code(name, config)
     try:
         return tf.keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except _DAMAGE as error:
+        unknown = sorted(set(_unknown(config)))
+        if not unknown:
+            raise _cannot_load(name, error) from error
         raise InputError(
-            f"{os.fspath(path)} is damaged or not a saved network ({reason})."
+            f"{name} has {', '.join(unknown[:3])}, which neither Keras, larq nor "
+            "r2b_keras has: import the module that registers it first, in Python or "
+            "with --import=MODULE."
         ) from error
+
+
+def _cannot_load(name: str, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InputError(
+        f"{name} is damaged or not a saved network ({reason.rstrip('.')}): expected "
+        "what model.save('model.keras') writes."
+    )
+
+
+def _read_description(name: str) -> tuple[str, Any]:
+    """Keras's version and the network's configuration, of a file."""
+    if not os.path.exists(name):
+        raise InputError(
+            f"There is no file {name}: expected a network saved as .keras."
+        )
+    if os.path.isdir(name):
+        raise InputError(
+            f"{name} is a folder, expected a file: load a SavedModel where it was made "
+            "and save it as .keras."
+        )
+    try:
+        with open(name, "rb") as file:
+            start = file.read(len(_HDF5))
+        if start.startswith(_ZIP):
+            return _read_zip(name)
+        if start == _HDF5:
+            return _read_hdf5(name)
+    except _DAMAGE as error:
+        if isinstance(error, InputError):
+            raise
+        raise _cannot_load(name, error) from error
+    raise _cannot_load(name, ValueError("it is neither a .keras file nor HDF5"))
+
+
+def _read_zip(name: str) -> tuple[str, Any]:
+    if not name.endswith(".keras"):
+        raise InputError(
+            f"{name} is a .keras file by its content, and Keras goes by the name: "
+            "rename it so that it ends in .keras."
+        )
+    with zipfile.ZipFile(name) as file:
+        metadata = json.loads(file.read("metadata.json"))
+        return str(metadata["keras_version"]), json.loads(file.read("config.json"))
+
+
+def _read_hdf5(name: str) -> tuple[str, Any]:
+    with h5py.File(name, "r") as file:
+        if "model_config" not in file.attrs:
+            raise InputError(
+                f"{name} holds weights without a network, or something else, expected "
+                "both: build the network, load_weights, and save it as .keras."
+            )
+        version, config = file.attrs.get("keras_version", ""), file.attrs["model_config"]
+    return _text(version), json.loads(_text(config))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _entries(config: Any) -> Iterator[dict[str, Any]]:
+    """The parts of a configuration that stand for an object, at any depth."""
+    if isinstance(config, dict):
+        if isinstance(config.get("class_name"), str):
+            yield config
+        config = list(config.values())
+    if isinstance(config, list):
+        for value in config:
+            yield from _entries(value)
+
+
+def _check_code(name: str, config: Any) -> None:
+    """Refuses what would run code out of a file, or import it at a file's word."""
+    for entry in _entries(config):
+        if entry["class_name"] == "Lambda":
+            raise InputError(
+                f"{name} has a Lambda layer, and its code is not run from a file: make "
+                "it a layer that register_keras_serializable knows, or build the "
+                "network in Python and give it to r2b_keras.converters.convert."
+            )
+        module = entry.get("module")
+        if not isinstance(module, str) or module.split(".")[0] in ("keras", "tf_keras"):
+            continue
+        if not _is_registered(entry) and module not in sys.modules:
+            raise InputError(
+                f"{name} has {_name(entry)} of the module {module}, which is not "
+                "imported from a file's word: import what has it first, in Python or "
+                f"with --import={module}."
+            )
+
+
+def _unknown(config: Any) -> Iterator[str]:
+    """Names in a configuration that stand for nothing that is known here."""
+    for entry in _entries(config):
+        own = entry.get("module") and not str(entry["module"]).startswith("keras")
+        known = not own and any(
+            hasattr(getattr(tf.keras, space), entry["class_name"])
+            for space in _KERAS_NAMESPACES
+        )
+        if not known and not _is_registered(entry) and not _is_network(entry):
+            yield _name(entry)
+
+
+def _is_network(entry: dict[str, Any]) -> bool:
+    return entry["class_name"] in ("Functional", "Model", "Sequential")
+
+
+def _is_registered(entry: dict[str, Any]) -> bool:
+    return tf.keras.utils.get_registered_object(_name(entry)) is not None
+
+
+def _name(entry: dict[str, Any]) -> str:
+    """The name that an object is registered under."""
+    if entry["class_name"] == "function":
+        return str(entry.get("config"))
+    return str(entry.get("registered_name") or entry["class_name"])
