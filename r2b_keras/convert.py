@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pathlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,7 @@ def _source() -> Source:
             FLAGS.workdir, FLAGS.stage, FLAGS.data_dir, folder, limit
         )
     if FLAGS.model is not None:
-        _import_modules(FLAGS["import"].value)
+        _import_modules(FLAGS["import"].value or [])
         return sources.from_file(
             FLAGS.model, FLAGS.recipe, FLAGS.data_dir, card, folder, limit
         )

@@ -19,6 +19,7 @@ from r2b_keras.errors import InputError
 if TYPE_CHECKING:
     from r2b_keras.converters.card import ModelCard
     from r2b_keras.data import ImageDataset
+    from r2b_keras.recipes import Recipe
     from r2b_keras.trainers.evaluation import Report
     from r2b_keras.trainers.workdir import Workdir
 
@@ -92,7 +93,7 @@ def evaluate_stage(workdir: Workdir, stage: int, data_dir: str | None = None) ->
 
 def _print_flatbuffer() -> int:
     """Evaluates a flatbuffer, beside its Keras model where there is one."""
-    from r2b_keras import data, recipes
+    from r2b_keras import data
     from r2b_keras.converters import card, engines, tflite_file
     from r2b_keras.trainers import evaluation
     from r2b_keras.trainers.workdir import Workdir
@@ -100,15 +101,11 @@ def _print_flatbuffer() -> int:
     flatbuffer = tflite_file.read_bytes(FLAGS.model)
     own = card.read(flatbuffer)
     workdir = None if FLAGS.workdir is None else Workdir(FLAGS.workdir)
-    name = FLAGS.recipe or (own.recipe if own else None)
-    if workdir is None and name is None:
-        raise InputError(
-            f"{FLAGS.model} does not say which recipe it is from: give --recipe, whose "
-            "test set it is to be evaluated on."
-        )
-    recipe = workdir.recipe() if workdir else recipes.get(str(name))
+    recipe = workdir.recipe() if workdir else _recipe(own)
     engine = engines.load(flatbuffer, FLAGS.engine, FLAGS.num_threads)
     dataset = data.load(recipe.data, FLAGS.data_dir)
+    if own:
+        card.check_fits(own, FLAGS.model, engine.input_shape[1:], engine.num_classes)
     _check_fits(own, engine, dataset)
     images, labels = _read(dataset)
     scores = engine.predict(images)
@@ -150,8 +147,26 @@ def _say_rejected() -> int:
     return command.EXIT_PROBLEM
 
 
-def _check_fits(own: Any, engine: Any, dataset: ImageDataset) -> None:
+def _recipe(own: ModelCard | None) -> Recipe:
+    """The recipe whose test set it is to be."""
+    from r2b_keras import recipes
+
+    if FLAGS.recipe is not None:
+        return recipes.get(FLAGS.recipe)
+    if own and own.recipe in recipes.names():
+        return recipes.get(own.recipe)
+    said = "does not say which recipe it is from"
+    if own and own.recipe:
+        said = f"is from {own.recipe!r}, which is no recipe here"
+    raise InputError(
+        f"{FLAGS.model} {said}: give --recipe, whose test set it is to be evaluated on."
+    )
+
+
+def _check_fits(own: ModelCard | None, engine: Any, dataset: ImageDataset) -> None:
     """Refuses a flatbuffer that was made for other images than the recipe's."""
+    from r2b_keras.data import imagenet
+
     config = dataset.config
     expected: dict[str, Any] = {"image_shape": config.image_shape}
     found: dict[str, Any] = {"image_shape": engine.input_shape[1:]}
@@ -162,7 +177,8 @@ def _check_fits(own: Any, engine: Any, dataset: ImageDataset) -> None:
     expected["num_classes"] = dataset.num_classes
     found["num_classes"] = engine.num_classes
     if own and engine.num_classes == dataset.num_classes:
-        both = zip(own.class_names, dataset.class_names, strict=False)
+        sides = (own.class_names, dataset.class_names)
+        both = zip(*map(imagenet.readable, sides), strict=True)
         other = next((pair for pair in both if pair[0] != pair[1]), (None, None))
         found["a class"], expected["a class"] = other
     for name, value in found.items():
@@ -207,11 +223,12 @@ def _compare(
     its agreement is all there is.
     """
     from r2b_keras.converters import rounded_weights, verification
+    from r2b_keras.converters.float32 import in_float32
     from r2b_keras.trainers.stage import load_student
 
     images, labels = test
     stage = FLAGS.stage if FLAGS.stage is not None or not own else own.stage
-    student = load_student(workdir, workdir.finished_stage(stage))
+    student = in_float32(load_student(workdir, workdir.finished_stage(stage)))
     expected = verification.keras_scores(student, images)
     top1 = float(np.mean(expected.argmax(axis=1) == labels))
     agreement = verification.agreement(expected, scores)

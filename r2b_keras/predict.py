@@ -111,12 +111,7 @@ def load_network(
                 f"--{flag}={getattr(FLAGS, flag)} contradicts the model card of {path}:"
                 " leave the flag out."
             )
-    if (*own.image_shape, len(own.class_names)) != (*shape, loaded.num_classes):
-        raise InputError(
-            f"{path} takes images of the shape {shape} and has {loaded.num_classes} "
-            f"outputs, expected {own.image_shape} and {len(own.class_names)}, one for "
-            "each class name: convert the network again, or mend --labels."
-        )
+    card.check_fits(own, path, shape, loaded.num_classes)
     return loaded, own
 
 

@@ -1,7 +1,9 @@
 """The conversion command: what it writes, prints and refuses."""
 
 import dataclasses
+import importlib
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -240,12 +242,50 @@ def test_sources_that_are_none(refused, finished, keras_file, folder, tmp_path):
     assert "give --mean and --std, or the --recipe" in message
     message = refused(f"--model={keras_file}", "--recipe=digits")
     assert "goes from (12, 12, 3) to (3,), and the data from (8, 8, 1)" in message
-    message = refused("--weights=none.h5", "--name=resnet18")
-    assert "--name=resnet18 has no weights in larq-zoo" in message
     assert "There is no file none.h5" in refused("--weights=none.h5")
     (tmp_path / "weights.h5").write_bytes(b"\x89HDF")
     message = refused(f"--weights={tmp_path / 'weights.h5'}")
     assert "damaged, cut short or not an HDF5 file" in message
+
+
+@pytest.mark.slow
+def test_a_users_layer_and_the_module_that_registers_it(
+    refused, here, folder, tmp_path, monkeypatch
+):
+    (tmp_path / "theirs.py").write_text(
+        "from r2b_keras.environment import tf\n"
+        "@tf.keras.utils.register_keras_serializable('theirs')\n"
+        "class Doubled(tf.keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return 2 * x\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    doubled = importlib.import_module("theirs").Doubled()
+    image = tf.keras.Input((6, 6, 3))
+    x = layers.Dense(3)(layers.GlobalAveragePooling2D()(doubled(image)))
+    path = tmp_path / "model.keras"
+    tf.keras.Model(image, x).save(path)
+    tf.keras.utils.get_custom_objects().pop("theirs>Doubled")
+    sys.modules.pop("theirs")
+    plain = (
+        f"--model={path}",
+        f"--verify_images={folder}",
+        "--mean=0,0,0",
+        "--std=1,1,1",
+    )
+    assert "theirs>Doubled of the module theirs" in refused(*plain)
+    message = refused(*plain, "--import=nowhere")
+    assert "--import=nowhere cannot be imported (ModuleNotFoundError: " in message
+    (tmp_path / "broken.py").write_text("1 / 0")
+    message = refused(*plain, "--import=broken")
+    assert "--import=broken cannot be imported (ZeroDivisionError: " in message
+    try:
+        output = f"--output={tmp_path / 'model.tflite'}"
+        code, printed, errors = here.run(*plain, "--import=theirs", output)
+    finally:
+        tf.keras.utils.get_custom_objects().pop("theirs>Doubled", None)
+        sys.modules.pop("theirs", None)
+    assert (code, errors) == (0, "") and printed.endswith("accepted\n")
 
 
 def test_flags_that_cannot_be_read(refused, keras_file, folder, tmp_path):

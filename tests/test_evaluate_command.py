@@ -145,10 +145,9 @@ def test_a_file_without_a_card(here, without_card, tmp_path, test_part):
     [
         ({"mean": (0.5,)}, "was made for mean (0.5,), and the recipe has (0.305,)"),
         ({"std": (0.5,)}, "was made for std (0.5,), and the recipe has (0.376,)"),
-        (
-            {"image_shape": (28, 28, 1)},
-            "image_shape (28, 28, 1), and the recipe has (8",
-        ),
+        ({"image_shape": (28, 28, 1)}, "shape (8, 8, 1) and has 10 outputs, expected"),
+        ({"class_names": tuple("012345678")}, "expected (8, 8, 1) and 9, one for"),
+        ({"class_names": tuple("0123456789a")}, "expected (8, 8, 1) and 11, one for"),
         ({"class_names": tuple("0123456798")}, "a class '9', and the recipe has '8'"),
         ({"recipe": "fashion"}, "'fashion'"),
         ({"recipe": None}, "give --recipe"),

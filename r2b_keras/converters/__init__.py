@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from r2b_keras.converters.benchmarking import Measurement, benchmark
     from r2b_keras.converters.card import ModelCard
     from r2b_keras.converters.flatbuffer import convert
+    from r2b_keras.converters.float32 import in_float32
     from r2b_keras.converters.tflite_file import count_operators
     from r2b_keras.converters.verification import Verification, verify
 
@@ -20,6 +21,7 @@ _HOMES = {
     "benchmark": "benchmarking",
     "convert": "flatbuffer",
     "count_operators": "tflite_file",
+    "in_float32": "float32",
     "verify": "verification",
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "benchmark",
     "convert",
     "count_operators",
+    "in_float32",
     "verify",
 ]
 

@@ -112,6 +112,28 @@ def _all_are(kind: Any, values: Any) -> bool:
     )
 
 
+def check_fits(
+    card: ModelCard, name: str, image_shape: tuple[int, ...], num_classes: int
+) -> None:
+    """Refuses a card that is of another network than the one it comes with.
+
+    Args:
+      card: the card.
+      name: the file, for the message.
+      image_shape: (height, width, channels) that the network takes.
+      num_classes: length of its scores.
+
+    Raises:
+      InputError: the card has another shape, or more or fewer class names.
+    """
+    if (*card.image_shape, len(card.class_names)) != (*image_shape, num_classes):
+        raise InputError(
+            f"{name} takes images of the shape {image_shape} and has {num_classes} "
+            f"outputs, expected {card.image_shape} and {len(card.class_names)}, one "
+            "for each class name: convert the network again, or mend --labels."
+        )
+
+
 def attach(flatbuffer: bytes, card: ModelCard) -> bytes:
     """Writes the card into a flatbuffer, in place of one that it may have.
 

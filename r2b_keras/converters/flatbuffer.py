@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from r2b_keras.converters import (
     binary_flow,
     converted_checks,
+    float32,
     graph,
     lce_forms,
     lce_process,
@@ -124,16 +125,12 @@ def _check_sizes(model: tf.keras.Model) -> None:
 
 
 def _check_float32(model: tf.keras.Model) -> None:
-    other = {
-        layer.compute_dtype
-        for layer in model.submodules
-        if isinstance(layer, tf.keras.layers.Layer) and layer.weights
-    } - {"float32"}
+    other = float32.other_types(model)
     if other:
         raise InputError(
-            f"Model {model.name!r} computes in {', '.join(sorted(other))}, and the "
-            "converter takes float32 only: build the network without a mixed precision "
-            "policy and give it the weights of this one."
+            f"Model {model.name!r} computes in {', '.join(other)}, and the converter "
+            "takes float32 only: give it r2b_keras.converters.in_float32(model), which "
+            "has the same weights."
         )
 
 

@@ -4,8 +4,8 @@
 
 The file is HDF5, as Keras 2 writes it with `model.save_weights`; larq-zoo publishes one
 with the classifier and one without. Every weight finds its place by name and shape.
-(larq-zoo itself goes by the order in the file. Should a file that it can load have
-other names, `RealToBinaryNet(weights=FILE).save_weights("new.h5")` there gives them.)
+Where the names are not larq-zoo's, it is by order, as larq-zoo itself does, and shape,
+and by what kind of weight it is: all of them must fit.
 
 `NETWORK` is larq-zoo's network in terms of ours. It departs from the paper, or decides
 what the paper leaves open, in these points:
@@ -64,6 +64,10 @@ _OTHER_NETWORKS = {
     "resnet_fp": "real ResNet-18",
 }
 _CLASSIFIER = f"{_NETWORK_NAME}_block_10_logits"
+# What Keras calls weights.
+_KINDS = (
+    *("kernel", "bias", "alpha", "gamma", "beta", "moving_mean", "moving_variance"),
+)
 # What reading raises where the bytes of a file are not what they were.
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
@@ -100,13 +104,11 @@ def load_weights(
         network, by name and shape; or there is no network for `input_shape`.
     """
     name = os.fspath(path)
-    stored = _list_stored(name)
+    stored, ordered = _list_stored(name), _list_in_order(name)
     _check_network(name, stored)
-    if new_classifier is None:
-        _check_classifier(name, stored)
-        num_classes = _count_classes(stored)
-    else:
-        num_classes = new_classifier
+    num_classes = new_classifier
+    if num_classes is None:
+        num_classes = _count_classes(stored, ordered)
     model = build_network(NETWORK, input_shape, num_classes)
     if model.input_shape[-1] != 3:
         raise InputError(
@@ -114,7 +116,11 @@ def load_weights(
             "network sees colour pictures."
         )
     wanted = named_weights(model)
-    if new_classifier is not None:
+    if not stored.keys() <= wanted.keys():
+        stored = _named_by_order(ordered, wanted) or stored
+    if new_classifier is None:
+        _check_classifier(name, stored)
+    else:
         stored, wanted = (_without_classifier(weights) for weights in (stored, wanted))
     _check_match(name, stored, wanted)
     for weight, values in _read(name, stored).items():
@@ -123,12 +129,26 @@ def load_weights(
 
 
 def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
-    """The weights of a network of ours by larq-zoo's names, such as `layer/kernel`."""
-    return {
+    """The weights of a network of ours by larq-zoo's names, such as `layer/kernel`.
+
+    Their order is that of larq-zoo's layers, and so of its files.
+    """
+    named = {
         _larq_zoo_name(layer.name, weight.name.split("/")[-1].split(":")[0]): weight
         for layer in model.layers
         for weight in layer.weights
     }
+    return {name: named[name] for name in _in_their_order(list(named))}
+
+
+def _in_their_order(names: list[str]) -> list[str]:
+    """Puts a gate's weights, as larq-zoo does, before the convolution it scales."""
+    ordered: list[str] = []
+    for name in names:
+        block, is_gate, _ = name.partition("_scaling_dense_")
+        place = ordered.index(f"{block}_conv2d/kernel") if is_gate else len(ordered)
+        ordered.insert(place, name)
+    return ordered
 
 
 def _larq_zoo_name(layer: str, weight: str) -> str:
@@ -218,29 +238,63 @@ def _read(path: str, stored: dict[str, _Stored]) -> dict[str, np.ndarray]:
         }
 
 
+def _list_in_order(path: str) -> list[_Stored]:
+    """The arrays of a file in the order of its layers, none where it tells no order."""
+    with _opened(path) as group:
+        arrays = [
+            group[_text(layer)][_text(name)]
+            for layer in group.attrs.get("layer_names", ())
+            for name in group[_text(layer)].attrs["weight_names"]
+        ]
+        return [_Stored(array.name, array.shape or (), array.dtype) for array in arrays]
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _named_by_order(
+    arrays: list[_Stored], wanted: dict[str, tf.Variable]
+) -> dict[str, _Stored] | None:
+    """Arrays of a file, in their order, by larq-zoo's names; None where one is unfit.
+
+    Args:
+      arrays: with a classifier or without.
+      wanted: the network's weights, its classifier's two at the end; it may have
+        another number of classes than the file's.
+    """
+    names = list(wanted)
+    if len(arrays) == len(_without_classifier(wanted)):
+        names = list(_without_classifier(wanted))
+    if len(arrays) != len(names):
+        return None
+    named = dict(zip(names, arrays, strict=True))
+    for name, array in _without_classifier(named).items():
+        kind = array.path.split("/")[-1].split(":")[0]
+        other_kind = kind in _KINDS and kind != name.split("/")[-1]
+        if other_kind or not _fits(name, array, wanted[name]):
+            return None
+    return named
+
+
 def _check_network(path: str, stored: dict[str, _Stored]) -> None:
-    """Raises `InputError` if no weight is one of the binary network."""
-    networks = {name.partition("_block_")[0] for name in stored}
-    if _NETWORK_NAME in networks:
-        return
+    """Raises `InputError` for weights of another network of larq-zoo's."""
+    networks = {name.partition("_block_")[0] for name in stored} - {_NETWORK_NAME}
     for network in sorted(networks & set(_OTHER_NETWORKS)):
         raise InputError(
             f"{path} holds {network!r}, larq-zoo's {_OTHER_NETWORKS[network]}: "
             f"expected {_NETWORK_NAME!r}, its binary Real-to-Binary net."
         )
-    content = f"the weights {_first(stored)}" if stored else "no weights"
-    raise InputError(
-        f"{path} holds {content}, expected those of larq-zoo's {_NETWORK_NAME!r}, such "
-        f"as {_NETWORK_NAME}_block_1_conv2d/kernel: if larq-zoo can load the file, "
-        "save it there anew with RealToBinaryNet(weights=...).save_weights(...)."
-    )
 
 
 def _check_classifier(path: str, stored: dict[str, _Stored]) -> None:
+    if not any(name.startswith(_NETWORK_NAME) for name in stored):
+        return
     if len(_without_classifier(stored)) == len(stored):
         raise InputError(
-            f"{path} has no classifier: give larq-zoo's file with top, or say with "
-            "new_classifier how many classes a new one, yet to be trained, shall have."
+            f"{path} has no classifier, expected larq-zoo's file with one: what starts "
+            "from this one in Python, with larq_zoo.load_weights(new_classifier=...), "
+            "has yet to be trained."
         )
 
 
@@ -252,16 +306,28 @@ def _without_classifier(weights: dict) -> dict:
     }
 
 
-def _count_classes(stored: dict[str, _Stored]) -> int:
+def _count_classes(stored: dict[str, _Stored], ordered: list[_Stored]) -> int:
     """Classes of the file, ImageNet's number if its kernel has not got the shape."""
-    kernel = stored.get(f"{_CLASSIFIER}/kernel")
+    # By order it is the last but one, before its bias.
+    kernel = stored.get(f"{_CLASSIFIER}/kernel", *ordered[-2:-1])
     return kernel.shape[1] if kernel and len(kernel.shape) == 2 else 1000
+
+
+def _fits(name: str, array: _Stored, weight: tf.Variable) -> bool:
+    return array.shape == _stored_shape(name, weight) and array.dtype.kind == "f"
 
 
 def _check_match(
     path: str, stored: dict[str, _Stored], wanted: dict[str, tf.Variable]
 ) -> None:
     """Raises `InputError` unless names, shapes and kinds of number are the same."""
+    if not stored.keys() & wanted.keys():
+        content = f"the weights {_first(stored)}" if stored else "no weights"
+        raise InputError(
+            f"{path} holds {content}, expected those of larq-zoo's {_NETWORK_NAME!r}, "
+            f"such as {_NETWORK_NAME}_block_1_conv2d/kernel, or others of the same "
+            "shapes in the order of its layers."
+        )
     problems = []
     if missing := [name for name in wanted if name not in stored]:
         problems.append(f"it lacks {_first(missing)}")
@@ -270,7 +336,7 @@ def _check_match(
     unfit = []
     for name in [name for name in wanted if name in stored]:
         array, shape = stored[name], _stored_shape(name, wanted[name])
-        if array.shape != shape or array.dtype.kind != "f":
+        if not _fits(name, array, wanted[name]):
             unfit.append(f"{name} ({array.dtype} {array.shape}, not float {shape})")
     if unfit:
         problems.append(f"of another shape or kind is {_first(unfit)}")

@@ -14,6 +14,9 @@ import r2b_keras
 from r2b_keras import data, machine, models, recipes
 from r2b_keras.converters import pictures
 from r2b_keras.converters.card import ModelCard
+from r2b_keras.converters.float32 import in_float32
+from r2b_keras.data import imagenet
+from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
@@ -30,7 +33,7 @@ class Source:
     """A network to be converted.
 
     Attributes:
-      model: the Keras network, from `[N, H, W, C]` to `[N, K]`.
+      model: the Keras network, from `[N, H, W, C]` to `[N, K]`, in float32.
       card: what the flatbuffer will say about itself.
       images: `[N, H, W, C]` float32, as the network sees them, to verify with.
     """
@@ -116,7 +119,8 @@ def from_larq_zoo(
 
     Args:
       path: its HDF5 file.
-      given: fields of the card; `class_names` are numbers unless they are given.
+      given: fields of the card; `class_names` are ImageNet's unless they are given,
+        and numbers where there are not as many.
       verify_images: folder of pictures.
       limit: images to verify with, at most.
 
@@ -125,14 +129,12 @@ def from_larq_zoo(
     """
     from r2b_keras.converters import larq_zoo
 
-    if name != larq_zoo.NETWORK.name:
-        raise InputError(
-            f"--name={name} has no weights in larq-zoo, expected "
-            f"{larq_zoo.NETWORK.name}."
-        )
     model = larq_zoo.load_weights(path)
+    classes = tuple(imagenet.names().values())
     values = {
-        "class_names": _numbered(model),
+        "class_names": classes
+        if model.output_shape[-1] == len(classes)
+        else _numbered(model),
         "mean": larq_zoo.MEAN,
         "std": larq_zoo.STD,
         "framing": "center",
@@ -161,7 +163,8 @@ def _source(model: tf.keras.Model, card: ModelCard, images: np.ndarray) -> Sourc
         versions[package] = machine.package_version(package) or "unknown"
     # TensorFlow may be here as tensorflow-cpu, or as a build of one's own.
     versions["tensorflow"] = tf.__version__
-    return Source(model, dataclasses.replace(card, versions=versions), images)
+    card = dataclasses.replace(card, versions=versions)
+    return Source(in_float32(model), card, images)
 
 
 def _check_classifier(model: tf.keras.Model) -> None:
@@ -186,7 +189,7 @@ def _check_classifier(model: tf.keras.Model) -> None:
 
 def _card(recipe: Recipe, dataset: data.ImageDataset) -> ModelCard:
     return ModelCard(
-        class_names=dataset.class_names,
+        class_names=imagenet.readable(dataset.class_names),
         image_shape=recipe.data.image_shape,
         mean=recipe.data.mean,
         std=recipe.data.std,
@@ -218,15 +221,8 @@ def _images(
 ) -> np.ndarray:
     if folder is not None:
         return _pictures(card, folder, limit)
-    # A recipe without a validation part: agreement chooses nothing, any image will do.
-    part = dataset.validation if dataset.num_validation else dataset.test
-    batches, count = [], 0
-    for images, _ in part(_BATCH):
-        batches.append(images.numpy())
-        count += len(batches[-1])
-        if count >= limit:
-            break
-    return np.concatenate(batches)[:limit]
+    batches = dataset.sample(limit, _BATCH)
+    return np.concatenate([images for images, _ in batches.as_numpy_iterator()])
 
 
 def _pictures(card: ModelCard, folder: str | None, limit: int) -> np.ndarray:
@@ -245,4 +241,8 @@ def _pictures(card: ModelCard, folder: str | None, limit: int) -> np.ndarray:
             f"--verify_images={folder} holds no PNG or JPEG pictures, expected a "
             "folder with some."
         )
-    return np.stack([pictures.load(path, card) for path in paths[:limit]])
+    if len(paths) > limit:
+        # Pictures of a class lie in a folder: some of each, always the same ones.
+        _, classes = np.unique([str(x.parent) for x in paths], return_inverse=True)
+        paths = [paths[index] for index in stratified_split(classes, limit)[1]]
+    return np.stack([pictures.load(path, card) for path in paths])

@@ -200,6 +200,24 @@ class ImageDataset:
         """
         return self._evaluation("test", self._test, batch_size)
 
+    def sample(self, num_images: int, batch_size: int) -> "tf.data.Dataset":
+        """Some images, of each class its share, always the same ones.
+
+        They are of the validation part, where there is one, or else of the test part:
+        for what any image will do for, and nothing is chosen by.
+
+        Args:
+          num_images: how many; all of the part where it has no more.
+          batch_size: see `test`.
+
+        Returns:
+          As `test`.
+        """
+        examples = self._validation if self.num_validation else self._test
+        if num_images < examples.num_examples:
+            _, examples = examples.split(num_images)
+        return examples.ordered_batches(batch_size).map(self._normalise)
+
     def find_broken_image(self) -> str | None:
         """Looks for the image that stopped an epoch with a decoding error.
 

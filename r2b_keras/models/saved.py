@@ -120,8 +120,8 @@ def _read_hdf5(name: str) -> tuple[str, Any]:
                 f"{name} holds weights without a network, or something else, expected "
                 "both: build the network, load_weights, and save it as .keras."
             )
-        version, config = file.attrs.get("keras_version", ""), file.attrs["model_config"]
-    return _text(version), json.loads(_text(config))
+        version = _text(file.attrs.get("keras_version", ""))
+        return version, json.loads(_text(file.attrs["model_config"]))
 
 
 def _text(value: Any) -> str:

@@ -315,13 +315,14 @@ def test_other_networks_of_larq_zoo_are_told(network, kind, tmp_path):
     assert message.endswith("expected 'r2b_bnn', its binary Real-to-Binary net.")
 
 
+@pytest.mark.usefixtures("built_once")
 def test_foreign_weights(tmp_path):
     path = tmp_path / "weights.h5"
     write_file(path, {f"conv2d_{i}/kernel": (3,) for i in range(5)})
     message = refused(path)
     assert f"{path} holds the weights conv2d_0/kernel, conv2d_1/kernel, " in message
     assert "conv2d_2/kernel and 2 more, expected those" in message
-    assert "RealToBinaryNet(weights=...).save_weights(...)" in message
+    assert "or others of the same shapes in the order of its layers" in message
     write_file(path, {})
     assert f"{path} holds no weights, expected those" in refused(path)
     with h5py.File(path, "w") as file:
@@ -329,11 +330,87 @@ def test_foreign_weights(tmp_path):
     assert f"{path} holds the weights kernel, expected those" in refused(path)
 
 
+@pytest.mark.usefixtures("built_once")
 def test_no_classifier(tmp_path):
     path = sparse_file(tmp_path, WITHOUT_TOP)
     message = refused(path)
-    assert f"{path} has no classifier: give larq-zoo's file with top" in message
-    assert "new_classifier" in message
+    assert f"{path} has no classifier, expected larq-zoo's file with one" in message
+    assert "larq_zoo.load_weights(new_classifier=...)" in message
+
+
+# Names as Keras counts them up.
+OTHER_NAMES = {
+    "kernel": "conv2d_{}/kernel",
+    "bias": "dense_{}/bias",
+    "alpha": "p_re_lu_{}/alpha",
+    "gamma": "batch_normalization_{}/gamma",
+    "beta": "batch_normalization_{}/beta",
+    "moving_mean": "batch_normalization_{}/moving_mean",
+    "moving_variance": "batch_normalization_{}/moving_variance",
+}
+
+
+def renamed(weights):
+    """The same weights in the same order, by names that Keras would choose."""
+    found, layers = {}, {}
+    for name in weights:
+        layer, kind = name.split("/")
+        number = layers.setdefault(layer, len(layers))
+        found[OTHER_NAMES[kind].format(number)] = weights[name]
+    return found
+
+
+@pytest.mark.usefixtures("built_once")
+class TestByOrder:
+    """As larq-zoo loads: the names do not matter, the order and the shapes do."""
+
+    def test_every_weight_finds_its_place(self, tmp_path):
+        """Each holds its own number; those of equal shape could be confused."""
+        values = {
+            name: np.full(SHAPES[name], number, np.float32)
+            for number, name in enumerate(SHAPES)
+        }
+        path = tmp_path / "weights.h5"
+        write_file(path, renamed(values))
+        ours = our_values(larq_zoo.load_weights(path, IMAGE_SHAPE))
+        for number, name in enumerate(SHAPES):
+            assert (ours[name] == number).all(), name
+
+    def test_one_unknown_name_is_enough(self, tmp_path):
+        shapes = {
+            name.replace("_10_logits", "_10_probs"): SHAPES[name] for name in SHAPES
+        }
+        path = sparse_file(tmp_path, shapes)
+        assert larq_zoo.load_weights(path, IMAGE_SHAPE).output_shape == (None, 1000)
+
+    def test_without_classifier(self, tmp_path):
+        path = sparse_file(tmp_path, renamed(WITHOUT_TOP))
+        assert "has no classifier" in refused(path, IMAGE_SHAPE)
+        for shapes in (WITHOUT_TOP, SHAPES):
+            path = sparse_file(tmp_path, renamed(shapes))
+            model = larq_zoo.load_weights(path, IMAGE_SHAPE, new_classifier=7)
+            assert model.output_shape == (None, 7)
+
+    def test_what_is_in_another_order_is_refused(self, tmp_path):
+        names = list(SHAPES)
+        gamma = names.index("r2b_bnn_block_2a_batch_norm/gamma")
+        for first, second in ((0, 1), (gamma, gamma + 1), (gamma + 4, gamma + 6)):
+            swapped = list(names)
+            swapped[first], swapped[second] = names[second], names[first]
+            path = sparse_file(tmp_path, renamed({x: SHAPES[x] for x in swapped}))
+            message = refused(path, IMAGE_SHAPE)
+            assert "holds the weights" in message and "expected those" in message
+
+    def test_one_array_more_or_less(self, tmp_path):
+        for shapes in (list(SHAPES)[:-1], list(SHAPES)[1:]):
+            path = sparse_file(tmp_path, renamed({x: SHAPES[x] for x in shapes}))
+            assert "expected those of larq-zoo" in refused(path, IMAGE_SHAPE)
+        path = sparse_file(tmp_path, {**renamed(SHAPES), "extra/kernel": (3,)})
+        assert "expected those of larq-zoo" in refused(path, IMAGE_SHAPE)
+
+    def test_other_networks_are_not_taken_by_order(self, tmp_path):
+        shapes = {x.replace("r2b_bnn", "r2b_ban"): SHAPES[x] for x in SHAPES}
+        assert "holds 'r2b_ban'" in refused(sparse_file(tmp_path, shapes), IMAGE_SHAPE)
 
 
 def test_the_same_weight_twice(tmp_path):

@@ -1,13 +1,37 @@
-"""Saved networks: read in a fresh process; missing and broken files."""
+"""Saved networks: read in a fresh process; files that are refused, and why."""
 
+import json
+import shutil
 import subprocess
 import sys
+import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
 from r2b_keras import models
+from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+
+layers = tf.keras.layers
+# HDF5 is what some of the files must be.
+pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+
+
+def network(*middle):
+    image = layers.Input((4, 4, 1))
+    return tf.keras.Sequential([image, *middle, layers.Flatten(), layers.Dense(2)])
+
+
+def refused(path):
+    """The sentence it ends in."""
+    with pytest.raises(InputError) as problem:
+        models.load(path)
+    message = str(problem.value)
+    assert message.startswith(str(path)) and message.endswith(".")
+    assert "\n" not in message and " object at " not in message
+    return message
 
 
 @pytest.mark.slow
@@ -38,3 +62,132 @@ def test_a_broken_file(tmp_path):
     path.write_bytes(b"not a model")
     with pytest.raises(InputError, match="model.keras is damaged or not a saved"):
         models.load(path)
+
+
+def with_version(path, version):
+    """Makes a file say that another Keras wrote it."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "a") as file:
+            file.attrs["keras_version"] = version
+        return
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    content["metadata.json"] = json.dumps({"keras_version": version})
+    with zipfile.ZipFile(path, "w") as file:
+        for name in content:
+            file.writestr(name, content[name])
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_a_file_of_keras_3(tmp_path, ending):
+    path = tmp_path / f"model.{ending}"
+    network().save(path)
+    with_version(path, "2.15.0")
+    models.load(path)
+    with_version(path, "3.12.4")
+    message = refused(path)
+    assert "was saved by Keras 3.12.4, expected Keras 2" in message
+    assert "damaged" not in message
+
+
+def test_other_ways_to_save(tmp_path):
+    model = network()
+    model.save(tmp_path / "folder")
+    assert "is a folder, expected a file" in refused(tmp_path / "folder")
+    model.save_weights(tmp_path / "m.weights.h5")
+    assert "holds weights without a network" in refused(tmp_path / "m.weights.h5")
+    model.save(tmp_path / "model.keras")
+    for name in ("model.h5", "model"):
+        shutil.copy(tmp_path / "model.keras", tmp_path / name)
+        assert "rename it so that it ends in .keras" in refused(tmp_path / name)
+    # HDF5 is known by its content under any name.
+    model.save(tmp_path / "model.h5")
+    for name in ("any", "any.keras"):
+        shutil.copy(tmp_path / "model.h5", tmp_path / name)
+        models.load(tmp_path / name)
+
+
+LAMBDA = layers.Lambda
+NESTED = {
+    "plain": lambda: LAMBDA(lambda x: 2 * x),
+    "nested": lambda: network(LAMBDA(lambda x: 2 * x)),
+    "wrapped": lambda: layers.TimeDistributed(LAMBDA(lambda x: 2 * x)),
+}
+
+
+@pytest.mark.parametrize("place", NESTED)
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "hdf5.keras"])
+def test_no_code_is_run_out_of_a_file(tmp_path, place, name, monkeypatch):
+    path = tmp_path / name
+    middle = NESTED[place]()
+    model = tf.keras.Sequential([layers.Input((4, 4, 1)), middle])
+    # A network in HDF5 may bear any name, and Keras goes by its content then.
+    saved = tmp_path / ("saved.keras" if name == "model.keras" else "saved.h5")
+    model.save(saved)
+    saved.rename(path)
+    ran = []
+    monkeypatch.setattr(layers.Lambda, "from_config", ran.append)
+    assert "has a Lambda layer, and its code is not run" in refused(path)
+    assert not ran
+
+
+class Doubled(layers.Layer):
+    """A user's layer; each test registers it, or does not."""
+
+    def call(self, x):
+        return 2 * x
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    tf.keras.utils.register_keras_serializable("own")(Doubled)
+    custom = tf.keras.utils.get_custom_objects()
+    yield custom
+    custom.pop("own>Doubled", None)
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_a_users_layer_must_be_registered(tmp_path, ending, registered, monkeypatch):
+    path = tmp_path / f"model.{ending}"
+    network(Doubled()).save(path)
+    x = np.ones((1, 4, 4, 1), np.float32)
+    assert models.load(path)(x).shape == (1, 2)
+    del registered["own>Doubled"]
+    message = refused(path)
+    assert "has own>Doubled, which neither Keras, larq nor r2b_keras has" in message
+    assert "--import=MODULE" in message
+
+
+def test_a_file_imports_nothing_by_itself(tmp_path, registered, monkeypatch):
+    """Not even a module that is there, and that would do as it pleases."""
+    (tmp_path / "theirs.py").write_text("raise SystemExit('was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(Doubled, "__module__", "theirs")
+    path = tmp_path / "model.keras"
+    network(Doubled()).save(path)
+    del registered["own>Doubled"]
+    message = refused(path)
+    assert "has own>Doubled of the module theirs" in message
+    assert "--import=theirs" in message
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_damaged_files(tmp_path, ending):
+    """Wrong bytes and ends: a sentence, or what still is a network."""
+    path = tmp_path / f"model.{ending}"
+    network().save(path)
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    generator = np.random.default_rng(5)
+    num_refused = 0
+    for number in range(30):
+        damaged = content.copy()
+        places = generator.integers(0, content.size, 1 + number % 8)
+        damaged[places] = generator.integers(0, 256, len(places))
+        end = generator.integers(content.size) if number % 5 == 0 else content.size
+        path.write_bytes(damaged[:end].tobytes())
+        try:
+            models.load(path)
+        except InputError as error:
+            assert str(error).startswith(str(path))
+            num_refused += 1
+    assert num_refused > 5

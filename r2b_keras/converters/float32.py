@@ -1,0 +1,54 @@
+"""A network that was trained with 16-bit floats, as one that computes in float32."""
+
+from typing import Any
+
+from r2b_keras.converters import graph
+from r2b_keras.environment import tf
+
+
+def other_types(model: tf.keras.Model) -> list[str]:
+    """The types other than float32 that layers with weights compute in."""
+    found = {
+        layer.compute_dtype
+        for layer in model.submodules
+        if isinstance(layer, graph.Layer) and layer.weights
+    }
+    return sorted(found - {"float32"})
+
+
+def in_float32(model: tf.keras.Model) -> tf.keras.Model:
+    """The same network with the same weights, computing in float32.
+
+    Mixed precision keeps its weights in float32, so that none of them is rounded; what
+    the network computes differs by the rounding of its 16-bit activations.
+
+    Args:
+      model: a graph of layers; a model of another kind is returned as it is.
+
+    Returns:
+      A new network, or the given one where it computes in float32 already.
+    """
+    if not other_types(model) or not graph.is_graph(model):
+        return model
+    copy = type(model).from_config(_with_float32(model.get_config()))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _with_float32(config: Any) -> Any:
+    """A configuration whose policies of computing in 16 bits are exchanged."""
+    if isinstance(config, dict):
+        return {
+            key: "float32"
+            if key == "dtype" and _is_16_bits(value)
+            else _with_float32(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, list | tuple):
+        return type(config)(_with_float32(value) for value in config)
+    return config
+
+
+def _is_16_bits(dtype: Any) -> bool:
+    name = dtype["config"]["name"] if isinstance(dtype, dict) else dtype
+    return isinstance(name, str) and name.endswith("float16")

@@ -1,0 +1,71 @@
+"""Networks trained with 16-bit floats, rebuilt to compute in float32."""
+
+import numpy as np
+import pytest
+from small_flatbuffers import refusal
+
+from r2b_keras import models
+from r2b_keras.converters import convert, engines, in_float32
+from r2b_keras.environment import lq, tf
+
+layers = tf.keras.layers
+POLICIES = ("mixed_bfloat16", "mixed_float16", "float16")
+OPTIONS = {"width": 8, "blocks": (1, 1), "stem": "small"}
+
+
+@pytest.fixture
+def policy():
+    yield tf.keras.mixed_precision.set_global_policy
+    tf.keras.mixed_precision.set_global_policy("float32")
+
+
+def ours():
+    return models.build("real_to_binary18", "binary", (8, 8, 1), 3, **OPTIONS)
+
+
+def nested():
+    """A model in a Sequential, a layer of integers and one wrapped in another."""
+    image = tf.keras.Input((4, 6, 2))
+    x = layers.TimeDistributed(layers.Conv1D(3, 3))(image)
+    inner = tf.keras.Model(image, layers.BatchNormalization()(x))
+    sign = lq.layers.QuantConv2D(4, 2, input_quantizer="ste_sign")
+    ends = [layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    return tf.keras.Sequential([tf.keras.Input((4, 6, 2)), inner, sign, *ends])
+
+
+@pytest.mark.parametrize("build", [ours, nested])
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.filterwarnings("ignore:.*float16")
+def test_the_network_that_float32_would_have_built(policy, build, name, tmp_path):
+    """With the same weights: the same scores to the bit, also of a file."""
+    policy(name)
+    model = build()
+    generator = np.random.default_rng(2)
+    model.set_weights(
+        # Positive, as a variance has to be.
+        [generator.random(w.shape).astype(w.dtype) for w in model.get_weights()]
+    )
+    model.save(tmp_path / "model.keras")
+    policy("float32")
+    expected = build()
+    expected.set_weights(model.get_weights())
+    images = generator.normal(size=(5, *model.input_shape[1:])).astype(np.float32)
+    scores = expected(images, training=False).numpy()
+    assert np.abs(scores).max() > 0.1
+    for found in (model, models.load(tmp_path / "model.keras")):
+        rebuilt = in_float32(found)
+        inner = [x for x in rebuilt.submodules if isinstance(x, layers.Layer)]
+        assert {x.compute_dtype for x in inner if x.weights} == {"float32"}
+        np.testing.assert_array_equal(rebuilt(images, training=False), scores)
+    assert in_float32(expected) is expected
+
+
+@pytest.mark.filterwarnings("ignore:.*float16")
+def test_convert_names_it(policy):
+    policy("mixed_bfloat16")
+    model = ours()
+    policy("float32")
+    message = refusal(convert, model)
+    assert "computes in bfloat16" in message and "in_float32(model)" in message
+    loaded = engines.load(convert(in_float32(model)))
+    assert loaded.num_classes == 3
