@@ -165,3 +165,18 @@ def test_no_figure_is_typed_into_the_readme():
     template = (ROOT / "docs" / "templates" / "README.md").read_text()
     typed = re.sub(r"\{\{.+?\}\}", "", template)
     assert re.findall(r"\d[\d.]* (?:%|ms|KiB|MB)", typed) == []
+
+
+def test_every_time_of_a_network_and_engine_has_one_source():
+    """The same time measured twice would be two figures for one thing."""
+    sources = {}
+    for template in (ROOT / "docs" / "templates").glob("*.md"):
+        found = re.findall(
+            r"ms\('(.+?)', model='(.+?)', engine='(.+?)'\)", template.read_text()
+        )
+        for file, model, engine in found:
+            sources.setdefault((model, engine), set()).add(file)
+    assert len(sources) > 4
+    # Where AVX2 is timed in a run of its own, that run's LCE stands beside it.
+    avx2 = {"runtime/benchmark_avx2.csv"}
+    assert {key: files for key, files in sources.items() if len(files - avx2) > 1} == {}
