@@ -157,11 +157,27 @@ def versus(name: str, other: str, downsample: str = "real") -> str:
     return f"{points_apart} (p {alone:.2f}, Holm {corrected:.2f})"
 
 
-def by_seed(name: str, other: str, downsample: str = "real") -> str:
+def not_shown(file: str, **columns: str) -> str:
+    """The words "Not shown", for a page that says so of rows of a comparison.
+
+    Raises:
+      PageError: a p-value of theirs, corrected where there are many, is below 0.05.
+    """
+    name = "p_holm_all_pairs" if file.endswith("comparisons.csv") else "p_value"
+    least = min(column(file, name, **columns))
+    if least < 0.05:
+        raise PageError(f"results/{file} shows {columns}: its {name} is {least}")
+    return "Not shown"
+
+
+def by_seed(
+    name: str, other: str, downsample: str = "real", other_downsample: str = ""
+) -> str:
     """Top-1 of a row of the ablation less that of another, in points, seed by seed."""
+    file, kinds = "ablation/runs.csv", (downsample, other_downsample or downsample)
     ours, theirs = (
-        column("ablation/runs.csv", "binary_weights", row=row, downsample=downsample)
-        for row in (name, other)
+        column(file, "binary_weights", row=row, downsample=kind)
+        for row, kind in zip((name, other), kinds, strict=True)
     )
     pairs = zip(ours, theirs, strict=True)
     return ", ".join(f"{100 * (one - two):+.2f}" for one, two in pairs)
@@ -317,6 +333,7 @@ _NAMES = {
         shown,
         over_seeds,
         versus,
+        not_shown,
         by_seed,
         gain,
         share,

@@ -100,12 +100,20 @@ def test_differences_of_rows_have_the_sign_of_the_first(render, monkeypatch, tmp
     )
     assert render.by_seed("gate", "baseline") == "+2.00, -1.00"
     assert render.by_seed("gate", "baseline", "binary") == "+3.00"
+    assert render.by_seed("gate", "baseline", "binary", "binary") == "+3.00"
+    names = {"first": "baseline", "second": "gate"}
+    assert render.not_shown("ablation/comparisons.csv", **names) == "Not shown"
     (tmp_path / "ablation" / "interactions.csv").write_text(
         "part,downsample,difference\ngate,real,-0.0029\ngate,binary,0.0037\n"
     )
     assert render.gain("gate", "difference") == "-0.29"
     assert render.gain("gate", "difference", "binary") == "+0.37"
     file = "ablation/comparisons.csv"
+    path = tmp_path / file
+    path.write_text(path.read_text().replace(",0.59,1", ",0.001,0.049"))
+    with pytest.raises(render.PageError, match="p_holm_all_pairs is 0.049"):
+        render.not_shown(file, **names)
+    path.write_text(path.read_text().replace(",0.001,0.049", ",0.59,1"))
     assert render.column(file, "p_value", first="baseline") == [0.289, 0.59]
     with pytest.raises(render.PageError, match="has no row of"):
         render.column(file, "p_value", first="gate")
