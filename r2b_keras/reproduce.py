@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from r2b_keras import claims, command, files, path_flags
+from r2b_keras import claims, command, files, locks, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,19 +110,22 @@ def record(
     """Runs an experiment with all its seeds and keeps the numbers.
 
     Each seed is kept as soon as it has finished. Seeds that were kept before stay, and
-    are not run again, if seed 0 gives the very numbers that it gave then.
+    are not run again, if seed 0 gives the very numbers that it gave then. Several
+    processes may record different experiments.
     """
     from r2b_keras.reproduction import checkout, seeds
 
     for seed in range(experiment.num_seeds):
-        measured = seeds.read(results / seeds.FILE)
-        if seed and seeds.has(measured, experiment, seed):
+        known = seeds.read(results / seeds.FILE)
+        if seed and seeds.has(known, experiment, seed):
             continue
         folder = run(experiment, seed, workdir)
         checkout.check_run(folder)
-        seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
-        seeds.write(results / seeds.FILE, measured)
-        claims.write(results / seeds.CLAIMS, seeds.claims(measured))
+        with locks.held(workdir / "record.lock"):
+            measured = seeds.read(results / seeds.FILE)
+            seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
+            seeds.write(results / seeds.FILE, measured)
+            claims.write(results / seeds.CLAIMS, seeds.claims(measured))
         if seed == 0:
             keep(experiment, folder, results / experiment.name)
     # The table shows what is expected, which has changed with the claims.

@@ -102,6 +102,27 @@ def test_recording_keeps_each_seed_and_makes_the_claims(command, trained, tmp_pa
     assert [float(row["value"]) for row in rows(results / "seeds.csv")] == values
 
 
+def test_what_another_process_recorded_meanwhile_stays(
+    command, trained, tmp_path, monkeypatch
+):
+    other = dataclasses.replace(SMALL, name="other")
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL, other))
+    results, run = tmp_path / "results", reproduce._run
+    results.mkdir()
+
+    def beside(experiment, step, seed, workdir):
+        run(experiment, step, seed, workdir)
+        if (experiment, seed) == (SMALL, 2) and step.output is None:
+            reproduce.record(other, workdir, results)
+
+    monkeypatch.setattr(reproduce, "_run", beside)
+    both = (f"--results={results}", f"--workdir={tmp_path / 'work'}")
+    assert command.run("--record", "--experiment=small", *both)[0] == 0
+    names = [row["experiment"] for row in rows(results / "seeds.csv")]
+    assert names == ["small"] * 6 + ["other"] * 6
+    assert len(rows(results / "claims.csv")) == 2
+
+
 def test_recording_that_was_stopped_goes_on(command, trained, tmp_path, monkeypatch):
     values, done = trained
     results = tmp_path / "results"
