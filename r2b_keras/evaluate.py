@@ -229,13 +229,13 @@ def _compare(
     images, labels = test
     stage = FLAGS.stage if FLAGS.stage is not None or not own else own.stage
     student = in_float32(load_student(workdir, workdir.finished_stage(stage)))
-    expected = verification.keras_scores(student, images)
-    top1 = float(np.mean(expected.argmax(axis=1) == labels))
-    agreement = verification.agreement(expected, scores)
+    reference = verification.Reference(student, images)
+    top1 = float(np.mean(reference.scores.argmax(axis=1) == labels))
+    agreement = verification.agreement(reference.scores, scores)
     if rounded_weights.are_in(flatbuffer):
         text = f"{len(images)} images: top-1 agreement {agreement:.2%}"
         return _Comparison(agreement, top1, text, accepted=True)
-    found = verification.compare(student, flatbuffer, images, expected, scores, engine)
+    found = reference.compare(flatbuffer, engine, scores)
     return _Comparison(agreement, top1, found.to_text(), found.accepted)
 
 

@@ -9,13 +9,12 @@ from r2b_keras.converters import (
     engines,
     rounded_verification,
     tflite_file,
-    verification,
 )
 from r2b_keras.converters.flatbuffer import convert
 from r2b_keras.converters.real_weights import bytes_by_part, shrink
 from r2b_keras.converters.rounded_verification import RoundedVerification
 from r2b_keras.converters.sources import Source
-from r2b_keras.converters.verification import Verification
+from r2b_keras.converters.verification import Reference, Verification
 from r2b_keras.errors import InputError
 
 
@@ -111,14 +110,11 @@ def _able_engines(flatbuffer: bytes) -> tuple[list[str], list[str]]:
 def _verify(
     source: Source, exact: bytes, small: bytes, real_weights: str, names: list[str]
 ) -> Iterator[Verification | RoundedVerification]:
-    expected = verification.keras_scores(source.model, source.images)
+    reference = Reference(source.model, source.images)
     for name in names:
-        scores = engines.load(exact, name).predict(source.images)
-        yield verification.compare(
-            source.model, exact, source.images, expected, scores, name
-        )
+        yield reference.compare(exact, name)
     if real_weights != "float32":
         for name in names:
             yield rounded_verification.verify(
-                exact, small, source.images, expected, name, real_weights
+                reference, exact, small, name, real_weights
             )

@@ -1,67 +1,79 @@
-"""Runs a Keras network with the signs of its binary layers' inputs given from outside.
-
-Every place where one of larq's quantizers of one bit takes signs of activations calls
-back: a layer's `input_quantizer` or `activation`, or the quantizer as a layer of its
-own; in nested networks and networks that are code too; once for each time it is used.
-"""
+"""Runs a Keras network with the signs that its layers take given from outside."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from r2b_keras.environment import lq, tf
+from r2b_keras.converters import binary_flow, graph
+from r2b_keras.environment import tf
 
 # From a layer's name and values `[N, ..., C]` to values to take signs of instead.
 Choose = Callable[[str, np.ndarray], np.ndarray]
 
 
-def run(model: tf.keras.Model, images: np.ndarray, choose: Choose) -> np.ndarray:
-    """Scores `[N, K]` of images `[N, H, W, C]`, with signs by `choose`.
+class SignedNetwork:
+    """A Keras network whose signs can be chosen."""
 
-    It is called once for each binarization, in the order in which the network runs.
-    """
-    with contextlib.ExitStack() as stack:
-        for layer, attribute in _places(model):
-            stack.enter_context(_called_back(layer, attribute, choose))
-        scores: np.ndarray = model(tf.constant(images), training=False).numpy()
-    return scores
+    def __init__(self, model: tf.keras.Model) -> None:
+        """Finds out which layers take signs, and changes nothing.
+
+        Raises:
+          ValueError: the network was never called and does not name its inputs.
+        """
+        self._model = model
+        self._takers = binary_flow.trace(model).sign_takers
+
+    def run(self, images: np.ndarray, choose: Choose) -> np.ndarray:
+        """Scores `[N, K]` of images `[N, H, W, C]`, with signs by `choose`.
+
+        It is called wherever a layer takes signs of real numbers, by itself, by its
+        input quantizer or as its activation; once for each time that the layer is
+        used, in the order in which the network runs. Signs that are taken in between
+        layers, in code, stay as they are.
+        """
+        wrap = functools.partial(_with_chosen_signs, choose)
+        with graph.around(self._takers, wrap), _activations(self._model, choose):
+            scores: np.ndarray = graph.infer(self._model, tf.constant(images)).numpy()
+        return scores
+
+
+def _with_chosen_signs(
+    choose: Choose,
+    layer: graph.Layer,
+    call: Callable[..., Any],
+    inputs: tf.Tensor,
+    *args: Any,
+    **more: Any,
+) -> Any:
+    # The sign of a sign is that sign.
+    return call(_chosen(choose, layer, inputs), *args, **more)
+
+
+def _chosen(choose: Choose, layer: graph.Layer, values: tf.Tensor) -> tf.Tensor:
+    return tf.constant(choose(layer.name, values.numpy()))
 
 
 @contextlib.contextmanager
-def _called_back(layer: Any, attribute: str, choose: Choose) -> Iterator[None]:
-    own = getattr(layer, attribute)
+def _activations(model: tf.keras.Model, choose: Choose) -> Iterator[None]:
+    """Exchanges the activations that take signs, inside of the block."""
+    found = [
+        (layer, layer.activation)
+        for layer in model.submodules
+        if isinstance(layer, tf.keras.layers.Layer)
+        and binary_flow.takes_sign(getattr(layer, "activation", None))
+    ]
 
-    def replaced(values: tf.Tensor) -> tf.Tensor:
-        return own(tf.constant(choose(layer.name, values.numpy())))
+    def make(layer: graph.Layer, own: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda values: own(_chosen(choose, layer, values))
 
-    # Past Keras, which would track what it is given.
-    before = dict(vars(layer))
-    vars(layer)[attribute] = replaced
     try:
+        for layer, own in found:
+            # Past Keras, which would keep what it is given.
+            vars(layer)["activation"] = make(layer, own)
         yield
     finally:
-        del vars(layer)[attribute]
-        vars(layer).update(before)
-
-
-def _places(model: tf.keras.Model) -> list[tuple[Any, str]]:
-    layers = [x for x in model.submodules if isinstance(x, tf.keras.layers.Layer)]
-    found = [
-        (layer, attribute)
-        for layer in layers
-        for attribute in ("input_quantizer", "activation")
-        if _takes_signs(getattr(layer, attribute, None))
-    ]
-    # A quantizer that is a layer has a place in a graph, one of a layer has none.
-    return found + [
-        (layer, "call")
-        for layer in layers
-        if _takes_signs(layer) and layer.inbound_nodes
-    ]
-
-
-def _takes_signs(quantizer: Any) -> bool:
-    binary = getattr(quantizer, "precision", None) == 1
-    return binary and not isinstance(quantizer, lq.quantizers.NoOp)
+        for layer, own in found:
+            vars(layer)["activation"] = own

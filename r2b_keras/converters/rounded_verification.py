@@ -56,26 +56,25 @@ class RoundedVerification:
 
 
 def verify(
+    reference: verification.Reference,
     exact: bytes,
     rounded: bytes,
-    images: np.ndarray,
-    expected: np.ndarray,
     engine: str,
     real_weights: str,
 ) -> RoundedVerification:
     """Compares a flatbuffer of rounded weights with the float32 one it is made of.
 
     Args:
+      reference: the Keras network and its scores.
       exact: the float32 flatbuffer, which has been verified.
       rounded: the one to be judged.
-      images: `[N, H, W, C]` float32, as the network sees them.
-      expected: Keras's scores of them, `[N, K]`.
       engine: what runs the flatbuffers.
       real_weights: how `rounded` stores its real weights.
 
     Raises:
       InputError: the images have another shape, or the engine cannot run them.
     """
+    images, expected = reference.images, reference.scores
     scores = engines.load(rounded, engine).predict(images)
     agreement = verification.agreement(expected, scores)
     return RoundedVerification(

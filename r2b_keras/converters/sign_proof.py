@@ -10,9 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from r2b_keras.converters import imposed_signs
+from r2b_keras.converters.imposed_signs import SignedNetwork
 from r2b_keras.converters.sign_taps import Tap, Tapped
-from r2b_keras.environment import tf
 
 # Made-up images that run along, so that a channel's signs and size are known where the
 # network leaves it one pixel.
@@ -37,14 +36,14 @@ class Followed:
     layers: list[str]
 
 
-def follow(model: tf.keras.Model, tapped: Tapped, images: np.ndarray) -> Followed:
+def follow(network: SignedNetwork, tapped: Tapped, images: np.ndarray) -> Followed:
     """Runs images `[N, H, W, C]` through a network, with its flatbuffer's signs."""
     generator = np.random.default_rng(0)
     shape = (_NUM_COMPANIONS, *images.shape[1:])
     made_up = generator.normal(images.mean(), images.std(), shape)
     every = np.concatenate([images, made_up.astype(np.float32)])
     follower = _Follower(tapped.run(every)[1], len(every))
-    scores = imposed_signs.run(model, every, follower.choose)
+    scores = network.run(every, follower.choose)
     num = len(images)
     return Followed(
         scores=scores[:num],

@@ -8,11 +8,13 @@ scores. Anything else is a defect.
 """
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import numpy as np
 
 from r2b_keras.converters import engines, rounded_weights, sign_proof
+from r2b_keras.converters.imposed_signs import SignedNetwork
 from r2b_keras.converters.sign_taps import Tapped
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -141,79 +143,92 @@ def verify(
       InputError: there are no images, or they have another shape, or the flatbuffer's
         real weights are rounded.
     """
-    if rounded_weights.are_in(flatbuffer):
-        raise InputError(
-            "The flatbuffer has rounded real weights, expected float32: verify the "
-            "float32 file, and compare this one with it (rounded_verification.verify)."
-        )
-    loaded = engines.load(flatbuffer, engine)
-    converted = loaded.predict(images)
-    expected = keras_scores(model, images)
-    return compare(model, flatbuffer, images, expected, converted, loaded.name)
+    return Reference(model, images).compare(flatbuffer, engine)
 
 
-def keras_scores(model: tf.keras.Model, images: np.ndarray) -> np.ndarray:
-    """Scores `[N, K]` of the Keras network.
+class Reference:
+    """A Keras network and its scores of some images, for flatbuffers to agree with.
 
-    Raises:
-      InputError: there are no images, or their scores are not finite.
+    Attributes:
+      images: `[N, H, W, C]` float32, as the network sees them.
+      scores: `[N, K]`.
     """
-    if not len(images):
-        raise InputError("There are no images to verify with, expected at least one.")
-    starts = range(0, len(images), _BATCH)
-    parts = [images[start : start + _BATCH] for start in starts]
-    scores = np.concatenate([model.predict_on_batch(part) for part in parts])
-    if not np.isfinite(scores).all():
-        raise InputError("The Keras network gives scores that are not finite numbers.")
-    return scores
 
+    def __init__(self, model: tf.keras.Model, images: np.ndarray) -> None:
+        """Runs the network.
 
-def compare(
-    model: tf.keras.Model,
-    flatbuffer: bytes,
-    images: np.ndarray,
-    expected: np.ndarray,
-    converted: np.ndarray,
-    engine: str,
-) -> Verification:
-    """Compares scores `[N, K]` of the network and its flatbuffer; see `verify`."""
-    numbers = np.flatnonzero(differs(expected, converted))
-    differences: list[Difference] = []
-    if len(numbers):
-        judge = _Judge(model, Tapped(flatbuffer, engine), images, expected, converted)
-        for start in range(0, len(numbers), _FOLLOWED):
-            differences += judge.explain(numbers[start : start + _FOLLOWED])
-            if not all(difference.explained for difference in differences):
-                break
-    return Verification(
-        engine=engine,
-        num_images=len(images),
-        num_different=len(numbers),
-        agreement=agreement(expected, converted),
-        largest_difference=float(np.abs(expected - converted).max()),
-        largest_score=float(np.abs(expected).max()),
-        differences=tuple(differences),
-    )
+        Raises:
+          InputError: there are no images, or their scores are not finite.
+        """
+        if not len(images):
+            raise InputError(
+                "There are no images to verify with, expected at least one."
+            )
+        self._model = model
+        self.images = images
+        starts = range(0, len(images), _BATCH)
+        parts = [images[start : start + _BATCH] for start in starts]
+        self.scores = np.concatenate([model.predict_on_batch(part) for part in parts])
+        if not np.isfinite(self.scores).all():
+            raise InputError(
+                "The Keras network gives scores that are not finite numbers."
+            )
 
+    @functools.cached_property
+    def _network(self) -> SignedNetwork:
+        return SignedNetwork(self._model)
 
-@dataclasses.dataclass(frozen=True)
-class _Judge:
-    """What is known of all images, to explain some of them."""
+    def compare(
+        self,
+        flatbuffer: bytes,
+        engine: str | None = None,
+        converted: np.ndarray | None = None,
+    ) -> Verification:
+        """Compares a flatbuffer; see `verify`.
 
-    model: tf.keras.Model
-    tapped: Tapped
-    images: np.ndarray
-    expected: np.ndarray
-    converted: np.ndarray
+        Args:
+          flatbuffer: what `convert` made of the network.
+          engine: what runs the flatbuffer, the first able one when None.
+          converted: the engine's scores of the images where they are known.
+        """
+        if rounded_weights.are_in(flatbuffer):
+            raise InputError(
+                "The flatbuffer has rounded real weights, expected float32: verify the "
+                "float32 file, and compare this one with that, by "
+                "rounded_verification.verify."
+            )
+        if engine is None or converted is None:
+            loaded = engines.load(flatbuffer, engine)
+            engine, converted = loaded.name, loaded.predict(self.images)
+        numbers = np.flatnonzero(differs(self.scores, converted))
+        differences: list[Difference] = []
+        if len(numbers):
+            tapped = Tapped(flatbuffer, engine)
+            for start in range(0, len(numbers), _FOLLOWED):
+                part = numbers[start : start + _FOLLOWED]
+                differences += self._explain(tapped, part, converted)
+                if not all(difference.explained for difference in differences):
+                    break
+        return Verification(
+            engine=engine,
+            num_images=len(self.images),
+            num_different=len(numbers),
+            agreement=agreement(self.scores, converted),
+            largest_difference=float(np.abs(self.scores - converted).max()),
+            largest_score=float(np.abs(self.scores).max()),
+            differences=tuple(differences),
+        )
 
-    def explain(self, numbers: np.ndarray) -> list[Difference]:
+    def _explain(
+        self, tapped: Tapped, numbers: np.ndarray, converted: np.ndarray
+    ) -> list[Difference]:
         """Follows images, by their numbers, sign by sign."""
-        followed = sign_proof.follow(self.model, self.tapped, self.images[numbers])
-        deviations = np.abs(self.expected - self.converted).max(axis=1)
-        remaining = np.abs(followed.scores - self.converted[numbers]).max(axis=1)
-        right = remaining <= _limits(self.expected)[numbers]
+        followed = sign_proof.follow(self._network, tapped, self.images[numbers])
+        deviations = np.abs(self.scores - converted).max(axis=1)
+        remaining = np.abs(followed.scores - converted[numbers]).max(axis=1)
+        right = remaining <= _limits(self.scores)[numbers]
         right &= followed.margins <= THRESHOLD_ROUNDING
-        classes = [_best(x, self.expected) for x in (self.expected, self.converted)]
+        classes = [_best(x, self.scores) for x in (self.scores, converted)]
         return [
             Difference(
                 image=int(number),

@@ -69,12 +69,12 @@ def converted(make, seed):
 
 def count_moved(model, flatbuffer, images, mutated_files, engine):
     """How many changed files have other scores, none of which may be accepted."""
-    expected = verification.keras_scores(model, images)
+    reference = verification.Reference(model, images)
     intact = engines.load(flatbuffer, engine).predict(images)
     num_moved = 0
     for name, mutated in mutated_files:
         scores = engines.load(mutated, engine).predict(images)
-        found = verification.compare(model, mutated, images, expected, scores, engine)
+        found = reference.compare(mutated, engine, scores)
         moves = bool(verification.differs(intact, scores).any())
         assert found.accepted == (not moves), (name, found.to_text())
         num_moved += moves

@@ -26,18 +26,18 @@ schema = tflite_file.schema
 
 @pytest.fixture(scope="module")
 def network():
-    """A network with every kind of real weight, its images, scores and float32 file."""
+    """The float32 file of a network with every kind of real weight, and its scores."""
     tf.keras.utils.set_random_seed(3)
     options = {"width": 64, "blocks": (1, 1), "stem": "cifar"}
     model = models.build("real_to_binary18", "binary", SHAPE, 100, **options)
     randomize(model)
     images = random_images(SHAPE, 30)
-    return convert(model), images, verification.keras_scores(model, images)
+    return convert(model), verification.Reference(model, images)
 
 
 def judge(network, rounded, kind, engine="lce_indirect"):
-    exact, images, expected = network
-    return rounded_verification.verify(exact, rounded, images, expected, engine, kind)
+    exact, reference = network
+    return rounded_verification.verify(reference, exact, rounded, engine, kind)
 
 
 @pytest.mark.parametrize("kind", SMALLER)
@@ -48,15 +48,15 @@ def test_rounded_files_in_every_engine(network, kind):
     assert not rounded_weights.are_in(network[0]) and not rounded_weights.are_in(wide)
     assert rounded_weights.problem(network[0], rounded) is None
     for engine in engines.names_for(rounded):
-        scores = engines.load(rounded, engine).predict(network[1])
+        scores = engines.load(rounded, engine).predict(network[1].images)
         found = judge(network, rounded, kind, engine)
         # Of weights that were not trained, many answers may change.
         assert found.problem is None or "changes the answers" in found.problem
-        agreement = verification.agreement(network[2], scores)
+        agreement = verification.agreement(network[1].scores, scores)
         assert (found.agreement, found.num_images) == (agreement, 30)
         assert found.to_text().startswith(f"30 images, engine {engine}: top-1 agree")
         np.testing.assert_array_equal(
-            engines.load(wide, engine).predict(network[1]), scores
+            engines.load(wide, engine).predict(network[1].images), scores
         )
 
 

@@ -259,6 +259,16 @@ def of_quantizers(model):
     return tf.keras.Model(image, model.layers[-1](layers.Flatten()(total)))
 
 
+def of_an_activation(model):
+    """One of its signs is the activation of the layer before."""
+    image = tf.keras.Input(SHAPE)
+    moving = layers.Conv2D(1, 1, activation=lq.quantizers.SteSign())
+    second = plain(model.get_layer("second"))(moving(image))
+    moving.set_weights([np.ones((1, 1, 1, 1)), np.array([-3.0])])
+    total = layers.add([model.get_layer("first")(image), second])
+    return tf.keras.Model(image, model.layers[-1](layers.Flatten()(total)))
+
+
 def plain(layer):
     """A convolution whose signs are taken before it."""
     new = binary_convolution(1, 1, input_quantizer=None)
@@ -267,7 +277,7 @@ def plain(layer):
     return new
 
 
-@pytest.mark.parametrize("make", [as_code, nested, of_quantizers])
+@pytest.mark.parametrize("make", [as_code, nested, of_quantizers, of_an_activation])
 def test_signs_are_followed_wherever_they_are_taken(model, make):
     file = convert(two_signs(3 + 1e-5))
     x = images(20)
@@ -289,7 +299,7 @@ def test_keras_scores_that_are_no_numbers(model, value):
     weights = last.get_weights()
     last.set_weights([weights[0] * value, weights[1]])
     with pytest.raises(InputError, match="Keras network gives scores that are not"):
-        verification.keras_scores(model, x)
+        verification.Reference(model, x)
     last.set_weights(weights)
 
 
