@@ -20,12 +20,6 @@ from r2b_keras.converters import graph
 from r2b_keras.environment import lq, tf
 
 Layer: TypeAlias = tf.keras.layers.Layer
-_WEIGHTS = {
-    "kernel_quantizer": "kernel",
-    "depthwise_quantizer": "depthwise_kernel",
-    "pointwise_quantizer": "pointwise_kernel",
-}
-_QUANTIZERS = ("input_quantizer", *_WEIGHTS)
 # Where a sign is told from what is nearly one: both zeros, and both sides.
 _PROBE = np.array([-1e9, -2, -1, -0.5, -1e-6, -0.0, 0.0, 1e-6, 0.5, 1, 2, 1e9], "f4")
 _IMAGE_SIZES = (1.0, 0.03, 10.0)
@@ -124,7 +118,7 @@ def binary_kernel(layer: Layer) -> np.ndarray | None:
     Weights are binary where their quantizer says so or where they have one magnitude in
     each filter.
     """
-    for name, weights in _WEIGHTS.items():
+    for name, weights in graph.KERNELS.items():
         quantizer, variable = getattr(layer, name, None), getattr(layer, weights, None)
         if quantizer is None or variable is None:
             continue
@@ -252,7 +246,7 @@ def _signs(values: np.ndarray) -> np.ndarray:
 def _innermost(model: tf.keras.Model) -> list[Layer]:
     """The layers of a network that are no networks and no part of a quantized layer."""
     layers = [x for x in model.submodules if isinstance(x, tf.keras.layers.Layer)]
-    parts = {id(getattr(x, name, None)) for x in layers for name in _QUANTIZERS}
+    parts = {id(getattr(x, name, None)) for x in layers for name in graph.QUANTIZERS}
     return [
         layer
         for layer in layers

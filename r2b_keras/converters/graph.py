@@ -11,6 +11,13 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
 Layer: TypeAlias = tf.keras.layers.Layer
+# A kernel by the name of what quantizes it.
+KERNELS = {
+    "kernel_quantizer": "kernel",
+    "depthwise_quantizer": "depthwise_kernel",
+    "pointwise_quantizer": "pointwise_kernel",
+}
+QUANTIZERS = ("input_quantizer", *KERNELS)
 
 
 def is_graph(model: tf.keras.Model) -> bool:
@@ -173,9 +180,18 @@ def exchange(
 def clone(layer: Layer) -> Layer:
     """A new layer of the same configuration, without its weights.
 
+    Quantizers that are functions have no configuration: both layers have the same.
+
     Raises:
       InputError: it cannot be made again from its configuration.
     """
+    quantizers = {name: getattr(layer, name, None) for name in QUANTIZERS}
+    functions = {
+        name: quantizer
+        for name, quantizer in quantizers.items()
+        if callable(quantizer) and not isinstance(quantizer, tf.Module)
+    }
+    vars(layer).update(dict.fromkeys(functions))
     try:
         new = layer.__class__.from_config(layer.get_config())
     except (NotImplementedError, TypeError, ValueError) as error:
@@ -183,6 +199,10 @@ def clone(layer: Layer) -> Layer:
             f"Layer {layer.name!r} ({type(layer).__name__}) cannot be copied: expected "
             "its get_config to give every argument of its __init__."
         ) from error
+    finally:
+        vars(layer).update(functions)
+    for name, function in functions.items():
+        setattr(new, name, function)
     # Configurations that Keras guesses have no name.
     new._name = layer.name
     return new

@@ -404,6 +404,11 @@ REPLACED = {
             [nets.binary_convolution(3)(x), nets.binary_convolution(3, 1)(x)]
         )
     ),
+    "signs by a function": lambda: after_batch_norm(
+        nets.binary_convolution(
+            3, input_quantizer=lambda x: tf.where(x >= 0, 1.0, -1.0)
+        )
+    ),
     "nested": nested,
     "nested and used twice": nested_twice,
     "in two networks": in_two_networks,
