@@ -30,12 +30,14 @@ def to_png(rows: Sequence[Measurement], machine: Machine) -> bytes:
 def draw(rows: Sequence[Measurement], machine: Machine) -> "Figure":
     """Draws a bar of the median latency for each row, the first one on top.
 
-    A line on each bar goes from the 10th to the 90th percentile. The figure is `WIDTH`
-    pixels wide and `FRAME_HEIGHT + ROW_HEIGHT * len(rows)` high.
+    Rows that could not be measured have none and are left out. A line on each bar goes
+    from the 10th to the 90th percentile. The figure is `WIDTH` pixels wide and
+    `FRAME_HEIGHT + ROW_HEIGHT * number of bars` high.
 
     Raises:
       InputError: matplotlib is not installed.
     """
+    rows = [row for row in rows if not row.problem]
     figure = new_figure(WIDTH, FRAME_HEIGHT + ROW_HEIGHT * len(rows))
     axes = figure.subplots()
     _draw_bars(axes, rows)

@@ -71,7 +71,8 @@ def describe_machine() -> Machine:
 def to_csv(rows: Sequence[Measurement], machine: Machine) -> str:
     """One line for each row; each says of which machine it is, so files can be joined.
 
-    The columns are the fields of `Measurement` and of `Machine`, numbers unrounded.
+    The columns are the fields of `Measurement` and of `Machine`, numbers unrounded;
+    those that a row has not are empty.
     """
     text = io.StringIO()
     kinds: tuple[type, ...] = (Measurement, Machine)
@@ -79,7 +80,9 @@ def to_csv(rows: Sequence[Measurement], machine: Machine) -> str:
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(dataclasses.asdict(row) | dataclasses.asdict(machine))
+        values = dataclasses.asdict(row) | dataclasses.asdict(machine)
+        missing = {x: "" for x in values if values[x] != values[x]}  # NaN is not itself
+        writer.writerow(values | missing)
     return text.getvalue()
 
 
@@ -101,6 +104,9 @@ def to_text(rows: Sequence[Measurement]) -> str:
 
 
 def _legend(rows: Sequence[Measurement]) -> list[str]:
+    """What columns and dashes are; one row at least has been measured."""
+    problems = [row.problem for row in rows if row.problem]
+    rows = [row for row in rows if not row.problem]
     threads = in_words(rows[0].threads, "thread")
     inferences = _range([row.num_inferences for row in rows])
     warmup = _range([row.num_warmup for row in rows])
@@ -115,10 +121,12 @@ def _legend(rows: Sequence[Measurement]) -> list[str]:
         lines.append(
             f"Cores below {BUSY}: other processes took time, quiet machines are faster."
         )
-    return lines
+    return lines + problems
 
 
 def _cells(row: Measurement) -> tuple[str, ...]:
+    if row.problem:
+        return (row.model, row.engine, "fails", *"-----", f"{row.size_kib:.1f}")
     memory = row.peak_memory_mib
     return (
         row.model,

@@ -75,6 +75,8 @@ class Measurement:
       peak_memory_mib: highest memory above that of the idle engine, None where the
         system does not tell.
       size_kib: the file's size, 1 KiB being 1024 bytes.
+      problem: why the engine does not run the model, and the numbers are none; empty
+        where it does.
     """
 
     model: str
@@ -91,6 +93,7 @@ class Measurement:
     cores_used: float
     peak_memory_mib: float | None
     size_kib: float
+    problem: str = ""
 
 
 def benchmark(
@@ -110,11 +113,12 @@ def benchmark(
       seconds: how long a turn is to take, for each row; also the time of its warm-up.
 
     Returns:
-      One row for each model and each engine that can run it, in the order of both.
+      One row for each model and each engine that knows its operators, in the order of
+      both. Ratios are to the first one that could be measured.
 
     Raises:
       InputError: threads, rounds or seconds are not positive, no model or no engine
-        fits (see `benchmark_plan.plan`), or an engine died.
+        fits (see `benchmark_plan.plan`), no engine loads a model, or one died later.
     """
     check_amounts(threads, rounds, seconds)
     pairs = plan(flatbuffers, engines)
@@ -123,21 +127,20 @@ def benchmark(
             stack.enter_context(WorkerProcess(model, engine, threads))
             for model, engine in pairs
         ]
-        warmups = _prepare(workers, flatbuffers, seconds)
-        counts = [num_inferences(warmup, seconds) for warmup in warmups]
-        visits: list[list[Visit]] = [[] for _ in workers]
-        for order in orders(len(workers), rounds):
-            for row in order:
+        warmups, problems = _prepare(workers, flatbuffers, seconds)
+        able = list(warmups)
+        visits: dict[int, list[Visit]] = {row: [] for row in able}
+        for order in orders(len(able), rounds):
+            for row in (able[place] for place in order):
                 time.sleep(PAUSE_SECONDS if threads > 1 else 0)
-                visits[row].append(workers[row].measure(counts[row]))
+                count = num_inferences(warmups[row], seconds)
+                visits[row].append(workers[row].measure(count))
+    sizes = [len(flatbuffers[model]) for model, _ in pairs]
     return [
-        summarize(
-            pair,
-            threads,
-            len(flatbuffers[pair[0]]),
-            warmups[row],
-            visits[row],
-            visits[0],
+        _unable(pair, threads, sizes[row], problems[row])
+        if row in problems
+        else summarize(
+            pair, threads, sizes[row], warmups[row], visits[row], visits[able[0]]
         )
         for row, pair in enumerate(pairs)
     ]
@@ -145,15 +148,42 @@ def benchmark(
 
 def _prepare(
     workers: Sequence[WorkerProcess], flatbuffers: Mapping[str, bytes], seconds: float
-) -> list[Visit]:
-    """Loads and warms up one worker after the other, once all have started."""
-    for worker in workers:
-        worker.wait_until_ready()
-    warmups = []
-    for worker in workers:
-        worker.load(flatbuffers[worker.model])
-        warmups.append(worker.warm_up(seconds))
-    return warmups
+) -> tuple[dict[int, Visit], dict[int, str]]:
+    """Loads and warms up one worker after the other, once all have started.
+
+    Returns:
+      Rows with their warm-ups, and rows with why they have none.
+
+    Raises:
+      InputError: no row has one.
+    """
+    warmups: dict[int, Visit] = {}
+    problems: dict[int, str] = {}
+    for row, worker in enumerate(workers):
+        try:
+            worker.wait_until_ready()
+        except InputError as error:
+            problems[row] = str(error)
+    for row, worker in enumerate(workers):
+        if row in problems:
+            continue
+        try:
+            worker.load(flatbuffers[worker.model])
+            warmups[row] = worker.warm_up(seconds)
+        except InputError as error:
+            problems[row] = str(error)
+    if not warmups:
+        raise InputError(problems[0])
+    return warmups, problems
+
+
+def _unable(
+    pair: tuple[str, str], threads: int, num_bytes: int, problem: str
+) -> Measurement:
+    """A row of an engine that does not run the model."""
+    times = (math.nan,) * 6
+    size_kib = num_bytes / 1024
+    return Measurement(*pair, threads, *times, 0, 0, math.nan, None, size_kib, problem)
 
 
 def check_amounts(threads: int, rounds: int, seconds: float) -> None:

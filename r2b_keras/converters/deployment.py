@@ -15,7 +15,6 @@ from r2b_keras.converters.real_weights import bytes_by_part, shrink
 from r2b_keras.converters.rounded_verification import RoundedVerification
 from r2b_keras.converters.sources import Source
 from r2b_keras.converters.verification import Reference, Verification
-from r2b_keras.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +78,7 @@ def deploy(
     plain = convert(source.model, simplify=False)
     exact = convert(source.model) if simplify else plain
     small = shrink(exact, real_weights)
-    able, unable = _able_engines(small)
+    able, unable = engines.able(small)
     described = dataclasses.replace(source.card, real_weights=real_weights)
     return Deployment(
         flatbuffer=card.attach(small, described),
@@ -88,23 +87,6 @@ def deploy(
         verifications=tuple(_verify(source, exact, small, real_weights, able)),
         unable=tuple(unable),
     )
-
-
-def _able_engines(flatbuffer: bytes) -> tuple[list[str], list[str]]:
-    """The installed engines that load a flatbuffer, and what the others say.
-
-    Raises:
-      InputError: there is none that does.
-    """
-    able, unable = [], []
-    for name in engines.names_for(flatbuffer):
-        try:
-            able.append(engines.load(flatbuffer, name).name)
-        except InputError as error:
-            unable.append(str(error))
-    if not able:
-        engines.load(flatbuffer)  # tells why
-    return able, unable
 
 
 def _verify(

@@ -6,7 +6,7 @@ the delegate of `runtime/`, the package `r2b_runtime`.
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -203,6 +203,33 @@ def _names_for(custom: set[str]) -> tuple[str, ...]:
     return tuple(name for name in FOR_REAL_NETWORKS if name in able)
 
 
+def able(
+    flatbuffer: bytes, names: Sequence[str] | None = None
+) -> tuple[list[str], list[str]]:
+    """Names of the engines that load a flatbuffer, and what others that might say.
+
+    Args:
+      flatbuffer: content of a `.tflite` file.
+      names: the engines to choose from, all of `names_for` when None.
+
+    Raises:
+      InputError: there is none.
+    """
+    known = names_for(flatbuffer)
+    able, problems = [], []
+    for name in names or known:
+        try:
+            if name in known:
+                able.append(load(flatbuffer, name).name)
+        except InputError as error:
+            problems.append(str(error))
+    if problems and not able:
+        raise InputError(problems[0])
+    if not able:
+        load(flatbuffer, names[0] if names else None)  # tells why
+    return able, problems
+
+
 def load(
     flatbuffer: bytes,
     name: str | None = None,
@@ -213,23 +240,42 @@ def load(
 
     Args:
       flatbuffer: content of a `.tflite` file, one input `[B, H, W, C]` of float32.
-      name: one of `NAMES`; the first of `names_for` when None.
+      name: one of `NAMES`; when None, the first of `names_for` that loads it.
       num_threads: threads that an inference may use.
       batch_size: images of one inference.
 
     Raises:
       InputError: the file is damaged, or has operators, inputs or outputs that the
-        engine does not know, or the engine is not installed, or lacks a package.
+        engine does not know, or the engine is not installed, or lacks a package. Of
+        several engines, the first one's reason.
     """
     model = tflite_file.parse(flatbuffer)
     shape, num_classes = _signature(model)
-    name = _choose(_custom_operators(model), name)
+    names = _choose(_custom_operators(model), name)
     binary_operators.check(model)
+    reasons = []
+    for able in names:
+        try:
+            return _load(
+                flatbuffer, able, num_threads, (batch_size, *shape[1:]), num_classes
+            )
+        except InputError as error:
+            reasons.append(error)
+    raise reasons[0]
+
+
+def _load(
+    flatbuffer: bytes,
+    name: str,
+    num_threads: int,
+    shape: tuple[int, ...],
+    num_classes: int,
+) -> Engine:
     kind = _KINDS[name]
     try:
         with held_back_stderr():
-            runner = kind.make(flatbuffer, num_threads, batch_size, **kind.options)
-            engine = Engine(name, runner, (batch_size, *shape[1:]), num_classes)
+            runner = kind.make(flatbuffer, num_threads, shape[0], **kind.options)
+            engine = Engine(name, runner, shape, num_classes)
             engine.run()
             found = runner.output().shape
     except ImportError as error:
@@ -242,10 +288,10 @@ def load(
             f"The engine {name} cannot run this .tflite file ({_one_line(error)}): "
             "convert the network again, or choose another engine."
         ) from error
-    if found != (batch_size, num_classes):
+    if found != (shape[0], num_classes):
         raise InputError(
             f"The engine {name} gives scores of the shape {found} for this .tflite "
-            f"file, expected {(batch_size, num_classes)}: convert the network again."
+            f"file, expected {(shape[0], num_classes)}: convert the network again."
         )
     return engine
 
@@ -254,12 +300,13 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _choose(custom: set[str], name: str | None) -> str:
+def _choose(custom: set[str], name: str | None) -> tuple[str, ...]:
+    """The engines to try, one or more."""
     able = _names_for(custom)
     if name is None and able:
-        return able[0]
+        return able
     if name in able:
-        return str(name)
+        return (str(name),)
     if name is not None and name not in NAMES:
         raise InputError(
             f"There is no engine {name!r}, expected one of {', '.join(NAMES)}."

@@ -60,14 +60,16 @@ def inspect(
         try:
             cards[name] = card.read(content)
             operators[name] = tflite_file.count_operators(content)
-            able, sentences = _engines(content)
+            able, sentences = engines.able(content, ENGINES)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         chosen += [engine for engine in able if engine not in chosen]
         problems += [sentence for sentence in sentences if sentence not in problems]
     rows: list[Measurement] = []
     if flatbuffers:
-        rows = benchmarking.benchmark(flatbuffers, chosen, 1, rounds, seconds)
+        measured = benchmarking.benchmark(flatbuffers, chosen, 1, rounds, seconds)
+        rows = [row for row in measured if not row.problem]
+        problems += [row.problem for row in measured if row.problem]
     return [
         Deployed(
             name,
@@ -106,24 +108,3 @@ def is_of_run(file: Deployed, facts: Facts) -> bool:
     card = file.card
     named = card is not None and card.recipe is not None and card.stage in facts.results
     return named and mismatch(file, facts) is None
-
-
-def _engines(flatbuffer: bytes) -> tuple[list[str], list[str]]:
-    """Those of `ENGINES` that run a file, and why others that could do not.
-
-    Raises:
-      InputError: none does.
-    """
-    possible = [name for name in ENGINES if name in engines.names_for(flatbuffer)]
-    if not possible:
-        engines.load(flatbuffer)  # tells why
-    able, problems = [], []
-    for name in possible:
-        try:
-            engines.load(flatbuffer, name)
-            able.append(name)
-        except InputError as error:
-            problems.append(str(error))
-    if not able:
-        raise InputError(problems[0])
-    return able, problems

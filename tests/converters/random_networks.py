@@ -122,7 +122,7 @@ class Builder:
         options["filters"] = (
             filters // options.get("groups", 1) * options.get("groups", 1)
         )
-        # Sums of such weights are 0 in Keras but for rounding, of which signs are taken.
+        # Without, sums in Keras are 0 but for rounding, of which signs are taken.
         options["use_bias"] |= options["kernel_quantizer"] == "magnitude_aware_sign"
         x = nets.binary_convolution(input_quantizer=quantizer, **options)(x)
         return x, REAL

@@ -104,6 +104,18 @@ def binary(num_classes=3, seed=0):
     return tflite_file.serialize(model)
 
 
+def grouped():
+    """`binary` of 4 classes and 128 channels in two groups."""
+
+    def change(model, graph):
+        image, signs = graph.tensors[:2]
+        image.shape, signs.shape = [1, 4, 5, 128], [1, 4, 5, 4]
+        options = flexbuffers.Dumps({**BINARY_OPTIONS, "channels_in": 128})
+        graph.operators[1].customOptions = np.frombuffer(options, np.uint8)
+
+    return changed(binary(4), change)
+
+
 def binary_scores(images, num_classes=3, seed=0):
     """What `binary` computes, in NumPy."""
     filters, multipliers, biases = binary_weights(num_classes, seed)

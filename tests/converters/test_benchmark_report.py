@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 import struct
 import sys
 
@@ -107,6 +108,27 @@ def test_table_tells_of_a_busy_machine():
     text = benchmark_report.to_text([ROW, busy])
     assert "Cores below 0.95: other processes took time" in text
     assert "on 2 threads" in benchmark_report.to_text([busy])
+
+
+def test_an_engine_that_fails_is_a_row_without_numbers():
+    reason = "Model binary.tflite: The engine lce cannot run it."
+    nothing = dict.fromkeys(
+        ("median_ms", "p10_ms", "p90_ms", "ratio", "ratio_p10", "ratio_p90"), math.nan
+    )
+    failed = dataclasses.replace(
+        ROW, **nothing, cores_used=math.nan, num_inferences=0, problem=reason
+    )
+    first, second, *rest = benchmark_report.to_text([failed, ROW]).splitlines()[1:]
+    assert first.split() == "binary.tflite lce fails - - - - - 5377.0".split()
+    assert len(first) == len(second) and rest[-1] == reason
+    assert "of 150\n" in "\n".join(rest)
+    line, _ = csv.DictReader(
+        io.StringIO(benchmark_report.to_csv([failed, ROW], MACHINE))
+    )
+    assert [line[name] for name in (*nothing, "cores_used")] == [""] * 7
+    assert line["problem"] == reason
+    content = benchmark_chart.to_png([failed, ROW], MACHINE)
+    assert content == benchmark_chart.to_png([ROW], MACHINE)
 
 
 def test_machine_in_words():

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from small_flatbuffers import custom, dense
+from small_flatbuffers import custom, dense, grouped
 
 from r2b_keras.converters import benchmark_plan, benchmarking, card, engines
 from r2b_keras.converters.benchmark_process import Visit
@@ -188,6 +188,38 @@ def test_threads_get_time_to_fall_asleep(log, monkeypatch, threads, pause):
     benchmarking.benchmark({"model": b""}, threads=threads, rounds=2)
     assert pauses == [pause] * 4
     assert log[0] == ("start", "a", threads)
+
+
+@pytest.mark.parametrize("method", ["wait_until_ready", "load", "warm_up"])
+def test_an_engine_that_does_not_load_is_a_row_that_says_so(log, monkeypatch, method):
+    can = getattr(FakeWorker, method)
+
+    def cannot(worker, *arguments):
+        if worker.engine == "a":
+            raise InputError("Model model: the engine a cannot.")
+        return can(worker, *arguments)
+
+    monkeypatch.setattr(FakeWorker, method, cannot)
+    first, second = benchmarking.benchmark({"model": b"content"}, rounds=2)
+    assert (first.model, first.engine, first.num_inferences) == ("model", "a", 0)
+    assert first.problem == "Model model: the engine a cannot."
+    assert math.isnan(first.median_ms) and math.isnan(first.ratio)
+    assert first.size_kib == second.size_kib == 7 / 1024
+    # Ratios are to the first one that has been measured.
+    assert (second.engine, second.ratio, second.problem) == ("b", 1.0, "")
+    assert ("measure", "a") not in [entry[:2] for entry in log]
+    monkeypatch.setattr(benchmarking, "plan", lambda *_: [("model", "a")])
+    with pytest.raises(InputError, match="the engine a cannot"):
+        benchmarking.benchmark({"model": b"content"})
+
+
+@pytest.mark.slow
+def test_groups_are_measured_where_they_can_be():
+    rows = benchmarking.benchmark({"m": grouped()}, rounds=1, seconds=0.01)
+    by_engine = {row.engine: row for row in rows}
+    assert "Model m: The engine lce cannot run" in by_engine.pop("lce").problem
+    assert len(by_engine) >= 3 and not any(x.problem for x in by_engine.values())
+    assert all(row.median_ms > 0 for row in by_engine.values())
 
 
 def test_when_one_dies_all_are_ended(log, monkeypatch):

@@ -14,6 +14,7 @@ from small_flatbuffers import (
     changed,
     custom,
     dense,
+    grouped,
     refusal,
 )
 
@@ -152,9 +153,12 @@ def test_an_engine_that_lacks_a_package_of_its_own(monkeypatch):
     monkeypatch.setitem(
         sys.modules, "larq_compute_engine.tflite.python.interpreter", None
     )
-    message = refusal(engines.load, binary())
+    message = refusal(engines.load, binary(), "lce")
     assert message.startswith("The engine lce does not start here (import of larq_co")
     assert message.endswith("install what it lacks, or choose another engine.")
+    assert engines.load(binary()).name == "r2b_runtime"
+    hide(monkeypatch, "r2b_runtime")
+    assert refusal(engines.load, binary()) == message
 
 
 @pytest.mark.slow
@@ -165,13 +169,26 @@ def test_larqs_engine_imports_tensorflow_which_a_board_may_lack(tmp_path):
         "from r2b_keras.converters import engines, tflite_file\n"
         f"content = tflite_file.read_bytes({str(tmp_path / 'model.tflite')!r})\n"
         "try:\n"
-        "    engines.load(content)\n"
+        "    engines.load(content, 'lce')\n"
         "except engines.InputError as problem:\n"
         "    print(problem)"
     )
     result = run_python("-c", code, PYTHONPATH=str(tmp_path))
     assert result.stdout.startswith("The engine lce does not start here ("), result
     assert "tensorflow" in result.stdout and result.stdout.count("\n") == 1
+
+
+def test_the_next_engine_takes_what_the_first_one_cannot_load():
+    """Groups, which the default kernel of Larq Compute Engine does not have."""
+    content = grouped()
+    message = refusal(engines.load, content, "lce")
+    assert message.startswith("The engine lce cannot run this .tflite file (")
+    engine = engines.load(content)
+    assert engine.name == "lce_indirect"
+    x = images(2, (4, 5, 128))
+    expected = engines.load(content, "lce_reference").predict(x)
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(engine.predict(x), expected, atol=2e-6)
 
 
 def test_names_that_are_none():
