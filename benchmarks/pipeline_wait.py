@@ -42,7 +42,8 @@ def distiller(recipe: Recipe, number: int, images: data.ImageDataset) -> tf.kera
     shape = recipe.data.image_shape
     built = [build_network(network, shape, images.num_classes) for network in networks]
     steps = images.steps_per_epoch(stage.batch_size)
-    return make_distiller(stage, built[0], *(built[1:] or [None]), steps, Execution())
+    student, teacher = (*built, None)[:2]
+    return make_distiller(stage, student, teacher, steps, Execution(), images.normalise)
 
 
 def batches(
@@ -50,7 +51,9 @@ def batches(
 ) -> tf.data.Dataset:
     """A stage's batches, as training gets them."""
     stage = recipe.stages[number]
-    return images.train(stage.batch_size, stage.augmentation, 0, 0, epochs)
+    return images.train(
+        stage.batch_size, stage.augmentation, 0, 0, epochs, normalised=False
+    )
 
 
 def turn(step: Any, source: Iterator[Any], ahead: int, steps: int) -> float:

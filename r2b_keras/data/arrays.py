@@ -62,7 +62,7 @@ class ArrayExamples:
         images that have the network's size already.
 
         Returns:
-          A dataset of (images 0..255 [B, H, W, C], labels [B] int64, seed [2] int64).
+          A dataset of (images [B, H, W, C] uint8, labels [B] int64, seed [2] int64).
         """
         images, labels = self._tensors()
 
@@ -71,6 +71,8 @@ class ArrayExamples:
             if augmentation.random_resized_crop:
                 crop_seed, batch_seed = seeds.split(batch_seed, 2)
                 batch = crop_and_resize(batch, crop_seed)
+                # Whole levels, as encoded images have them after their crop.
+                batch = tf.cast(tf.round(batch), tf.uint8)
             return batch, tf.gather(labels, indices), batch_seed
 
         order = seeds.shuffled_batches(self.num_examples, batch_size, seed, epochs)

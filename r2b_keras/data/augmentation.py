@@ -32,15 +32,19 @@ def augment(
       seed: [2] int64.
 
     Returns:
-      [B, H, W, C] float32, 0 to 255.
+      [B, H, W, C], 0 to 255: float32 if images are rotated, else of the type that they
+      came in, colours rounded to whole levels.
     """
     motion_seed, colour_seed = seeds.split(seed, 2)
     moves = augmentation.flip or augmentation.pad_and_crop
     if augmentation.rotation_degrees or moves:
         images = move(images, augmentation, motion_seed)
-    images = tf.cast(images, tf.float32)
     if augmentation.color_jitter:
+        kind = images.dtype
+        images = tf.cast(images, tf.float32)
         images = jitter_colors(images, augmentation.color_jitter, colour_seed)
+        if kind == tf.uint8:
+            images = tf.cast(tf.round(images), kind)
     return images
 
 
@@ -177,15 +181,16 @@ def mix_up(
     batch. Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
 
     Args:
-      images: [B, H, W, C] float32.
+      images: [B, H, W, C], of any type.
       labels: [B, num_classes] float32, one-hot.
       alpha: above 0.
       seed: [2] int64.
 
     Returns:
-      The mixed images and labels, in the same shapes.
+      The mixed images and labels, in the same shapes, float32.
     """
     share = draw_share(alpha, seed)
+    images = tf.cast(images, tf.float32)
     mixed_images = share * images + (1 - share) * tf.roll(images, 1, axis=0)
     mixed_labels = share * labels + (1 - share) * tf.roll(labels, 1, axis=0)
     return mixed_images, mixed_labels

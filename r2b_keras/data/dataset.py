@@ -38,10 +38,10 @@ class Examples(Protocol):
     def train_batches(
         self, batch_size: int, augmentation: Augmentation, seed: int, epochs: range
     ) -> "tf.data.Dataset":
-        """Shuffled (images 0..255 [B, H, W, C], labels [B], seed [2])."""
+        """Shuffled (images [B, H, W, C] uint8, labels [B], seed [2])."""
 
     def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
-        """Every example once: (images 0..255 [B, H, W, C], labels [B])."""
+        """Every example once: (images [B, H, W, C] uint8, labels [B])."""
 
     def find_broken_image(self) -> str | None:
         """Names the first image that cannot be decoded."""
@@ -128,6 +128,7 @@ class ImageDataset:
         seed: int,
         first_epoch: int = 0,
         num_epochs: int = 1,
+        normalised: bool = True,
     ) -> "tf.data.Dataset":
         """Augmented training batches of the epochs first_epoch to num_epochs - 1.
 
@@ -141,6 +142,9 @@ class ImageDataset:
           seed: of the order and the augmentation.
           first_epoch: counted from 0.
           num_epochs: of the whole training, first_epoch included.
+          normalised: False for pixels as they are sent to a device that is to do the
+            rest, `normalise`: uint8, a quarter of the bytes, unless the augmentation
+            rotates or mixes images.
 
         Returns:
           A dataset of steps_per_epoch batches per epoch: images [B, H, W, C] float32,
@@ -162,11 +166,11 @@ class ImageDataset:
         def finish(images: Any, labels: Any, batch_seed: Any) -> tuple[Any, Any]:
             change_seed, mix_seed = seeds.split(batch_seed, 2)
             images = augmentations.augment(images, augmentation, change_seed)
-            images, labels = self._normalise(images, labels)
+            labels = tf.one_hot(labels, self.num_classes)
             if augmentation.mixup_alpha:
                 alpha = augmentation.mixup_alpha
                 images, labels = augmentations.mix_up(images, labels, alpha, mix_seed)
-            return images, labels
+            return self.normalise(images) if normalised else images, labels
 
         batches = raw.map(
             finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -175,7 +179,7 @@ class ImageDataset:
         count = tf.data.experimental.assert_cardinality(steps * len(epochs))
         return _with_options(batches.apply(count).prefetch(tf.data.AUTOTUNE))
 
-    def validation(self, batch_size: int) -> "tf.data.Dataset":
+    def validation(self, batch_size: int, normalised: bool = True) -> "tf.data.Dataset":
         """The validation part in a fixed order; see `test`.
 
         Raises:
@@ -186,19 +190,53 @@ class ImageDataset:
                 "There is no validation part, as validation_size is 0: set it to the "
                 "number of training images to hold out."
             )
-        return self._evaluation("validation", self._validation, batch_size)
+        part = self._evaluation("validation", self._validation, batch_size)
+        return self._normalised(part) if normalised else part
 
-    def test(self, batch_size: int) -> "tf.data.Dataset":
+    def test(self, batch_size: int, normalised: bool = True) -> "tf.data.Dataset":
         """The test part: every image once, in a fixed order, never augmented.
 
         Args:
           batch_size: images per batch; the last batch may be smaller.
+          normalised: False for pixels, uint8; see `train`.
 
         Returns:
           A dataset of (images [B, H, W, C] float32, normalised; labels
           [B, num_classes] float32, one-hot).
         """
-        return self._evaluation("test", self._test, batch_size)
+        part = self._evaluation("test", self._test, batch_size)
+        return self._normalised(part) if normalised else part
+
+    def normalise(self, images: Any) -> "tf.Tensor":
+        """What the network sees, (pixel / 255 - mean) / std.
+
+        Args:
+          images: [B, H, W, C], 0 to 255, of any type.
+
+        Returns:
+          [B, H, W, C] float32.
+        """
+        # One multiplication and one addition, as large images are bound by memory.
+        std = np.array(self.config.std)
+        scale = tf.constant(1 / (255 * std), tf.float32)
+        offset = tf.constant(-np.array(self.config.mean) / std, tf.float32)
+        return tf.cast(images, tf.float32) * scale + offset
+
+    def _ordered(self, examples: Examples, batch_size: int) -> "tf.data.Dataset":
+        """Every example once: pixels, uint8, and one-hot labels."""
+        return examples.ordered_batches(batch_size).map(
+            lambda images, labels: (images, tf.one_hot(labels, self.num_classes)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    def _normalised(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
+        normalised = batches.map(
+            lambda images, labels: (self.normalise(images), labels),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        return _with_options(normalised.prefetch(tf.data.AUTOTUNE))
 
     def sample(self, num_images: int, batch_size: int) -> "tf.data.Dataset":
         """Some images, of each class its share, always the same ones.
@@ -216,7 +254,7 @@ class ImageDataset:
         examples = self._validation if self.num_validation else self._test
         if num_images < examples.num_examples:
             _, examples = examples.split(num_images)
-        return examples.ordered_batches(batch_size).map(self._normalise)
+        return self._normalised(self._ordered(examples, batch_size))
 
     def find_broken_image(self) -> str | None:
         """Looks for the image that stopped an epoch with a decoding error.
@@ -235,25 +273,16 @@ class ImageDataset:
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}: expected at least 1.")
         if (part, batch_size) not in self._evaluation_datasets:
-            batches = examples.ordered_batches(batch_size).map(
-                self._normalise, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-            )
+            batches = self._ordered(examples, batch_size)
+            # Tells Keras how many batches there are.
+            count = -(-examples.num_examples // batch_size)
+            batches = batches.apply(tf.data.experimental.assert_cardinality(count))
             height, width, channels = self.config.image_shape
-            if 4 * height * width * channels * examples.num_examples <= CACHE_BYTES:
+            if height * width * channels * examples.num_examples <= CACHE_BYTES:
                 batches = batches.cache()
             batches = _with_options(batches.prefetch(tf.data.AUTOTUNE))
             self._evaluation_datasets[part, batch_size] = batches
         return self._evaluation_datasets[part, batch_size]
-
-    def _normalise(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        """(pixel / 255 - mean) / std, and one-hot labels."""
-        # One multiplication and one addition, as large images are bound by memory.
-        std = np.array(self.config.std)
-        scale = tf.constant(1 / (255 * std), tf.float32)
-        offset = tf.constant(-np.array(self.config.mean) / std, tf.float32)
-        return tf.cast(images, tf.float32) * scale + offset, tf.one_hot(
-            labels, self.num_classes
-        )
 
 
 def load(

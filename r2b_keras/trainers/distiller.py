@@ -1,12 +1,13 @@
 """The distiller: a Keras model that trains a student under an optional teacher."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import losses
 from r2b_keras.trainers.labels import classes, probabilities
+from r2b_keras.trainers.logits import require_logits
 from r2b_keras.trainers.taps import (
     LOGITS,
     Outputs,
@@ -47,10 +48,13 @@ class Distiller(tf.keras.Model):
       student_logits: name of the layer that gives the student's logits, where its
         output is something else (a softmax, say).
       teacher_logits: the same for the teacher.
+      preprocess: what makes of a batch of images the one that both networks see, on the
+        device where they run; None where the images come so.
 
     Raises:
       InputError: taps that are missing or do not fit, a teacher's loss without a
-        teacher, a negative weight, no loss at all, or an unknown form or temperature.
+        teacher, a negative weight, no loss at all, an unknown form or temperature, or
+        an output that is no logits.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Distiller(tf.keras.Model):
         l2_variables: Sequence[tf.Variable] = (),
         student_logits: str | None = None,
         teacher_logits: str | None = None,
+        preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
         """Checks that student and teacher fit, and joins their taps."""
@@ -90,11 +95,16 @@ class Distiller(tf.keras.Model):
         # Plain tuples of names and closures: Keras would track layers and variables,
         # and the teacher would be saved and counted with the student.
         self._tap_pairs = pair_taps(taps, teacher_taps)
+        self._preprocess = preprocess or tf.identity
         self._student_outputs = forward(student, taps, student_logits)
         self._teacher_outputs = None
         if teacher is not None and (attention_weight or logit_weight):
             self._teacher_outputs = forward(teacher, teacher_taps, teacher_logits)
             check_fit(self._student_outputs, self._teacher_outputs, self._tap_pairs)
+        if cross_entropy_weight or logit_weight:
+            require_logits(student, "student", student_logits)
+        if teacher is not None and logit_weight:
+            require_logits(teacher, "teacher", teacher_logits)
         self._l2_variables = lambda: l2_variables
         self._look_at(teacher, *named)
         self._trackers = {
@@ -124,12 +134,17 @@ class Distiller(tf.keras.Model):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the student's output for images `[B, H, W, C]`."""
-        return self.student(inputs, training=training)
+        return self.student(self._preprocess(inputs), training=training)
 
     @property
     def metrics(self) -> list[tf.keras.metrics.Metric]:
-        """Means over the epoch: the loss, each of its parts, the accuracy."""
-        return list(self._trackers.values())
+        """Means over the epoch: the loss, each of its parts, the accuracy.
+
+        And what the student's layers measure themselves, larq's `flip_ratio` for
+        example.
+        """
+        own = list(self._trackers.values())
+        return own + [m for m in super().metrics if all(m is not one for one in own)]
 
     @property
     def tap_pairs(self) -> tuple[tuple[str, str], ...]:
@@ -172,6 +187,7 @@ class Distiller(tf.keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer on one batch; returns the running means."""
         images, labels, sample_weight = tf.keras.utils.unpack_x_y_sample_weight(data)
+        images = self._preprocess(images)
         taught = self._teach(images)
         with tf.GradientTape() as tape:
             outputs = self._student_outputs(images, training=True)
@@ -185,6 +201,7 @@ class Distiller(tf.keras.Model):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The same losses in inference mode; nothing is changed but the means."""
         images, labels, sample_weight = tf.keras.utils.unpack_x_y_sample_weight(data)
+        images = self._preprocess(images)
         outputs, taught = self._infer(images)
         parts = self._parts(labels, outputs, taught, sample_weight)
         loss = self._total(parts)
@@ -307,7 +324,7 @@ class Distiller(tf.keras.Model):
             value = tf.math.multiply_no_nan(value, some)
             self._trackers[name].update_state(value, sample_weight=size)
         self._trackers["accuracy"].update_state(correct, sample_weight=sample_weight)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+        return {metric.name: metric.result() for metric in self.metrics}
 
 
 def _without_last(outputs: Outputs) -> Outputs:

@@ -1,6 +1,7 @@
 """Labels as class numbers or as probabilities, whichever way they come."""
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 
 def probabilities(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -9,18 +10,48 @@ def probabilities(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     Args:
       labels: class numbers `[B]` or `[B, 1]`, or probabilities `[B, K]`.
       logits: `[B, K]`, for the number of classes.
+
+    Raises:
+      InputError: labels of another shape.
+      InvalidArgumentError: a class number that is not one of 0 to K - 1, where the
+        step runs; XLA knows no errors, and the loss becomes NaN.
     """
     num_classes = logits.shape[-1]
-    if labels.shape.rank == 2 and labels.shape[-1] == num_classes:
-        return labels
-    if labels.shape.rank == 2 and labels.shape[-1] is None:
-        # Keras knows no sizes of what a Python generator gives.
-        return tf.cond(
-            tf.shape(labels)[-1] == 1,
-            lambda: tf.one_hot(tf.cast(labels[:, 0], tf.int64), num_classes),
-            lambda: tf.cast(labels, tf.float32),
+    if labels.shape.rank == 1:
+        return _one_hot(labels, num_classes)
+    width = labels.shape[-1] if labels.shape.rank == 2 else 0
+    if width not in (1, num_classes, None):
+        raise InputError(
+            f"Labels have the shape {tuple(labels.shape)}, expected class numbers [B] "
+            f"or [B, 1], or probabilities [B, {num_classes}], one for each class of "
+            "the network."
         )
-    return tf.one_hot(classes(labels), num_classes)
+    if width == num_classes:
+        return labels
+    if width == 1:
+        return _one_hot(labels[:, 0], num_classes)
+    # Keras knows no sizes of what a Python generator gives.
+    return tf.cond(
+        tf.shape(labels)[-1] == 1,
+        lambda: _one_hot(labels[:, 0], num_classes),
+        lambda: tf.ensure_shape(tf.cast(labels, tf.float32), [None, num_classes]),
+    )
+
+
+def _one_hot(numbers: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """One-hot rows `[B, K]` of class numbers `[B]`, NaN where there is no such class.
+
+    By itself `tf.one_hot` makes zeros of them, whose cross-entropy is 0.
+    """
+    whole = tf.cast(numbers, tf.int64)
+    known = (whole >= 0) & (whole < num_classes)
+    known &= tf.cast(whole, numbers.dtype) == numbers
+    wrong = tf.boolean_mask(numbers, ~known)
+    message = f"Labels are class numbers from 0 to {num_classes - 1}, found"
+    check = tf.debugging.Assert(tf.reduce_all(known), [message, wrong[:5]])
+    with tf.control_dependencies([check] if check is not None else []):
+        rows = tf.one_hot(whole, num_classes)
+    return tf.where(known[:, None], rows, float("nan"))
 
 
 def classes(labels: tf.Tensor) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -107,7 +108,9 @@ def _make_distiller(run: Run, stage: Stage) -> Distiller:
     if stage.losses.needs_teacher and stage.teacher is not None:
         teacher = load_student(run.workdir, stage.teacher)
     steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
-    return make_distiller(stage, student, teacher, steps_per_epoch, run.execution)
+    return make_distiller(
+        stage, student, teacher, steps_per_epoch, run.execution, dataset.normalise
+    )
 
 
 def make_distiller(
@@ -116,6 +119,7 @@ def make_distiller(
     teacher: tf.keras.Model | None,
     steps_per_epoch: int,
     execution: Execution,
+    preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> Distiller:
     """Makes what trains a student as a stage says, its optimizer built.
 
@@ -125,6 +129,7 @@ def make_distiller(
       teacher: the one that teaches it, None where no loss needs one.
       steps_per_epoch: for the schedule.
       execution: how steps are executed.
+      preprocess: see `Distiller`.
     """
     rate = schedules.learning_rate(
         stage.schedule, stage.optimizer.learning_rate, stage.epochs, steps_per_epoch
@@ -141,6 +146,7 @@ def make_distiller(
         temperature=stage.losses.temperature,
         l2=stage.optimizer.weight_decay if coupled else 0.0,
         l2_variables=optimizers.decayed_variables(student),
+        preprocess=preprocess,
     )
     optimizer = optimizers.make_optimizer(stage.optimizer, rate, student)
     model.compile(
@@ -174,10 +180,11 @@ def _fit(
         seed=_seed(run, number),
         first_epoch=progress.epochs,
         num_epochs=stage.epochs,
+        normalised=False,
     )
     validation = None
     if dataset.num_validation:
-        validation = dataset.validation(EVALUATION_BATCH)
+        validation = dataset.validation(EVALUATION_BATCH, normalised=False)
     if run.workers.is_chief:
         print(_announcement(run, number), flush=True)
     try:

@@ -215,7 +215,7 @@ def test_load_normalizes_as_training_does(tmp_path):
     dataset = ImageDataset.__new__(ImageDataset)
     dataset.config = DataConfig("folder", (64, 48, 3), MEAN, STD, 0)
     dataset.num_classes = 2
-    expected, _ = dataset._normalise(image, 0)
+    expected = dataset.normalise(image)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

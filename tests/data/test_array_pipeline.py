@@ -67,8 +67,40 @@ def test_shapes_and_types_are_static():
     assert images.dtype == labels.dtype == "float32"
 
 
+@pytest.mark.parametrize(
+    ("augmentation", "kind"),
+    [
+        (PLAIN, "uint8"),
+        (CROPPED, "uint8"),
+        (Augmentation(flip=True, pad_and_crop=1, color_jitter=0.3), "uint8"),
+        (Augmentation(rotation_degrees=10), "float32"),
+        (Augmentation(flip=True, mixup_alpha=0.2), "float32"),
+        (EVERYTHING, "float32"),
+    ],
+)
+def test_pixels_are_bytes_unless_rotated_or_mixed(augmentation, kind):
+    """And become, normalised on a device, what the network sees, to the bit."""
+    dataset = make_array_dataset()
+    pixels = dataset.train(8, augmentation, 5, 0, 1, normalised=False)
+    assert pixels.element_spec[0].dtype == kind
+    images, labels = read_all(pixels)
+    assert images.min() >= 0 and images.max() <= 255 and images.max() > 200
+    expected, same_labels = read_all(dataset.train(8, augmentation, 5, 0, 1))
+    np.testing.assert_array_equal(dataset.normalise(images), expected)
+    np.testing.assert_array_equal(labels, same_labels)
+
+
+def test_evaluation_parts_are_bytes_too():
+    dataset = make_array_dataset()
+    for part in (dataset.validation, dataset.test):
+        images, _ = read_all(part(3, normalised=False))
+        assert images.dtype == np.uint8
+        np.testing.assert_array_equal(dataset.normalise(images), read_all(part(3))[0])
+
+
 def test_cardinality_is_known():
     assert make_array_dataset().train(8, PLAIN, 0, 1, 4).cardinality() == 15
+    assert make_array_dataset().test(4).cardinality() == 3
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 64])

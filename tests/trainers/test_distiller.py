@@ -190,3 +190,21 @@ def test_keras_optimizer_and_callback_by_name(tmp_path):
     other = compiled(randomize(plain(), seed=1))
     other.load_weights(path)
     assert_all_equal(values(other.student.weights), values(model.student.weights))
+
+
+def test_images_are_made_ready_on_the_device():
+    """Fit, evaluation and prediction of bytes are those of what they become."""
+
+    def preprocess(images):
+        return tf.cast(images, tf.float32) / 32.0 - 4.0
+
+    pixels = np.clip(images(6) * 50 + 128, 0, 255).astype(np.uint8)
+    labels, ready = one_hot(classes(6)), preprocess(pixels).numpy()
+    own, reference = taught(preprocess=preprocess), taught()
+    for _ in range(2):
+        found = own.train_on_batch(pixels, labels, return_dict=True)
+        assert found == reference.train_on_batch(ready, labels, return_dict=True)
+    assert_all_equal(values(own.student.weights), values(reference.student.weights))
+    found = own.test_on_batch(pixels, labels, return_dict=True)
+    assert found == reference.test_on_batch(ready, labels, return_dict=True)
+    np.testing.assert_array_equal(own(pixels), reference(ready))

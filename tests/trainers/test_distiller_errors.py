@@ -74,3 +74,100 @@ def test_compile_refuses_what_it_would_not_use(name):
     distiller = Distiller(student_network())
     with pytest.raises(InputError, match=name):
         distiller.compile("adam", **{name: "mse"})
+
+
+def ending(*last, name="probable"):
+    """Two layers of weights and what is put after them."""
+    first = [layers.Input(IMAGE_SHAPE), layers.Flatten(), layers.Dense(5)]
+    return tf.keras.Sequential([*first, *last], name=name)
+
+
+def dense(activation=None, name="scores"):
+    return layers.Dense(NUM_CLASSES, activation, name=name)
+
+
+def functional(function):
+    """A function of TensorFlow on Keras tensors, which becomes a layer."""
+    logits = ending(dense())
+    return tf.keras.Model(logits.inputs, function(logits.output), name="probable")
+
+
+SQUASHED = [
+    (lambda: ending(dense("softmax")), "softmax", "scores"),
+    (lambda: ending(dense("sigmoid")), "sigmoid", "scores"),
+    (lambda: ending(dense(tf.nn.softmax)), "softmax", "scores"),
+    (lambda: ending(dense(), layers.Softmax(name="p")), "softmax", "p"),
+    (lambda: ending(dense(), layers.Activation("softmax", name="p")), "softmax", "p"),
+    (
+        lambda: ending(
+            dense("softmax"),
+            layers.Activation("linear", dtype="float32"),
+            layers.Reshape([NUM_CLASSES]),
+            layers.Dropout(0.1),
+        ),
+        "softmax",
+        "scores",
+    ),
+    (lambda: ending(ending_of_five("softmax")), "softmax", "inner_scores"),
+    (lambda: functional(tf.nn.softmax), "softmax", "tf.nn.softmax"),
+    (
+        lambda: functional(lambda x: tf.cast(tf.sigmoid(x), tf.float32)),
+        "sigmoid",
+        "tf.math.sigmoid",
+    ),
+]
+
+
+def ending_of_five(activation):
+    last = dense(activation, name="inner_scores")
+    return tf.keras.Sequential([layers.Input([5]), last], name="inner")
+
+
+@pytest.mark.parametrize(("make", "function", "layer"), SQUASHED)
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_probabilities_are_not_taken_for_logits(make, function, layer, role):
+    networks = {"student": student_network(), "teacher": student_network()}
+    networks[role] = make()
+    with pytest.raises(InputError) as error:
+        Distiller(**networks, logit_weight=1.0)
+    assert f"The {role} 'probable' ends in the {function} of its layer" in str(
+        error.value
+    )
+    assert f"'{layer}" in str(error.value)
+    assert f"with {role}_logits=" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ending(dense()),
+        lambda: ending(dense(), layers.Activation("linear")),
+        lambda: ending(dense(), layers.Activation("log_softmax")),
+        lambda: ending(layers.Activation("softmax"), dense()),
+        lambda: functional(lambda x: 3.0 * tf.nn.softmax(x)),
+        lambda: ending(ending_of_five(None)),
+    ],
+)
+def test_logits_are_taken(make):
+    Distiller(make(), make(), logit_weight=1.0)
+
+
+def test_a_layer_that_is_named_must_give_logits_too():
+    network = ending(dense(), layers.Softmax(name="p"), layers.Dropout(0.5))
+    Distiller(network, student_logits="scores")
+    with pytest.raises(InputError, match="softmax of its layer 'p'"):
+        Distiller(network, student_logits="p")
+
+
+def test_probabilities_of_a_teacher_whose_logits_are_not_matched():
+    teacher = student_network()
+    softmax = layers.Softmax()(teacher.output)
+    teacher = tf.keras.Model(teacher.inputs, softmax)
+    Distiller(student_network(), teacher, taps=TAPS, attention_weight=1.0)
+
+
+def test_one_number_for_each_image_is_refused():
+    """Its cross-entropy would be 0, whatever the label."""
+    one = ending(layers.Dense(1, "sigmoid"))
+    with pytest.raises(InputError, match="student 'probable' gives one number"):
+        Distiller(one)

@@ -15,6 +15,7 @@ from small_distillers import (
 from small_networks import NUM_CLASSES, classes, images, one_hot
 
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 
 def test_mixed_labels_are_used_as_they_are():
@@ -110,3 +111,43 @@ def test_last_batch_counts_by_its_size():
     pictures, labels = images(5), one_hot(classes(5))
     logs = model.evaluate(pictures, labels, batch_size=4, verbose=0, return_dict=True)
     assert_logs(logs, numpy_parts(model, teacher, pictures, labels))
+
+
+LAST = NUM_CLASSES - 1
+
+
+@pytest.mark.parametrize("column", [True, False])
+@pytest.mark.parametrize("wrong", [-1, NUM_CLASSES, 0.5, float("nan")])
+def test_labels_that_are_no_class_stop_training_as_in_keras(wrong, column):
+    labels = np.array([0, LAST, wrong, 1], type(wrong))
+    model = compiled(student_network(), eager=False)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError,
+        match=rf"(?s)class numbers from 0 to {LAST}, found.*{wrong:g}",
+    ):
+        model.fit(images(4), labels[:, None] if column else labels, verbose=0)
+
+
+def test_labels_from_1_from_a_python_generator():
+    batch = images(3), np.array([[1], [2], [3]])
+    model = compiled(student_network(), eager=False)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"0 to 2, found.*\[3\]"):
+        model.fit((each for each in [batch]), verbose=0)
+
+
+@pytest.mark.slow  # XLA takes seconds to compile a step
+def test_labels_that_are_no_class_give_nan_where_xla_compiles():
+    model = compiled(student_network(), eager=False)
+    model.compile(tf.keras.optimizers.SGD(0.1), jit_compile=True)
+    numbers = np.array([0, 1, NUM_CLASSES])
+    logs = model.train_on_batch(images(3), numbers, return_dict=True)
+    assert np.isnan(logs["loss"])
+
+
+@pytest.mark.parametrize("shape", [(4, NUM_CLASSES - 1), (4, 9), (4, 1, NUM_CLASSES)])
+def test_labels_of_another_shape(shape):
+    model = compiled(student_network())
+    with pytest.raises(
+        InputError, match=rf"shape \({', '.join(map(str, shape))}\), .*\[B, 3\]"
+    ):
+        model.test_on_batch(images(4), np.full(shape, 0.25, np.float32))

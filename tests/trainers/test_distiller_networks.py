@@ -210,3 +210,28 @@ def test_student_that_starts_as_its_teacher_has_nothing_to_learn_from_it():
     assert logs["attention"] == pytest.approx(2e-6, abs=1e-7)
     assert logs["logit_matching"] == pytest.approx(0.0, abs=1e-6)
     assert logs["loss"] == pytest.approx(logs["cross_entropy"], abs=1e-5)
+
+
+def test_metrics_of_larqs_layers_are_logged():
+    """As in Keras's own training, to the number."""
+    with lq.context.metrics_scope(["flip_ratio"]):
+        networks = [randomize(larq_network(), seed=2) for _ in range(2)]
+    pictures, labels = digits(64)
+    own, theirs = (tf.keras.optimizers.SGD(5.0) for _ in range(2))
+    reference, model = networks[0], Distiller(networks[1])
+    reference.compile(
+        own, tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    model.compile(theirs)
+    options = {"batch_size": 16, "epochs": 2, "shuffle": False, "verbose": 0}
+    expected = reference.fit(pictures, labels, **options).history
+    found = model.fit(pictures, labels, **options).history
+    # Names end in a number that counts the process's quantizers.
+    ratios = [
+        sorted((n for n in each if "flip" in n), key=lambda name: (len(name), name))
+        for each in (expected, found)
+    ]
+    assert len(ratios[0]) == len(ratios[1]) == 3
+    for name, other in zip(*ratios, strict=True):
+        assert found[other] == expected[name]
+    assert max(found[ratios[1][0]]) > 0

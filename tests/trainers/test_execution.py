@@ -3,17 +3,19 @@
 import numpy as np
 import pytest
 
-from r2b_keras import machine
+from r2b_keras import machine, recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models.config import Network
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Losses, Optimizer, Stage
-from r2b_keras.trainers.chain import PRECISION_POLICIES
+from r2b_keras.trainers import Distiller, manifest
+from r2b_keras.trainers.chain import PRECISION_POLICIES, train_chain
 from r2b_keras.trainers.execution import Execution, device_names, facts, sentence
 from r2b_keras.trainers.optimizers import OnePassAdam, make_optimizer
 from r2b_keras.trainers.stage import make_distiller
 from r2b_keras.trainers.strategies import make_workers
+from r2b_keras.trainers.workdir import Workdir
 
 SHAPE = (8, 8, 1)
 
@@ -136,3 +138,27 @@ def test_of_several_gpus_one_is_used(two_gpus):
 def test_mirroring_without_gpus_is_refused():
     with pytest.raises(InputError, match="TensorFlow sees none: install .* train on"):
         make_workers("mirrored")
+
+
+def test_a_stage_says_what_it_trains_and_sends_bytes(tmp_path, monkeypatch, capsys):
+    class FittedError(Exception):
+        pass
+
+    def fit(self, images, validation_data, **options):
+        raise FittedError(images.element_spec[0], validation_data.element_spec[0])
+
+    monkeypatch.setattr(Distiller, "fit", fit)
+    recipe = recipes.apply_overrides(
+        recipes.get("digits"),
+        ["stages.0.augmentation.rotation_degrees=0", "stages.0.student.width=4"],
+    )
+    with pytest.raises(FittedError) as fitted:
+        train_chain(recipe, 0, Workdir(tmp_path / "run"), deterministic=False)
+    for spec in fitted.value.args:
+        assert spec.dtype == "uint8" and spec.shape[1:] == SHAPE
+    assert capsys.readouterr().out == (
+        "stage 0: resnet18, binary: nothing; 10 epochs of 20 steps of 64 images; 1294 "
+        f"images to train on, 144 held out, 359 to test on; 1 replica on {CPU}\n"
+    )
+    (run,) = manifest.runs_of(tmp_path / "run" / "manifest.json")
+    assert run["execution"] == facts("none", make_workers("none"), Execution())
