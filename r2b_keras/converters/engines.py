@@ -339,8 +339,15 @@ def _signature(model: tflite_file.Model) -> tuple[tuple[int, ...], int]:
     outputs = [graph.tensors[index] for index in graph.outputs]
     shapes = [tflite_file.shape(tensor) for tensor in (*inputs, *outputs)]
     float32 = tflite_file.schema.TensorType.FLOAT32
-    real = all(tensor.type == float32 for tensor in (*inputs, *outputs))
-    if not real or [len(shape) for shape in shapes] != [4, 2]:
+    other = {tensor.type for tensor in (*inputs, *outputs)} - {float32}
+    if other and len(inputs) == len(outputs) == 1:
+        kinds = [_type_name(tensor.type) for tensor in (*inputs, *outputs)]
+        raise InputError(
+            f"The .tflite file takes {kinds[0]} and gives {kinds[1]}, expected float32 "
+            "for both: convert it without an inference_input_type and an "
+            "inference_output_type, which leaves what is inside as it is."
+        )
+    if other or [len(shape) for shape in shapes] != [4, 2]:
         raise InputError(
             f"The .tflite file has inputs and outputs of the shapes {shapes}, expected "
             "one input (batch, height, width, channels) and one output (batch, "
@@ -352,3 +359,9 @@ def _signature(model: tflite_file.Model) -> tuple[tuple[int, ...], int]:
             "above 0: convert the network again."
         )
     return shapes[0], shapes[1][1]
+
+
+def _type_name(number: int) -> str:
+    """A type of tensors as NumPy calls it, such as uint8."""
+    types = vars(tflite_file.schema.TensorType)
+    return next((name.lower() for name in types if types[name] == number), str(number))

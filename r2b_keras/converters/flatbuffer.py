@@ -23,6 +23,7 @@ from r2b_keras.converters.real_weights import shrink
 from r2b_keras.converters.tflite_file import without_ballast
 from r2b_keras.environment import held_back_stderr, tf
 from r2b_keras.errors import InputError
+from r2b_keras.models import keras_2
 
 # What TensorFlow and the converter raise; AssertionError: of state that no model owns.
 _REFUSALS = (
@@ -57,6 +58,7 @@ def convert(
         has a layer that cannot be copied, that the converter refuses or that no engine
         could run; or binary layers of the model would become real-valued ones.
     """
+    keras_2.check(model, "model")
     _check_float32(model)
     _check_sizes(model)
     _check_inference(model)

@@ -4,6 +4,7 @@ from typing import Any
 
 from r2b_keras.converters import graph
 from r2b_keras.environment import tf
+from r2b_keras.models import keras_2
 
 
 def other_types(model: tf.keras.Model) -> list[str]:
@@ -27,7 +28,11 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
 
     Returns:
       A new network, or the given one where it computes in float32 already.
+
+    Raises:
+      InputError: it is no model of Keras 2.
     """
+    keras_2.check(model, "model")
     if not other_types(model) or not graph.is_graph(model):
         return model
     copy = type(model).from_config(_with_float32(model.get_config()))

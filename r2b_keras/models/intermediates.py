@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.models import keras_2
 
 
 def with_intermediates(
@@ -26,6 +27,7 @@ def with_intermediates(
       InputError: a name that no layer has (the message lists some that exist), or a
         model whose layers' outputs cannot be told (subclassed, or not built yet).
     """
+    keras_2.check(model, "model")
     _check_model(model)
     known = {layer.name for layer in model.layers}
     missing = [name for name in names if name not in known]

@@ -5,6 +5,7 @@ from typing import Any
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.models import keras_2
 from r2b_keras.trainers import losses
 from r2b_keras.trainers.labels import classes, probabilities
 from r2b_keras.trainers.logits import require_logits
@@ -78,6 +79,9 @@ class Distiller(tf.keras.Model):
     ) -> None:
         """Checks that student and teacher fit, and joins their taps."""
         super().__init__(**kwargs)
+        keras_2.check(student, "student")
+        if teacher is not None:
+            keras_2.check(teacher, "teacher")
         self.student = student
         self.loss_weights_by_part = {
             "cross_entropy": cross_entropy_weight,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import threading
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ _WHAT_LITERT_ADDS = (
 class Interpreter:
     """A `.tflite` file, ready to run; the binary operators are Larq Compute Engine's.
 
-    One object is for one thread at a time; several run side by side.
+    `predict` may be called from several threads, which wait for each other; an object
+    for each runs them side by side. `set_input`, `run` and `output` are steps of one
+    thread: what another one sets between them counts.
 
     Attributes:
       input_shape: (batch, height, width, channels), or what the network takes.
@@ -63,6 +66,8 @@ class Interpreter:
         _require_count("batch_size", batch_size)
         self._model = model if isinstance(model, bytes) else _existing(model)
         self.num_threads = num_threads
+        # LiteRT's interpreter is for one thread at a time, and releases Python's lock.
+        self._one_at_a_time = threading.RLock()
         self.delegate = library.delegate(kernel, fuse, claim, profile)
         self._litert = self._load(1)
         self.num_threads = library.num_threads(self.delegate) or num_threads
@@ -90,14 +95,16 @@ class Interpreter:
             part = images[start : start + batch]
             padded = np.zeros(self.input_shape, np.float32)
             padded[: len(part)] = part
-            self.set_input(padded)
-            self.run()
-            scores.append(self.output()[: len(part)])
+            with self._one_at_a_time:
+                self.set_input(padded)
+                self.run()
+                scores.append(self.output()[: len(part)])
         return np.concatenate(scores)
 
     def set_input(self, images: np.ndarray) -> None:
         """Stores the batch that `run` takes, float32 of `input_shape`."""
-        self._litert.set_tensor(self._input["index"], images)
+        with self._one_at_a_time:
+            self._litert.set_tensor(self._input["index"], images)
 
     def run(self) -> None:
         """Runs the network once on the stored batch.
@@ -106,13 +113,15 @@ class Interpreter:
           InputError: the network cannot be run.
         """
         try:
-            self._litert.invoke()
+            with self._one_at_a_time:
+                self._litert.invoke()
         except (RuntimeError, ValueError) as error:
             raise _cannot_run(error) from error
 
     def output(self) -> np.ndarray:
         """A copy of the scores of the last run, of `output_shape`."""
-        scores: np.ndarray = self._litert.get_tensor(self._output["index"])
+        with self._one_at_a_time:
+            scores: np.ndarray = self._litert.get_tensor(self._output["index"])
         return scores
 
     @property

@@ -21,6 +21,8 @@ from small_flatbuffers import (
 from r2b_keras.converters import engines, tflite_file
 from tests.test_environment import HIDE_MODULE, run_python
 
+TYPES = tflite_file.schema.TensorType
+
 LCE = ("lce", "lce_indirect", "lce_indirect_xnnpack", "lce_reference")
 BINARY = (*LCE, "r2b_runtime")
 REAL = ("litert", "lce", "r2b_runtime")
@@ -232,7 +234,8 @@ def tensor(make, index, **fields):
         (second("outputs"), "[(1, 1, 64, 1), (1, 3), (1, 3)], expected one input"),
         (tensor(dense, 0, shape=[1, 64]), "[(1, 64), (1, 3)], expected one input"),
         (tensor(dense, 0, shape=None), "[(), (1, 3)], expected one input"),
-        (tensor(dense, 0, type=tflite_file.schema.TensorType.INT8), "both of float32"),
+        (tensor(dense, 0, type=TYPES.UINT8), "takes uint8 and gives float32, expected"),
+        (tensor(dense, 2, type=TYPES.INT8), "takes float32 and gives int8, expected"),
         (tensor(dense, 0, shape=[1, 0, 64, 1]), "shape (1, 0, 64, 1), expected sizes"),
         (tensor(dense, 2, shape=[1, 7]), "scores of the shape (1, 3)"),
         (tensor(dense, 0, shape=[1, 1, 63, 1]), "cannot run this .tflite file ("),

@@ -1,7 +1,9 @@
 """r2b_runtime.Interpreter: scores against NumPy, batches, and what is refused."""
 
+import concurrent.futures
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -88,6 +90,25 @@ def test_what_was_claimed_is_told():
     lines = Interpreter(binary(), 2).explanation.splitlines()
     assert "2 thread" in lines[0]
     assert any("binary convolution" in line for line in lines[1:])
+
+
+def test_one_interpreter_in_four_threads(monkeypatch):
+    """Each gets the scores of its own images, and nothing is said of the file."""
+    interpreter = Interpreter(binary())
+    generator = np.random.default_rng(5)
+    images = generator.normal(size=(4, 20, *BINARY_SHAPE)).astype(np.float32)
+    expected = [interpreter.predict(each) for each in images]
+    run = interpreter.run
+
+    def run_late():
+        time.sleep(1e-3)  # the others' chance to store an image of theirs
+        run()
+
+    monkeypatch.setattr(interpreter, "run", run_late)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        np.testing.assert_array_equal(
+            list(pool.map(interpreter.predict, images)), expected
+        )
 
 
 def test_threads_are_told_as_they_run():

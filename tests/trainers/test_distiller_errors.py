@@ -4,11 +4,39 @@ import pytest
 from small_distillers import TAPS, student_network, taught
 from small_networks import IMAGE_SHAPE, NUM_CLASSES
 
+from r2b_keras.converters import convert
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import Distiller
 
 layers = tf.keras.layers
+
+
+def keras_3_model():
+    """As Keras 3 has it, without the seconds that its import takes."""
+    kind = type("Functional", (), {"__module__": "keras.src.models.functional"})
+    return type("Functional", (kind,), {})()
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (
+            keras_3_model(),
+            "is a model of Keras 3 .Functional., expected one of Keras 2",
+        ),
+        ("model.keras", "is of the type str, expected a Keras model"),
+        (None, "is of the type NoneType, expected a Keras model"),
+    ],
+)
+def test_what_is_no_model_of_keras_2(model, words):
+    with pytest.raises(InputError, match=f"The student {words}"):
+        Distiller(model)
+    with pytest.raises(InputError, match=f"The model {words}"):
+        convert(model)
+    if model is not None:
+        with pytest.raises(InputError, match=f"The teacher {words}"):
+            Distiller(student_network(), model, logit_weight=1.0)
 
 
 @pytest.mark.parametrize(
