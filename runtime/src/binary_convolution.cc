@@ -91,7 +91,8 @@ class BinaryConvolution : public Step {
     const int block = std::max(kernels_.binary_channel_block, 1);
     stride_ = (whole_rows_ ? channels_ : kChunkChannels) + block;
     if (output_->type == kTfLiteInt32) set_thresholds(graph.input(op, 4), bits);
-    if (op.padding == Padding::kSame && !op.pad_with_ones) {
+    const bool is_empty = output_->shape.elements() == 0;
+    if (op.padding == Padding::kSame && !op.pad_with_ones && !is_empty) {
       set_borders(op, filter, horizontal, group_channels,
                   graph.has_input(op, 2) ? &graph.input(op, 2) : nullptr);
     }
@@ -102,9 +103,10 @@ class BinaryConvolution : public Step {
 
   int units() const override { return rows_ * parts_; }
 
-  size_t scratch_bytes() const override {
-    return kSegmentPixels * (sizeof(const float*) + static_cast<size_t>(stride_) *
-                                                        (sizeof(int32_t) + sizeof(float)));
+  Size scratch_bytes() const override {
+    const Size pixel =
+        Size(stride_) * (sizeof(int32_t) + sizeof(float)) + sizeof(const float*);
+    return pixel * kSegmentPixels;
   }
 
   void run(int begin, int end, char* scratch) const override {

@@ -4,6 +4,11 @@
 
 namespace r2b {
 
+namespace {
+// More than any machine has, and offsets of elements stay far from where they wrap.
+constexpr int64_t kMaxBytes = int64_t{1} << 40;
+}  // namespace
+
 int Value::rows() const {
   // [N, H, 0, C] has no pixel, and its N and H may be anything.
   if (shape.elements() == 0) return 0;
@@ -16,16 +21,12 @@ int64_t Value::row_pitch() const {
 }
 
 int64_t Value::bytes() const {
-  const int64_t images = shape.rank == 4 ? shape.dims[0] : shape.pixels();
-  const int64_t lines = static_cast<int64_t>(frame.top) + height() + frame.bottom;
-  const int64_t pixels = static_cast<int64_t>(frame.left) + row_pixels() + frame.right;
-  // Each factor is below 2^32, so products are looked at one by one.
-  int64_t bytes = static_cast<int64_t>(element_bytes(type));
-  for (int64_t factor : {images, lines, pixels, static_cast<int64_t>(channels())}) {
-    if (factor != 0 && bytes > (int64_t{1} << 40) / factor) return -1;
-    bytes *= factor;
-  }
-  return bytes;
+  const Size images = shape.rank == 4 ? shape.dims[0] : shape.pixels();
+  const Size lines = Size(frame.top) + height() + frame.bottom;
+  const Size pixels = Size(frame.left) + row_pixels() + frame.right;
+  const Size bytes = images * lines * pixels * channels() *
+                     static_cast<int64_t>(element_bytes(type));
+  return bytes.fits(kMaxBytes) ? bytes.count() : -1;
 }
 
 bool read_value(const TfLiteContext& context, int tensor, Value* value,

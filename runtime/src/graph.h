@@ -50,7 +50,8 @@ struct Value {
   template <typename Element>
   Element* row(int row) const {
     const int64_t image = row / height(), y = row % height();
-    const int64_t framed_height = frame.top + height() + frame.bottom;
+    const int64_t framed_height =
+        static_cast<int64_t>(frame.top) + height() + frame.bottom;
     return reinterpret_cast<Element*>(data) +
            (image * framed_height + frame.top + y) * row_pitch() +
            static_cast<int64_t>(frame.left) * channels();
@@ -101,7 +102,12 @@ bool read_value(const TfLiteContext& context, int tensor, Value* value,
 bool infer_output(const Operator& op, const std::vector<const Value*>& inputs,
                   const Value& output, Shape* shape, std::string* why);
 
-// The two axes of an operator with a window over [N, H, W, C].
+// True where maps [N, H, W, C] of 4-byte elements can have so many lines and pixels a
+// line with their padding: not many times more than without.
+bool can_be_padded(const Shape& shape, Size lines, Size pixels);
+
+// The two axes of an operator with a window over [N, H, W, C]. Where they are a
+// filter's, false as well where the padding would be much larger than the input.
 bool make_axes(const Operator& op, const Value& input, const Value* filter,
                Axis* vertical, Axis* horizontal, std::string* why);
 

@@ -1,5 +1,6 @@
 // Shapes of outputs, and everything that can be wrong with an operator's tensors.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -13,6 +14,11 @@ using Inputs = std::vector<const Value*>;
 
 // Counts of differing bits stay exact in float32 arithmetic below this.
 constexpr int64_t kMaxPatchBits = 1 << 23;
+
+// Maps with their padding may take so many times its own memory, and so much more in bytes: what
+// networks need, and little enough for a file of a few bytes that asks for more.
+constexpr int64_t kMaxPadding = 16;
+constexpr int64_t kFreePadding = int64_t{64} << 20;
 
 bool wrong(std::string* why, const char* what, const Value& value) {
   *why = format("%s, and it has shape %s and type %d", what, value.shape.text().c_str(),
@@ -108,8 +114,8 @@ bool infer_binary_convolution(const Operator& op, const Inputs& in, const Value&
   }
   const int32_t channels = filter->shape.dims[0];
   if (!check_groups(op, x, *filter, why)) return false;
-  if (static_cast<int64_t>(filter->shape.dims[1]) * filter->shape.dims[2] *
-          filter->shape.dims[3] * 32 > kMaxPatchBits) {
+  if (!(Size(filter->shape.dims[1]) * filter->shape.dims[2] * filter->shape.dims[3] * 32)
+           .fits(kMaxPatchBits)) {
     return wrong(why, "its filter has more than 2^23 bits a channel", *filter);
   }
   if (!check_zero_padding(op, x, *filter, output, why)) return false;
@@ -305,14 +311,29 @@ bool infer_any(const Operator& op, const Inputs& in, const Value& output, Shape*
 
 }  // namespace
 
+bool can_be_padded(const Shape& shape, Size lines, Size pixels) {
+  const Size images = Size(4) * std::max(shape.dims[0], 1) * shape.dims[3];
+  const Size plain = images * shape.dims[1] * shape.dims[2];
+  return (images * lines * pixels).fits(plain * kMaxPadding + kFreePadding);
+}
+
 bool make_axes(const Operator& op, const Value& input, const Value* filter,
                Axis* vertical, Axis* horizontal, std::string* why) {
   const int64_t height = filter ? filter->shape.dims[1] : op.window_height;
   const int64_t width = filter ? filter->shape.dims[2] : op.window_width;
-  return make_axis(input.shape.dims[1], height, op.stride_height, op.dilation_height,
-                   op.padding, vertical, why) &&
-         make_axis(input.shape.dims[2], width, op.stride_width, op.dilation_width,
-                   op.padding, horizontal, why);
+  if (!make_axis(input.shape.dims[1], height, op.stride_height, op.dilation_height,
+                 op.padding, vertical, why) ||
+      !make_axis(input.shape.dims[2], width, op.stride_width, op.dilation_width,
+                 op.padding, horizontal, why)) {
+    return false;
+  }
+  // Only convolutions have their padding in memory.
+  if (filter == nullptr) return true;
+  if (can_be_padded(input.shape, vertical->padded(), horizontal->padded())) return true;
+  *why = format("its windows reach over %d x %d pixels of an input of shape %s: more "
+                "padding than there is memory for",
+                vertical->padded(), horizontal->padded(), input.shape.text().c_str());
+  return false;
 }
 
 bool infer_output(const Operator& op, const Inputs& inputs, const Value& output,

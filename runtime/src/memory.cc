@@ -16,14 +16,12 @@ constexpr int64_t kAlignment = 64;
 constexpr int64_t kLargePage = int64_t{1} << 21;
 constexpr int64_t kFirstBlock = 1 << 14;
 
-int64_t round_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
-
 }  // namespace
 
-Memory allocate(int64_t bytes) {
-  if (bytes < 0 || bytes > kMaxBytes) return Memory();
-  const int64_t unit = bytes >= kLargePage ? kLargePage : kAlignment;
-  const int64_t rounded = round_up(std::max<int64_t>(bytes, 1), unit);
+Memory allocate(Size bytes) {
+  if (!bytes.fits(kMaxBytes)) return Memory();
+  const int64_t unit = bytes < kLargePage ? kAlignment : kLargePage;
+  const int64_t rounded = std::max(bytes, Size(1)).rounded_up(unit).count();
   // Not std::aligned_alloc, which Android has only since API 28.
   void* start = nullptr;
   if (posix_memalign(&start, static_cast<size_t>(unit),
@@ -40,9 +38,9 @@ Memory allocate(int64_t bytes) {
   return memory;
 }
 
-char* MemoryPool::take(int64_t bytes) {
-  if (bytes < 0 || bytes > kMaxBytes) return nullptr;
-  bytes = round_up(bytes, kAlignment);
+char* MemoryPool::take(Size size) {
+  if (!size.fits(kMaxBytes)) return nullptr;
+  const int64_t bytes = size.rounded_up(kAlignment).count();
   if (blocks_.empty() || used_ + bytes > block_bytes_) {
     // Each block is twice the one before, so that small networks stay small.
     block_bytes_ = std::min(std::max(2 * block_bytes_, kFirstBlock), 4 * kLargePage);

@@ -7,6 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "sizes.h"
+
 namespace r2b {
 
 struct FreeMemory {
@@ -15,13 +17,13 @@ struct FreeMemory {
 using Memory = std::unique_ptr<char, FreeMemory>;
 
 // Null where there is none left, or where a size makes no sense.
-Memory allocate(int64_t bytes);
+Memory allocate(Size bytes);
 
 // Many small pieces side by side: what is read one after the other lies that way.
 class MemoryPool {
  public:
   // Null where there is none left; valid as long as the pool.
-  char* take(int64_t bytes);
+  char* take(Size size);
 
  private:
   std::vector<Memory> blocks_;

@@ -35,10 +35,16 @@ void Planner::find_frames() {
       continue;
     }
     const Frame needed = PatchLayout::frame(vertical, horizontal);
-    source.frame.top = std::max(source.frame.top, needed.top);
-    source.frame.bottom = std::max(source.frame.bottom, needed.bottom);
-    source.frame.left = std::max(source.frame.left, needed.left);
-    source.frame.right = std::max(source.frame.right, needed.right);
+    Frame frame = source.frame;
+    frame.top = std::max(frame.top, needed.top);
+    frame.bottom = std::max(frame.bottom, needed.bottom);
+    frame.left = std::max(frame.left, needed.left);
+    frame.right = std::max(frame.right, needed.right);
+    // Where one reaches far up and another far aside, one of them gets a copy.
+    if (can_be_padded(source.shape, Size(frame.top) + vertical.in + frame.bottom,
+                      Size(frame.left) + horizontal.in + frame.right)) {
+      source.frame = frame;
+    }
   }
 }
 

@@ -21,30 +21,28 @@ class PooledConvolution : public Step {
         is_max_(is_max),
         vertical_(vertical),
         horizontal_(horizontal),
-        columns_(tap_ranges(horizontal)),
         finish_(finish) {
     const PackedFilter::Chunk& last = rows.filter().chunks().back();
     channels_ = last.first_channel + last.num_channels;
-    held_ = std::min(vertical.kernel, vertical.in);
+    held_ = vertical.most_taps();
     images_ = rows.num_rows() / rows.rows_an_image();
   }
 
   int units() const override { return images_ * vertical_.out; }
 
-  size_t scratch_bytes() const override {
-    return (row_floats() * static_cast<size_t>(held_) + pooled_floats()) *
-               sizeof(float) +
-           rows_.lines_bytes() +
-           static_cast<size_t>(held_) * horizontal_.kernel * sizeof(float*);
+  Size scratch_bytes() const override {
+    const Size ring = Size(whole_lines(rows_.width())) * held_;
+    return (ring + whole_lines(horizontal_.out)) * sizeof(float) + rows_.lines_bytes() +
+           Size(held_) * horizontal_.most_taps() * sizeof(float*);
   }
 
   void run(int begin, int end, char* scratch) const override {
     Work work;
     work.ring = reinterpret_cast<float*>(scratch);
-    work.pooled = work.ring + row_floats() * static_cast<size_t>(held_);
-    work.lines.memory = work.pooled + pooled_floats();
+    work.pooled = work.ring + whole_lines(rows_.width()) * held_;
+    work.lines.memory = work.pooled + whole_lines(horizontal_.out);
     work.pixels = reinterpret_cast<const float**>(
-        reinterpret_cast<char*>(work.lines.memory) + rows_.lines_bytes());
+        reinterpret_cast<char*>(work.lines.memory) + rows_.lines_bytes().count());
     for (int unit = begin; unit < end; unit++) {
       const int image = unit / vertical_.out, y = unit % vertical_.out;
       const int top = y * vertical_.stride - vertical_.before;
@@ -69,15 +67,12 @@ class PooledConvolution : public Step {
     int image = -1, end = 0;  // rows below `end` were computed
   };
 
-  // In whole cache lines, so that what follows begins with one as well.
-  size_t row_floats() const { return whole_lines(rows_.width()); }
-  size_t pooled_floats() const { return whole_lines(horizontal_.out); }
-  size_t whole_lines(int pixels) const {
-    constexpr size_t kLine = 16;
-    return (static_cast<size_t>(pixels) * channels_ + kLine - 1) / kLine * kLine;
+  // Floats of a row, in whole cache lines, so that what follows begins with one as well.
+  int64_t whole_lines(int pixels) const {
+    return (Size(pixels) * channels_).rounded_up(16).count();
   }
   float* ring_row(const Work& work, int row) const {
-    return work.ring + static_cast<size_t>(row % held_) * row_floats();
+    return work.ring + row % held_ * whole_lines(rows_.width());
   }
 
   void compute_rows(int image, int first, int last, Work* work) const {
@@ -113,12 +108,12 @@ class PooledConvolution : public Step {
   }
 
   void pool(int first, int last, int x, Work* work) const {
-    const TapRange columns = columns_[static_cast<size_t>(x)];
+    const int first_tap = horizontal_.first_tap(x), end_tap = horizontal_.end_tap(x);
     const int left = x * horizontal_.stride - horizontal_.before;
     int count = 0;
     for (int row = first; row < last; row++) {
       const float* line = ring_row(*work, row);
-      for (int h = columns.first; h < columns.end; h++) {
+      for (int h = first_tap; h < end_tap; h++) {
         work->pixels[count++] = line + static_cast<ptrdiff_t>(left + h) * channels_;
       }
     }
@@ -136,7 +131,6 @@ class PooledConvolution : public Step {
   Finish between_;
   bool is_max_;
   Axis vertical_, horizontal_;
-  std::vector<TapRange> columns_;
   Finish finish_;
   int channels_ = 0, held_ = 0, images_ = 0;
 };

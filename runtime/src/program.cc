@@ -81,11 +81,11 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
                steps_.end());
   microseconds_.assign(steps_.size(), {});
   num_threads_ = threads_->reserve(context->recommended_num_threads);
-  scratch_bytes_ = 64;
-  for (const auto& step : steps_) {
-    scratch_bytes_ = std::max(scratch_bytes_, (step->scratch_bytes() + 63) / 64 * 64);
-  }
-  scratch_ = allocate(static_cast<int64_t>(scratch_bytes_) * num_threads_);
+  Size scratch = 1;
+  for (const auto& step : steps_) scratch = std::max(scratch, step->scratch_bytes());
+  scratch = scratch.rounded_up(64);
+  scratch_ = allocate(scratch * num_threads_);
+  scratch_bytes_ = static_cast<size_t>(scratch.count());
   if (scratch_ == nullptr || !lay_out_memory(steps_, &memory_)) {
     *why = "there is not enough memory for inputs of this shape";
     return false;

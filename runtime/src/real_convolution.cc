@@ -22,8 +22,8 @@ class RealConvolution : public Step {
 
   int units() const override { return rows_.num_rows() * parts_; }
 
-  size_t scratch_bytes() const override {
-    return kTileFloats * sizeof(float) + rows_.lines_bytes();
+  Size scratch_bytes() const override {
+    return Size(kTileFloats * sizeof(float)) + rows_.lines_bytes();
   }
 
   void run(int begin, int end, char* scratch) const override {

@@ -21,18 +21,19 @@ RealRows::RealRows(const Kernels& kernels, std::shared_ptr<const PackedFilter> f
                    horizontal.after > 0;
   pitch_ = source.row_pitch();
   if (needs_padding_) {
-    pitch_ = (static_cast<ptrdiff_t>(horizontal.before) + horizontal.in +
-              horizontal.after) * source.channels();
+    pitch_ = static_cast<ptrdiff_t>(horizontal.padded()) * source.channels();
   }
-  held_lines_ = (vertical.kernel - 1) * vertical.dilation + 1 +
-                std::min(kSpareStrides, vertical.out) * vertical.stride;
+  // The last row needs no lines after its own.
+  held_lines_ = vertical.reach() + static_cast<int64_t>(std::min(
+                                       kSpareStrides, vertical.out - 1)) *
+                                       vertical.stride;
   layout_ = PatchLayout(source.channels(), pitch_, vertical, horizontal,
                         source.channels());
 }
 
-size_t RealRows::lines_bytes() const {
+Size RealRows::lines_bytes() const {
   if (!needs_padding_) return 0;
-  return (static_cast<size_t>(held_lines_ * pitch_) * sizeof(float) + 63) / 64 * 64;
+  return (Size(held_lines_) * pitch_ * sizeof(float)).rounded_up(64);
 }
 
 void RealRows::copy_line(int image, int line, float* to) const {
@@ -58,7 +59,7 @@ Patches<float> RealRows::patches(int row, Lines* lines) const {
                       static_cast<ptrdiff_t>(y) * vertical_.stride * pitch_);
   }
   const int first = y * vertical_.stride;
-  const int end = first + (vertical_.kernel - 1) * vertical_.dilation + 1;
+  const int end = first + vertical_.reach();
   if (lines->image != image || first < lines->first || first > lines->end) {
     lines->image = image;
     lines->first = lines->end = first;

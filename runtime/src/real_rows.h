@@ -28,7 +28,7 @@ class RealRows {
     int image = -1;
     int first = 0, end = 0;
   };
-  size_t lines_bytes() const;
+  Size lines_bytes() const;
 
   // Patches of an output row.
   Patches<float> patches(int row, Lines* lines) const;
@@ -47,7 +47,7 @@ class RealRows {
   Axis vertical_, horizontal_;
   bool needs_padding_;
   ptrdiff_t pitch_;  // floats from a line to the next
-  int held_lines_;
+  int64_t held_lines_;
   PatchLayout layout_;
 };
 

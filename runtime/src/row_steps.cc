@@ -40,14 +40,13 @@ class Pool : public Step {
         source_(source),
         vertical_(vertical),
         horizontal_(horizontal),
-        columns_(tap_ranges(horizontal)),
         finish_(finish) {}
 
   int units() const override { return source_.shape.dims[0] * vertical_.out; }
 
-  size_t scratch_bytes() const override {
-    return static_cast<size_t>(horizontal_.out) * source_.channels() * sizeof(float) +
-           taps() * sizeof(const float*);
+  Size scratch_bytes() const override {
+    return Size(horizontal_.out) * source_.channels() * sizeof(float) +
+           Size(taps()) * sizeof(const float*);
   }
 
   void run(int begin, int end, char* scratch) const override {
@@ -66,23 +65,19 @@ class Pool : public Step {
   }
 
  private:
-  size_t taps() const {
-    const auto reach = [](const Axis& axis) {
-      return static_cast<size_t>(axis.kernel < axis.in ? axis.kernel : axis.in);
-    };
-    return reach(vertical_) * reach(horizontal_);
-  }
+  // No more than the input has pixels.
+  int taps() const { return vertical_.most_taps() * horizontal_.most_taps(); }
 
   void pool(int row, int x, const float** pixels, float* output) const {
     const int image = row / vertical_.out, y = row % vertical_.out;
-    const TapRange columns = columns_[static_cast<size_t>(x)];
+    const int first = horizontal_.first_tap(x), end = horizontal_.end_tap(x);
     const int left = x * horizontal_.stride - horizontal_.before;
     int count = 0;
     for (int v = vertical_.first_tap(y); v < vertical_.end_tap(y); v++) {
       const int source_row =
           image * source_.height() + y * vertical_.stride - vertical_.before + v;
       const float* line = source_.row<float>(source_row);
-      for (int h = columns.first; h < columns.end; h++) {
+      for (int h = first; h < end; h++) {
         pixels[count++] = line + static_cast<ptrdiff_t>(left + h) * source_.channels();
       }
     }
@@ -98,7 +93,6 @@ class Pool : public Step {
   bool is_max_;
   const Value& source_;
   Axis vertical_, horizontal_;
-  std::vector<TapRange> columns_;
   Finish finish_;
 };
 

@@ -23,15 +23,14 @@ bool Shape::read(const TfLiteIntArray* array) {
 }
 
 int64_t Shape::elements() const {
-  int64_t count = 1;
+  Size count = 1;
+  bool is_empty = false;
   for (int i = 0; i < rank; i++) {
-    if (dims[i] == 0) return 0;
+    is_empty = is_empty || dims[i] == 0;
+    count = count * (dims[i] == 0 ? 1 : dims[i]);
   }
-  for (int i = 0; i < rank; i++) {
-    count *= dims[i];
-    if (count > kMaxElements) return -1;
-  }
-  return count;
+  if (!count.fits(kMaxElements)) return -1;
+  return is_empty ? 0 : count.count();
 }
 
 bool Shape::operator==(const Shape& other) const {
@@ -66,18 +65,11 @@ int Axis::first_tap(int o) const {
 int Axis::end_tap(int o) const {
   const int64_t start = static_cast<int64_t>(o) * stride - before;
   const int64_t room = in - start;  // taps at start + tap * dilation < in
+  if (room >= reach()) return kernel;
   if (room <= 0) return first_tap(o);
   const int64_t end = (room + dilation - 1) / dilation;
   return static_cast<int>(
       std::max<int64_t>(first_tap(o), std::min<int64_t>(kernel, end)));
-}
-
-std::vector<TapRange> tap_ranges(const Axis& axis) {
-  std::vector<TapRange> ranges;
-  for (int o = 0; o < axis.out; o++) {
-    ranges.push_back({axis.first_tap(o), axis.end_tap(o)});
-  }
-  return ranges;
 }
 
 bool make_axis(int64_t in, int64_t kernel, int64_t stride, int64_t dilation,

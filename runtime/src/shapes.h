@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "litert_abi.h"
+#include "sizes.h"
 
 namespace r2b {
 
@@ -19,7 +20,8 @@ struct Shape {
 
   // False where the rank is above kMaxRank, or an extent is negative.
   bool read(const TfLiteIntArray* array);
-  // Number of elements; -1 where it is 2^31 or more.
+  // Number of elements; -1 where it is 2^31 or more, or would be without the dimensions
+  // that are 0: their other dimensions are no larger than those of tensors.
   int64_t elements() const;
   int32_t last() const { return rank == 0 ? 1 : dims[rank - 1]; }
   // All dimensions but the last, multiplied.
@@ -43,14 +45,13 @@ struct Axis {
   // The taps of output position `o` that lie inside are first_tap(o) <= tap < end_tap(o).
   int first_tap(int o) const;
   int end_tap(int o) const;
+  // The most of them that lie inside of the input.
+  int most_taps() const { return kernel < in ? kernel : in; }
+  // From the first tap to the last, both included.
+  int reach() const { return (kernel - 1) * dilation + 1; }
+  // The input with its padding.
+  int padded() const { return before + in + after; }
 };
-
-struct TapRange {
-  int first, end;
-};
-
-// The inside taps of every output position.
-std::vector<TapRange> tap_ranges(const Axis& axis);
 
 // Fills `axis` as TensorFlow lays windows; false, with a reason, where none fits.
 bool make_axis(int64_t in, int64_t kernel, int64_t stride, int64_t dilation,

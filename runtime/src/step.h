@@ -30,7 +30,7 @@ class Step {
   virtual int units() const = 0;
   virtual void run(int begin, int end, char* scratch) const = 0;
   // Bytes of scratch memory that each thread needs.
-  virtual size_t scratch_bytes() const { return 0; }
+  virtual Size scratch_bytes() const { return 0; }
 
   // A value that is read in several ways is listed for each.
   std::vector<Read> reads;

@@ -1,0 +1,180 @@
+"""Small files whose windows, strides and dilations ask for much memory.
+
+    python tests/runtime/extreme_files.py FIRST [STEP]
+
+loads and runs those from number FIRST on, every STEPth, and prints for each what came
+of it, how many MB the process took beyond what it had before, and the message.
+"""
+
+import pathlib
+import re
+import sys
+
+import delegate_runs
+import numpy as np
+from delegate_runs import Setting
+from graph_files import GraphFile
+from operator_files import num_words
+from steady_numbers import SteadyNumbers
+
+SEED = "extreme files 1"
+NUM_FILES = 600
+_KERNELS = (1, 1, 2, 3, 5, 33, 64, 257, 1000)
+_DILATIONS = (1, 2, 255, 4095, 23000, 1048575, 1048576)
+_STRIDES = (1, 1, 2, 13, 4096, 1048576)
+_SIDES = (1, 2, 3, 8, 16, 64)
+_MAX_WEIGHTS = 30_000
+_OPERATORS = ("LceBconv2d", "CONV_2D", "LceBMaxPool2d", "MAX_POOL_2D", "pooled")
+
+
+class ExtremeFile:
+    """File number `number`: an operator with a window, and signs of its input."""
+
+    def __init__(self, number: int) -> None:
+        self._numbers = SteadyNumbers(f"{SEED} {number}")
+        pick = self._numbers.pick
+        self.operator = _OPERATORS[number % len(_OPERATORS)]
+        self.batch, self.channels = pick((1, 1, 3)), pick((1, 3, 32, 64))
+        self.sides = pick(_SIDES), pick(_SIDES)
+        self.kernel = pick(_KERNELS), pick(_KERNELS)
+        self.stride = pick(_STRIDES), pick(_STRIDES)
+        self.dilation = pick(_DILATIONS), pick(_DILATIONS)
+        self.is_valid = pick((0, 0, 0, 1))
+        while self._num_weights() > _MAX_WEIGHTS:
+            self.kernel = pick(_KERNELS), self.kernel[0]
+
+    def _num_weights(self) -> int:
+        is_pool = "ool2d" in self.operator.lower() or "POOL" in self.operator
+        return 1 if is_pool else 2 * self.kernel[0] * self.kernel[1] * self.channels
+
+    def content(self) -> bytes:
+        file = GraphFile()
+        size = (self.batch, *self.sides, self.channels)
+        words = num_words(self.channels)
+        image = file.input("float", size)
+        packed = file.tensor("packed", (*size[:3], words))
+        file.custom("LceQuantize", [image], packed)
+        if self.operator == "LceBconv2d":
+            last = self._binary_convolution(file, packed)
+        elif self.operator == "LceBMaxPool2d":
+            last = self._binary_pool(file, packed)
+        elif self.operator == "CONV_2D":
+            last = self._convolution(file, image)
+        elif self.operator == "pooled":
+            last = self._pool(file, self._convolution(file, image), 2)
+        else:
+            last = self._pool(file, image, self.channels)
+        return file.content(last, packed)
+
+    def _convolution(self, file: GraphFile, source: int) -> int:
+        weights = self._numbers.floats(-1, 1, 2, *self.kernel, self.channels)
+        return file.builtin(
+            "CONV_2D",
+            [source, *(file.constant("float", x) for x in (weights, np.zeros(2)))],
+            file.tensor("float", (self.batch, 1, 1, 2)),
+            table="Conv2DOptions",
+            padding=self.is_valid,
+            strideH=self.stride[0],
+            strideW=self.stride[1],
+            dilationHFactor=self.dilation[0],
+            dilationWFactor=self.dilation[1],
+        )
+
+    def _pool(self, file: GraphFile, source: int, channels: int) -> int:
+        return file.builtin(
+            "MAX_POOL_2D",
+            [source],
+            file.tensor("float", (self.batch, 1, 1, channels)),
+            table="Pool2DOptions",
+            padding=self.is_valid,
+            strideH=self.stride[0],
+            strideW=self.stride[1],
+            filterHeight=self.kernel[0],
+            filterWidth=self.kernel[1],
+        )
+
+    def _binary_convolution(self, file: GraphFile, source: int) -> int:
+        filters = self._numbers.words(2, *self.kernel, num_words(self.channels))
+        vectors = [file.constant("float", np.ones(2)) for _ in range(2)]
+        return file.custom(
+            "LceBconv2d",
+            [source, file.constant("packed", filters.view("<i4")), *vectors, -1],
+            file.tensor("float", (self.batch, 1, 1, 2)),
+            self._window()
+            | {
+                "channels_in": self.channels,
+                "dilation_height_factor": self.dilation[0],
+                "dilation_width_factor": self.dilation[1],
+                "fused_activation_function": 0,
+                "pad_values": self._numbers.below(2),
+            },
+        )
+
+    def _binary_pool(self, file: GraphFile, source: int) -> int:
+        return file.custom(
+            "LceBMaxPool2d",
+            [source],
+            file.tensor("packed", (self.batch, 1, 1, num_words(self.channels))),
+            self._window()
+            | {"filter_height": self.kernel[0], "filter_width": self.kernel[1]},
+        )
+
+    def _window(self) -> dict[str, int]:
+        return {
+            "padding": self.is_valid,
+            "stride_height": self.stride[0],
+            "stride_width": self.stride[1],
+        }
+
+
+def wrapping_file() -> bytes:
+    """19 MB of weights: the bytes of the lines that they see are a multiple of 2^64."""
+    file = GraphFile()
+    image = file.input("float", (1, 1, 1, 8192))
+    packed = file.tensor("packed", (1, 1, 1, 256))
+    file.custom("LceQuantize", [image], packed)
+    weights = [np.zeros((1, 33, 18, 8192)), np.zeros(1)]
+    result = file.builtin(
+        "CONV_2D",
+        [image, *(file.constant("float", values) for values in weights)],
+        file.tensor("float", (1, 1, 1, 1)),
+        table="Conv2DOptions",
+        padding=0,
+        strideH=31,
+        strideW=1,
+        dilationHFactor=1048575,
+        dilationWFactor=986895,
+    )
+    return file.content(result, packed)
+
+
+def _memory_mb(field: str) -> int:
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(rf"{field}:\s+(\d+) kB", status).group(1)) // 1024
+
+
+def outcome(content: bytes) -> tuple[str, int, str]:
+    """Whether it "ran" or was "refused", the most MB that it took, and the message."""
+    before = _memory_mb("VmRSS")
+    # From here on VmHWM is the most memory that this process has had.
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    what, text = "ran", ""
+    try:
+        interpreter = delegate_runs.load(content, Setting("portable", threads=2))
+        interpreter.allocate_tensors()
+        interpreter.invoke()
+    except (RuntimeError, ValueError) as error:
+        what, text = "refused", " ".join(str(error).split())
+    return what, _memory_mb("VmHWM") - before, text
+
+
+def main(first: int, step: int = 1) -> None:
+    for number in range(first, NUM_FILES + 1, step):
+        is_last = number == NUM_FILES
+        content = wrapping_file() if is_last else ExtremeFile(number).content()
+        print(number, *outcome(content))
+        print(number, "done", flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
