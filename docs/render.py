@@ -291,27 +291,23 @@ def table(file: str) -> str:
 
 
 def part(name: str) -> str:
-    """Cells of a part of the profile: milliseconds, their limit, and the share of it.
+    """Cells of a part of the profile: milliseconds, and their share of the network.
 
     The parts are the stem, the binary convolutions of each of the four groups, the
     downsampling, pools, gates and the classifier, in the order of the network.
     """
-    found: dict[str, list[float]] = {}
+    found: dict[str, float] = {"all": 0.0}
     group, last = 0, ""
     _, _, head, *lines = text("runtime/profile.txt").splitlines()
     for line in lines[:-1]:
-        fields = line.split()
-        numbers = [each for each in fields if each.replace(".", "").isdigit()]
+        time = float(line.split()[0])
         title = line[head.index("step") :].strip()
         group += "average pool" in title
         for own in ("all", _part(title, last, group)):
-            sums = found.setdefault(own, [0.0, 0.0])
-            sums[0] += float(numbers[0])
-            sums[1] += float(numbers[1])
+            found[own] = found.get(own, 0.0) + time
         last = title
-    time, limit = found[name]
-    shares = f"{limit / time:.0%}".replace("%", " %") if limit > 0.05 * time else ""
-    return f"{time:.2f} | {f'{limit:.2f}' if limit >= 0.005 else ''} | {shares}"
+    share = f"{found[name] / found['all']:.0%}".replace("%", " %")
+    return f"{found[name]:.2f} | {share}"
 
 
 def _part(title: str, last: str, group: int) -> str:

@@ -132,6 +132,7 @@ def add_mistakes(
             f"{percent(report.top1)} classified correctly; recorded when it was "
             f"trained: {percent(recorded)}."
         ),
+        *_changed(report.top1, recorded, len(answers.labels)),
         element(
             "div",
             matrix,
@@ -148,6 +149,24 @@ def add_mistakes(
     )
     content.append(_worst(page, facts, dataset, answers))
     page.add("mistakes", "Mistakes", *content)
+
+
+def _changed(found: float, recorded: float, num_images: int) -> list[Html]:
+    """A notice where the network is not the one whose accuracy was recorded.
+
+    On another machine sums round otherwise, which turns an answer here and there: one
+    image in a thousand may differ, and one in all.
+    """
+    different = round(abs(found - recorded) * num_images)
+    if different <= max(1, num_images // 1000):
+        return []
+    return [
+        notice(
+            f"These differ by {different} of {num_images:,} images, more than another "
+            "machine's rounding changes: model.keras, or the test images, are not "
+            "those of the recorded result."
+        )
+    ]
 
 
 def _pairs(

@@ -10,8 +10,8 @@
  *   tflite_plugin_destroy_delegate(delegate);   // after the interpreter is gone
  *
  * or load the library with LiteRT's external delegate. Options, all text:
- *   kernel   portable, avx2, avx512, neon; default: environment variable R2B_KERNEL,
- *            else the best that this CPU runs
+ *   kernel   portable, sse4, avx2, avx512bw, avx512, neon; default: environment variable
+ *            R2B_KERNEL, else the best that this CPU runs
  *   fuse     1 (default) or 0: one pass for each operator
  *   claim    all (default) or binary: only LCE's operators, the rest stays LiteRT's
  *   profile  0 (default) or 1: time each step
@@ -46,12 +46,6 @@ const char* r2b_delegate_explanation(struct TfLiteDelegate* delegate);
  * done, microseconds a run, binary and real multiply-accumulates, bytes read and
  * written. Owned by the delegate, valid until the next call; not while one runs. */
 const char* r2b_delegate_profile(struct TfLiteDelegate* delegate);
-
-/* The most multiply-accumulates a second, on bits and on floats, that one thread of this
- * CPU does with the delegate's instruction set: measured, for some tens of milliseconds.
- * Returns 1, or 0 where it is not known. */
-int r2b_delegate_peak(struct TfLiteDelegate* delegate, double* binary_macs,
-                      double* real_macs);
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import math
 import pathlib
 import re
 from typing import Any
@@ -12,6 +11,9 @@ from typing import Any
 from r2b_runtime.errors import InputError, one_line
 
 PATH = pathlib.Path(__file__).with_name("libr2b_delegate.so")
+
+# What there is for x86-64 and for 64-bit Arm; any CPU runs the first.
+KERNELS = ("portable", "sse4", "avx2", "avx512bw", "avx512", "neon")
 
 # The first that is installed is used. A delegate made by one runs in the others too.
 INTERPRETERS = (
@@ -30,8 +32,8 @@ def delegate(
     """Makes a delegate for one or several of LiteRT's interpreters.
 
     Args:
-      kernel: instruction set to use: "portable", "avx2", "avx512" or "neon"; the
-        environment variable R2B_KERNEL when None, else the best that this CPU has.
+      kernel: instruction set to use, one of `KERNELS`; the environment variable
+        R2B_KERNEL when None, else the best that this CPU has.
       fuse: run several operators in one pass over memory where the graph allows.
       claim: "all" takes real-valued operators between the binary ones too, "binary"
         leaves them to LiteRT.
@@ -86,26 +88,6 @@ def profile(made: Any) -> str:
       made: a delegate that was made with `profile`, and has run.
     """
     return _ask("r2b_delegate_profile", made._get_native_delegate_pointer())
-
-
-def peak(made: Any) -> tuple[float, float]:
-    """What one thread of this CPU can do with the delegate's instruction set.
-
-    Measured, for some tens of milliseconds.
-
-    Args:
-      made: a delegate.
-
-    Returns:
-      The most multiply-accumulates a second on bits, and on floats; infinite where the
-      library does not know.
-    """
-    rates = (ctypes.c_double * 2)(math.inf, math.inf)
-    binary, real = (ctypes.byref(rates, 8 * index) for index in range(2))
-    function = _library().r2b_delegate_peak
-    function.argtypes = [ctypes.c_void_p] * 3
-    function(made._get_native_delegate_pointer(), binary, real)
-    return rates[0], rates[1]
 
 
 def _library() -> ctypes.CDLL:

@@ -11,7 +11,6 @@
 
 #include "claiming.h"
 #include "kernels/kernels.h"
-#include "kernels/peaks.h"
 #include "layout.h"
 #include "litert_abi.h"
 #include "program.h"
@@ -265,17 +264,6 @@ R2B_EXPORT const char* r2b_delegate_profile(TfLiteDelegate* base) {
     delegate.profile += kernel->program.profile();
   }
   return delegate.profile.c_str();
-}
-
-R2B_EXPORT int r2b_delegate_peak(TfLiteDelegate* base, double* binary_macs,
-                                 double* real_macs) {
-  const auto& delegate = *static_cast<const r2b::Delegate*>(base->data_);
-  const r2b::Peak* peak = r2b::find_peak(delegate.options.kernels->name);
-  if (peak == nullptr) return 0;
-  const r2b::Rates rates = r2b::measure_peak(*peak);
-  *binary_macs = rates.binary_macs;
-  *real_macs = rates.real_macs;
-  return 1;
 }
 
 }  // extern "C"

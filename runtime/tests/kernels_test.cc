@@ -157,7 +157,44 @@ void test_binary_convs(const Kernels& kernels) {
   }
 }
 
+// Sums in the middle between two floats, and so close to it that a double cannot tell:
+// (1 + m 2^-23) (1 - m 2^-23) 2^-24 is half of the last place of 1, less 2^-70 m m.
+void test_real_conv_between_floats(const Kernels& kernels) {
+  Random random(next_seed());
+  const int pixels = 29, channels = 75;
+  const auto near_to = [&](float value) {
+    const float sign = random.between(0, 1) ? 1.0f : -1.0f;
+    return sign * value * (1.0f + float(random.between(-3, 3)) * 0x1p-23f);
+  };
+  Guarded<float> source(pixels), filter(channels), bias(channels);
+  for (int p = 0; p < pixels; ++p) source[p] = near_to(0x1p-12f);
+  for (int c = 0; c < channels; ++c) {
+    filter[c] = near_to(0x1p-12f);
+    bias[c] = near_to(1.0f);
+  }
+  Guarded<uint8_t> packed(kernels.real_filter_bytes(channels, 1),
+                          Guarded<uint8_t>::kBehind, 64);
+  kernels.pack_real_filter(filter.data(), bias.data(), channels, 1, packed.data());
+  Guarded<float> output(size_t(pixels) * channels);
+  const ptrdiff_t offset = 0;
+  set_case(kernels, "real_conv_row", 0, "sums between floats");
+  kernels.real_conv_row({{source.data(), 1, &offset, 1, 1},
+                         packed.data(),
+                         pixels,
+                         channels,
+                         output.data(),
+                         channels});
+  std::vector<float> expected;
+  for (int p = 0; p < pixels; ++p) {
+    for (int c = 0; c < channels; ++c) {
+      expected.push_back(std::fma(source[p], filter[c], bias[c]));
+    }
+  }
+  check_output("output", output, expected);
+}
+
 void test_real_convs(const Kernels& kernels) {
+  for (int round = 0; round < 20; ++round) test_real_conv_between_floats(kernels);
   for (const int channels : channel_counts()) {
     for (int pixels = 1; pixels <= 15; pixels += pixels < 9 ? 1 : 5) {
       const int length = 1 + (channels + pixels) % 5;

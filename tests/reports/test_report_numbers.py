@@ -9,6 +9,7 @@ from r2b_keras.environment import tf
 from r2b_keras.reports import (
     attention,
     curves,
+    evidence,
     gates,
     history,
     mistakes,
@@ -253,3 +254,17 @@ def test_commands_can_be_pasted():
     assert lines[0] == "python -m r2b_keras.train \\" and len(lines) == 5
     assert lines[1] == "    --override=stages.0.epochs=100 \\"
     assert lines[4] == "    --override=stages.3.epochs=100"
+
+
+@pytest.mark.parametrize(
+    ("images", "num_images", "is_told"),
+    [(0, 359, False), (1, 359, False), (2, 359, True), (10, 10_000, False)]
+    + [(11, 10_000, True), (-11, 10_000, True)],
+)
+def test_a_network_that_is_not_the_recorded_one_is_told(images, num_images, is_told):
+    recorded = 0.9
+    found = recorded + images / num_images
+    told = evidence._changed(found, recorded, num_images)
+    assert bool(told) == is_told
+    if is_told:
+        assert f"differ by {abs(images)} of {num_images:,} images" in str(told[0])

@@ -25,9 +25,9 @@ from operator_sweep import cases
 from real_files import real_cases
 
 import r2b_runtime
+from r2b_runtime import library
 
 REAL_FILE = pathlib.Path(__file__).with_name("expected_real.csv")
-KERNELS = ("portable", "avx2", "avx512", "neon")
 RESTS = {
     "xnnpack": OpResolverType.AUTO,
     "litert": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -60,7 +60,7 @@ class Setting:
 def kernels() -> list[str]:
     """The kernels that this machine can run."""
     able = []
-    for name in KERNELS:
+    for name in library.KERNELS:
         try:
             r2b_runtime.delegate(kernel=name)
         except r2b_runtime.InputError:
@@ -149,8 +149,8 @@ def write_real() -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["case", "by", "answer"])
     for case in real_cases():
-        found = outputs(case.content(), case.inputs(), Setting(KERNELS[0]))
-        writer.writerow([case.name, KERNELS[0], digest(found)])
+        found = outputs(case.content(), case.inputs(), Setting(library.KERNELS[0]))
+        writer.writerow([case.name, library.KERNELS[0], digest(found)])
 
 
 def main(first: int, step: int = 1) -> None:

@@ -20,8 +20,6 @@ from tests.converters.small_flatbuffers import (
     schema,
 )
 
-KERNELS = ("portable", "avx2", "avx512", "neon")
-
 
 def images(num, shape=BINARY_SHAPE, seed=0):
     values = np.random.default_rng(seed).normal(size=(num, *shape))
@@ -71,7 +69,7 @@ def test_scores_do_not_depend_on_threads_or_kernel(monkeypatch):
     expected = interpreter.predict(x)
     monkeypatch.delenv("R2B_KERNEL")
     num_run = 0
-    for kernel in KERNELS:
+    for kernel in library.KERNELS:
         try:
             interpreter = Interpreter(binary(), 2, kernel)
         except InputError as error:
@@ -336,22 +334,19 @@ def test_time_of_steps():
     assert all(step.count == 1 and step.time_ms >= 0 for step in steps)
     (convolution,) = (step for step in steps if "binary conv" in step.title)
     # 20 pixels, 3x3 of 33 channels, 3 filters; at least the map is written.
-    macs_per_second = 20 * 9 * 33 * 3 / (convolution.limit_ms / 1e3)
-    assert 1e7 < macs_per_second < 1e15
+    assert convolution.num_macs == 20 * 9 * 33 * 3
     assert convolution.num_bytes >= 4 * 20 * 3
-    binary_peak, real_peak = library.peak(interpreter.delegate)
-    assert 1e7 < real_peak < 1e13 and real_peak < binary_peak < 1e15
     assert profiling.steps(Interpreter(binary())) == []
 
 
 def test_table_of_steps():
     steps = [
-        profiling.Step("stem", 1, 1.5, 0.75, 3_000_000),
-        profiling.Step("sign", 4, 0.5, 0.0, 500_000),
+        profiling.Step("stem", 1, 1.5, 6_000_000, 3_000_000),
+        profiling.Step("sign", 4, 0.5, 0, 500_000),
     ]
     assert profiling.to_text(steps).splitlines() == [
-        "      ms  share  limit, ms  of limit   GB/s  step",
-        "   1.500  75.0%      0.750       50%    2.0  stem",
-        "   0.500  25.0%      0.000              1.0  4 x sign",
-        "   2.000             0.750       38%",
+        "      ms  share  GMAC/s   GB/s  step",
+        "   1.500  75.0%     4.0    2.0  stem",
+        "   0.500  25.0%            1.0  4 x sign",
+        "   2.000",
     ]

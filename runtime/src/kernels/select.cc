@@ -13,8 +13,10 @@ namespace {
 #if defined(__x86_64__)
 
 struct Features {
-  bool avx2 = false;    // with FMA, POPCNT and BMI2, which every such CPU has
-  bool avx512 = false;  // F, BW, DQ, VL and VPOPCNTDQ
+  bool sse4 = false;    // SSE4.2, SSSE3 and POPCNT
+  bool avx2 = false;  // with FMA, POPCNT and BMI2, which every such CPU has
+  bool avx512bw = false;  // F, BW, DQ and VL
+  bool avx512 = false;    // the same, and VPOPCNTDQ
 };
 
 // The parts of a CPU's state that the operating system saves: XCR0.
@@ -29,23 +31,25 @@ Features detect() {
   Features features;
   uint32_t eax, ebx, ecx, edx;
   if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return features;
-  constexpr uint32_t kFirst = bit_FMA | bit_POPCNT | bit_AVX | bit_OSXSAVE;
-  if ((ecx & kFirst) != kFirst) return features;
+  constexpr uint32_t kSse4 = bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT;
+  constexpr uint32_t kAvx = bit_FMA | bit_AVX | bit_OSXSAVE;
+  features.sse4 = (ecx & kSse4) == kSse4;
+  if (!features.sse4 || (ecx & kAvx) != kAvx) return features;
   const uint32_t states = saved_states();
   if ((states & kVectorState) != kVectorState) return features;
   if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return features;
   constexpr uint32_t kAvx2 = bit_AVX2 | bit_BMI2;
   constexpr uint32_t kAvx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
   features.avx2 = (ebx & kAvx2) == kAvx2;
-  features.avx512 = features.avx2 && (ebx & kAvx512) == kAvx512 &&
-                    (ecx & bit_AVX512VPOPCNTDQ) != 0 &&
-                    (states & kMaskState) == kMaskState;
+  features.avx512bw = features.avx2 && (ebx & kAvx512) == kAvx512 &&
+                      (states & kMaskState) == kMaskState;
+  features.avx512 = features.avx512bw && (ecx & bit_AVX512VPOPCNTDQ) != 0;
   return features;
 }
 
 #endif
 
-constexpr int kMostTables = 3;
+constexpr int kMostTables = 5;
 
 struct Available {
   const Kernels* tables[kMostTables + 1] = {};
@@ -55,7 +59,9 @@ struct Available {
 #if defined(__x86_64__)
     const Features features = detect();
     if (features.avx512) *next++ = &avx512_kernels;
+    if (features.avx512bw) *next++ = &avx512bw_kernels;
     if (features.avx2) *next++ = &avx2_kernels;
+    if (features.sse4) *next++ = &sse4_kernels;
 #elif defined(__aarch64__)
     *next++ = &neon_kernels;
 #endif

@@ -7,7 +7,9 @@
 namespace r2b {
 
 extern const Kernels portable_kernels;
+extern const Kernels sse4_kernels;
 extern const Kernels avx2_kernels;
+extern const Kernels avx512bw_kernels;
 extern const Kernels avx512_kernels;
 extern const Kernels neon_kernels;
 
