@@ -133,7 +133,9 @@ class Network:
       activation_binarizer: larq quantizer for activations where they are binarized.
       weight_binarizer: larq quantizer for weights where they are binarized.
       pad_value: what surrounds a binary convolution's input, 0 or 1.
-      batch_norm_momentum: share of the running statistics kept at each step.
+      batch_norm_momentum: share of the running statistics kept at each step. Ours, as
+        is the epsilon: the paper prints neither. Both are the defaults of PyTorch, in
+        which the authors' later code is written; larq-zoo has 0.99 and 0.001.
       batch_norm_epsilon: added to the variance.
       synchronized_batch_norm: statistics over the whole batch rather than over each
         replica's share of it, while training; a saved network has plain BatchNorm.

@@ -50,8 +50,11 @@ _AUGMENTATION = Augmentation(
 
 # Sec. 4.1: Adam, 1e-3 and weight decay 1e-5 for real weights. Coupled L2 is ours: it is
 # what Adam with a weight decay meant when the paper was written.
+# Ours too, as neither is printed: only kernels decay; Adam's epsilon is 1e-7, Keras's.
 _REAL_WEIGHTS = Optimizer("adam", learning_rate=1e-3, weight_decay=1e-5, decay="l2")
-# Sec. 4.1: 2e-4 and no decay for binary weights.
+# Sec. 4.1: 2e-4 and no decay for binary weights. That these hold for a stage whose 3x3
+# convolutions are binary, and so for all of its weights, is our reading: the paper may
+# also mean them for its binary weights alone, beside 1e-3 for all others.
 _BINARY_WEIGHTS = Optimizer("adam", learning_rate=2e-4, weight_decay=0.0)
 
 # Sec. 4.1: drops at 150, 250 and 320 of 350 epochs, 5 epochs of warm-up for real

@@ -40,9 +40,11 @@ class Optimizer:
 
     Attributes:
       name: "adam" or "sgd".
-      learning_rate: the peak, before any schedule.
+      learning_rate: the peak, before any schedule; one for all weights of the stage,
+        which is our reading of Sec. 4.1's rates for real and for binary weights.
       momentum: for "sgd" only.
-      weight_decay: strength for real-valued kernels; binary weights never decay.
+      weight_decay: strength for real-valued kernels; binary weights never decay (Sec.
+        4.1), nor does anything that is no kernel (ours).
       decay: "l2" adds `weight_decay * w` to the gradient (what Adam with a weight decay
         meant when the paper was written); "decoupled" subtracts
         `learning_rate * weight_decay * w` from the weight (AdamW).

@@ -7,7 +7,7 @@ from r2b_keras.recipes.schema import Optimizer
 from r2b_keras.trainers.schedules import LearningRate
 
 # Ours: Adam's epsilon is not printed. Keras has 1e-7; PyTorch, in which the authors'
-# later code is written, has 1e-8.
+# later code is written, has 1e-8. Both have the same momenta, 0.9 and 0.999.
 EPSILON = 1e-7
 
 

@@ -5,6 +5,7 @@ import pytest
 from r2b_keras import recipes
 from r2b_keras.data.config import Augmentation
 from r2b_keras.recipes import Expected, Losses, Optimizer, Schedule
+from r2b_keras.trainers.expectations import UNJUDGED, UNKNOWN, judge
 
 REAL = ("adam", 1e-3, 1e-5, "l2")
 BINARY = ("adam", 2e-4, 0.0, "l2")
@@ -122,3 +123,10 @@ def test_every_network_has_the_layout_of_resnet18(name, number):
 def test_data(name, source, shape):
     data = recipes.get(name).data
     assert (data.source, data.image_shape) == (source, shape)
+
+
+def test_numbers_of_others_judge_no_run():
+    """One printed number, or one of other settings, has no spread to judge by."""
+    for name in PRINTED:
+        for stage in recipes.get(name).stages:
+            assert judge(0.5, stage.expected).word in (UNKNOWN, UNJUDGED)
