@@ -65,7 +65,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert {name.partition("/")[0] for name in names} == {"r2b_keras", metadata_folder}
     assert f"{metadata_folder}/licenses/LICENSE" in names
     assert our_modules() <= names
-    assert {"r2b_keras/train.py", "r2b_keras/recipes/digits.py"} <= names
+    assert {"r2b_keras/train.py", "r2b_keras/recipes/claims.csv"} <= names
     assert not [name for name in names if "test" in name or "__pycache__" in name]
 
 
