@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "convolution.h"
+#include "pool_windows.h"
 #include "real_rows.h"
 
 namespace r2b {
@@ -13,48 +14,41 @@ namespace {
 class PooledConvolution : public Step {
  public:
   PooledConvolution(const RealRows& rows, const Kernels& kernels, const Finish& between,
-                    bool is_max, const Axis& vertical, const Axis& horizontal,
-                    const Finish& finish)
+                    const PoolWindows& windows, int channels, const Finish& finish)
       : rows_(rows),
         kernels_(kernels),
         between_(between),
-        is_max_(is_max),
-        vertical_(vertical),
-        horizontal_(horizontal),
-        finish_(finish) {
-    const PackedFilter::Chunk& last = rows.filter().chunks().back();
-    channels_ = last.first_channel + last.num_channels;
-    held_ = vertical.most_taps();
-    images_ = rows.num_rows() / rows.rows_an_image();
-  }
+        windows_(windows),
+        finish_(finish),
+        channels_(channels),
+        held_(windows.most_rows()),
+        images_(rows.num_rows() / rows.rows_an_image()) {}
 
-  int units() const override { return images_ * vertical_.out; }
+  int units() const override { return images_ * windows_.height(); }
 
   Size scratch_bytes() const override {
     const Size ring = Size(whole_lines(rows_.width())) * held_;
-    return (ring + whole_lines(horizontal_.out)) * sizeof(float) + rows_.lines_bytes() +
-           Size(held_) * horizontal_.most_taps() * sizeof(float*);
+    return (ring + whole_lines(windows_.width())) * sizeof(float) +
+           rows_.lines_bytes() + Size(windows_.most_pixels()) * sizeof(float*);
   }
 
   void run(int begin, int end, char* scratch) const override {
     Work work;
     work.ring = reinterpret_cast<float*>(scratch);
     work.pooled = work.ring + whole_lines(rows_.width()) * held_;
-    work.lines.memory = work.pooled + whole_lines(horizontal_.out);
+    work.lines.memory = work.pooled + whole_lines(windows_.width());
     work.pixels = reinterpret_cast<const float**>(
         reinterpret_cast<char*>(work.lines.memory) + rows_.lines_bytes().count());
     for (int unit = begin; unit < end; unit++) {
-      const int image = unit / vertical_.out, y = unit % vertical_.out;
-      const int top = y * vertical_.stride - vertical_.before;
-      const int first = top + vertical_.first_tap(y);
-      const int last = top + vertical_.end_tap(y);
-      compute_rows(image, first, last, &work);
-      for (int x = 0; x < horizontal_.out; x++) pool(first, last, x, &work);
+      const int image = unit / windows_.height(), y = unit % windows_.height();
+      compute_rows(image, windows_.first_row(y), windows_.end_row(y), &work);
+      const auto line_of = [&](int row) { return ring_row(work, row); };
+      windows_.run(y, line_of, work.pixels, work.pooled);
       FinishRow done = {};
       done.values = work.pooled;
       done.values_stride = channels_;
-      finish_.run(kernels_, done, {unit, 0, horizontal_.out, 0, channels_},
-                  vertical_.out);
+      finish_.run(kernels_, done, {unit, 0, windows_.width(), 0, channels_},
+                  windows_.height());
     }
   }
 
@@ -107,32 +101,12 @@ class PooledConvolution : public Step {
                  {0, 0, num_pixels, chunk.first_channel, chunk.num_channels}, 1);
   }
 
-  void pool(int first, int last, int x, Work* work) const {
-    const int first_tap = horizontal_.first_tap(x), end_tap = horizontal_.end_tap(x);
-    const int left = x * horizontal_.stride - horizontal_.before;
-    int count = 0;
-    for (int row = first; row < last; row++) {
-      const float* line = ring_row(*work, row);
-      for (int h = first_tap; h < end_tap; h++) {
-        work->pixels[count++] = line + static_cast<ptrdiff_t>(left + h) * channels_;
-      }
-    }
-    const PoolWindow window = {work->pixels, count, channels_,
-                               work->pooled + static_cast<ptrdiff_t>(x) * channels_};
-    if (is_max_) {
-      kernels_.max_window(window);
-    } else {
-      kernels_.mean_window(window, 1.0f / static_cast<float>(count));
-    }
-  }
-
   RealRows rows_;
   const Kernels& kernels_;
   Finish between_;
-  bool is_max_;
-  Axis vertical_, horizontal_;
+  PoolWindows windows_;
   Finish finish_;
-  int channels_ = 0, held_ = 0, images_ = 0;
+  int channels_, held_, images_;
 };
 
 }  // namespace
@@ -152,9 +126,12 @@ std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Grap
     return nullptr;
   }
   const bool is_max = pool.kind == OperatorKind::kMaxPool;
+  const int channels = graph.output(convolution).channels();
   auto step = std::make_unique<PooledConvolution>(
       RealRows(kernels, std::move(filter), source, vertical, horizontal), kernels,
-      between, is_max, pool_vertical, pool_horizontal, finish);
+      between,
+      PoolWindows(kernels, is_max, pool_vertical, pool_horizontal, channels), channels,
+      finish);
   step->title = "real convolution";
   between.declare(step.get());
   step->title += is_max ? " + max pool" : " + average pool";

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "pool_windows.h"
 #include "simple_steps.h"
 
 namespace r2b {
@@ -33,66 +34,38 @@ class Pass : public Step {
 
 class Pool : public Step {
  public:
-  Pool(const Kernels& kernels, bool is_max, const Value& source, const Axis& vertical,
-       const Axis& horizontal, const Finish& finish)
-      : kernels_(kernels),
-        is_max_(is_max),
-        source_(source),
-        vertical_(vertical),
-        horizontal_(horizontal),
-        finish_(finish) {}
+  Pool(const Kernels& kernels, const PoolWindows& windows, const Value& source,
+       const Finish& finish)
+      : kernels_(kernels), windows_(windows), source_(source), finish_(finish) {}
 
-  int units() const override { return source_.shape.dims[0] * vertical_.out; }
+  int units() const override { return source_.shape.dims[0] * windows_.height(); }
 
   Size scratch_bytes() const override {
-    return Size(horizontal_.out) * source_.channels() * sizeof(float) +
-           Size(taps()) * sizeof(const float*);
+    return Size(windows_.width()) * source_.channels() * sizeof(float) +
+           Size(windows_.most_pixels()) * sizeof(const float*);
   }
 
   void run(int begin, int end, char* scratch) const override {
     auto** pixels = reinterpret_cast<const float**>(scratch);
-    auto* values = reinterpret_cast<float*>(pixels + taps());
+    auto* values = reinterpret_cast<float*>(pixels + windows_.most_pixels());
     for (int row = begin; row < end; row++) {
-      for (int x = 0; x < horizontal_.out; x++) {
-        pool(row, x, pixels, values + static_cast<ptrdiff_t>(x) * source_.channels());
-      }
+      const int image = row / windows_.height(), y = row % windows_.height();
+      const auto line_of = [&](int source_row) {
+        return source_.row<float>(image * source_.height() + source_row);
+      };
+      windows_.run(y, line_of, pixels, values);
       FinishRow work = {};
       work.values = values;
       work.values_stride = source_.channels();
-      const Span span = {row, 0, horizontal_.out, 0, source_.channels()};
-      finish_.run(kernels_, work, span, vertical_.out);
+      const Span span = {row, 0, windows_.width(), 0, source_.channels()};
+      finish_.run(kernels_, work, span, windows_.height());
     }
   }
 
  private:
-  // No more than the input has pixels.
-  int taps() const { return vertical_.most_taps() * horizontal_.most_taps(); }
-
-  void pool(int row, int x, const float** pixels, float* output) const {
-    const int image = row / vertical_.out, y = row % vertical_.out;
-    const int first = horizontal_.first_tap(x), end = horizontal_.end_tap(x);
-    const int left = x * horizontal_.stride - horizontal_.before;
-    int count = 0;
-    for (int v = vertical_.first_tap(y); v < vertical_.end_tap(y); v++) {
-      const int source_row =
-          image * source_.height() + y * vertical_.stride - vertical_.before + v;
-      const float* line = source_.row<float>(source_row);
-      for (int h = first; h < end; h++) {
-        pixels[count++] = line + static_cast<ptrdiff_t>(left + h) * source_.channels();
-      }
-    }
-    const PoolWindow window = {pixels, count, source_.channels(), output};
-    if (is_max_) {
-      kernels_.max_window(window);
-    } else {
-      kernels_.mean_window(window, 1.0f / static_cast<float>(count));
-    }
-  }
-
   const Kernels& kernels_;
-  bool is_max_;
+  PoolWindows windows_;
   const Value& source_;
-  Axis vertical_, horizontal_;
   Finish finish_;
 };
 
@@ -163,8 +136,8 @@ std::unique_ptr<Step> make_pool(const Kernels& kernels, const Operator& op,
   Axis vertical, horizontal;
   if (!make_axes(op, *source, nullptr, &vertical, &horizontal, why)) return nullptr;
   const bool is_max = op.kind == OperatorKind::kMaxPool;
-  auto step = std::make_unique<Pool>(kernels, is_max, *source, vertical, horizontal,
-                                     finish);
+  const PoolWindows windows(kernels, is_max, vertical, horizontal, source->channels());
+  auto step = std::make_unique<Pool>(kernels, windows, *source, finish);
   step->title = is_max ? "max pool" : "average pool";
   step->add_read(source);
   finish.declare(step.get());
