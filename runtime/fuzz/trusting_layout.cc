@@ -1,6 +1,6 @@
-// In place of src/layout.cc: looking at a host that is known costs more than all the
+// In place of src/host_layout.cc: looking at a host that is known costs more than all the
 // rest of a run, and the core has to survive what the look would have found.
-#include "layout.h"
+#include "host_layout.h"
 
 namespace r2b {
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "claiming.h"
+#include "host_layout.h"
 #include "kernels/kernels.h"
-#include "layout.h"
 #include "litert_abi.h"
 #include "program.h"
 #include "r2b_delegate.h"

@@ -1,6 +1,6 @@
 // The C structs of LiteRT's (TensorFlow Lite's) delegate interface, as far as they are
 // used. LiteRT's wheels ship no headers; the layout is that of TensorFlow Lite 2.14 to
-// LiteRT 2.3, and `layout.h` checks at load time what can be checked.
+// LiteRT 2.3, and `host_layout.h` checks at load time what can be checked.
 #ifndef R2B_LITERT_ABI_H_
 #define R2B_LITERT_ABI_H_
 

@@ -1,6 +1,6 @@
 // Hosts whose structs have a field more or a field less than the mirrored ones,
 // anywhere: they must be refused with a sentence, and never crash the check.
-#include "layout.h"
+#include "host_layout.h"
 
 #include <sys/mman.h>
 

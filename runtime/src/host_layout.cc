@@ -1,4 +1,4 @@
-#include "layout.h"
+#include "host_layout.h"
 
 #include <cstdarg>
 #include <cstddef>

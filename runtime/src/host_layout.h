@@ -1,6 +1,6 @@
 // Whether the host lays its structs out as litert_abi.h mirrors them.
-#ifndef R2B_LAYOUT_H_
-#define R2B_LAYOUT_H_
+#ifndef R2B_HOST_LAYOUT_H_
+#define R2B_HOST_LAYOUT_H_
 
 #include <string>
 
@@ -17,4 +17,4 @@ bool layout_is_as_expected(TfLiteContext* context, std::string* why);
 
 }  // namespace r2b
 
-#endif  // R2B_LAYOUT_H_
+#endif  // R2B_HOST_LAYOUT_H_
