@@ -59,7 +59,8 @@ class ModelCard:
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
         names, shape = self.class_names, self.image_shape
-        _require(self, "class_names", _all_are(str, names), "a list of names")
+        several = _all_are(str, names) and len(names) > 1
+        _require(self, "class_names", several, "a list of names, at least two")
         positive = _all_are(int, shape) and len(shape) == 3 and min(shape) >= 1
         expected = (
             "(height, width, channels), positive, with 1 (grey) or 3 (RGB) channels"

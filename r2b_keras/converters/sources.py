@@ -15,6 +15,7 @@ from r2b_keras import data, machine, models, recipes
 from r2b_keras.converters import pictures
 from r2b_keras.converters.card import ModelCard
 from r2b_keras.converters.float32 import in_float32
+from r2b_keras.converters.one_output import with_two_outputs
 from r2b_keras.data import imagenet
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
@@ -100,6 +101,7 @@ def from_file(
     """
     model = models.load(path)
     _check_classifier(model)
+    model = with_two_outputs(model)
     if recipe is not None:
         found = recipes.get(recipe)
         dataset = data.load(found.data, data_dir)

@@ -67,7 +67,8 @@ class ModelCard:
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
         names, shape = self.class_names, self.image_shape
-        self._require("class_names", _all_are(str, names), "a list of names")
+        several = _all_are(str, names) and len(names) > 1
+        self._require("class_names", several, "a list of names, at least two")
         sizes = _all_are(int, shape) and len(shape) == 3 and min(shape) >= 1
         self._require(
             "image_shape",

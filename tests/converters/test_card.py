@@ -224,6 +224,6 @@ def test_fields_of_another_kind_are_named(field, value, words):
 
 
 def test_lists_become_tuples():
-    made = ModelCard(["a"], [8, 8, 1], [0], [1])
-    assert made == ModelCard(("a",), (8, 8, 1), (0,), (1,))
+    made = ModelCard(["a", "b"], [8, 8, 1], [0], [1])
+    assert made == ModelCard(("a", "b"), (8, 8, 1), (0,), (1,))
     assert isinstance(made.mean, tuple)

@@ -1,0 +1,78 @@
+"""Networks of two classes with one output, as networks with two.
+
+`Dense(1, activation="sigmoid")` gives p, the probability of class 1, and `Dense(1)` a
+logit z of which the sigmoid is p. All that follows, from verification to the boards,
+takes one score for each class: (1 - p, p), or (-z / 2, z / 2), of which the softmax is
+(1 - p, p) too.
+"""
+
+from typing import Any
+
+from r2b_keras.converters import graph
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
+
+
+@tf.keras.utils.register_keras_serializable(package="r2b_keras")
+class TwoClasses(tf.keras.layers.Layer):
+    """Makes two scores of one.
+
+    Input shape: `[B, 1]`. Output shape: `[B, 2]`.
+
+    Args:
+      from_logits: whether the score is a logit, or the probability of class 1.
+    """
+
+    def __init__(self, from_logits: bool, **kwargs: Any) -> None:
+        """Stores what the score is."""
+        super().__init__(**kwargs)
+        self.from_logits = from_logits
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns `(-z / 2, z / 2)` of a logit, `(1 - p, p)` of a probability."""
+        if self.from_logits:
+            return inputs * tf.constant([-0.5, 0.5])
+        return inputs * tf.constant([-1.0, 1.0]) + tf.constant([1.0, 0.0])
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration to make the layer again."""
+        return {**super().get_config(), "from_logits": self.from_logits}
+
+
+def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
+    """The same network with a score for each of its two classes.
+
+    Args:
+      model: a network from images to scores `[N, K]`; it is not changed.
+
+    Returns:
+      A network that shares its layers, or the given one where K is not 1.
+
+    Raises:
+      InputError: its one output is neither a probability nor a logit, as far as its
+        last layer tells.
+    """
+    if model.output_shape[-1] != 1:
+        return model
+    activation = _last_activation(model)
+    if activation not in ("sigmoid", "linear"):
+        raise InputError(
+            f"Model {model.name!r} has one output, made by "
+            f"{activation or 'code'}: expected Dense(1, activation='sigmoid'), Dense(1)"
+            " with a logit, or an output for each class."
+        )
+    scores = TwoClasses(activation == "linear", name="two_classes")(model.output)
+    return tf.keras.Model(model.input, scores, name=model.name)
+
+
+def _last_activation(model: tf.keras.Model) -> str | None:
+    """Name of the activation or kind of the layer that gives a network's output."""
+    if not graph.is_graph(model):
+        return None
+    layer = model.outputs[0].node.layer
+    if isinstance(layer, tf.keras.Model):
+        return _last_activation(layer)
+    dense = isinstance(layer, tf.keras.layers.Dense | tf.keras.layers.Activation)
+    if not dense:
+        return type(layer).__name__
+    return getattr(layer.activation, "__name__", type(layer.activation).__name__)

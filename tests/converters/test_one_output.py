@@ -1,0 +1,176 @@
+"""Two classes with one output: from a Keras file to names of pictures."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from r2b_keras import convert, predict
+from r2b_keras.converters import card, engines, flatbuffer, tflite_file, verification
+from r2b_keras.converters.one_output import with_two_outputs
+from r2b_keras.environment import lq, tf
+from r2b_keras.errors import InputError
+from r2b_runtime import card as runtime_card
+from tests.commands import InThisProcess, run
+from tests.converters.binary_networks import batch_norm, binary_convolution
+
+layers = tf.keras.layers
+SHAPE = (8, 8, 3)
+
+
+def network(*last, name="mine"):
+    """A binary network whose last layers are given."""
+    tf.keras.utils.set_random_seed(5)
+    image = tf.keras.Input(SHAPE)
+    x = batch_norm()(layers.Conv2D(8, 3)(image))
+    x = layers.GlobalAveragePooling2D()(binary_convolution(8)(x))
+    for layer in last:
+        x = layer(x)
+    return tf.keras.Model(image, x, name=name)
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z.astype(np.float64)))
+
+
+def inner(*last):
+    x = tf.keras.Input((8,))
+    return tf.keras.Model(x, layers.Dense(1, *last)(x))
+
+
+# Last layers, and what makes the probability of class 1 of their output.
+PROBABILITIES = [
+    [layers.Dense(1, activation="sigmoid")],
+    [layers.Dense(1), layers.Activation("sigmoid")],
+    [lq.layers.QuantDense(1, activation="sigmoid")],
+    [inner("sigmoid")],
+]
+LOGITS = [[layers.Dense(1)], [layers.Dense(1, activation="linear")], [inner()]]
+
+
+@pytest.mark.parametrize(
+    ("last", "probability"),
+    [*((last, np.asarray) for last in PROBABILITIES), *((x, sigmoid) for x in LOGITS)],
+)
+def test_two_scores_of_one(last, probability):
+    """Class 1 has the probability that the network gives it, in `predict` too."""
+    model = network(*last)
+    images = np.random.default_rng(0).normal(size=(50, *SHAPE)).astype(np.float32)
+    expected = probability(model.predict_on_batch(images))[:, 0]
+    assert 0 < np.mean(expected > 0.5) < 1
+    two = with_two_outputs(model)
+    scores = two.predict_on_batch(images)
+    assert scores.shape == (50, 2) and two.name == "mine"
+    np.testing.assert_array_equal(scores.argmax(axis=1), expected > 0.5)
+    for row, share in zip(scores, expected, strict=True):
+        shares = predict.probabilities(row)
+        np.testing.assert_allclose(shares, [1 - share, share], atol=1e-6)
+    again = type(two).from_config(two.get_config())
+    again.set_weights(two.get_weights())
+    np.testing.assert_array_equal(again.predict_on_batch(images), scores)
+    content = accepted(two, images)
+    assert tflite_file.count_operators(content)["LceBconv2d"] == 1
+
+
+def accepted(model, images):
+    """The flatbuffer, verified in every engine, in batches too."""
+    content = flatbuffer.convert(model)
+    reference = verification.Reference(model, images)
+    for engine in engines.names_for(content):
+        found = reference.compare(content, engine)
+        assert found.accepted and found.agreement == 1
+        batch = engines.load(content, engine, batch_size=3).predict(images)
+        np.testing.assert_allclose(batch, reference.scores, atol=1e-5)
+    return content
+
+
+def test_networks_with_more_outputs_stay():
+    model = network(layers.Dense(2))
+    assert with_two_outputs(model) is model
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ([layers.Dense(1, activation="tanh")], "made by tanh"),
+        ([layers.Dense(1), layers.Lambda(tf.sigmoid)], "made by Lambda"),
+        ([layers.Dense(1, activation="softmax")], "made by softmax"),
+        ([layers.Dense(1), batch_norm()], "made by BatchNormalization"),
+    ],
+)
+def test_one_output_of_another_kind_is_refused(last, words):
+    with pytest.raises(InputError, match=f"'mine' has one output, {words}: expected"):
+        with_two_outputs(network(*last))
+
+
+def test_code_is_refused():
+    class Code(tf.keras.Model):
+        def __init__(self):
+            super().__init__(name="code")
+            self.inner = network(layers.Dense(1, activation="sigmoid"))
+
+        def call(self, inputs):
+            return self.inner(inputs)
+
+    model = Code()
+    model(tf.keras.Input(SHAPE))
+    with pytest.raises(InputError, match="'code' has one output, made by code"):
+        with_two_outputs(model)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(4)
+    for number in range(12):
+        pixels = generator.integers(0, 256, SHAPE, np.uint8) // (1 + number % 4)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("activation", "probability"), [("sigmoid", np.asarray), (None, sigmoid)]
+)
+def test_from_a_keras_file_to_the_board(
+    pictures, tmp_path, monkeypatch, capsys, activation, probability
+):
+    model = network(layers.Dense(1, activation=activation))
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    output = tmp_path / "model.tflite"
+    code, printed, errors = InThisProcess(convert, monkeypatch, capsys).run(
+        *(f"--model={tmp_path / 'model.keras'}", f"--output={output}"),
+        *("--mean=0.5,0.5,0.5", "--std=0.5,0.5,0.5", f"--verify_images={pictures}"),
+        f"--labels={tmp_path / 'labels.txt'}",
+    )
+    assert (code, errors) == (0, "") and printed.endswith("accepted\n")
+    paths = sorted(map(str, pictures.iterdir()))
+    own = card.read(output.read_bytes())
+    assert own.class_names == ("cat", "dog")
+    images = np.stack([np.asarray(Image.open(path)) for path in paths]) / 255
+    images = ((images - 0.5) / 0.5).astype(np.float32)
+    expected = probability(model.predict_on_batch(images))[:, 0]
+    assert 0 < np.mean(expected > 0.5) < 1
+    command = (sys.executable, "-m", "r2b_runtime", "classify", "--json", str(output))
+    on_board = subprocess.run([*command, *paths], capture_output=True, text=True)
+    asked = run("predict", f"--model={output}", "--json", *paths)
+    found = [json.loads(result.stdout) for result in (on_board, asked)]
+    for guesses in found:
+        for path, share in zip(paths, expected, strict=True):
+            shares = {guess["label"]: guess["probability"] for guess in guesses[path]}
+            assert shares["dog"] == pytest.approx(share, abs=1e-5)
+            assert shares["cat"] == pytest.approx(1 - share, abs=1e-5)
+            assert guesses[path][0]["label"] == ("dog" if share > 0.5 else "cat")
+
+
+def test_a_card_of_one_class_is_refused():
+    """It would be 100 % of every picture."""
+    values = {"class_names": ("dog",), "image_shape": SHAPE}
+    values.update(mean=(0.5,) * 3, std=(0.5,) * 3)
+    for make in (card.ModelCard, runtime_card.ModelCard):
+        with pytest.raises(ValueError, match=r"\('dog',\), expected .*, at least two"):
+            make(**values)
