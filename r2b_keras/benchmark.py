@@ -87,7 +87,7 @@ def read_models(paths: list[str]) -> dict[str, bytes]:
         while unique in found:
             times += 1
             unique = f"{name} #{times}"
-        found[unique] = tflite_file.read_bytes(path)
+        found[files.printable(unique)] = tflite_file.read_bytes(path)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -63,6 +64,9 @@ def _run(
     signal.signal(signal.SIGTERM, _raise_terminated)
     # Keras's hints about slow callbacks and retracing are of no use to a user.
     logging.set_verbosity(logging.ERROR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and classes may hold what the terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if given[1:] and not arguments:
             raise InputError(

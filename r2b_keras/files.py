@@ -139,8 +139,13 @@ def check_new_or_marked(folder: pathlib.Path, mark: str) -> None:
       mark: name of the file that folders of this command hold.
 
     Raises:
-      InputError: a file, or a folder with other things.
+      InputError: a file, a folder with other things, or a name that is no UTF-8.
     """
+    if printable(str(folder)) != str(folder):
+        raise InputError(
+            f"{printable(str(folder))} is no UTF-8, and TensorFlow cannot write there: "
+            "choose another --workdir."
+        )
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir():
@@ -167,7 +172,13 @@ def _flush_to_disk(path: pathlib.Path) -> None:
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes text whole or not at all."""
     with written_whole(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+        # Of names of files that are no UTF-8, what is not is written as `printable`.
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def printable(name: str) -> str:
+    """A file's name, with what is no UTF-8 in it written out as an escape."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -5,7 +5,6 @@ Runs on boards without TensorFlow, as far as the engine does.
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from typing import TYPE_CHECKING, TypedDict
@@ -61,9 +60,6 @@ def main(paths: list[str]) -> int:
             "No picture is given: name JPEG or PNG files after the options, such as "
             f"--model={FLAGS.model} cat.jpg."
         )
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files and classes may hold what the terminal cannot show.
-        sys.stdout.reconfigure(errors="backslashreplace")
     engine, card = load_network(FLAGS.model, FLAGS.engine, FLAGS.num_threads)
     found: dict[str, list[Guess]] = {}
     code = 0

@@ -113,7 +113,7 @@ def read_models(paths: list[str]) -> dict[str, bytes]:
     names = [pathlib.Path(path).name for path in unique]
     for path, name in zip(unique, names, strict=True):
         shown = name if names.count(name) == 1 else path
-        found[shown] = tflite_file.read_bytes(path)
+        found[files.printable(shown)] = tflite_file.read_bytes(path)
     return found
 
 

@@ -221,6 +221,9 @@ def test_names_of_models(tmp_path):
         "y #3": b"2",
     }
     assert list(found) == [first, "y", second, "y #2", "y #3"]
+    latin = tmp_path / "caf\udce9"
+    latin.write_text("3")
+    assert benchmark.read_models([str(latin)]) == {"caf\\udce9": b"3"}
 
 
 @pytest.mark.slow

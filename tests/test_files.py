@@ -233,3 +233,17 @@ def test_a_workdir_that_leads_nowhere(tmp_path):
     link.symlink_to(tmp_path / "none")
     with pytest.raises(InputError, match="is a file or leads nowhere"):
         files.check_new_or_marked(link, "recipe.json")
+
+
+# A name as Python has one whose bytes are no UTF-8, and how people are shown it.
+LATIN, SHOWN = "caf\udce9", "caf\\udce9"
+
+
+def test_names_that_are_no_utf_8(tmp_path):
+    assert files.printable(LATIN) == SHOWN and files.printable("caf\xe9") == "caf\xe9"
+    path = tmp_path / LATIN
+    files.write_text(path, f"{LATIN}, na\xefve")
+    assert path.read_text(encoding="utf-8") == f"{SHOWN}, na\xefve"
+    assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9"]
+    with pytest.raises(InputError, match="is no UTF-8.*choose another --workdir"):
+        files.check_new_or_marked(tmp_path / LATIN / "run", "recipe.json")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from r2b_keras import files
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
 from r2b_keras.data.arrays import ArrayExamples
@@ -77,7 +78,7 @@ class ImageDataset:
                 f"only {num_train} training images: hold out fewer."
             )
         self.config = config
-        self.class_names = source.class_names
+        self.class_names = tuple(map(files.printable, source.class_names))
         self.num_classes = len(source.class_names)
         self.fingerprint = _fingerprint(source)
         self._train, self._validation = source.train.split(config.validation_size)

@@ -5,9 +5,11 @@ Keras 3, imports what modules a file names, and runs the code of a Lambda layer 
 stored as HDF5.
 """
 
+import contextlib
 import json
 import os
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -57,7 +59,8 @@ def load(path: str | os.PathLike[str]) -> tf.keras.Model:
         )
     _check_code(name, config)
     try:
-        return tf.keras.models.load_model(path, compile=False)
+        with _in_utf8(name) as readable:
+            return tf.keras.models.load_model(readable, compile=False)
     except _DAMAGE as error:
         unknown = sorted(set(_unknown(config)))
         if not unknown:
@@ -67,6 +70,20 @@ def load(path: str | os.PathLike[str]) -> tf.keras.Model:
             "r2b_keras has: import the module that registers it first, in Python or "
             "with --import=MODULE."
         ) from error
+
+
+@contextlib.contextmanager
+def _in_utf8(name: str) -> Iterator[str]:
+    """A file by a name that TensorFlow takes: UTF-8, by a link where it is not."""
+    try:
+        name.encode()
+        yield name
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            ending = ".keras" if name.endswith(".keras") else ".h5"
+            link = os.path.join(folder, f"model{ending}")
+            os.symlink(os.path.abspath(name), link)
+            yield link
 
 
 def _cannot_load(name: str, error: Exception) -> InputError:

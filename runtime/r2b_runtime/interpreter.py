@@ -214,8 +214,11 @@ def _require_count(name: str, value: int) -> None:
         raise InputError(f"{name} is {value!r}, expected a whole number of at least 1.")
 
 
-def _existing(model: str | os.PathLike[str]) -> str:
-    """The path of a file that can be read."""
+def _existing(model: str | os.PathLike[str]) -> str | bytes:
+    """The path of a file that can be read; its content where LiteRT takes no such path.
+
+    LiteRT's paths are UTF-8.
+    """
     try:
         name = os.fspath(model)
     except TypeError as error:
@@ -223,8 +226,10 @@ def _existing(model: str | os.PathLike[str]) -> str:
             f"The model is {type(model).__name__}, expected the path of a .tflite file "
             "or its content as bytes."
         ) from error
-    with _opened(pathlib.Path(name)):
-        return str(name)
+    with _opened(pathlib.Path(name)) as file:
+        in_utf8 = os.fsencode(name).decode(errors="replace") == name
+        content: str | bytes = str(name) if in_utf8 else file.read()
+        return content
 
 
 def _read(path: pathlib.Path) -> bytes:

@@ -54,6 +54,15 @@ def test_val_is_a_test_part_and_hidden_files_are_passed_over(pictures):
     assert load(CONFIG, pictures).num_test == 9
 
 
+def test_a_class_name_that_is_no_utf_8(pictures):
+    """Shown as an escape, everywhere from here on; the files keep their names."""
+    for part in ("train", "test"):
+        (pictures / part / "cat").rename(pictures / part / "caf\udce9")
+    dataset = load(CONFIG, pictures)
+    assert dataset.class_names == ("bird", "caf\\udce9", "dog")
+    assert (dataset.num_train, dataset.num_test) == (26, 9)
+
+
 def test_pictures_of_other_sizes_stay_in_their_files(pictures):
     write_image(
         pictures / "train" / "cat" / "large.JPG", random_images(1, (90, 70, 3))[0]

@@ -107,6 +107,18 @@ def test_other_ways_to_save(tmp_path):
         models.load(tmp_path / name)
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5", ""])
+def test_a_name_that_is_no_utf_8(tmp_path, ending):
+    model = network()
+    path = tmp_path / "caf\udce9" / f"model\udce9{ending}"
+    path.parent.mkdir()
+    saved = tmp_path / f"saved{ending or '.h5'}"
+    model.save(saved)
+    saved.rename(path)
+    x = np.ones((1, 4, 4, 1), np.float32)
+    np.testing.assert_array_equal(models.load(path)(x), model(x))
+
+
 LAMBDA = layers.Lambda
 NESTED = {
     "plain": lambda: LAMBDA(lambda x: 2 * x),

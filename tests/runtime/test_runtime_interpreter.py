@@ -109,6 +109,14 @@ def test_one_interpreter_in_four_threads(monkeypatch):
         )
 
 
+def test_a_name_that_is_no_utf_8(tmp_path):
+    path = tmp_path / "caf\udce9.tflite"
+    path.write_bytes(binary())
+    x = np.ones((1, *BINARY_SHAPE), np.float32)
+    found = Interpreter(path).predict(x)
+    np.testing.assert_array_equal(found, Interpreter(binary()).predict(x))
+
+
 def test_threads_are_told_as_they_run():
     interpreter = Interpreter(binary(), 1000)
     assert interpreter.num_threads == 64
