@@ -85,17 +85,11 @@ def trace(model: tf.keras.Model) -> Flow:
       ValueError: the network was never called and does not name its inputs.
     """
     observer = _Observer()
-    eager = tf.config.functions_run_eagerly()
-    # Or functions inside of layers would show symbols instead of numbers.
-    tf.config.run_functions_eagerly(True)
-    try:
-        with graph.around(_innermost(model), observer.call):
-            for size in _IMAGE_SIZES:
-                observer.start()
-                make = functools.partial(_random, size=size)
-                graph.infer(model, tf.nest.map_structure(make, graph.inputs(model)))
-    finally:
-        tf.config.run_functions_eagerly(eager)
+    with graph.eagerly(), graph.around(_innermost(model), observer.call):
+        for size in _IMAGE_SIZES:
+            observer.start()
+            make = functools.partial(_random, size=size)
+            graph.infer(model, tf.nest.map_structure(make, graph.inputs(model)))
     return observer.flow()
 
 

@@ -110,6 +110,17 @@ def infer(model: tf.keras.Model, images: Any) -> Any:
 
 
 @contextlib.contextmanager
+def eagerly() -> Iterator[None]:
+    """Has numbers for symbols inside of the block, in functions of layers too."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+@contextlib.contextmanager
 def around(layers: Iterable[Layer], wrap: Callable[..., Any]) -> Iterator[None]:
     """Calls `wrap` instead of the layers, wherever they are used inside of the block.
 

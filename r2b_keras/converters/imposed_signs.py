@@ -35,7 +35,11 @@ class SignedNetwork:
         layers, in code, stay as they are.
         """
         wrap = functools.partial(_with_chosen_signs, choose)
-        with graph.around(self._takers, wrap), _activations(self._model, choose):
+        with (
+            graph.eagerly(),
+            graph.around(self._takers, wrap),
+            _activations(self._model, choose),
+        ):
             scores: np.ndarray = graph.infer(self._model, tf.constant(images)).numpy()
         return scores
 

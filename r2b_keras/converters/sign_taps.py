@@ -12,6 +12,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from flatbuffers import flexbuffers
 
 from r2b_keras.converters import binary_operators, engines, tflite_file
 from r2b_keras.converters.tflite_file import schema
@@ -81,9 +82,12 @@ class _Map:
 
 
 def _packed_maps(model: tflite_file.Model, graph: Any) -> list[_Map]:
-    """The maps of one image, in the order in which the network computes them."""
+    """The maps of one image, in the order in which the network computes them.
+
+    The maximum of signs is the sign of the maximum, which is added where it is missing.
+    """
     found: dict[int, _Map] = {}
-    for operator in graph.operators:
+    for operator in list(graph.operators):
         output = int(operator.outputs[0])
         name = tflite_file.operator_name(model, operator)
         if name not in binary_operators.OPERATORS:
@@ -102,7 +106,31 @@ def _packed_maps(model: tflite_file.Model, graph: Any) -> list[_Map]:
         elif source in found:
             shape = (*shapes[1][:3], found[source].channels)
             found[output] = _Map(output, shape, False)
+            if found[source].real:
+                pooled = _pooled(model, graph, operator, found[source].tensor, shape)
+                found[output] = _Map(pooled, shape, True)
     return list(found.values())
+
+
+def _pooled(
+    model: tflite_file.Model,
+    graph: Any,
+    operator: Any,
+    tensor: int,
+    shape: tuple[int, ...],
+) -> int:
+    """Adds the pooling of real values whose signs an operator pools."""
+    options = flexbuffers.Loads(bytes(operator.customOptions))
+    output = _add_tensor(model, graph, shape)
+    pooling = _add_operator(graph, [tensor], output)
+    pooling.opcodeIndex = tflite_file.operator_code(model, "MAX_POOL_2D", 1)
+    pooling.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
+    pooling.builtinOptions = made = schema.Pool2DOptionsT()
+    made.padding = options["padding"]
+    made.strideH, made.strideW = options["stride_height"], options["stride_width"]
+    made.filterHeight = options["filter_height"]
+    made.filterWidth = options["filter_width"]
+    return output
 
 
 def _flattened(model: tflite_file.Model, graph: Any, each: _Map) -> int:

@@ -245,6 +245,22 @@ def nested(model):
     return tf.keras.Model(image, model(image))
 
 
+def of_a_function(model):
+    """All of it in a layer that is a function of TensorFlow's."""
+
+    class Function(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        @tf.function
+        def call(self, inputs):
+            return self.inner(inputs)
+
+    image = tf.keras.Input(SHAPE)
+    return tf.keras.Model(image, Function()(image))
+
+
 def of_quantizers(model):
     """The same network with its signs taken by layers and by an activation."""
     image = tf.keras.Input(SHAPE)
@@ -284,7 +300,9 @@ def exchangeable(model):
     ]
 
 
-@pytest.mark.parametrize("make", [as_code, nested, of_quantizers, of_an_activation])
+@pytest.mark.parametrize(
+    "make", [as_code, nested, of_a_function, of_quantizers, of_an_activation]
+)
 def test_signs_are_followed_wherever_they_are_taken(model, make):
     file = convert(two_signs(3 + 1e-5))
     x = images(20)
