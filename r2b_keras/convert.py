@@ -47,7 +47,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_bool("simplify", True, "Make cheaper what can be, with equal answers.")
     path_flags.define(
-        "verify_images", None, "Folder of PNG or JPEG pictures to verify with."
+        "verify_images", None, "Folder of JPEG, PNG or WebP pictures to verify with."
     )
     flags.DEFINE_integer("num_images", 500, "Images to verify with, at most.", 1)
     card_flags.define("for --model without --recipe and for --weights")

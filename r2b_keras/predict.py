@@ -5,6 +5,7 @@ Runs on boards without TensorFlow, as far as the engine does.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from typing import TYPE_CHECKING, TypedDict
@@ -41,8 +42,8 @@ def define_flags() -> None:
     flags.DEFINE_bool("json", False, "Print one JSON object instead of text.")
     flags.DEFINE_bool(
         "upright",
-        False,
-        "Turn pictures by their EXIF orientation first; training takes them as stored.",
+        None,
+        "Turn pictures by their EXIF orientation; as the model card says if unset.",
     )
     flags.DEFINE_string("engine", None, "What runs the network, the best if unset.")
     flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1)
@@ -57,15 +58,17 @@ def main(paths: list[str]) -> int:
         )
     if not paths:
         raise InputError(
-            "No picture is given: name JPEG or PNG files after the options, such as "
-            f"--model={FLAGS.model} cat.jpg."
+            "No picture is given: name JPEG, PNG or WebP files after the options, such "
+            f"as --model={FLAGS.model} cat.jpg."
         )
     engine, card = load_network(FLAGS.model, FLAGS.engine, FLAGS.num_threads)
+    if FLAGS.upright is not None:
+        card = dataclasses.replace(card, upright=FLAGS.upright)
     found: dict[str, list[Guess]] = {}
     code = 0
     for path in paths:
         try:
-            found[path] = guess(engine, card, path, FLAGS.top, FLAGS.upright)
+            found[path] = guess(engine, card, path, FLAGS.top)
         except InputError as error:
             code = command.EXIT_PROBLEM
             print(error, file=sys.stderr, flush=True)
@@ -111,24 +114,21 @@ def load_network(
     return loaded, own
 
 
-def guess(
-    engine: Engine, card: ModelCard, path: str, top: int, upright: bool = False
-) -> list[Guess]:
+def guess(engine: Engine, card: ModelCard, path: str, top: int) -> list[Guess]:
     """The likeliest classes of a picture, the first one first.
 
     Args:
       engine: the loaded network.
       card: its card.
-      path: a JPEG or PNG file.
+      path: a JPEG, PNG or WebP file.
       top: number of classes, all if there are fewer.
-      upright: turn the picture by its EXIF orientation.
 
     Raises:
       InputError: the picture is missing or broken, or the network's scores are.
     """
     from r2b_keras.converters import pictures
 
-    scores = engine.predict(pictures.load(path, card, upright)[np.newaxis])[0]
+    scores = engine.predict(pictures.load(path, card)[np.newaxis])[0]
     if not np.isfinite(scores).all():
         raise InputError(
             f"The network's scores for {path} are not finite numbers: convert it again "

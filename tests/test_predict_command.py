@@ -12,7 +12,7 @@ from PIL import Image
 from r2b_keras import models, predict
 from r2b_keras.converters import convert
 from r2b_keras.converters.card import ModelCard, attach
-from r2b_keras.data import decoding, image_shapes
+from r2b_keras.data import decoding
 from r2b_keras.environment import tf
 from tests.commands import InThisProcess, assert_one_sentence, run
 from tests.test_environment import HIDE_MODULE, run_python
@@ -88,12 +88,7 @@ def paths_of(folder):
 
 def network_input(path, framing="center"):
     """[H, W, C]: training's preprocessing."""
-    content = Path(path).read_bytes()
-    if framing == "center":
-        image = decoding.decode_center(content, SHAPE).numpy()
-    else:
-        image = tf.io.decode_png(content).numpy()
-        image = image_shapes.fit_to_shape(image[np.newaxis], SHAPE)[0]
+    image = decoding.decode_framed(Path(path).read_bytes(), SHAPE, framing).numpy()
     return ((image / 255 - MEAN) / STD).astype(np.float32)
 
 

@@ -11,11 +11,11 @@ import math
 from typing import Any
 
 from r2b_keras.converters import tflite_file
+from r2b_keras.data.config import FRAMINGS
 from r2b_keras.errors import InputError
 
 NAME = "r2b_keras.model_card"
 FORMAT = 1
-FRAMINGS = ("whole", "center")
 # From the finest to the coarsest.
 REAL_WEIGHTS = ("float32", "float16", "int8")
 
@@ -32,6 +32,8 @@ class ModelCard:
       std: one positive number per channel.
       framing: "whole" scales the whole picture to the input's size; "center" takes the
         central 224/256 of its shorter side first, as is usual on ImageNet.
+      upright: whether pictures are turned by their EXIF orientation first; networks
+        of cards that do not say so were trained on pictures as they are stored.
       recipe: name of the recipe it was trained with, or None.
       stage: the recipe's stage, or None.
       accuracy: top-1 of the Keras model on the recipe's test set, a fraction, or None.
@@ -45,6 +47,7 @@ class ModelCard:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     framing: str = "whole"
+    upright: bool = True
     recipe: str | None = None
     stage: int | None = None
     accuracy: float | None = None
@@ -77,6 +80,7 @@ class ModelCard:
         for name, choice in (("framing", FRAMINGS), ("real_weights", REAL_WEIGHTS)):
             expected = f"one of {', '.join(choice)}"
             _require(self, name, getattr(self, name) in choice, expected)
+        _require(self, "upright", type(self.upright) is bool, "true or false")
         self._check_origin()
 
     def _check_origin(self) -> None:
@@ -184,7 +188,7 @@ def _from_values(values: dict[str, Any]) -> ModelCard:
     known = {field.name for field in dataclasses.fields(ModelCard)}
     unknown = sorted(values.keys() - known)
     try:
-        return ModelCard(**values)
+        return ModelCard(**{"upright": False, **values})
     except TypeError as error:
         problem = f"does not know {', '.join(unknown)}" if unknown else "finds too few"
         raise InputError(

@@ -1,54 +1,26 @@
-"""From a picture file to what the network sees, without TensorFlow.
-
-The same as the evaluation in training does: `data/decoding.py` for the framing
-"center", `data/image_shapes.py` for "whole". Pixels come out alike, but for the first
-and the last two columns of a JPEG's central window: training decodes the window alone,
-and lacks the colours beside it, which are stored at half resolution.
-"""
+"""From a picture file to what the network of a model card sees, without TensorFlow."""
 
 from __future__ import annotations
 
-import io
 import os
 import pathlib
-import struct
-import warnings
-import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from r2b_keras.data.pictures import decode, frame, is_picture, to_channels
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from r2b_keras.converters.card import ModelCard
 
-JPEG_START = b"\xff\xd8\xff"
-PNG_START = b"\x89PNG\r\n\x1a\n"
-# As in data/decoding.py, which needs TensorFlow.
-CENTRAL_SHARE = 224 / 256
-LARGEST_PLAIN_SHRINKING = 2.0
-# libpng's shares of red, green and blue in grey, in 1 / 32768.
-GREY_SHARES = (9797, 19234, 3737)
-# What Pillow raises for files that are broken in one way or another.
-_BROKEN = (
-    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError),
-    *(struct.error, zlib.error),
-)
 
-
-def load(
-    path: str | os.PathLike[str], card: ModelCard, upright: bool = False
-) -> np.ndarray:
+def load(path: str | os.PathLike[str], card: ModelCard) -> np.ndarray:
     """Reads a picture as a network is to see it.
 
     Args:
-      path: a JPEG or PNG file.
-      card: gives input shape, framing, mean and std.
-      upright: see `read`.
+      path: a JPEG, PNG or WebP file.
+      card: gives input shape, framing, orientation, mean and std.
 
     Returns:
       `[H, W, C]` float32, C being the card's.
@@ -56,7 +28,7 @@ def load(
     Raises:
       InputError: the file is missing, broken or of another kind.
     """
-    image = read(path, card.image_shape[2], upright)
+    image = read(path, card.image_shape[2], card.upright)
     return normalize(frame(image, card.image_shape[:2], card.framing), card)
 
 
@@ -76,18 +48,14 @@ def normalize(image: np.ndarray, card: ModelCard) -> np.ndarray:
 
 
 def read(
-    path: str | os.PathLike[str], channels: int, upright: bool = False
+    path: str | os.PathLike[str], channels: int, upright: bool = True
 ) -> np.ndarray:
-    """Decodes a JPEG or PNG file of any kind to 8 bits, as TensorFlow does.
-
-    Transparency is dropped, not blended. Of 16 bits the upper 8 count. Colours become
-    grey by their luma (0.299, 0.587, 0.114), of a JPEG the one that is stored.
+    """Decodes a JPEG, PNG or WebP file of any kind; see `data.pictures.decode`.
 
     Args:
       path: the file.
       channels: 1 for grey, 3 for RGB.
-      upright: turn the picture as its EXIF orientation says. TensorFlow's decoder does
-        not, so training sees pictures as they are stored.
+      upright: turn the picture as its EXIF orientation says.
 
     Returns:
       `[h, w, channels]` uint8.
@@ -97,47 +65,9 @@ def read(
     """
     content = _content(path)
     try:
-        with warnings.catch_warnings():
-            # About metadata, and photos beyond 89 megapixels; at twice that it fails.
-            warnings.simplefilter("ignore")
-            image: Image.Image
-            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
-                if channels == 1:
-                    image.draft("L", None)
-                image.load()
-                if upright:
-                    image = ImageOps.exif_transpose(image)
-                return _to_channels(_to_bytes(image), channels)
-    except Image.DecompressionBombError as error:
-        raise InputError(
-            f"{os.fspath(path)} has too many pixels ({error}): make it smaller."
-        ) from error
-    except UnidentifiedImageError as error:
-        raise InputError(f"{os.fspath(path)} is broken: replace it.") from error
-    except _BROKEN as error:
-        raise InputError(
-            f"{os.fspath(path)} is broken or cut off ({error}): replace it."
-        ) from error
-
-
-def frame(image: np.ndarray, size: Sequence[int], framing: str) -> np.ndarray:
-    """Cuts and scales a picture to the network's size.
-
-    Args:
-      image: `[h, w, C]` uint8.
-      size: (height, width) wanted.
-      framing: "whole" scales all of it, antialiased; "center" the central 224/256 of
-        the side that limits, antialiased only where it shrinks by more than 2.
-
-    Returns:
-      `[H, W, C]` uint8.
-    """
-    if framing == "whole":
-        return _resize_antialiased(image, size)
-    image = _central_window(image, size)
-    if max(np.divide(image.shape[:2], size)) > LARGEST_PLAIN_SHRINKING:
-        return _resize_antialiased(image, size)
-    return _resize_plain(image, size)
+        return to_channels(decode(content, upright), channels)
+    except InputError as error:
+        raise InputError(f"{os.fspath(path)} {error}") from error
 
 
 def _content(path: str | os.PathLike[str]) -> bytes:
@@ -154,79 +84,7 @@ def _content(path: str | os.PathLike[str]) -> bytes:
         raise InputError(
             f"{name} cannot be read ({error.strerror}): mend that or leave it out."
         ) from error
-    if not content.startswith((JPEG_START, PNG_START)):
-        kind = "neither a JPEG nor a PNG picture" if content else "empty"
+    if not is_picture(content):
+        kind = "neither a JPEG nor a PNG nor a WebP picture" if content else "empty"
         raise InputError(f"{name} is {kind}: convert or replace it.")
     return content
-
-
-def _to_bytes(image: Image.Image) -> np.ndarray:
-    """[h, w, 1 or 3] uint8, without transparency."""
-    if image.mode.startswith("I"):
-        return (np.asarray(image)[..., None] >> 8).astype(np.uint8)
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[..., None]
-    if image.mode == "LA":
-        return np.asarray(image)[..., :1]
-    if image.mode not in ("RGB", "RGBA"):
-        # By RGBA, as a palette may have transparent colours.
-        image = image.convert("RGBA" if image.mode == "P" else "RGB")
-    return np.asarray(image)[..., :3]
-
-
-def _to_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    if image.shape[2] == channels:
-        return image
-    if channels == 3:
-        return np.repeat(image, 3, axis=2)
-    grey = image.astype(np.int32) @ np.array(GREY_SHARES, np.int32) >> 15
-    return grey[..., None].astype(np.uint8)
-
-
-def _central_window(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """The window of `decode_center`, in float32 as there."""
-    available, wanted = np.array(image.shape[:2]), np.array(size)
-    ratio = np.min(available.astype("f4") / wanted.astype("f4"))
-    exact = np.float32(CENTRAL_SHARE) * ratio * wanted.astype("f4")
-    height, width = np.maximum(np.rint(exact).astype(int), 1)
-    top, left = (available - (height, width)) // 2
-    return image[top : top + height, left : left + width]
-
-
-def _resize_antialiased(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Bilinear, the triangle as wide as the step; Pillow's, in float32."""
-    channels = [
-        Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32)).resize(
-            (size[1], size[0]), Image.Resampling.BILINEAR
-        )
-        for channel in range(image.shape[2])
-    ]
-    return _round(np.stack([np.asarray(channel) for channel in channels], axis=-1))
-
-
-def _resize_plain(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Bilinear between the nearest two pixels; Pillow's is always antialiased."""
-    top, bottom, down = _neighbours(image.shape[0], size[0])
-    left, right, across = _neighbours(image.shape[1], size[1])
-
-    def blend_columns(rows: np.ndarray) -> np.ndarray:
-        first = image[np.ix_(rows, left)].astype(np.float32)
-        return first + (image[np.ix_(rows, right)] - first) * across[:, None]
-
-    upper = blend_columns(top)
-    return _round(upper + (blend_columns(bottom) - upper) * down[:, None, None])
-
-
-def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of `size` pixels: the two of `length` beside it, share of the second."""
-    step = np.float32(length) / np.float32(size)
-    place = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * step
-    place -= np.float32(0.5)
-    first = np.floor(place)
-    low = np.maximum(first, 0).astype(int)
-    high = np.minimum(np.ceil(place), length - 1).astype(int)
-    return low, high, place - first
-
-
-def _round(image: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -17,6 +17,7 @@ from r2b_keras.converters.card import ModelCard
 from r2b_keras.converters.float32 import in_float32
 from r2b_keras.converters.one_output import with_two_outputs
 from r2b_keras.data import imagenet
+from r2b_keras.data.pictures import SUFFIXES
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -24,7 +25,6 @@ from r2b_keras.recipes import Recipe
 from r2b_keras.trainers.stage import load_student
 from r2b_keras.trainers.workdir import Workdir
 
-PICTURES = (".png", ".jpg", ".jpeg")
 _PACKAGES = ("larq-compute-engine", "larq")
 _BATCH = 250
 
@@ -195,7 +195,7 @@ def _card(recipe: Recipe, dataset: data.ImageDataset) -> ModelCard:
         image_shape=recipe.data.image_shape,
         mean=recipe.data.mean,
         std=recipe.data.std,
-        framing=dataset.framing,
+        framing=recipe.data.framing,
         recipe=recipe.name,
     )
 
@@ -224,23 +224,24 @@ def _images(
     if folder is not None:
         return _pictures(card, folder, limit)
     batches = dataset.sample(limit, _BATCH)
-    return np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+    with dataset.broken_image_is_named():
+        return np.concatenate([images for images, _ in batches.as_numpy_iterator()])
 
 
 def _pictures(card: ModelCard, folder: str | None, limit: int) -> np.ndarray:
     if folder is None:
         raise InputError(
             "There are no images to verify the conversion with: give a folder of real "
-            "PNG or JPEG pictures, --verify_images=DIR."
+            "JPEG, PNG or WebP pictures, --verify_images=DIR."
         )
     paths = sorted(
         path
         for path in pathlib.Path(folder).rglob("*")
-        if path.suffix.lower() in PICTURES and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
     if not paths:
         raise InputError(
-            f"--verify_images={folder} holds no PNG or JPEG pictures, expected a "
+            f"--verify_images={folder} holds no JPEG, PNG or WebP pictures, expected a "
             "folder with some."
         )
     if len(paths) > limit:

@@ -1,12 +1,13 @@
 """Examples that lie in memory as one array of images."""
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r2b_keras.data import seeds
+from r2b_keras.data import decoding, seeds
 from r2b_keras.data.augmentation import crop_and_resize
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
@@ -21,33 +22,49 @@ if TYPE_CHECKING:
 class ArrayExamples:
     """Images and labels in memory.
 
+    The images keep the size they came in, and become the network's when they are used:
+    memory is bounded by the set, whatever the network's size. Parts of a set share the
+    array of its images.
+
     Attributes:
-      images: [N, H, W, C] uint8.
+      images: [M, h, w, c] uint8, c being 1 or 3.
       labels: [N] int64, 0 to num_classes - 1.
+      image_shape: (height, width, channels) at the network's input.
+      framing: "whole" or "center"; see `pictures.frame`.
+      rows: [N] int64, which of the images these are; None for all of them.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    image_shape: tuple[int, int, int]
+    framing: str = "whole"
+    rows: np.ndarray | None = None
 
     @property
     def num_examples(self) -> int:
         """Number of images."""
         return len(self.labels)
 
-    def content(self) -> Iterable[bytes]:
+    def content(self) -> Iterable[bytes | memoryview]:
         """What the fingerprint is taken over: shape, images and labels."""
-        yield repr(self.images.shape).encode()
-        yield np.ascontiguousarray(self.images).tobytes()
+        yield repr((self.num_examples, *self.images.shape[1:])).encode()
+        if self.rows is None:
+            yield np.ascontiguousarray(self.images).reshape(-1).data
+        else:
+            yield from (self.images[row].tobytes() for row in self.rows)
         yield self.labels.astype("<i8").tobytes()
 
-    def split(self, size: int) -> tuple["ArrayExamples", "ArrayExamples"]:
-        """Holds out `size` examples, of each class its share, always the same ones."""
-        kept, held_out = stratified_split(self.labels, size)
-        return self.take(kept), self.take(held_out)
+    def split(
+        self, size: int, kept: int = 0, held_out: int = 0
+    ) -> tuple["ArrayExamples", "ArrayExamples"]:
+        """Holds out examples; see `stratified_split`."""
+        first, second = stratified_split(self.labels, size, kept, held_out)
+        return self.take(first), self.take(second)
 
     def take(self, indices: np.ndarray) -> "ArrayExamples":
         """The examples at these indices."""
-        return ArrayExamples(self.images[indices], self.labels[indices])
+        rows = indices if self.rows is None else self.rows[indices]
+        return dataclasses.replace(self, labels=self.labels[indices], rows=rows)
 
     def train_batches(
         self,
@@ -64,37 +81,57 @@ class ArrayExamples:
         Returns:
           A dataset of (images [B, H, W, C] uint8, labels [B] int64, seed [2] int64).
         """
-        images, labels = self._tensors()
+        height, width, _ = self.image_shape
+        aspect = 1.0
+        if self.framing == "center":
+            aspect = width * self.images.shape[1] / (height * self.images.shape[2])
 
         def read(indices: Any, batch_seed: Any) -> tuple[Any, Any, Any]:
-            batch = tf.gather(images, indices)
-            if augmentation.random_resized_crop:
-                crop_seed, batch_seed = seeds.split(batch_seed, 2)
-                batch = crop_and_resize(batch, crop_seed)
-                # Whole levels, as encoded images have them after their crop.
-                batch = tf.cast(tf.round(batch), tf.uint8)
-            return batch, tf.gather(labels, indices), batch_seed
+            batch, labels = self._gather(indices)
+            if not augmentation.random_resized_crop:
+                batch = decoding.frame(batch, self.image_shape, self.framing)
+                return batch, labels, batch_seed
+            crop_seed, batch_seed = seeds.split(batch_seed, 2)
+            batch = decoding.frame(batch, self.image_shape, "whole")
+            batch = crop_and_resize(batch, aspect, crop_seed)
+            # Whole levels, as encoded images have them after their crop.
+            batch = tf.cast(tf.round(batch), tf.uint8)
+            return batch, labels, batch_seed
 
         order = seeds.shuffled_batches(self.num_examples, batch_size, seed, epochs)
         return order.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
         """Every example once, in order: (images [B, H, W, C] uint8, labels [B])."""
-        images, labels = self._tensors()
-        starts = tf.data.Dataset.range(0, self.num_examples, batch_size)
-        return starts.map(
-            lambda start: (
-                images[start : start + batch_size],
-                labels[start : start + batch_size],
-            ),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
+
+        def read(indices: Any) -> tuple[Any, Any]:
+            batch, labels = self._gather(indices)
+            return decoding.frame(batch, self.image_shape, self.framing), labels
+
+        return (
+            tf.data.Dataset.range(self.num_examples)
+            .batch(batch_size)
+            .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         )
 
     def find_broken_image(self) -> str | None:
         """None: these images are decoded already."""
         return None
 
-    def _tensors(self) -> "tuple[tf.Tensor, tf.Tensor]":
-        with tf.device("CPU:0"):
-            return tf.constant(self.images), tf.constant(self.labels, tf.int64)
+    def _gather(self, indices: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+        """Images [B, h, w, c] uint8 and labels [B] of some examples.
+
+        In NumPy: TensorFlow would keep copies of the whole array.
+        """
+
+        def gather(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            rows = chosen if self.rows is None else self.rows[chosen]
+            return self.images[rows], self.labels[chosen]
+
+        images, labels = tf.numpy_function(
+            gather, [indices], [tf.uint8, tf.int64], stateful=False
+        )
+        return (
+            tf.ensure_shape(images, [*indices.shape, *self.images.shape[1:]]),
+            tf.ensure_shape(labels, indices.shape),
+        )

@@ -206,7 +206,9 @@ def draw_share(alpha: float, seed: "tf.Tensor") -> "tf.Tensor":
     return tf.cast(share, tf.float32)
 
 
-def crop_and_resize(images: "tf.Tensor", seed: "tf.Tensor") -> "tf.Tensor":
+def crop_and_resize(
+    images: "tf.Tensor", aspect: float, seed: "tf.Tensor"
+) -> "tf.Tensor":
     """Random resized crop of a batch of equally large images, bilinear.
 
     For sets that lie in memory; encoded images are cropped while they are decoded. Area
@@ -214,20 +216,20 @@ def crop_and_resize(images: "tf.Tensor", seed: "tf.Tensor") -> "tf.Tensor":
 
     Args:
       images: [B, H, W, C], uint8 or float32.
+      aspect: share of the image's width that a window takes over its share of the
+        height, in the middle of its range.
       seed: [2] int64.
 
     Returns:
       [B, H, W, C] float32.
     """
     batch, height, width = tf.unstack(tf.shape(images)[:3])
-    area, aspect, top, left = (
+    area, jitter, top, left = (
         tf.random.stateless_uniform([batch], each) for each in seeds.split(seed, 4)
     )
     area = CROP_AREA[0] + area * (CROP_AREA[1] - CROP_AREA[0])
     low, high = (math.log(ratio) for ratio in CROP_ASPECT_RATIO)
-    # Aspect of the window in pixels; boxes are in shares of height and width.
-    shape = tf.cast(height / width, tf.float32)
-    stretch = tf.sqrt(tf.exp(low + aspect * (high - low)) * shape)
+    stretch = tf.sqrt(tf.exp(low + jitter * (high - low)) * aspect)
     tall = tf.minimum(tf.sqrt(area) / stretch, 1.0)
     wide = tf.minimum(tf.sqrt(area) * stretch, 1.0)
     top, left = top * (1 - tall), left * (1 - wide)

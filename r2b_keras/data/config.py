@@ -7,6 +7,10 @@ from r2b_keras.errors import InputError
 
 NAMED_SOURCES = ("digits", "fashion_mnist", "idx", "folder")
 TFDS_PREFIX = "tfds:"
+FRAMINGS = ("whole", "center")
+# Sources of photographs, whose subject is in the middle; recipes that do not say how
+# to frame them take the centre.
+PHOTOGRAPHS = ("folder", "tfds:imagenet2012")
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,8 @@ class Augmentation:
     augmented.
 
     Attributes:
-      random_resized_crop: cut out 8 to 100 % of the area at an aspect ratio of 3/4 to
-        4/3 and scale it to the network's size.
+      random_resized_crop: cut out 8 to 100 % of the area, at 3/4 to 4/3 of the aspect
+        ratio that evaluation's window has, and scale it to the network's size.
       flip: mirror left and right, every other image on average.
       pad_and_crop: pixels of black padding on each side, of which a window of the
         image's own size is cut out again.
@@ -68,6 +72,9 @@ class DataConfig:
       mean: one number per channel, in units of pixel / 255.
       std: one positive number per channel, in units of pixel / 255.
       validation_size: images of the training part that are held out for choosing.
+      framing: how a picture of another size becomes an image for the network: "whole",
+        all of it scaled, or "center", the central 224/256 of the side that limits.
+        Left out, it is "center" for photographs and "whole" for other sources.
 
     Raises:
       InputError: a field is of the wrong kind or outside its range.
@@ -78,6 +85,7 @@ class DataConfig:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     validation_size: int
+    framing: str = ""
 
     def __post_init__(self) -> None:
         """Checks every field; lists (from JSON) become tuples."""
@@ -91,6 +99,13 @@ class DataConfig:
         self._check_channel_values()
         _check_type("validation_size", self.validation_size, int)
         _check_range("validation_size", self.validation_size, 0, 2**31)
+        if self.framing == "":
+            chosen = "center" if self.source in PHOTOGRAPHS else "whole"
+            object.__setattr__(self, "framing", chosen)
+        if self.framing not in FRAMINGS:
+            raise InputError(
+                f"framing is {self.framing!r}: expected one of {', '.join(FRAMINGS)}."
+            )
 
     def _check_source(self) -> None:
         is_tfds = isinstance(self.source, str) and self.source.startswith(TFDS_PREFIX)

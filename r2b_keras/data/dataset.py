@@ -1,8 +1,9 @@
 """A loaded set of images with its three parts, and what the trainer reads from it."""
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from r2b_keras import files
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
-from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.data.sources import Source, open_source
 from r2b_keras.environment import tf
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 # Decoded validation and test images are kept in memory up to this many bytes.
 CACHE_BYTES = 512 * 2**20
+# What TensorFlow raises for pictures that are broken or gone.
+READ_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.DataLossError,
+)
 
 
 class Examples(Protocol):
@@ -30,11 +36,11 @@ class Examples(Protocol):
     def num_examples(self) -> int:
         """Number of images."""
 
-    def content(self) -> Iterable[bytes]:
+    def content(self) -> Iterable[bytes | memoryview]:
         """What the fingerprint is taken over."""
 
-    def split(self, size: int) -> tuple[Any, Any]:
-        """Holds out `size` examples, always the same ones."""
+    def split(self, size: int, kept: int = 0, held_out: int = 0) -> tuple[Any, Any]:
+        """Holds out `size` examples, always the same ones; see `stratified_split`."""
 
     def train_batches(
         self, batch_size: int, augmentation: Augmentation, seed: int, epochs: range
@@ -62,14 +68,15 @@ class ImageDataset:
     """
 
     def __init__(self, config: DataConfig, source: Source) -> None:
-        """Splits the validation part off.
+        """Splits the validation part off, unless the source keeps one.
 
         Args:
           config: what was asked for.
-          source: the training and the test part.
+          source: the training and the test part, and perhaps one for validation.
 
         Raises:
-          InputError: the validation part would take all training images.
+          InputError: the validation part would take too many training images, or a
+            class has no training or no test images.
         """
         num_train = source.train.num_examples
         if config.validation_size >= num_train:
@@ -81,18 +88,24 @@ class ImageDataset:
         self.class_names = tuple(map(files.printable, source.class_names))
         self.num_classes = len(source.class_names)
         self.fingerprint = _fingerprint(source)
-        self._train, self._validation = source.train.split(config.validation_size)
+        self._train, self._validation = _hold_out(config, source)
         self._test = source.test
+        self._check_classes()
         self._evaluation_datasets: dict[tuple[str, int], tf.data.Dataset] = {}
 
-    @property
-    def framing(self) -> str:
-        """How a picture becomes an image of the evaluation parts.
-
-        "whole": all of it, scaled; "center": the central part of it, for pictures that
-        are read from their files one by one.
-        """
-        return "whole" if isinstance(self._test, ArrayExamples) else "center"
+    def _check_classes(self) -> None:
+        """Raises `InputError` for a class that cannot be learned, or not be tested."""
+        for name, part in (("training", self._train), ("test", self._test)):
+            # Sets that are streamed do not know their labels before they are read.
+            labels = getattr(part, "labels", np.arange(self.num_classes))
+            counts = np.bincount(labels, minlength=self.num_classes)
+            if not part.num_examples or not counts.all():
+                missing = self.class_names[int(np.argmin(counts))]
+                what = f"of the class {missing!r}" if part.num_examples else "at all"
+                raise InputError(
+                    f"The {name} part of {self.config.source} has no images {what}: "
+                    "add some."
+                )
 
     @property
     def num_train(self) -> int:
@@ -265,8 +278,36 @@ class ImageDataset:
         Returns:
           A text that names the first broken image, or None. Sets in memory have none.
         """
-        parts = (self._train, self._validation, self._test)
-        return next(filter(None, (part.find_broken_image() for part in parts)), None)
+        return _first_broken(self._train, self._validation, self._test)
+
+    def require_sound_evaluation(self) -> None:
+        """Decodes the validation and the test part, so that no run ends in an error.
+
+        Raises:
+          InputError: an image is broken; the message names it.
+        """
+        problem = _first_broken(self._validation, self._test)
+        if problem:
+            raise InputError(f"{problem}: replace or remove it.")
+
+    @contextlib.contextmanager
+    def broken_image_is_named(self) -> Iterator[None]:
+        """Names the image where reading batches ends in an error of TensorFlow's.
+
+        Decoding happens deep in the pipeline, where the file's name is lost.
+
+        Raises:
+          InputError: an image is broken; the message names it.
+        """
+        try:
+            yield
+        except READ_ERRORS as error:
+            broken = self.find_broken_image()
+            if broken is None:
+                raise
+            raise InputError(
+                f"{broken}: put a sound copy in its place and run the command again."
+            ) from error
 
     def _evaluation(
         self, part: str, examples: Examples, batch_size: int
@@ -304,9 +345,27 @@ def load(
     return ImageDataset(config, open_source(config, data_dir))
 
 
+def _hold_out(config: DataConfig, source: Source) -> tuple[Examples, Examples]:
+    """The training and the validation part."""
+    if source.validation is None:
+        kept, held_out = source.train.split(config.validation_size, kept=1)
+        return kept, held_out
+    if config.validation_size:
+        raise InputError(
+            f"{config.source} keeps a validation part of its own, of "
+            f"{source.validation.num_examples} images, and validation_size is "
+            f"{config.validation_size}: set it to 0, or leave that part out."
+        )
+    return source.train, source.validation
+
+
+def _first_broken(*parts: Examples) -> str | None:
+    return next(filter(None, (part.find_broken_image() for part in parts)), None)
+
+
 def _fingerprint(source: Source) -> str:
     digest = hashlib.sha256()
-    for part in (source.train, source.test):
+    for part in filter(None, (source.train, source.test, source.validation)):
         for piece in part.content():
             digest.update(piece)
     return digest.hexdigest()

@@ -1,130 +1,314 @@
-"""From the bytes of a JPEG or PNG file to an image of the network's size."""
+"""The rule of `pictures.py` in TensorFlow's graph, for the pipelines of training.
+
+TensorFlow decodes JPEG and PNG to the same bits, on all cores, and of a JPEG only the
+window that is wanted. CMYK and WebP are left to Pillow.
+"""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from r2b_keras.data import pictures
 from r2b_keras.data.augmentation import CROP_AREA, CROP_ASPECT_RATIO
 from r2b_keras.environment import tf
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# The usual evaluation on ImageNet: shorter side to 256, of which the middle 224.
-CENTRAL_SHARE = 224 / 256
-LARGEST_PLAIN_SHRINKING = 2.0
-# As Pillow decodes JPEG, with which a converted network sees its pictures. TensorFlow's
-# own choice, the fast transform, is off by 0.8 of a level on average.
+    # From the size [height, width] of a picture to (top, left, height, width).
+    Choose = Callable[[tf.Tensor], tf.Tensor]
+
+# As Pillow decodes JPEG. TensorFlow's own choice, the fast transform, is off by 0.8 of
+# a level on average.
 DCT_METHOD = "INTEGER_ACCURATE"
+# Colours are stored at half resolution and interpolated: a window decoded alone lacks
+# those beside it. So this many columns more are decoded on either side.
+MARGIN = 2
+# Where a file that starts so has its first pixels' data, there is no EXIF before it.
+# That spares most pictures a call of Python.
+_JFIF_START = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"
+_TABLE, _TABLE_PLACE = b"\xff\xdb", 20
+_PIXELS, _PIXELS_PLACE = b"IDAT", 37
+_CMYK_COMPONENTS = 4
 
 
 def decode(encoded: "tf.Tensor | bytes", channels: int) -> "tf.Tensor":
-    """A whole image.
+    """A whole picture, upright.
 
     Args:
-      encoded: scalar string, the content of a JPEG or PNG file.
+      encoded: scalar string, the content of a JPEG, PNG or WebP file.
       channels: 1 for grey, 3 for RGB.
 
     Returns:
       [height, width, channels] uint8.
     """
-    return tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=channels, dct_method=DCT_METHOD),
-        lambda: tf.io.decode_png(encoded, channels=channels),
-    )
+    return to_channels(_decode_window(encoded, _whole_window), channels)
 
 
-def decode_center(encoded: "tf.Tensor", shape: tuple[int, int, int]) -> "tf.Tensor":
-    """The central part of an image, the shorter side cut to 224 / 256 of its length.
+def check(encoded: bytes) -> None:
+    """Decodes a picture, a JPEG at an eighth of its size; raises where it is broken.
 
-    The same as scaling the shorter side to the network's size times 256 / 224 and
-    cutting the middle out, without scaling what is thrown away.
+    Raises:
+      tf.errors.OpError: it cannot be decoded.
+    """
+    if _is_rgb_jpeg(encoded):
+        tf.io.decode_jpeg(encoded, channels=3, ratio=8)
+    else:
+        decode(encoded, 3)
+
+
+def decode_framed(
+    encoded: "tf.Tensor", shape: tuple[int, int, int], framing: str
+) -> "tf.Tensor":
+    """A picture as evaluation sees it.
 
     Args:
-      encoded: scalar string, the content of a JPEG or PNG file.
-      shape: (height, width, channels) wanted; the window has this aspect ratio.
+      encoded: scalar string, the content of a JPEG, PNG or WebP file.
+      shape: (height, width, channels) wanted.
+      framing: "whole" or "center"; see `pictures.frame`.
 
     Returns:
       [*shape] uint8.
     """
-    height, width, _ = shape
 
-    def window(size: "tf.Tensor") -> "tf.Tensor":
-        available = tf.cast(size, tf.float32)
-        scale = CENTRAL_SHARE * tf.minimum(available[0] / height, available[1] / width)
-        kept = tf.maximum(
-            tf.cast(tf.round([scale * height, scale * width]), tf.int32), 1
-        )
-        return tf.concat([(size - kept) // 2, kept], axis=0)
+    def center(size: "tf.Tensor") -> "tf.Tensor":
+        return _central_window(size, shape[:2])
 
-    return _decode_window(encoded, shape, window)
+    choose = _whole_window if framing == "whole" else center
+    window = _decode_window(encoded, choose)
+    return _to_shape(window, shape, always_antialiased=framing == "whole")
 
 
 def decode_random_crop(
-    encoded: "tf.Tensor", shape: tuple[int, int, int], seed: "tf.Tensor"
+    encoded: "tf.Tensor", shape: tuple[int, int, int], framing: str, seed: "tf.Tensor"
 ) -> "tf.Tensor":
-    """A random window, 8 to 100 % of the area, aspect ratio 3/4 to 4/3, resized.
+    """A random window, 8 to 100 % of the area, resized.
 
-    Of a JPEG only the window is decoded.
+    Its aspect ratio is 3/4 to 4/3 of that of evaluation's window, so that pixels have
+    the same shape in training as there.
 
     Args:
-      encoded: scalar string, the content of a JPEG or PNG file.
+      encoded: scalar string, the content of a JPEG, PNG or WebP file.
       shape: (height, width, channels) wanted.
+      framing: evaluation's, "whole" or "center".
       seed: [2] int64.
 
     Returns:
       [*shape] uint8.
     """
+    aspect = 1.0 if framing == "whole" else shape[1] / shape[0]
 
     def window(size: "tf.Tensor") -> "tf.Tensor":
+        # The whole picture's aspect ratio becomes 1 on a square.
+        longer = tf.reduce_max(size)
+        canvas = tf.stack([longer, longer]) if framing == "whole" else size
         begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
-            tf.concat([size, [3]], axis=0),
+            tf.concat([canvas, [3]], axis=0),
             bounding_boxes=tf.zeros([1, 0, 4]),
             seed=seed,
             min_object_covered=0.0,
-            aspect_ratio_range=CROP_ASPECT_RATIO,
+            aspect_ratio_range=[ratio * aspect for ratio in CROP_ASPECT_RATIO],
             area_range=CROP_AREA,
             max_attempts=100,
             use_image_if_no_bounding_boxes=True,
         )
-        return tf.concat([begin[:2], extent[:2]], axis=0)
+        extent = tf.maximum(extent[:2] * size // canvas, 1)
+        return tf.concat([begin[:2] * size // canvas, extent], axis=0)
 
-    return _decode_window(encoded, shape, window)
+    window_of_picture = _decode_window(encoded, window)
+    return _to_shape(window_of_picture, shape, always_antialiased=False)
 
 
-def _decode_window(
-    encoded: "tf.Tensor",
-    shape: tuple[int, int, int],
-    choose_window: "Callable[[tf.Tensor], tf.Tensor]",
+def frame(
+    images: "tf.Tensor", shape: tuple[int, int, int], framing: str
 ) -> "tf.Tensor":
-    """Decodes the window (top, left, height, width) chosen for the image's size."""
-    channels = shape[2]
+    """Pictures that are decoded, as evaluation sees them.
 
-    def jpeg() -> "tf.Tensor":
-        size = tf.image.extract_jpeg_shape(encoded)[:2]
-        return tf.image.decode_and_crop_jpeg(
-            encoded, choose_window(size), channels=channels, dct_method=DCT_METHOD
-        )
+    Args:
+      images: [h, w, C] or [B, h, w, C] uint8, C being 1 or 3.
+      shape: (height, width, channels) wanted.
+      framing: "whole" or "center"; see `pictures.frame`.
 
-    def png() -> "tf.Tensor":
-        image = tf.image.decode_png(encoded, channels=channels)
-        top, left, height, width = tf.unstack(choose_window(tf.shape(image)[:2]))
-        return image[top : top + height, left : left + width]
-
-    image = tf.cond(tf.io.is_jpeg(encoded), jpeg, png)
-    return tf.ensure_shape(_resize(image, shape[:2]), shape)
-
-
-def _resize(image: "tf.Tensor", size: tuple[int, int]) -> "tf.Tensor":
-    """Bilinear; antialiased, which takes four times as long, only where it matters.
-
-    Up to a factor of 2 every pixel has a part in the result without it.
+    Returns:
+      [*shape] or [B, *shape] uint8.
     """
-    shrinking = tf.reduce_max(tf.shape(image)[:2] / tf.constant(size))
-    image = tf.cond(
-        shrinking > LARGEST_PLAIN_SHRINKING,
-        lambda: tf.image.resize(image, size, antialias=True),
-        lambda: tf.image.resize(image, size),
+    if framing == "center":
+        size = tf.shape(images)[-3:-1]
+        top, left, height, width = tf.unstack(_central_window(size, shape[:2]))
+        images = images[..., top : top + height, left : left + width, :]
+    return _to_shape(images, shape, always_antialiased=framing == "whole")
+
+
+def to_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
+    """See `pictures.to_channels`."""
+    if images.shape[-1] == channels:
+        return images
+    if channels == 3:
+        return tf.repeat(images, 3, axis=-1)
+    red, green, blue = tf.unstack(tf.cast(images, tf.int32), axis=-1)
+    of_red, of_green, of_blue = pictures.LUMA
+    luma = of_red * red + of_green * green + of_blue * blue
+    grey = tf.bitwise.right_shift(luma + 0x8000, 16)
+    return tf.cast(grey, tf.uint8)[..., tf.newaxis]
+
+
+def _whole_window(size: "tf.Tensor") -> "tf.Tensor":
+    return tf.concat([[0, 0], size], axis=0)
+
+
+def _central_window(size: "tf.Tensor", wanted: tuple[int, int]) -> "tf.Tensor":
+    """The window of `pictures.frame`, with the same float32 arithmetic."""
+    available = tf.cast(size, tf.float32)
+    scale = pictures.CENTRAL_SHARE * tf.reduce_min(available / wanted)
+    exact = tf.round(scale * tf.constant(wanted, tf.float32))
+    kept = tf.maximum(tf.cast(exact, tf.int32), 1)
+    return tf.concat([(size - kept) // 2, kept], axis=0)
+
+
+def _decode_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.Tensor":
+    """Decodes the window [h, w, 3] uint8 that is chosen for the upright picture."""
+    window = tf.case(
+        [
+            (_is_rgb_jpeg(encoded), lambda: _decode_jpeg_window(encoded, choose)),
+            (_is_png(encoded), lambda: _decode_png_window(encoded, choose)),
+        ],
+        default=lambda: _cut(_decode_by_pillow(encoded), choose),
     )
-    # Whole numbers, as the array backend has them, are a quarter of the memory.
-    return tf.saturate_cast(tf.round(image), tf.uint8)
+    return tf.ensure_shape(window, [None, None, 3])
+
+
+def _is_rgb_jpeg(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
+    """Whether it is a JPEG of one or three colours."""
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.image.extract_jpeg_shape(encoded)[2] < _CMYK_COMPONENTS,
+        lambda: tf.constant(False),
+    )
+
+
+def _is_png(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
+    start = tf.strings.substr(encoded, 0, len(pictures.PNG_START))
+    return tf.equal(start, pictures.PNG_START)
+
+
+def _decode_jpeg_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.Tensor":
+    stored = tf.image.extract_jpeg_shape(encoded)[:2]
+    orientation = _orientation(encoded)
+    window = _stored_window(choose, stored, orientation)
+    top, left, height, width = tf.unstack(window)
+    first = tf.maximum(left - MARGIN, 0)
+    end = tf.minimum(left + width + MARGIN, stored[1])
+    image = tf.image.decode_and_crop_jpeg(
+        encoded, [top, first, height, end - first], channels=3, dct_method=DCT_METHOD
+    )
+    return _turn(image[:, left - first : left - first + width], orientation)
+
+
+def _decode_png_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.Tensor":
+    image = tf.image.decode_png(encoded, channels=3)
+    return _cut(_turn(image, _orientation(encoded)), choose)
+
+
+def _decode_by_pillow(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
+    image = _call(pictures.decode, encoded, tf.uint8)
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _orientation(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
+    """The EXIF orientation of a JPEG or PNG, 1 to 8."""
+    # Never shorter than the places that are looked at.
+    start = tf.strings.join([tf.strings.substr(encoded, 0, 64), bytes(64)])
+
+    def has(place: int, wanted: bytes) -> "tf.Tensor":
+        return tf.equal(tf.strings.substr(start, place, len(wanted)), wanted)
+
+    def find(content: bytes) -> np.int32:
+        return np.int32(pictures.orientation(content))
+
+    plain_jpeg = has(0, _JFIF_START) & has(_TABLE_PLACE, _TABLE)
+    plain_png = has(0, pictures.PNG_START) & has(_PIXELS_PLACE, _PIXELS)
+    return tf.cond(
+        plain_jpeg | plain_png,
+        lambda: tf.constant(1, tf.int32),
+        lambda: tf.ensure_shape(_call(find, encoded, tf.int32), []),
+    )
+
+
+def _call(
+    function: Callable[[bytes], Any], encoded: "tf.Tensor | bytes", kind: "tf.DType"
+) -> "tf.Tensor":
+    """What a Python function gives for the content of a file."""
+
+    def call(content: Any) -> Any:
+        # Outside of a graph the bytes come in an array.
+        return function(content if isinstance(content, bytes) else content.item())
+
+    # As a tensor: NumPy's arrays of bytes lose the zeros at their end.
+    content = tf.convert_to_tensor(encoded)
+    return tf.numpy_function(call, [content], kind, stateful=False)
+
+
+def _stored_window(
+    choose: "Choose", stored: "tf.Tensor", orientation: "tf.Tensor"
+) -> "tf.Tensor":
+    """Where the window chosen for the upright picture lies in the stored one."""
+    swapped = orientation > 4
+    kind = (orientation - 1) % 4
+    size = tf.where(swapped, stored[::-1], stored)
+    begin, extent = tf.split(choose(size), 2)
+    flipped = tf.stack([kind >= 2, (kind == 1) | (kind == 2)])
+    begin = tf.where(flipped, size - begin - extent, begin)
+    begin = tf.where(swapped, begin[::-1], begin)
+    return tf.concat([begin, tf.where(swapped, extent[::-1], extent)], axis=0)
+
+
+def _turn(image: "tf.Tensor", orientation: "tf.Tensor") -> "tf.Tensor":
+    """See `pictures.turn`."""
+    kind = (orientation - 1) % 4
+
+    def turned() -> "tf.Tensor":
+        swapped = orientation > 4
+        result = tf.cond(swapped, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+        step_down = tf.where(kind >= 2, -1, 1)
+        step_across = tf.where((kind == 1) | (kind == 2), -1, 1)
+        return result[::step_down, ::step_across]
+
+    result = tf.cond(orientation == 1, lambda: image, turned)
+    return tf.ensure_shape(result, [None, None, 3])
+
+
+def _cut(image: "tf.Tensor", choose: "Choose") -> "tf.Tensor":
+    top, left, height, width = tf.unstack(choose(tf.shape(image)[:2]))
+    return image[top : top + height, left : left + width]
+
+
+def _to_shape(
+    images: "tf.Tensor", shape: tuple[int, int, int], always_antialiased: bool
+) -> "tf.Tensor":
+    """Brings windows to the network's channels and size.
+
+    Bilinear; antialiased, which takes four times as long, only where it matters, unless
+    it is asked for.
+    """
+    size, channels = shape[:2], shape[2]
+    if channels == 1:
+        images = to_channels(images, 1)
+    if images.shape[-3:-1] != size:
+        images = _resize(images, size, always_antialiased)
+    # Grey is copied after it was resized.
+    result = to_channels(images, channels)
+    return tf.ensure_shape(result, [*images.shape[:-3], *shape])
+
+
+def _resize(
+    images: "tf.Tensor", size: tuple[int, int], always_antialiased: bool
+) -> "tf.Tensor":
+    shrinking = tf.reduce_max(tf.shape(images)[-3:-1] / tf.constant(size))
+    images = tf.cond(
+        always_antialiased | (shrinking > pictures.LARGEST_PLAIN_SHRINKING),
+        lambda: tf.image.resize(images, size, antialias=True),
+        lambda: tf.image.resize(images, size),
+    )
+    # Whole numbers, as images in memory have them, are a quarter of the memory.
+    return tf.saturate_cast(tf.round(images), tf.uint8)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def train_batches(
     examples: "tf.data.Dataset",
     image_shape: tuple[int, int, int],
+    framing: str,
     batch_size: int,
     augmentation: "Augmentation",
     seed: int,
@@ -24,6 +25,7 @@ def train_batches(
       examples: of (encoded, label, epoch, position in the epoch), all scalars; each
         epoch a whole number of batches.
       image_shape: (height, width, channels) of the result.
+      framing: "whole" or "center"; see `pictures.frame`.
       batch_size: images per batch.
       augmentation: only its random_resized_crop is done here.
       seed: of the training.
@@ -35,9 +37,11 @@ def train_batches(
     def decode(encoded: Any, label: Any, epoch: Any, position: Any) -> Any:
         if augmentation.random_resized_crop:
             example_seed = seeds.derive(seed, epoch, seeds.EXAMPLE, position)
-            image = decoding.decode_random_crop(encoded, image_shape, example_seed)
+            image = decoding.decode_random_crop(
+                encoded, image_shape, framing, example_seed
+            )
         else:
-            image = decoding.decode_center(encoded, image_shape)
+            image = decoding.decode_framed(encoded, image_shape, framing)
         return image, label, epoch, position
 
     def add_seed(images: Any, labels: Any, epochs: Any, positions: Any) -> Any:
@@ -51,21 +55,27 @@ def train_batches(
 
 
 def ordered_batches(
-    examples: "tf.data.Dataset", image_shape: tuple[int, int, int], batch_size: int
+    examples: "tf.data.Dataset",
+    image_shape: tuple[int, int, int],
+    framing: str,
+    batch_size: int,
 ) -> "tf.data.Dataset":
-    """Decodes the centre of each image and batches them.
+    """Decodes and frames each image and batches them.
 
     Args:
       examples: of (encoded, label), scalars.
       image_shape: (height, width, channels) of the result.
+      framing: "whole" or "center"; see `pictures.frame`.
       batch_size: images per batch; the last may be smaller.
 
     Returns:
       A dataset of (images [B, H, W, C] uint8, labels [B] int64).
     """
+
+    def decode(encoded: Any, label: Any) -> Any:
+        return decoding.decode_framed(encoded, image_shape, framing), label
+
     decoded = examples.map(
-        lambda encoded, label: (decoding.decode_center(encoded, image_shape), label),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
+        decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return decoded.batch(batch_size)

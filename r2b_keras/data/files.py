@@ -1,6 +1,7 @@
-"""Examples that lie in JPEG and PNG files and are decoded when they are needed."""
+"""Examples that lie in files of pictures and are decoded when they are needed."""
 
-import functools
+import dataclasses
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
-from r2b_keras.data import encoded, seeds
+from r2b_keras.data import decoding, encoded, pictures, seeds
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
     from r2b_keras.data.config import Augmentation
 
-JPEG_START = b"\xff\xd8\xff"
-PNG_START = b"\x89PNG\r\n\x1a\n"
+# Bytes at either end of a file that tell whether it is a picture, and a whole one.
+END_BYTES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +34,14 @@ class FileExamples:
       paths: N files.
       labels: [N] int64, 0 to num_classes - 1.
       image_shape: (height, width, channels) of the decoded images.
+      framing: "whole" or "center"; see `pictures.frame`.
     """
 
     folder: Path
     paths: tuple[Path, ...]
     labels: np.ndarray
     image_shape: tuple[int, int, int]
+    framing: str
 
     @property
     def num_examples(self) -> int:
@@ -50,15 +54,17 @@ class FileExamples:
             relative = path.relative_to(self.folder).as_posix()
             yield os.fsencode(f"{relative} {path.stat().st_size} {label}\n")
 
-    def split(self, size: int) -> tuple["FileExamples", "FileExamples"]:
-        """Holds out `size` examples, of each class its share, always the same ones."""
-        kept, held_out = stratified_split(self.labels, size)
-        return self.take(kept), self.take(held_out)
+    def split(
+        self, size: int, kept: int = 0, held_out: int = 0
+    ) -> tuple["FileExamples", "FileExamples"]:
+        """Holds out examples; see `stratified_split`."""
+        first, second = stratified_split(self.labels, size, kept, held_out)
+        return self.take(first), self.take(second)
 
     def take(self, indices: np.ndarray) -> "FileExamples":
         """The examples at these indices."""
         paths = tuple(self.paths[index] for index in indices)
-        return FileExamples(self.folder, paths, self.labels[indices], self.image_shape)
+        return dataclasses.replace(self, paths=paths, labels=self.labels[indices])
 
     def train_batches(
         self,
@@ -85,7 +91,7 @@ class FileExamples:
             read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         return encoded.train_batches(
-            examples, self.image_shape, batch_size, augmentation, seed
+            examples, self.image_shape, self.framing, batch_size, augmentation, seed
         )
 
     def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
@@ -95,12 +101,13 @@ class FileExamples:
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        return encoded.ordered_batches(examples, self.image_shape, batch_size)
+        return encoded.ordered_batches(
+            examples, self.image_shape, self.framing, batch_size
+        )
 
     def find_broken_image(self) -> str | None:
         """Decodes every file; the first that fails, with the reason, or None."""
-        check = functools.partial(decoding_problem, channels=self.image_shape[2])
-        return first_problem(self.paths, check)
+        return first_problem(self.paths, decoding_problem)
 
     def _tensors(self) -> "tuple[tf.Tensor, tf.Tensor]":
         with tf.device("CPU:0"):
@@ -117,49 +124,42 @@ def first_problem(
         return next((problem for problem in results if problem), None)
 
 
-def header_problem(path: Path) -> str | None:
-    """Says what is wrong with the first bytes of a file, or None."""
+def quick_problem(path: Path) -> str | None:
+    """Says what is wrong with a file, or None, from its two ends if they are plain."""
     try:
         with path.open("rb") as file:
-            start = file.read(len(PNG_START))
+            start = file.read(END_BYTES)
+            file.seek(max(path.stat().st_size - END_BYTES, 0))
+            end = file.read()
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
-    if start.startswith((JPEG_START, PNG_START)):
-        return None
-    return f"{path} is {'neither a JPEG nor a PNG image' if start else 'empty'}"
+    if not pictures.is_picture(start):
+        kind = "neither a JPEG nor a PNG nor a WebP image" if start else "empty"
+        return f"{path} is {kind}"
+    # JPEG's and PNG's marks of an end; something else may follow them.
+    whole = b"\xff\xd9" in end or b"IEND" in end
+    return None if whole else decoding_problem(path)
 
 
-def decoding_problem(path: Path, channels: int) -> str | None:
-    """Says why a file cannot be decoded, or None; decodes at an eighth of the size.
-
-    Args:
-      path: the file.
-      channels: 1 for grey, 3 for RGB; not every JPEG can be made grey.
-    """
-    problem = header_problem(path)
-    if problem:
-        return problem
+def decoding_problem(path: Path) -> str | None:
+    """Says why a file cannot be decoded, or None; see `decoding.check`."""
     try:
+        content = path.read_bytes()
+        if not pictures.is_picture(content):
+            return quick_problem(path)
         with tf.device("CPU:0"):
-            content = path.read_bytes()
-            if content.startswith(JPEG_START):
-                tf.io.decode_jpeg(content, channels=channels, ratio=8)
-            else:
-                tf.io.decode_png(content, channels=channels)
+            decoding.check(content)
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
     except tf.errors.OpError:
-        kind = "a grey" if channels == 1 else "an RGB"
-        return f"{path} is broken or cut off, or cannot be made {kind} image"
+        return f"{path} is broken or cut off"
     return None
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of a sound JPEG or PNG file, from its header."""
+    """Height and width of a sound picture once it is upright, from its header."""
     content = path.read_bytes()
-    if content.startswith(PNG_START):
-        width, height = np.frombuffer(content, ">u4", count=2, offset=16)
-    else:
-        with tf.device("CPU:0"):
-            height, width, _ = tf.image.extract_jpeg_shape(content).numpy()
-    return int(height), int(width)
+    with Image.open(io.BytesIO(content), formats=pictures.FORMATS) as image:
+        width, height = image.size
+    turned = pictures.orientation(content) > 4
+    return (width, height) if turned else (height, width)

@@ -33,6 +33,7 @@ class StreamedExamples:
       start: first example of the range.
       stop: the one after the last.
       image_shape: (height, width, channels) of the decoded images.
+      framing: "whole" or "center"; see `pictures.frame`.
     """
 
     builder: Any
@@ -41,6 +42,7 @@ class StreamedExamples:
     start: int
     stop: int
     image_shape: tuple[int, int, int]
+    framing: str
 
     @property
     def num_examples(self) -> int:
@@ -53,8 +55,14 @@ class StreamedExamples:
         yield f"{self.builder.info.full_name} {self.split_name} {size}\n".encode()
         yield f"{self.start} {self.stop}\n".encode()
 
-    def split(self, size: int) -> tuple["StreamedExamples", "StreamedExamples"]:
-        """Holds out the first `size` examples; tfds has shuffled them."""
+    def split(
+        self, size: int, kept: int = 0, held_out: int = 0
+    ) -> tuple["StreamedExamples", "StreamedExamples"]:
+        """Holds out the first `size` examples; tfds has shuffled them.
+
+        They are too many for a class to lack any, and their labels are not looked at.
+        """
+        del kept, held_out
         middle = self.start + size
         return replace(self, start=middle), replace(self, stop=middle)
 
@@ -69,23 +77,34 @@ class StreamedExamples:
         used = self.num_examples // batch_size * batch_size
         parts = [self._epoch(seed, epoch, used) for epoch in epochs]
         return encoded.train_batches(
-            _concatenate(parts), self.image_shape, batch_size, augmentation, seed
+            _concatenate(parts),
+            self.image_shape,
+            self.framing,
+            batch_size,
+            augmentation,
+            seed,
         )
 
     def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
         """Every example once, in order; see `encoded.ordered_batches`."""
-        return encoded.ordered_batches(self._read(), self.image_shape, batch_size)
+        return encoded.ordered_batches(
+            self._read(), self.image_shape, self.framing, batch_size
+        )
 
-    def decoded(self) -> "tf.data.Dataset":
-        """Every example once, in order: (image [h, w, c] uint8, label)."""
-        return self._read(skip_decoding=False)
+    def decoded(self, channels: int) -> "tf.data.Dataset":
+        """Every example once, in order: (image [h, w, channels] uint8, label)."""
+        return self._read().map(
+            lambda content, label: (decoding.decode(content, channels), label),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
 
     def find_broken_image(self) -> str | None:
         """Decodes every image; says which is the first that fails, or None."""
         name = f"{self.builder.info.full_name}, split {self.split_name}"
         for number, (content, _) in enumerate(self._read()):
             try:
-                decoding.decode_center(content, self.image_shape)
+                decoding.decode(content, self.image_shape[2])
             except tf.errors.OpError:
                 return f"image {self.start + number} of {name} is broken or cut off"
         return None
@@ -120,17 +139,15 @@ class StreamedExamples:
         example_bytes = max(split.num_bytes // max(split.num_examples, 1), 1)
         return max(min(CHUNK_BYTES // example_bytes, self.num_examples), 1)
 
-    def _read(
-        self, sort_files: Any = None, skip_decoding: bool = True
-    ) -> "tf.data.Dataset":
-        """(image, label) in the order of the files."""
+    def _read(self, sort_files: Any = None) -> "tf.data.Dataset":
+        """(encoded image, label) in the order of the files."""
         import tensorflow_datasets as tfds
 
         image_key, label_key = self.keys
         dataset = self.builder.as_dataset(
             split=f"{self.split_name}[{self.start}:{self.stop}]",
             shuffle_files=False,
-            decoders={image_key: tfds.decode.SkipDecoding()} if skip_decoding else None,
+            decoders={image_key: tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(
                 try_autocache=False, experimental_interleave_sort_fn=sort_files
             ),

@@ -136,6 +136,11 @@ def train_chain(
         check_batch(recipe.stages[number].batch_size, workers.strategy)
     tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
     dataset = data.load(recipe.data, data_dir)
+    if numbers:
+        # What would stop a run only after hours is looked for before it starts.
+        dataset.require_sound_evaluation()
+    for number in numbers:
+        dataset.steps_per_epoch(recipe.stages[number].batch_size)
     identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
     run = Run(recipe, workdir, dataset, seed, workers, execution)
     executed = facts(strategy, workers, execution)

@@ -1,5 +1,6 @@
 """Accuracy of a classifier on a data set."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,10 @@ import numpy as np
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
+# Beyond this many classes the confusion fills more than a screen.
+LARGEST_TABLE = 20
+NUM_WORST = 10
+
 
 @dataclass(frozen=True)
 class Report:
@@ -15,7 +20,8 @@ class Report:
 
     Attributes:
       top1: fraction of images whose best class is right.
-      top5: fraction whose class is among the five best.
+      top5: fraction whose class is among the five best; None where there are no more
+        than five classes.
       per_class: for each class, the fraction of its images that are right (NaN for a
         class without images).
       confusion: `[K, K]` counts, true class by row, predicted class by column.
@@ -23,7 +29,7 @@ class Report:
     """
 
     top1: float
-    top5: float
+    top5: float | None
     per_class: tuple[float, ...]
     confusion: np.ndarray
     class_names: tuple[str, ...]
@@ -40,19 +46,45 @@ class Report:
         }
 
     def to_text(self) -> str:
-        """A table for people."""
+        """A table for people; of many classes, the worst ones."""
+        top5 = "" if self.top5 is None else f"top-5 {self.top5:.2%}   "
+        num_images = int(self.confusion.sum())
+        many = len(self.class_names) > LARGEST_TABLE
+        lines = self._worst() if many else self._every()
+        return "\n".join(
+            (f"top-1 {self.top1:.2%}   {top5}{num_images} images", "", *lines)
+        )
+
+    def _every(self) -> Iterator[str]:
         width = max(6, *(len(name) for name in self.class_names))
         cell = max(5, len(str(int(self.confusion.max()))) + 1)
-        lines = [
-            f"top-1 {self.top1:.2%}   top-5 {self.top5:.2%}   "
-            f"{int(self.confusion.sum())} images",
-            "",
-            f"{'class':<{width}}  right   confusion (row: true, column: predicted)",
-        ]
+        yield f"{'class':<{width}}  right   confusion (row: true, column: predicted)"
         for index, name in enumerate(self.class_names):
             counts = "".join(f"{count:>{cell}}" for count in self.confusion[index])
-            lines.append(f"{name:<{width}}  {self.per_class[index]:6.1%} {counts}")
-        return "\n".join(lines)
+            yield f"{name:<{width}}  {_share(self.per_class[index])} {counts}"
+
+    def _worst(self) -> Iterator[str]:
+        # NaN, a class without images, comes last.
+        worst = np.argsort(self.per_class, kind="stable")[:NUM_WORST]
+        width = max(6, *(len(self.class_names[index]) for index in worst))
+        yield (
+            f"The {NUM_WORST} worst of {len(self.class_names)} classes (all of them: "
+            "--json)"
+        )
+        yield f"{'class':<{width}}  right   images  most often taken for"
+        for index in worst:
+            wrong = self.confusion[index].copy()
+            wrong[index] = 0
+            most = int(np.argmax(wrong))
+            taken = f"{self.class_names[most]} ({wrong[most]})" if wrong[most] else "-"
+            images = self.confusion[index].sum()
+            share = _share(self.per_class[index])
+            yield f"{self.class_names[index]:<{width}}  {share}  {images:>6}  {taken}"
+
+
+def _share(value: float) -> str:
+    """A percentage, or what stands for the share of no images."""
+    return "     -" if np.isnan(value) else f"{value:6.1%}"
 
 
 def make_report(
@@ -94,7 +126,7 @@ def make_report(
     right = np.where(totals, confusion.diagonal() / np.maximum(totals, 1), np.nan)
     return Report(
         top1=float(hits[:, 0].mean()),
-        top5=float(hits.any(axis=1).mean()),
+        top5=float(hits.any(axis=1).mean()) if num_classes > 5 else None,
         per_class=tuple(float(value) for value in right),
         confusion=confusion,
         class_names=tuple(class_names),

@@ -74,8 +74,8 @@ def train_stage(run: Run, number: int) -> StageResult:
     checkpoint. The order matters for equal results.
 
     Raises:
-      InputError: the teacher or the start weights are missing or do not fit, or the
-        checkpoint is damaged.
+      InputError: the teacher or the start weights are missing or do not fit, the
+        checkpoint is damaged, or a picture is broken.
       NonFiniteLossError: the loss left the reals.
     """
     stage = run.recipe.stages[number]
@@ -86,9 +86,10 @@ def train_stage(run: Run, number: int) -> StageResult:
         model = _make_distiller(run, stage)
         progress = _restore(run, number, model)
     run.workers.require_equal(progress.epochs, "finished epochs")
-    if progress.epochs < stage.epochs:
-        progress = _fit(run, number, model, progress)
-    return _finish(run, number, model.student, progress)
+    with run.dataset.broken_image_is_named():
+        if progress.epochs < stage.epochs:
+            progress = _fit(run, number, model, progress)
+        return _finish(run, number, model.student, progress)
 
 
 def _seed(run: Run, number: int) -> int:
@@ -187,22 +188,15 @@ def _fit(
         validation = dataset.validation(EVALUATION_BATCH, normalised=False)
     if run.workers.is_chief:
         print(_announcement(run, number), flush=True)
-    try:
-        model.fit(
-            images,
-            initial_epoch=progress.epochs,
-            epochs=stage.epochs,
-            steps_per_epoch=steps_per_epoch,
-            validation_data=validation,
-            callbacks=_callbacks(run, number, save),
-            verbose=0,
-        )
-    except tf.errors.InvalidArgumentError as error:
-        # Decoding happens deep in the pipeline, where the file's name is lost.
-        broken = dataset.find_broken_image()
-        if broken is None:
-            raise
-        raise InputError(broken) from error
+    model.fit(
+        images,
+        initial_epoch=progress.epochs,
+        epochs=stage.epochs,
+        steps_per_epoch=steps_per_epoch,
+        validation_data=validation,
+        callbacks=_callbacks(run, number, save),
+        verbose=0,
+    )
     return save.progress
 
 

@@ -39,7 +39,7 @@ class StageResult:
       network: name of the student.
       precision: precision of the student.
       top1: accuracy on the test set, a fraction.
-      top5: the same among the five best.
+      top5: the same among the five best; None for no more than five classes.
       validation_top1: accuracy on the validation part, a fraction; None without one.
       epochs: epochs trained.
       seconds: time they took, validation included.
@@ -52,7 +52,7 @@ class StageResult:
     network: str
     precision: str
     top1: float
-    top5: float
+    top5: float | None
     validation_top1: float | None
     epochs: int
     seconds: float

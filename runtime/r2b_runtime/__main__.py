@@ -73,10 +73,14 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print one JSON object")
 
     classify = commands.add_parser("classify", parents=[common], help="name pictures")
-    classify.add_argument("pictures", metavar="PICTURE", nargs="+", help="JPEG or PNG")
+    classify.add_argument(
+        "pictures", metavar="PICTURE", nargs="+", help="JPEG, PNG or WebP"
+    )
     classify.add_argument("--top", type=_count, default=5, help="classes to show")
     classify.add_argument(
-        "--upright", action="store_true", help="turn pictures by their EXIF orientation"
+        "--upright",
+        action=argparse.BooleanOptionalAction,
+        help="turn pictures by their EXIF orientation; as the model card says if unset",
     )
     classify.set_defaults(command=_classify)
 
@@ -134,13 +138,13 @@ def _classify(options: argparse.Namespace) -> int:
 
     interpreter = _load(options)
     card = classification.checked_card(interpreter, options.model)
+    if options.upright is not None:
+        card = dataclasses.replace(card, upright=options.upright)
     found: dict[str, list[classification.Guess]] = {}
     code = 0
     for path in options.pictures:
         try:
-            found[path] = classification.guess(
-                interpreter, card, path, options.top, options.upright
-            )
+            found[path] = classification.guess(interpreter, card, path, options.top)
         except InputError as error:
             code = _say(str(error), EXIT_PROBLEM)
             continue

@@ -40,6 +40,8 @@ class ModelCard:
       std: one positive number per channel.
       framing: "whole" scales the whole picture to the input's size; "center" takes the
         central 224/256 of its shorter side first.
+      upright: whether pictures are turned by their EXIF orientation first; networks
+        of cards that do not say so were trained on pictures as they are stored.
       recipe: name of the recipe it was trained with, or None.
       stage: the recipe's stage, or None.
       accuracy: top-1 on the recipe's test set, a fraction, or None.
@@ -53,6 +55,7 @@ class ModelCard:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     framing: str = "whole"
+    upright: bool = True
     recipe: str | None = None
     stage: int | None = None
     accuracy: float | None = None
@@ -85,6 +88,7 @@ class ModelCard:
             )
         self._require("std", min(self.std) > 0, "positive numbers")
         self._require("framing", self.framing in FRAMINGS, "whole or center")
+        self._require("upright", type(self.upright) is bool, "true or false")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
@@ -134,7 +138,7 @@ def _from_values(values: dict[str, Any]) -> ModelCard:
     known = {field.name for field in dataclasses.fields(ModelCard)}
     unknown = sorted(values.keys() - known)
     try:
-        return ModelCard(**values)
+        return ModelCard(**{"upright": False, **values})
     except TypeError as error:
         problem = f"does not know {', '.join(unknown)}" if unknown else "finds too few"
         raise InputError(

@@ -60,23 +60,21 @@ def guess(
     card: ModelCard,
     path: str | os.PathLike[str],
     top: int,
-    upright: bool = False,
 ) -> list[Guess]:
     """The likeliest classes of a picture, the first one first.
 
     Args:
       interpreter: the network.
       card: its card.
-      path: a JPEG or PNG file.
+      path: a JPEG, PNG or WebP file.
       top: number of classes, all if there are fewer.
-      upright: turn the picture by its EXIF orientation.
 
     Raises:
       InputError: the picture is missing or broken, or the network's scores are.
     """
     from r2b_runtime import pictures
 
-    image = pictures.load(path, card, upright)
+    image = pictures.load(path, card)
     scores = interpreter.predict(image[np.newaxis])[0]
     if not np.isfinite(scores).all():
         raise InputError(

@@ -1,7 +1,7 @@
 """From a picture file to what the network sees, with NumPy and Pillow.
 
-The same steps as `r2b_keras.converters.pictures`, to the bit, and so those of the
-evaluation in training.
+The same steps as `r2b_keras.data.pictures`, to the bit, and so those of training and
+its evaluation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from r2b_runtime.errors import InputError
 
 try:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 except ImportError as error:
     raise InputError(
         f"The package pillow, which reads pictures, does not start here ({error}): run "
@@ -31,14 +31,21 @@ if TYPE_CHECKING:
 
     from r2b_runtime.card import ModelCard
 
+FORMATS = ("JPEG", "PNG", "WEBP")
 JPEG_START = b"\xff\xd8\xff"
 PNG_START = b"\x89PNG\r\n\x1a\n"
-# The framing "center" takes this share of the side that limits.
+# The framing "center" takes this share of the side that limits, as is usual on
+# ImageNet: the shorter side to 256, of which the middle 224.
 CENTRAL_SHARE = 224 / 256
-# Beyond it, "center" scales with antialiasing.
+# Beyond it, "center" scales with antialiasing; up to it every pixel has a part in the
+# result without.
 LARGEST_PLAIN_SHRINKING = 2.0
-# Shares of red, green and blue in grey, in 1 / 32768.
-GREY_SHARES = (9797, 19234, 3737)
+# ITU-R BT.601's luma of red, green and blue in 1 / 65536, as Pillow has it.
+LUMA = (19595, 38470, 7471)
+_ORIENTATION_TAG = 0x0112
+_EXIF_START = b"Exif\0\0"
+# JPEG's markers of applications (EXIF is the second) and of comments.
+_APP0, _APP1, _APP15, _COMMENT = 0xFFE0, 0xFFE1, 0xFFEF, 0xFFFE
 # What Pillow raises for files that are broken in one way or another.
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError),
@@ -46,15 +53,12 @@ _BROKEN = (
 )
 
 
-def load(
-    path: str | os.PathLike[str], card: ModelCard, upright: bool = False
-) -> np.ndarray:
+def load(path: str | os.PathLike[str], card: ModelCard) -> np.ndarray:
     """Reads a picture as a network is to see it.
 
     Args:
-      path: a JPEG or PNG file.
-      card: gives input shape, framing, mean and std.
-      upright: turn the picture by its EXIF orientation; training takes it as stored.
+      path: a JPEG, PNG or WebP file.
+      card: gives input shape, framing, orientation, mean and std.
 
     Returns:
       `[H, W, C]` float32, C being the card's.
@@ -62,7 +66,7 @@ def load(
     Raises:
       InputError: the file is missing, broken or of another kind.
     """
-    image = read(path, card.image_shape[2], upright)
+    image = read(path, card.image_shape[2], card.upright)
     return normalize(frame(image, card.image_shape[:2], card.framing), card)
 
 
@@ -82,12 +86,9 @@ def normalize(image: np.ndarray, card: ModelCard) -> np.ndarray:
 
 
 def read(
-    path: str | os.PathLike[str], channels: int, upright: bool = False
+    path: str | os.PathLike[str], channels: int, upright: bool = True
 ) -> np.ndarray:
-    """Decodes a JPEG or PNG file of any kind to 8 bits.
-
-    Transparency is dropped. Of 16 bits the upper 8 count. Colours become grey by their
-    luma (0.299, 0.587, 0.114), of a JPEG the one that is stored.
+    """Decodes a JPEG, PNG or WebP file of any kind; see `decode`.
 
     Args:
       path: the file.
@@ -102,27 +103,107 @@ def read(
     """
     content = _content(path)
     try:
+        return to_channels(decode(content, upright), channels)
+    except InputError as error:
+        raise InputError(f"{os.fspath(path)} {error}") from error
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    name = os.fspath(path)
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"There is no picture {name}: check its name.") from None
+    except IsADirectoryError:
+        raise InputError(
+            f"{name} is a folder: name the pictures in it, such as {name}/*.jpg."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{name} cannot be read ({error.strerror}): mend that or leave it out."
+        ) from error
+    if not is_picture(content):
+        kind = "neither a JPEG nor a PNG nor a WebP picture" if content else "empty"
+        raise InputError(f"{name} is {kind}: convert or replace it.")
+    return content
+
+
+def is_picture(start: bytes) -> bool:
+    """Whether the first 12 bytes of a file are those of a JPEG, PNG or WebP picture."""
+    is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+    return is_webp or start.startswith((JPEG_START, PNG_START))
+
+
+def decode(content: bytes, upright: bool = True) -> np.ndarray:
+    """Decodes a JPEG, PNG or WebP picture of any kind.
+
+    Transparency is dropped, not blended. Of 16 bits the upper 8 count. What a file says
+    of its colours (gamma, profile) is not looked at.
+
+    Args:
+      content: the whole file.
+      upright: turn the picture as its EXIF orientation says.
+
+    Returns:
+      `[h, w, 3]` uint8.
+
+    Raises:
+      InputError: the picture is broken or too large; the sentence lacks its subject.
+    """
+    try:
         with warnings.catch_warnings():
             # About metadata, and photos beyond 89 megapixels; at twice that it fails.
             warnings.simplefilter("ignore")
             image: Image.Image
-            with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
-                if channels == 1:
-                    image.draft("L", None)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 image.load()
-                if upright:
-                    image = ImageOps.exif_transpose(image)
-                return _to_channels(_to_bytes(image), channels)
+                pixels = _to_rgb(image)
+                return turn(pixels, orientation(content)) if upright else pixels
     except Image.DecompressionBombError as error:
-        raise InputError(
-            f"{os.fspath(path)} has too many pixels ({error}): make it smaller."
-        ) from error
+        raise InputError(f"has too many pixels ({error}): make it smaller.") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{os.fspath(path)} is broken: replace it.") from error
+        raise InputError("is broken: replace it.") from error
     except _BROKEN as error:
-        raise InputError(
-            f"{os.fspath(path)} is broken or cut off ({error}): replace it."
-        ) from error
+        raise InputError(f"is broken or cut off ({error}): replace it.") from error
+
+
+def orientation(content: bytes) -> int:
+    """The EXIF orientation of a picture, 1 to 8; 1 is upright or not known."""
+    find = _webp_exif
+    if content.startswith(JPEG_START):
+        find = _jpeg_exif
+    elif content.startswith(PNG_START):
+        find = _png_exif
+    try:
+        return _tiff_orientation(find(content))
+    except struct.error:
+        return 1
+
+
+def turn(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns a stored picture `[h, w, C]` as its EXIF orientation says."""
+    if orientation > 4:
+        image = image.transpose(1, 0, 2)
+    kind = (orientation - 1) % 4
+    return image[:: -1 if kind in (2, 3) else 1, :: -1 if kind in (1, 2) else 1]
+
+
+def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Grey by luma, or grey three times over.
+
+    Args:
+      image: `[..., 1 or 3]` uint8.
+      channels: 1 for grey, 3 for RGB.
+
+    Returns:
+      `[..., channels]` uint8.
+    """
+    if image.shape[-1] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=-1)
+    grey = image.astype(np.int32) @ np.array(LUMA, np.int32) + 0x8000 >> 16
+    return grey[..., None].astype(np.uint8)
 
 
 def frame(image: np.ndarray, size: Sequence[int], framing: str) -> np.ndarray:
@@ -145,51 +226,74 @@ def frame(image: np.ndarray, size: Sequence[int], framing: str) -> np.ndarray:
     return _resize_plain(image, size)
 
 
-def _content(path: str | os.PathLike[str]) -> bytes:
-    name = os.fspath(path)
-    try:
-        content = pathlib.Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"There is no picture {name}: check its name.") from None
-    except IsADirectoryError:
-        raise InputError(
-            f"{name} is a folder: name the pictures in it, such as {name}/*.jpg."
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"{name} cannot be read ({error.strerror}): mend that or leave it out."
-        ) from error
-    if not content.startswith((JPEG_START, PNG_START)):
-        kind = "neither a JPEG nor a PNG picture" if content else "empty"
-        raise InputError(f"{name} is {kind}: convert or replace it.")
-    return content
-
-
-def _to_bytes(image: Image.Image) -> np.ndarray:
-    """[h, w, 1 or 3] uint8, without transparency."""
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """[h, w, 3] uint8, without transparency."""
     if image.mode.startswith("I"):
-        return (np.asarray(image)[..., None] >> 8).astype(np.uint8)
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[..., None]
+        grey = np.asarray(image) >> 8
+        return to_channels(grey[..., None].astype(np.uint8), 3)
     if image.mode == "LA":
-        return np.asarray(image)[..., :1]
+        return to_channels(np.asarray(image)[..., :1], 3)
     if image.mode not in ("RGB", "RGBA"):
         # By RGBA, as a palette may have transparent colours.
         image = image.convert("RGBA" if image.mode == "P" else "RGB")
     return np.asarray(image)[..., :3]
 
 
-def _to_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    if image.shape[2] == channels:
-        return image
-    if channels == 3:
-        return np.repeat(image, 3, axis=2)
-    grey = image.astype(np.int32) @ np.array(GREY_SHARES, np.int32) >> 15
-    return grey[..., None].astype(np.uint8)
+def _jpeg_exif(content: bytes) -> bytes:
+    """The EXIF data among the segments that come before the picture's own."""
+    place = 2
+    while True:
+        marker, length = struct.unpack_from(">HH", content, place)
+        if not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
+            return b""
+        segment = content[place + 4 : place + 2 + length]
+        if marker == _APP1 and segment.startswith(_EXIF_START):
+            return segment[len(_EXIF_START) :]
+        place += 2 + length
+
+
+def _png_exif(content: bytes) -> bytes:
+    """The EXIF data among the chunks that come before the pixels', as they have to."""
+    place, name = len(PNG_START), b""
+    while name != b"IDAT":
+        size, name = struct.unpack_from(">I4s", content, place)
+        if name == b"eXIf":
+            return content[place + 8 : place + 8 + size]
+        place += 12 + size
+    return b""
+
+
+def _webp_exif(content: bytes) -> bytes:
+    place = 12
+    while place < len(content):
+        name, size = struct.unpack_from("<4sI", content, place)
+        if name == b"EXIF":
+            exif = content[place + 8 : place + 8 + size]
+            return exif.removeprefix(_EXIF_START)
+        # Chunks are filled up to an even number of bytes.
+        place += 8 + size + size % 2
+    return b""
+
+
+def _tiff_orientation(tiff: bytes) -> int:
+    """The orientation in EXIF data, which is a list of numbered entries."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    (start,) = struct.unpack_from(order + "I", tiff, 4)
+    (count,) = struct.unpack_from(order + "H", tiff, start)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, _ = struct.unpack_from(order + "HHI", tiff, entry)
+        if tag == _ORIENTATION_TAG:
+            # Two bytes by the standard, four as some write it.
+            size = {3: "H", 4: "I"}.get(kind, "H")
+            (value,) = struct.unpack_from(order + size, tiff, entry + 8)
+            return value if 1 <= value <= 8 else 1
+    return 1
 
 
 def _central_window(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """The central share of the picture with the sides' ratio of `size`, in float32."""
+    """The central share of a picture with the sides' ratio of `size`, in float32."""
     available, wanted = np.array(image.shape[:2]), np.array(size)
     ratio = np.min(available.astype("f4") / wanted.astype("f4"))
     exact = np.float32(CENTRAL_SHARE) * ratio * wanted.astype("f4")

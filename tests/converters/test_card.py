@@ -162,6 +162,13 @@ def test_unknown_and_missing_fields_are_told():
     assert card.read(with_fields(stage=...)).stage is None
 
 
+def test_cards_from_before_orientation_was_looked_at():
+    """Their networks were trained on pictures as they are stored."""
+    assert card.read(with_fields()).upright is True
+    assert card.read(with_fields(upright=...)).upright is False
+    assert card.read(with_fields(upright=False)).upright is False
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -205,6 +212,7 @@ NAN, INFINITY = float("nan"), float("inf")
             ("framing", bad, "one of whole, center")
             for bad in ("left", None, ["whole"])
         ),
+        *(("upright", bad, "true or false") for bad in (None, 1, "yes")),
         ("real_weights", "int4", "one of float32, float16, int8"),
         ("recipe", 3, "a name or None"),
         *(("stage", bad, "a number or None") for bad in ("3", 3.0, True)),

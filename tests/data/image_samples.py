@@ -27,7 +27,7 @@ def make_array_dataset(
     channels = shape[2]
     config = DataConfig("idx", shape, MEAN[:channels], STD[:channels], validation)
     parts = [
-        ArrayExamples(random_images(num, shape, num), np.arange(num) % 3)
+        ArrayExamples(random_images(num, shape, num), np.arange(num) % 3, shape)
         for num in (num_train, 11)
     ]
     return ImageDataset(config, Source(*parts, ("a", "b", "c")))

@@ -133,14 +133,14 @@ def test_random_resized_crop_of_a_batch():
     height, width, num = 20, 30, 200
     ramps = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
     images = np.broadcast_to(ramps, (num, height, width, 2)).astype(np.float32)
-    crops = augmentation.crop_and_resize(tf.constant(images), SEED).numpy()
+    crops = augmentation.crop_and_resize(tf.constant(images), 1.0, SEED).numpy()
     assert crops.shape == images.shape
     left, top = crops[:, 0, 0].T
     right, bottom = crops[:, -1, -1].T
     expected = np.linspace(crops[:, 0, 0], crops[:, -1, -1], height, axis=1)
     np.testing.assert_allclose(crops[:, :, 0, 1], expected[..., 1], atol=1e-3)
     wide, tall = (right - left) / (width - 1), (bottom - top) / (height - 1)
-    area, aspect = wide * tall, wide * width / (tall * height)
+    area, aspect = wide * tall, wide / tall
     assert area.min() > 0.06 and area.max() <= 1 + 1e-5
     assert area.min() < 0.2 and area.max() > 0.8
     uncut = (wide < 0.999) & (tall < 0.999)

@@ -1,16 +1,21 @@
 """One's own pictures in folders: layouts, conversions, and what is refused."""
 
+import dataclasses
+
 import numpy as np
+import picture_kinds
 import pytest
 from image_samples import random_images, read_all, write_image
 
+from r2b_keras.converters import pictures as predict_pictures
+from r2b_keras.converters.card import ModelCard
 from r2b_keras.data import Augmentation, DataConfig, load
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.files import FileExamples
 from r2b_keras.data.sources import folder as folder_source
 from r2b_keras.environment import tf
 
-CONFIG = DataConfig("folder", (8, 6, 3), (0.0,) * 3, (1.0,) * 3, 4)
+CONFIG = DataConfig("folder", (8, 6, 3), (0.0,) * 3, (1.0,) * 3, 4, "whole")
 CLASSES = ("bird", "cat", "dog")
 
 
@@ -46,11 +51,12 @@ def test_without_test_folder_a_fixed_fifth_of_each_class_is_held_out(tmp_path):
     assert load(CONFIG, tmp_path).fingerprint == dataset.fingerprint
 
 
-def test_val_is_a_test_part_and_hidden_files_are_passed_over(pictures):
+def test_val_is_a_test_part_and_what_systems_leave_is_passed_over(pictures):
     (pictures / "test").rename(pictures / "val")
-    (pictures / "train" / ".DS_Store").write_bytes(b"x")
-    (pictures / "train" / "cat" / "._00.png").write_bytes(b"x")
-    (pictures / "val" / ".hidden").mkdir()
+    for name in (".DS_Store", "cat/._00.png", "cat/Thumbs.db", "dog/desktop.ini"):
+        (pictures / "train" / name).write_bytes(b"x")
+    for name in ("val/.hidden", "val/__MACOSX", "__MACOSX", "train/@eaDir"):
+        (pictures / name / "more").mkdir(parents=True)
     assert load(CONFIG, pictures).num_test == 9
 
 
@@ -61,6 +67,64 @@ def test_a_class_name_that_is_no_utf_8(pictures):
     dataset = load(CONFIG, pictures)
     assert dataset.class_names == ("bird", "caf\\udce9", "dog")
     assert (dataset.num_train, dataset.num_test) == (26, 9)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_val_beside_train_and_test_is_the_validation_part(pictures, name):
+    write_set(pictures / name, 2)
+    own = dataclasses.replace(CONFIG, validation_size=0)
+    dataset = load(own, pictures)
+    assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (30, 6, 9)
+    images, labels = read_all(dataset.validation(4))
+    expected = np.concatenate([random_images(2, (8, 6, 3), k) for k in range(3)])
+    np.testing.assert_allclose(images, expected / 255, atol=1e-6)
+    np.testing.assert_array_equal(labels.argmax(1), [0, 0, 1, 1, 2, 2])
+    write_image(pictures / name / "cat" / "x.png", random_images(1, (9, 9, 3))[0])
+    changed = load(own, pictures)
+    assert changed.num_validation == 7 and changed.fingerprint != dataset.fingerprint
+    with pytest.raises(ValueError, match="of 7 images, and validation_size is 4: set"):
+        load(CONFIG, pictures)
+
+
+@pytest.mark.parametrize("name", ["train", "test", "val"])
+def test_a_class_may_be_called_like_a_part(tmp_path, name):
+    write_set(tmp_path)
+    (tmp_path / "cat").rename(tmp_path / name)
+    assert load(CONFIG, tmp_path).class_names == tuple(sorted(("bird", "dog", name)))
+
+
+def test_parts_without_classes_are_no_classes(tmp_path):
+    """A folder train and a folder test that hold nothing but pictures."""
+    for name in ("train", "test"):
+        write_image(tmp_path / name / "0.png", random_images(1, (8, 6, 3))[0])
+    with pytest.raises(ValueError, match=r"train has 0 class folders \[\]"):
+        load(CONFIG, tmp_path)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_evaluation_and_predict_see_the_same(pictures, channels):
+    shape = (20, 30, channels)
+    config = DataConfig("folder", shape, (0.5,) * channels, (0.25,) * channels, 4)
+    card = ModelCard(CLASSES, shape, config.mean, config.std, config.framing)
+    turned = picture_kinds.TURNED["PNG, orientation 3"][1]
+    for number, content in enumerate([*picture_kinds.KINDS.values(), turned]):
+        suffix = ".webp" if content[:4] == b"RIFF" else ".png"
+        (pictures / "test/cat" / f"x{number:02}{suffix}").write_bytes(content)
+    images, _ = read_all(load(config, pictures).test(10))
+    paths = sorted((pictures / "test").rglob("*.*"))
+    for found, path in zip(images, paths, strict=True):
+        np.testing.assert_array_equal(found, predict_pictures.load(path, card))
+
+
+@pytest.mark.parametrize("counts", [(2, 2), (100, 2, 3), (2,) * 7, (9, 2)])
+def test_a_split_leaves_every_class_something_to_train_and_to_test(tmp_path, counts):
+    for label, count in enumerate(counts):
+        for number, image in enumerate(random_images(count, (8, 6, 3), label)):
+            write_image(tmp_path / f"class_{label}" / f"{number}.png", image)
+    dataset = load(dataclasses.replace(CONFIG, validation_size=0), tmp_path)
+    assert dataset.num_train + dataset.num_test == sum(counts)
+    for part in (dataset._train, dataset._test):
+        assert np.bincount(part.labels, minlength=len(counts)).min() >= 1
 
 
 def test_pictures_of_other_sizes_stay_in_their_files(pictures):
@@ -82,7 +146,9 @@ def test_grey_and_colour_are_converted(tmp_path, channels):
     write_set(tmp_path / "train")
     write_set(tmp_path / "test", shape=(8, 6, 1))
     write_image(tmp_path / "test" / "cat" / "x.png", np.full((8, 6, 4), 9, np.uint8))
-    config = DataConfig("folder", (8, 6, channels), (0,) * channels, (1,) * channels, 4)
+    config = DataConfig(
+        "folder", (8, 6, channels), (0,) * channels, (1,) * channels, 4, "whole"
+    )
     images, _ = read_all(load(config, tmp_path).test(10))
     assert images.shape == (31, 8, 6, channels)
     grey = np.broadcast_to(random_images(10, (8, 6, 1), 0), (10, 8, 6, channels))
@@ -180,6 +246,27 @@ def no_train_folder(root):
     (root / "train").rename(root / "other")
 
 
+def two_validation_folders(root):
+    for name in ("val", "valid"):
+        write_set(root / name, 1)
+
+
+def folder_beside_the_parts(root):
+    write_set(root / "more", 1)
+
+
+def picture_beside_the_classes(root):
+    write_image(root / "train/x.png", random_images(1, (8, 6, 3))[0])
+
+
+def one_picture_to_split(root):
+    for name in ("train", "test"):
+        (root / name).rename(root / f".{name}")
+    write_set(root, 3)
+    for path in sorted((root / "cat").iterdir())[1:]:
+        path.unlink()
+
+
 @pytest.mark.parametrize(
     ("damage", "name", "message"),
     [
@@ -196,6 +283,10 @@ def no_train_folder(root):
         (one_class, "train", "has 1 class folders ['bird']"),
         (no_test_folder, "", "but no test or val beside it"),
         (no_train_folder, "", "but no train"),
+        (two_validation_folders, "", "has test and val and valid: keep one"),
+        (folder_beside_the_parts, "more", "lies beside test, train, and is no part"),
+        (picture_beside_the_classes, "train/x.png", "lies beside the class folders"),
+        (one_picture_to_split, "cat", "has one picture, expected at least two"),
     ],
 )
 def test_what_is_wrong_is_named(pictures, damage, name, message):
@@ -218,7 +309,9 @@ def test_a_picture_that_breaks_later_can_be_found(pictures, monkeypatch):
     monkeypatch.setattr(folder_source, "FULL_CHECK_BYTES", 0)
     write_image(pictures / "train/cat/x.jpg", random_images(1, (40, 40, 3))[0])
     path = pictures / "train/dog/00.png"
-    path.write_bytes(path.read_bytes()[:-30])
+    content = path.read_bytes()
+    # Both ends are whole, so that only decoding shows it.
+    path.write_bytes(content[:60] + bytes(len(content) - 90) + content[-30:])
     monkeypatch.setattr(folder_source, "MEMORY_BYTES", 0)
     dataset = load(CONFIG, pictures)
     with pytest.raises(tf.errors.InvalidArgumentError):

@@ -1,12 +1,13 @@
 """IDX files: sound ones, broken ones, and Fashion-MNIST where it is installed."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
 from image_samples import random_images, read_all, write_idx
 
-from r2b_keras.data import DataConfig, load
+from r2b_keras.data import Augmentation, DataConfig, load
 from r2b_keras.data.sources import idx
 
 CONFIG = DataConfig("idx", (5, 4, 1), (0.0,), (1.0,), 8)
@@ -76,6 +77,35 @@ def test_a_broken_file_is_named(idx_folder, damage, message):
         load(CONFIG, idx_folder)
     assert str(error.value).startswith(str(idx_folder / TRAIN_IMAGES))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_memory_is_bounded_by_the_files_whatever_the_networks_size(tmp_path, suffix):
+    for prefix, num in (("train", 4000), ("t10k", 400)):
+        images = random_images(num, (50, 40, 1), num)[..., 0]
+        write_idx(tmp_path / f"{prefix}-images-idx3-ubyte{suffix}", images)
+        write_idx(tmp_path / f"{prefix}-labels-idx1-ubyte", np.arange(num) % 4)
+    config = DataConfig("idx", (200, 160, 1), (0.0,), (1.0,), 500)
+    tracemalloc.start()
+    dataset = load(config, tmp_path)
+    batches = dataset.train(8, Augmentation(flip=True), 0, 0, 1)
+    images, _ = next(iter(batches))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert images.shape == (8, 200, 160, 1)
+    assert peak < 1.25 * 4400 * 50 * 40
+
+
+def test_too_much_for_memory_is_refused_before_it_is_read(idx_folder, monkeypatch):
+    monkeypatch.setattr(idx, "MEMORY_BYTES", 40 * 20 - 1)
+    with pytest.raises(ValueError, match="40 x 5 x 4 bytes, and IDX files are kept in"):
+        load(CONFIG, idx_folder)
+
+
+def test_a_class_without_test_images_is_refused(idx_folder):
+    write_idx(idx_folder / "t10k-labels-idx1-ubyte", np.arange(10) % 3)
+    with pytest.raises(ValueError, match="test part of idx has no images of .*'3'"):
+        load(CONFIG, idx_folder)
 
 
 def test_count_of_labels_must_match(idx_folder):

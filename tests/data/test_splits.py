@@ -17,6 +17,26 @@ def test_disjoint_complete_and_of_the_size(size):
     np.testing.assert_array_equal(np.sort(np.concatenate([kept, held_out])), range(101))
 
 
+@pytest.mark.parametrize("counts", [(1,) * 5, (100, 2, 1), (3, 1, 1, 2), (40, 1)])
+def test_no_class_loses_its_last_example(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    most = len(labels) - len(counts)
+    for size in range(most + 1):
+        kept, held_out = stratified_split(labels, size, kept=1)
+        assert len(held_out) == size and len(kept) + size == len(labels)
+        assert np.bincount(labels[kept]).min() == 1 or size < most
+        assert np.bincount(labels[kept], minlength=len(counts)).all()
+    with pytest.raises(ValueError, match="each of the . classes is to keep 1"):
+        stratified_split(labels, most + 1, kept=1)
+
+
+def test_a_test_part_has_every_class_that_can_spare_one():
+    labels = np.repeat([0, 1, 2], [100, 2, 1])
+    kept, held_out = stratified_split(labels, 21, kept=1, held_out=1)
+    assert np.bincount(labels[held_out]).tolist() == [20, 1]
+    assert np.bincount(labels[kept]).tolist() == [80, 1, 1]
+
+
 def test_every_class_gives_its_share():
     _, held_out = stratified_split(LABELS, 20)
     counts = np.bincount(LABELS[held_out], minlength=4)

@@ -20,7 +20,9 @@ with warnings.catch_warnings():
 NUM_TRAIN, NUM_TEST = 60, 10
 
 
-def prepare(data_dir, set_name, splits, shape, label=None, files=None):
+def prepare(
+    data_dir, set_name, splits, shape, label=None, files=None, more=None, keys=True
+):
     """Prepares a set whose image k is filled with the value k.
 
     Args:
@@ -30,8 +32,12 @@ def prepare(data_dir, set_name, splits, shape, label=None, files=None):
       shape: of the images; None is 9.
       label: feature of the label, two classes when None.
       files: paths by k, for images taken from a file as they are.
+      more: further features by name, each with the value of all examples.
+      keys: whether the set says which features are the supervised ones.
     """
     files = files or {}
+    more_features = {key: feature for key, (feature, _) in (more or {}).items()}
+    more_values = {key: value for key, (_, value) in (more or {}).items()}
     label = label or tfds.features.ClassLabel(names=["no", "yes"])
     image = tfds.features.Image(shape=shape, encoding_format="png")
 
@@ -44,8 +50,10 @@ def prepare(data_dir, set_name, splits, shape, label=None, files=None):
         def _info(self):
             return tfds.core.DatasetInfo(
                 builder=self,
-                features=tfds.features.FeaturesDict({"image": image, "label": label}),
-                supervised_keys=("image", "label"),
+                features=tfds.features.FeaturesDict(
+                    {"image": image, "label": label, **more_features}
+                ),
+                supervised_keys=("image", "label") if keys else None,
             )
 
         def _split_generators(self, dl_manager):
@@ -58,7 +66,8 @@ def prepare(data_dir, set_name, splits, shape, label=None, files=None):
             size = [side or 9 for side in shape]
             for k in range(start, stop):
                 picture = files.get(k, np.full(size, k, np.uint8))
-                yield k, {"image": picture, "label": k % 2 if known else -1}
+                label = k % 2 if known else -1
+                yield k, {"image": picture, "label": label, **more_values}
 
     tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(num_shards=3)
@@ -89,6 +98,22 @@ def open_set(name, folder, shape=(9, 9, 3)):
 def numbers(images) -> list[int]:
     """Which images these are."""
     return np.round(images.mean((1, 2, 3)) * 255).astype(int).tolist()
+
+
+def test_a_set_without_supervised_keys(tmp_path):
+    """As tfds's `store_as_tfds_dataset` writes it: one image and one class label."""
+    splits = {"train": (0, 20), "test": (20, 26)}
+    file_name = {"file_name": (tfds.features.Text(), "a.png")}
+    prepare(tmp_path, "plain", splits, (9, 9, 3), more=file_name, keys=False)
+    dataset = open_set("tfds:plain", tmp_path)
+    assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (14, 6, 6)
+    images, labels = read_all(dataset.test(6))
+    assert sorted(numbers(images)) == list(range(20, 26))
+    np.testing.assert_array_equal(labels.argmax(1), np.array(numbers(images)) % 2)
+    colour = {"colour": (tfds.features.ClassLabel(names=["red", "blue"]), "red")}
+    prepare(tmp_path, "two_labels", splits, (9, 9, 3), more=colour, keys=False)
+    with pytest.raises(ValueError, match="no supervised features and one of each"):
+        open_set("tfds:two_labels", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["tfds:fashion_mnist", "fashion_mnist"])

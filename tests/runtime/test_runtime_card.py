@@ -143,6 +143,11 @@ def test_unknown_and_missing_fields_are_told():
     assert card.read(with_fields(stage=...)).stage is None
 
 
+def test_cards_from_before_orientation_was_looked_at():
+    assert card.read(with_fields()).upright is True
+    assert card.read(with_fields(upright=...)).upright is False
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
@@ -161,6 +166,7 @@ def test_unknown_and_missing_fields_are_told():
         ),
         *(("std", bad, "expected positive numbers") for bad in ([0], [-0.5])),
         *(("framing", bad, "whole or center") for bad in ("left", None, ["whole"])),
+        *(("upright", bad, "true or false") for bad in (None, 1, "yes")),
     ],
 )
 def test_fields_of_another_kind_are_named(field, value, words):

@@ -11,20 +11,21 @@ from r2b_keras.converters.card import ModelCard
 from r2b_keras.errors import InputError as KerasInputError
 from r2b_runtime import InputError, pictures
 from tests.converters import test_pictures as samples
+from tests.data import picture_kinds
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # (height, width) of the picture and the network's input: see the tests of r2b_keras.
 SIZES = samples.SIZES
 
 
-def card_of(shape, framing):
-    channels = shape[2]
-    return ModelCard(("a",), shape, MEAN[:channels], STD[:channels], framing)
+def card_of(shape, framing, upright=True):
+    mean, std = MEAN[: shape[2]], STD[: shape[2]]
+    return ModelCard(("a",), shape, mean, std, framing, upright)
 
 
-def assert_equal(path, card, upright=False):
-    found = pictures.load(path, card, upright)
-    expected = keras_pictures.load(path, card, upright)
+def assert_equal(path, card):
+    found = pictures.load(path, card)
+    expected = keras_pictures.load(path, card)
     assert found.dtype == expected.dtype == np.float32
     np.testing.assert_array_equal(found, expected)
 
@@ -39,29 +40,13 @@ def test_every_size(tmp_path, size, shape, name, framing):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kind", samples.PNG_KINDS)
-def test_every_kind_of_png(tmp_path, kind, channels):
-    path = tmp_path / "picture.png"
-    path.write_bytes(samples.PNG_KINDS[kind])
-    assert_equal(path, card_of((9, 8, channels), "whole"))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_grey_and_cmyk_jpegs(tmp_path, channels):
-    card = card_of((9, 8, channels), "whole")
-    image = samples.noisy(20, 30)
-    assert_equal(samples.write(tmp_path / "grey.jpg", image[..., 0]), card)
-    cmyk = Image.fromarray(image).convert("CMYK")
-    assert_equal(samples.write(tmp_path / "cmyk.jpg", cmyk), card)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation(tmp_path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    path = samples.write(tmp_path / "a.jpg", samples.smooth(20, 30), exif=exif)
-    for upright in (False, True):
-        assert_equal(path, card_of((20, 20, 3), "center"), upright)
+def test_every_kind_of_file(tmp_path, channels):
+    path = tmp_path / "picture"
+    turned = [content for _, content, _ in picture_kinds.TURNED.values()]
+    for content in (*picture_kinds.KINDS.values(), *turned):
+        path.write_bytes(content)
+        for upright in (True, False):
+            assert_equal(path, card_of((9, 8, channels), "whole", upright))
 
 
 def test_the_same_sentences(tmp_path, monkeypatch):

@@ -22,14 +22,16 @@ class Source:
     """What a source gives.
 
     Attributes:
-      train: the training part, validation images included.
+      train: the training part; what is held out for validation is taken from it.
       test: the test part.
       class_names: one name per class.
+      validation: the validation part, of a set that keeps one.
     """
 
     train: Any
     test: Any
     class_names: tuple[str, ...]
+    validation: Any = None
 
 
 def open_source(

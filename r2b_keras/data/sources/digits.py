@@ -6,7 +6,6 @@ import numpy as np
 
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import DataConfig
-from r2b_keras.data.image_shapes import fit_to_shape
 from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
 from r2b_keras.errors import InputError
@@ -22,7 +21,7 @@ def open_source(
     The set has no official split.
 
     Args:
-      config: gives the image shape.
+      config: gives image shape and framing.
       data_dir: not needed.
 
     Raises:
@@ -38,7 +37,9 @@ def open_source(
         ) from error
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / LARGEST_PIXEL)).astype(np.uint8)
-    images = fit_to_shape(pixels[..., np.newaxis], config.image_shape)
-    examples = ArrayExamples(images, digits.target.astype(np.int64))
+    labels = digits.target.astype(np.int64)
+    examples = ArrayExamples(
+        pixels[..., np.newaxis], labels, config.image_shape, config.framing
+    )
     train, test = examples.split(size_of_test_part(examples.num_examples))
     return Source(train, test, tuple(str(name) for name in digits.target_names))

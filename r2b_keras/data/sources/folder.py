@@ -1,7 +1,8 @@
-"""One's own pictures: a folder per class, JPEG or PNG."""
+"""One's own pictures: a folder per class, JPEG, PNG or WebP."""
 
-import functools
+import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,64 +14,81 @@ from r2b_keras.data.files import (
     FileExamples,
     decoding_problem,
     first_problem,
-    header_problem,
     image_size,
+    quick_problem,
 )
+from r2b_keras.data.pictures import SUFFIXES
 from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
-TEST_FOLDERS = ("test", "val")
+TRAIN, TEST, VALIDATION = "train", "test", ("val", "valid", "validation")
+PARTS = (TRAIN, TEST, *VALIDATION)
+# What systems leave in folders; hidden files are passed over too.
+LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
 # Up to this many bytes of files every image is decoded once for a check; beyond it
-# only the first bytes of each are looked at, which ImageNet needs a minute for.
+# only the ends of each are looked at, which ImageNet needs a minute for.
 FULL_CHECK_BYTES = 2**29
 # Images that have the network's size already are held in memory up to this.
 MEMORY_BYTES = 2**30
 
 
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where the parts of a set lie; None for one that is to be split off."""
+
+    train: Path
+    validation: Path | None = None
+    test: Path | None = None
+
+
 def open_source(
     config: DataConfig, data_dir: str | os.PathLike[str] | None = None
 ) -> Source:
-    """Opens `data_dir/{train,test}/CLASS/*` or `data_dir/CLASS/*`.
+    """Opens `data_dir/{train,val,test}/CLASS/*` or `data_dir/CLASS/*`.
 
-    `val` is accepted for `test`. Without these two, a fixed, stratified fifth of the
-    pictures is the test part. The classes are the folders' names in sorted order;
-    hidden files are passed over.
+    Without `test`, `val` is the test part; without both, a fixed, stratified fifth of
+    the pictures is. The classes are the folders' names in sorted order. Hidden files
+    and what systems leave in folders are passed over.
 
     Args:
-      config: gives the image shape.
+      config: gives image shape and framing.
       data_dir: the folder.
 
     Raises:
       InputError: no folder is given, or a folder or picture is not as expected.
     """
     folder = _require_folder(data_dir)
-    train_folder, test_folder = _parts(folder)
-    names = _class_names(train_folder)
-    train = _list_examples(folder, train_folder, names, config.image_shape)
-    if test_folder is None:
-        train, test = train.split(size_of_test_part(train.num_examples))
+    layout = _find_parts(folder)
+    names = _class_names(layout.train)
+
+    def listed(part: Path) -> FileExamples:
+        _check_same_classes(part, names, layout.train)
+        return _list_examples(folder, part, names, config)
+
+    train = listed(layout.train)
+    if layout.test is None:
+        _check_can_be_split(layout.train, names, train.labels)
+        size = size_of_test_part(train.num_examples)
+        train, test = train.split(size, kept=1, held_out=1)
     else:
-        _check_same_classes(test_folder, names, train_folder)
-        test = _list_examples(folder, test_folder, names, config.image_shape)
-    check_images(train.paths + test.paths, config.image_shape[2])
-    if _fits_in_memory(train.paths + test.paths, config.image_shape):
-        return Source(_read_all(train), _read_all(test), names)
-    return Source(train, test, names)
+        test = listed(layout.test)
+    parts = {"train": train, "test": test}
+    if layout.validation is not None:
+        parts["validation"] = listed(layout.validation)
+    paths = [path for part in parts.values() for path in part.paths]
+    check_images(paths)
+    if _fits_in_memory(paths, config.image_shape):
+        arrays = {name: _read_all(part) for name, part in parts.items()}
+        return Source(class_names=names, **arrays)
+    return Source(class_names=names, **parts)
 
 
-def check_images(paths: tuple[Path, ...], channels: int) -> None:
-    """Raises `InputError` naming the first picture that is no sound JPEG or PNG.
-
-    Args:
-      paths: the pictures.
-      channels: 1 if they are to be grey, 3 for RGB.
-    """
+def check_images(paths: Sequence[Path]) -> None:
+    """Raises `InputError` naming the first picture that is not sound."""
     few = sum(path.stat().st_size for path in paths) <= FULL_CHECK_BYTES
-    whole = functools.partial(decoding_problem, channels=channels)
-    problem = first_problem(paths, whole if few else header_problem)
+    problem = first_problem(paths, decoding_problem if few else quick_problem)
     if problem:
         raise InputError(f"{problem}: replace or remove it.")
 
@@ -87,29 +105,51 @@ def _require_folder(data_dir: str | os.PathLike[str] | None) -> Path:
     return folder
 
 
-def _parts(folder: Path) -> tuple[Path, Path | None]:
-    """The training folder and the test folder, if they are kept apart."""
-    tests = [folder / name for name in TEST_FOLDERS if (folder / name).is_dir()]
-    if (folder / "train").is_dir():
-        if tests:
-            return folder / "train", tests[0]
+def _find_parts(folder: Path) -> Layout:
+    """The parts that are kept apart; a folder of pictures is a class of that name."""
+    found = {path.name: path for path in _folders(folder)}
+    parts = {name: path for name, path in found.items() if name in PARTS}
+    others = sorted(found.keys() - parts.keys())
+    if not parts or others and not any(_folders(path) for path in parts.values()):
+        return Layout(folder)
+    held_out = [parts[name] for name in (TEST, *VALIDATION) if name in parts]
+    if TRAIN not in parts:
+        raise InputError(
+            f"{folder} has a folder {held_out[0].name}, but no train: add it."
+        )
+    if not held_out:
         raise InputError(
             f"{folder} has a folder train, but no test or val beside it: add one, or "
             "give a folder that holds the class folders itself, to be split."
         )
-    if tests:
+    if len(held_out) > 1 + (TEST in parts):
         raise InputError(
-            f"{folder} has a folder {tests[0].name}, but no train: add it."
+            f"{folder} has {' and '.join(path.name for path in held_out)}: keep one "
+            "validation part."
         )
-    return folder, None
+    if others:
+        raise InputError(
+            f"{folder / others[0]} lies beside {', '.join(sorted(parts))}, and is no "
+            "part of the set: move it elsewhere."
+        )
+    validation = held_out[1] if len(held_out) == 2 else None
+    return Layout(parts[TRAIN], validation, held_out[0])
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name.lower() not in LEFT_BY_SYSTEMS
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if path.is_dir()]
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(path.name for path in _visible(folder) if path.is_dir())
+    names = tuple(path.name for path in _folders(folder))
     if len(names) < 2:
         raise InputError(
             f"{folder} has {len(names)} class folders {list(names)}: expected at least "
@@ -118,19 +158,35 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _check_same_classes(
-    test_folder: Path, names: tuple[str, ...], train_folder: Path
-) -> None:
-    unknown = [name for name in _class_names(test_folder) if name not in names]
+def _check_same_classes(part: Path, names: tuple[str, ...], train: Path) -> None:
+    unknown = [name for name in _class_names(part) if name not in names]
     if unknown:
         raise InputError(
-            f"{test_folder / unknown[0]} is a class that {train_folder} does not have: "
+            f"{part / unknown[0]} is a class that {train} does not have: "
             "both need the same class folders."
+        )
+    loose = [path for path in _visible(part) if path.suffix.lower() in SUFFIXES]
+    if loose:
+        raise InputError(
+            f"{loose[0]} lies beside the class folders: move it into one of them or "
+            "elsewhere."
         )
 
 
+def _check_can_be_split(
+    folder: Path, names: tuple[str, ...], labels: np.ndarray
+) -> None:
+    """Raises `InputError` for a class with one picture."""
+    for name, count in zip(names, np.bincount(labels), strict=True):
+        if count < 2:
+            raise InputError(
+                f"{folder / name} has one picture, expected at least two, one to train "
+                "on and one to test with: add some or remove the folder."
+            )
+
+
 def _list_examples(
-    root: Path, folder: Path, names: tuple[str, ...], shape: tuple[int, int, int]
+    root: Path, folder: Path, names: tuple[str, ...], config: DataConfig
 ) -> FileExamples:
     paths: list[Path] = []
     labels: list[int] = []
@@ -152,10 +208,13 @@ def _list_examples(
             )
         paths += pictures
         labels += [label] * len(pictures)
-    return FileExamples(root, tuple(paths), np.array(labels, np.int64), shape)
+    labels_of_all = np.array(labels, np.int64)
+    return FileExamples(
+        root, tuple(paths), labels_of_all, config.image_shape, config.framing
+    )
 
 
-def _fits_in_memory(paths: tuple[Path, ...], shape: tuple[int, int, int]) -> bool:
+def _fits_in_memory(paths: Sequence[Path], shape: tuple[int, int, int]) -> bool:
     """Whether all pictures have the network's size, and are few enough."""
     if len(paths) * int(np.prod(shape)) > MEMORY_BYTES:
         return False
@@ -163,10 +222,9 @@ def _fits_in_memory(paths: tuple[Path, ...], shape: tuple[int, int, int]) -> boo
 
 
 def _read_all(examples: FileExamples) -> ArrayExamples:
-    channels = examples.image_shape[2]
+    shape = examples.image_shape
+    images = np.empty((examples.num_examples, *shape), np.uint8)
     with tf.device("CPU:0"):
-        images = [
-            decoding.decode(path.read_bytes(), channels).numpy()
-            for path in examples.paths
-        ]
-    return ArrayExamples(np.stack(images), examples.labels)
+        for image, path in zip(images, examples.paths, strict=True):
+            image[:] = decoding.decode(path.read_bytes(), shape[2])
+    return ArrayExamples(images, examples.labels, shape, examples.framing)

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import io
+import math
 import os
 import zlib
 from pathlib import Path
@@ -10,12 +12,14 @@ import numpy as np
 
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import DataConfig
-from r2b_keras.data.image_shapes import fit_to_shape
 from r2b_keras.data.sources import Source
 from r2b_keras.errors import InputError
 
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 UNSIGNED_BYTE = 0x08
+# Sets in memory may be this large; those of IDX files are far smaller.
+MEMORY_BYTES = 2**32
+READ_BYTES = 2**20
 LABELS_DIMENSIONS, IMAGES_DIMENSIONS = 1, 3
 
 # sha256 of the training labels, which tells Fashion-MNIST from other sets.
@@ -34,7 +38,7 @@ def open_source(
     """Reads `{train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]` from a folder.
 
     Args:
-      config: gives the image shape.
+      config: gives image shape and framing.
       data_dir: the folder; Debian's folder for Fashion-MNIST when None.
 
     Raises:
@@ -44,9 +48,10 @@ def open_source(
     train_images, train_labels = _read_part(folder, "train")
     test_images, test_labels = _read_part(folder, "t10k")
     _check_classes(folder, train_labels, test_labels)
+    shape, framing = config.image_shape, config.framing
     return Source(
-        ArrayExamples(fit_to_shape(train_images, config.image_shape), train_labels),
-        ArrayExamples(fit_to_shape(test_images, config.image_shape), test_labels),
+        ArrayExamples(train_images, train_labels, shape, framing),
+        ArrayExamples(test_images, test_labels, shape, framing),
         _class_names(train_labels),
     )
 
@@ -69,25 +74,45 @@ def read_idx(path: Path, num_dimensions: int) -> np.ndarray:
     Raises:
       InputError: the file cannot be read, or is not such an IDX file.
     """
-    content = _read_bytes(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _read_array(path, file, num_dimensions)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read ({error}): get it again.") from error
+
+
+def _read_array(
+    path: Path, file: "io.BufferedIOBase | gzip.GzipFile", num_dimensions: int
+) -> np.ndarray:
+    """Reads straight into the array, as a copy would double the memory."""
+    start = file.read(4)
     expected = bytes([0, 0, UNSIGNED_BYTE, num_dimensions])
-    if content[:4] != expected:
+    if start != expected:
         raise InputError(
-            f"{path} starts with the bytes {content[:4].hex() or 'of nothing'}, but an "
+            f"{path} starts with the bytes {start.hex() or 'of nothing'}, but an "
             f"IDX file of {num_dimensions} dimension(s) of unsigned bytes starts with "
             f"{expected.hex()}: get the file again."
         )
-    start = 4 + 4 * num_dimensions
-    sizes = np.frombuffer(content[4:start].ljust(4 * num_dimensions, b"\0"), ">u4")
-    shape = tuple(int(size) for size in sizes)
-    size = int(np.prod(shape, dtype=object))
-    if len(content) - start != size or size == 0:
+    sizes = file.read(4 * num_dimensions).ljust(4 * num_dimensions, b"\0")
+    shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
+    size = math.prod(shape)
+    if size > MEMORY_BYTES:
+        raise InputError(
+            f"{path} says it holds {' x '.join(map(str, shape))} bytes, and IDX files "
+            f"are kept in memory, up to {MEMORY_BYTES} bytes: write larger sets as "
+            "pictures in class folders, which are read one by one."
+        )
+    array = np.empty(size, np.uint8)
+    found = 0
+    while count := file.readinto(array.data[found : found + READ_BYTES]):
+        found += count
+    found += len(file.read())
+    if found != size or size == 0:
         raise InputError(
             f"{path} says it holds {' x '.join(map(str, shape))} bytes, but has "
-            f"{max(len(content) - start, 0)}: the file is cut off or "
-            "empty, get it again."
+            f"{found}: the file is cut off or empty, get it again."
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return array.reshape(shape)
 
 
 def _read_part(folder: Path, prefix: str) -> tuple[np.ndarray, np.ndarray]:
@@ -142,13 +167,3 @@ def _require(folder: Path, name: str) -> Path:
             "`apt install dataset-fashion-mnist`."
         )
     return path
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                return file.read()
-        return path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read ({error}): get it again.") from error

@@ -11,7 +11,6 @@ import numpy as np
 
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import TFDS_PREFIX, DataConfig
-from r2b_keras.data.image_shapes import fit_to_shape
 from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
 from r2b_keras.data.streams import StreamedExamples
@@ -35,7 +34,7 @@ def open_source(
     labels (ImageNet); a set with neither gives a fixed fifth of `train`.
 
     Args:
-      config: gives source and image shape.
+      config: gives source, image shape and framing.
       data_dir: tfds's data folder, `~/tensorflow_datasets` when None.
 
     Raises:
@@ -55,7 +54,9 @@ def open_named(
     def part(split: str) -> StreamedExamples:
         size = builder.info.splits[split].num_examples
         keys = (image_key, label_key)
-        return StreamedExamples(builder, keys, split, 0, size, config.image_shape)
+        return StreamedExamples(
+            builder, keys, split, 0, size, config.image_shape, config.framing
+        )
 
     train = part(_train_split(name, builder))
     test_split = _test_split(builder, label_key)
@@ -64,9 +65,10 @@ def open_named(
     fits = None not in image_size and held * np.prod(image_size) <= MEMORY_BYTES
     parts: list[Any] = [train] if test_split is None else [train, part(test_split)]
     if fits:
-        parts = [_to_arrays(name, each, config.image_shape) for each in parts]
+        parts = [_to_arrays(name, each, image_size) for each in parts]
     if test_split is None:
-        parts = list(parts[0].split(size_of_test_part(train.num_examples)))
+        size = size_of_test_part(train.num_examples)
+        parts = list(parts[0].split(size, kept=1, held_out=1))
     return Source(parts[0], parts[1], tuple(label.names))
 
 
@@ -104,18 +106,32 @@ def _builder(
 
 def _keys(name: str, builder: "tfds.core.DatasetBuilder") -> tuple[str, str]:
     """The names of the image and of the label in an example."""
-    features = _import_tfds().features
+    features = builder.info.features
     keys = builder.info.supervised_keys
     # Other sets have nested keys, or no features by name.
     if keys and len(keys) == 2 and all(isinstance(key, str) for key in keys):
-        image, label = (builder.info.features[key] for key in keys)
-        is_image = isinstance(image, features.Image) and image.dtype == np.uint8
-        if is_image and isinstance(label, features.ClassLabel):
+        if _is_image(features[keys[0]]) and _is_label(features[keys[1]]):
             return keys[0], keys[1]
+    elif not keys and isinstance(features, _import_tfds().features.FeaturesDict):
+        images = [key for key in features if _is_image(features[key])]
+        labels = [key for key in features if _is_label(features[key])]
+        if len(images) == len(labels) == 1:
+            return images[0], labels[0]
     raise InputError(
-        f"tfds:{name} has the supervised features {keys}, expected an image of 8 bits "
-        "and a class label: choose a set for image classification."
+        f"tfds:{name} has the supervised features {keys} among {list(features)}, "
+        "expected an image of 8 bits and a class label, or no supervised features and "
+        "one of each: choose a set for image classification."
     )
+
+
+def _is_image(feature: Any) -> bool:
+    if not isinstance(feature, _import_tfds().features.Image):
+        return False
+    return feature.dtype == np.uint8 and feature.shape[-1] in (1, 3, None)
+
+
+def _is_label(feature: Any) -> bool:
+    return isinstance(feature, _import_tfds().features.ClassLabel)
 
 
 def _train_split(name: str, builder: "tfds.core.DatasetBuilder") -> str:
@@ -143,20 +159,25 @@ def _test_split(builder: "tfds.core.DatasetBuilder", label_key: str) -> str | No
 
 
 def _to_arrays(
-    name: str, examples: StreamedExamples, shape: tuple[int, int, int]
+    name: str, examples: StreamedExamples, image_size: tuple[int, int, int]
 ) -> ArrayExamples:
+    images = np.empty((examples.num_examples, *image_size), np.uint8)
+    labels = np.empty(examples.num_examples, np.int64)
+    start = 0
     try:
-        batches = list(examples.decoded().batch(READ_BATCH).as_numpy_iterator())
+        batches = examples.decoded(image_size[2]).batch(READ_BATCH)
+        for batch, of_batch in batches.as_numpy_iterator():
+            stop = start + len(of_batch)
+            images[start:stop], labels[start:stop] = batch, of_batch
+            start = stop
     except tf.errors.OpError as error:
         raise InputError(
             f"tfds:{name} cannot be read from {examples.builder.data_dir} "
             f"({error.message.splitlines()[0]}): prepare it again."
         ) from error
-    images, labels = (np.concatenate(each) for each in zip(*batches, strict=True))
-    array = ArrayExamples(images, labels.astype(np.int64))
-    if array.labels.min() < 0:
+    if labels.min(initial=0) < 0:
         raise InputError(
             f"tfds:{name} has images without a label in its split "
             f"{examples.split_name}: choose another set."
         )
-    return ArrayExamples(fit_to_shape(array.images, shape), array.labels)
+    return ArrayExamples(images, labels, examples.image_shape, examples.framing)

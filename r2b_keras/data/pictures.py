@@ -1,0 +1,258 @@
+"""From the bytes of a picture to what a network sees, with NumPy and Pillow alone.
+
+The one rule of training, evaluation, `predict` and the board: decode to RGB of 8 bits,
+turn upright, make grey by integer luma where the network wants grey, then frame.
+`decoding.py` does the same in TensorFlow's graph, to the bit but for antialiased
+scaling, where sums in another order may round to the next level.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from r2b_keras.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+FORMATS = ("JPEG", "PNG", "WEBP")
+JPEG_START = b"\xff\xd8\xff"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+# The framing "center" takes this share of the side that limits, as is usual on
+# ImageNet: the shorter side to 256, of which the middle 224.
+CENTRAL_SHARE = 224 / 256
+# Beyond it, "center" scales with antialiasing; up to it every pixel has a part in the
+# result without.
+LARGEST_PLAIN_SHRINKING = 2.0
+# ITU-R BT.601's luma of red, green and blue in 1 / 65536, as Pillow has it.
+LUMA = (19595, 38470, 7471)
+_ORIENTATION_TAG = 0x0112
+_EXIF_START = b"Exif\0\0"
+# JPEG's markers of applications (EXIF is the second) and of comments.
+_APP0, _APP1, _APP15, _COMMENT = 0xFFE0, 0xFFE1, 0xFFEF, 0xFFFE
+# What Pillow raises for files that are broken in one way or another.
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError),
+    *(struct.error, zlib.error),
+)
+
+
+def is_picture(start: bytes) -> bool:
+    """Whether the first 12 bytes of a file are those of a JPEG, PNG or WebP picture."""
+    is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+    return is_webp or start.startswith((JPEG_START, PNG_START))
+
+
+def decode(content: bytes, upright: bool = True) -> np.ndarray:
+    """Decodes a JPEG, PNG or WebP picture of any kind.
+
+    Transparency is dropped, not blended. Of 16 bits the upper 8 count. What a file says
+    of its colours (gamma, profile) is not looked at.
+
+    Args:
+      content: the whole file.
+      upright: turn the picture as its EXIF orientation says.
+
+    Returns:
+      `[h, w, 3]` uint8.
+
+    Raises:
+      InputError: the picture is broken or too large; the sentence lacks its subject.
+    """
+    try:
+        with warnings.catch_warnings():
+            # About metadata, and photos beyond 89 megapixels; at twice that it fails.
+            warnings.simplefilter("ignore")
+            image: Image.Image
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                image.load()
+                pixels = _to_rgb(image)
+                return turn(pixels, orientation(content)) if upright else pixels
+    except Image.DecompressionBombError as error:
+        raise InputError(f"has too many pixels ({error}): make it smaller.") from error
+    except UnidentifiedImageError as error:
+        raise InputError("is broken: replace it.") from error
+    except _BROKEN as error:
+        raise InputError(f"is broken or cut off ({error}): replace it.") from error
+
+
+def orientation(content: bytes) -> int:
+    """The EXIF orientation of a picture, 1 to 8; 1 is upright or not known."""
+    find = _webp_exif
+    if content.startswith(JPEG_START):
+        find = _jpeg_exif
+    elif content.startswith(PNG_START):
+        find = _png_exif
+    try:
+        return _tiff_orientation(find(content))
+    except struct.error:
+        return 1
+
+
+def turn(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns a stored picture `[h, w, C]` as its EXIF orientation says."""
+    if orientation > 4:
+        image = image.transpose(1, 0, 2)
+    kind = (orientation - 1) % 4
+    return image[:: -1 if kind in (2, 3) else 1, :: -1 if kind in (1, 2) else 1]
+
+
+def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Grey by luma, or grey three times over.
+
+    Args:
+      image: `[..., 1 or 3]` uint8.
+      channels: 1 for grey, 3 for RGB.
+
+    Returns:
+      `[..., channels]` uint8.
+    """
+    if image.shape[-1] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=-1)
+    grey = image.astype(np.int32) @ np.array(LUMA, np.int32) + 0x8000 >> 16
+    return grey[..., None].astype(np.uint8)
+
+
+def frame(image: np.ndarray, size: Sequence[int], framing: str) -> np.ndarray:
+    """Cuts and scales a picture to the network's size.
+
+    Args:
+      image: `[h, w, C]` uint8.
+      size: (height, width) wanted.
+      framing: "whole" scales all of it, antialiased; "center" the central 224/256 of
+        the side that limits, antialiased only where it shrinks by more than 2.
+
+    Returns:
+      `[H, W, C]` uint8.
+    """
+    if framing == "whole":
+        return _resize_antialiased(image, size)
+    image = _central_window(image, size)
+    if max(np.divide(image.shape[:2], size)) > LARGEST_PLAIN_SHRINKING:
+        return _resize_antialiased(image, size)
+    return _resize_plain(image, size)
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """[h, w, 3] uint8, without transparency."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image) >> 8
+        return to_channels(grey[..., None].astype(np.uint8), 3)
+    if image.mode == "LA":
+        return to_channels(np.asarray(image)[..., :1], 3)
+    if image.mode not in ("RGB", "RGBA"):
+        # By RGBA, as a palette may have transparent colours.
+        image = image.convert("RGBA" if image.mode == "P" else "RGB")
+    return np.asarray(image)[..., :3]
+
+
+def _jpeg_exif(content: bytes) -> bytes:
+    """The EXIF data among the segments that come before the picture's own."""
+    place = 2
+    while True:
+        marker, length = struct.unpack_from(">HH", content, place)
+        if not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
+            return b""
+        segment = content[place + 4 : place + 2 + length]
+        if marker == _APP1 and segment.startswith(_EXIF_START):
+            return segment[len(_EXIF_START) :]
+        place += 2 + length
+
+
+def _png_exif(content: bytes) -> bytes:
+    """The EXIF data among the chunks that come before the pixels', as they have to."""
+    place, name = len(PNG_START), b""
+    while name != b"IDAT":
+        size, name = struct.unpack_from(">I4s", content, place)
+        if name == b"eXIf":
+            return content[place + 8 : place + 8 + size]
+        place += 12 + size
+    return b""
+
+
+def _webp_exif(content: bytes) -> bytes:
+    place = 12
+    while place < len(content):
+        name, size = struct.unpack_from("<4sI", content, place)
+        if name == b"EXIF":
+            exif = content[place + 8 : place + 8 + size]
+            return exif.removeprefix(_EXIF_START)
+        # Chunks are filled up to an even number of bytes.
+        place += 8 + size + size % 2
+    return b""
+
+
+def _tiff_orientation(tiff: bytes) -> int:
+    """The orientation in EXIF data, which is a list of numbered entries."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    (start,) = struct.unpack_from(order + "I", tiff, 4)
+    (count,) = struct.unpack_from(order + "H", tiff, start)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, _ = struct.unpack_from(order + "HHI", tiff, entry)
+        if tag == _ORIENTATION_TAG:
+            # Two bytes by the standard, four as some write it.
+            size = {3: "H", 4: "I"}.get(kind, "H")
+            (value,) = struct.unpack_from(order + size, tiff, entry + 8)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def _central_window(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """The central share of a picture with the sides' ratio of `size`, in float32."""
+    available, wanted = np.array(image.shape[:2]), np.array(size)
+    ratio = np.min(available.astype("f4") / wanted.astype("f4"))
+    exact = np.float32(CENTRAL_SHARE) * ratio * wanted.astype("f4")
+    height, width = np.maximum(np.rint(exact).astype(int), 1)
+    top, left = (available - (height, width)) // 2
+    return image[top : top + height, left : left + width]
+
+
+def _resize_antialiased(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Bilinear, the triangle as wide as the step; Pillow's, in float32."""
+    channels = [
+        Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32)).resize(
+            (size[1], size[0]), Image.Resampling.BILINEAR
+        )
+        for channel in range(image.shape[2])
+    ]
+    return _round(np.stack([np.asarray(channel) for channel in channels], axis=-1))
+
+
+def _resize_plain(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Bilinear between the nearest two pixels; Pillow's is always antialiased."""
+    top, bottom, down = _neighbours(image.shape[0], size[0])
+    left, right, across = _neighbours(image.shape[1], size[1])
+
+    def blend_columns(rows: np.ndarray) -> np.ndarray:
+        first = image[np.ix_(rows, left)].astype(np.float32)
+        return first + (image[np.ix_(rows, right)] - first) * across[:, None]
+
+    upper = blend_columns(top)
+    return _round(upper + (blend_columns(bottom) - upper) * down[:, None, None])
+
+
+def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each of `size` pixels: the two of `length` beside it, share of the second."""
+    step = np.float32(length) / np.float32(size)
+    place = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * step
+    place -= np.float32(0.5)
+    first = np.floor(place)
+    low = np.maximum(first, 0).astype(int)
+    high = np.minimum(np.ceil(place), length - 1).astype(int)
+    return low, high, place - first
+
+
+def _round(image: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
