@@ -1,10 +1,10 @@
-"""One's own pictures: a folder with one folder of JPEG or PNG files for each class.
+"""One's own pictures: a folder with one folder of JPEG, PNG or WebP files a class.
 
     python -m r2b_keras.train --recipe=pictures --data_dir=DIR
 
 DIR holds CLASS/*.jpg, of which a fifth becomes the test part, or train/CLASS/*.jpg and
-test/CLASS/*.jpg. The size that the network sees is 64x64; change it with
-`--override=data.image_shape=96,96,3`.
+test/CLASS/*.jpg, and perhaps val/CLASS/*.jpg to choose by. The size that the network
+sees is 64x64; change it with `--override=data.image_shape=96,96,3`.
 
 Hardware: a few thousand pictures train on a CPU. Hours and accuracy depend on the
 pictures, so there is no table. The settings are those of `fashion_mnist` (which says

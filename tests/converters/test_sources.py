@@ -173,7 +173,7 @@ def test_what_a_foreign_file_leaves_open_is_asked_for(tmp_path, folder):
     message = refusal(sources.from_file, path, given={"mean": (0.5,)})
     assert "give --std, or the --recipe" in message
     message = refusal(sources.from_file, path, given=GREY)
-    assert "folder of real PNG or JPEG pictures, --verify_images=DIR" in message
+    assert "folder of real JPEG, PNG or WebP pictures, --verify_images=DIR" in message
 
 
 def test_what_is_given_must_fit(tmp_path, folder):
@@ -227,7 +227,7 @@ def test_pictures_that_cannot_be_used(tmp_path, folder):
     (empty / "notes.txt").touch()
     for path in (empty, tmp_path / "none"):
         message = refusal(load, verify_images=str(path))
-        assert f"--verify_images={path} holds no PNG or JPEG pictures" in message
+        assert f"--verify_images={path} holds no JPEG, PNG or WebP pictures" in message
     broken = empty / "broken.jpg"
     broken.write_bytes((folder / "b" / "3.jpeg").read_bytes()[:-200])
     message = refusal(load, verify_images=str(empty))
