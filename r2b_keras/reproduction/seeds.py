@@ -76,13 +76,20 @@ def add(
 ) -> None:
     """Takes up what a seed of an experiment gave.
 
-    If it has another value than before, the code or the machine has changed since, and
-    the other seeds of this experiment are forgotten: all of a claim's come from one.
+    If an accuracy is another than before, training or the machine has changed since,
+    and all accuracies of the other seeds are forgotten: all of a claim's come from one.
+    So with sizes, which the converter changes.
     """
-    known = {term: measured.get(term, {}).get(seed) for term in found}
-    if any(old is not None and old != found[term] for term, old in known.items()):
-        for term in [term for term in measured if term.experiment == experiment.name]:
-            del measured[term]
+    for kind in (True, False):
+        terms = [
+            Term(experiment.name, number.title)
+            for number in experiment.numbers
+            if (number.unit is None) == kind
+        ]
+        known = {term: measured.get(term, {}).get(seed) for term in terms}
+        if any(old not in (None, found[term]) for term, old in known.items()):
+            for term in terms:
+                measured.pop(term, None)
     for term, value in found.items():
         measured.setdefault(term, {})[seed] = value
 
