@@ -9,7 +9,7 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from absl import app, logging
+from absl import app, flags, logging
 
 from r2b_keras import environment
 from r2b_keras.errors import InputError, NonFiniteLossError, WorkerLostError
@@ -52,6 +52,17 @@ def run(
     """
     app.run(lambda given: _run(main, given, needs_tensorflow, arguments, kept))
     raise SystemExit(0)
+
+
+def refuse_unused(values: flags.FlagValues, names: Sequence[str], why: str) -> None:
+    """Refuses options that were given and have no meaning beside the others.
+
+    Raises:
+      InputError: one of them was; `why` ends the sentence.
+    """
+    for name in names:
+        if values[name].present:
+            raise InputError(f"--{name} {why}: leave it out.")
 
 
 def _run(

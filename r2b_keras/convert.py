@@ -23,6 +23,13 @@ _READ = (
     "labels",
 )
 _WRITTEN = (".tflite", REJECTED)
+# Flags that not every kind of network takes.
+_ONLY_FOR = {
+    "stage": ("workdir",),
+    "data_dir": ("workdir", "model"),
+    "recipe": ("model",),
+    "import": ("model",),
+}
 
 
 def define_flags() -> None:
@@ -101,6 +108,11 @@ def _source() -> Source:
             "Expected one of --workdir (a training run), --model (a .keras file) and "
             f"--weights (larq-zoo's), but {came} came."
         )
+    (kind,) = given
+    if kind == "model" and FLAGS.recipe is None:
+        command.refuse_unused(FLAGS, ["data_dir"], "is for a --recipe's data")
+    unused = [name for name in _ONLY_FOR if kind not in _ONLY_FOR[name]]
+    command.refuse_unused(FLAGS, unused, f"has no meaning for --{kind}")
     card = card_flags.given(FLAGS)
     folder, limit = FLAGS.verify_images, FLAGS.num_images
     if card and (FLAGS.workdir is not None or (FLAGS.model and FLAGS.recipe)):

@@ -45,8 +45,15 @@ def define_flags() -> None:
 
 def main() -> int:
     """Evaluates on the test set and prints the report; returns the exit code."""
+    if FLAGS.workdir is None:
+        command.refuse_unused(FLAGS, ["stage"], "is of a --workdir")
+    else:
+        command.refuse_unused(FLAGS, ["recipe"], "is the --workdir's own")
     if FLAGS.model is not None:
         return _print_flatbuffer()
+    command.refuse_unused(
+        FLAGS, ["recipe", "engine", "num_threads"], "is for a --model"
+    )
     if FLAGS.workdir is None:
         raise InputError(
             "--workdir is missing, expected the folder of a training run: "

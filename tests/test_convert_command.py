@@ -197,6 +197,21 @@ def test_what_is_missing_is_asked_for(refused, tmp_path):
     assert "--model and --weights came" in message
 
 
+@pytest.mark.parametrize(
+    ("kind", "unused"),
+    [
+        ("workdir", ("recipe=digits", "import=os")),
+        ("model", ("stage=1", "data_dir=pictures")),
+        ("weights", ("stage=0", "recipe=digits", "data_dir=pictures", "import=os")),
+    ],
+)
+def test_flags_without_a_meaning(refused, kind, unused):
+    for flag in unused:
+        message = refused(f"--{kind}=given", f"--{flag}")
+        assert message.startswith(f"--{flag.split('=')[0]} ")
+        assert message.endswith(": leave it out.")
+
+
 def test_places_that_cannot_be_written(refused, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for output in (tmp_path, tmp_path / "none" / "model.tflite"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from r2b_keras import data, evaluate, recipes
 from r2b_keras.converters import card, engines, tflite_file
 from r2b_keras.converters.card import ModelCard
 from r2b_keras.converters.real_weights import shrink
+from r2b_keras.data import imagenet
+from r2b_keras.errors import InputError
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import InThisProcess, run
 from tests.converters import small_flatbuffers
@@ -166,6 +169,37 @@ def test_files_of_other_shapes_are_refused(here, without_card, tmp_path):
     message = here.refusal(f"--model={path}", "--recipe=digits")
     assert "image_shape (1, 64, 1), and the recipe has (8, 8, 1)" in message
     assert "give the --recipe it was trained with" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "unused"),
+    [
+        (["--workdir=run"], ["--recipe=digits", "--engine=lce", "--num_threads=2"]),
+        (["--workdir=run", "--model=m.tflite"], ["--recipe=digits"]),
+        (["--model=m.tflite"], ["--stage=0"]),
+    ],
+)
+def test_flags_without_a_meaning(here, given, unused):
+    for flag in unused:
+        message = here.refusal(*given, flag)
+        assert message.startswith(f"{flag.split('=')[0]} is ")
+        assert message.endswith(": leave it out.")
+
+
+def test_imagenets_classes_by_name_or_number(here):
+    """Folders and tfds have WordNet's numbers, cards have names."""
+    numbers, names = zip(*list(imagenet.names().items())[:3], strict=True)
+    config = recipes.get("digits").data
+    engine = SimpleNamespace(input_shape=(1, 8, 8, 1), num_classes=3)
+    dataset = SimpleNamespace(config=config, num_classes=3, class_names=numbers)
+    for own in (names, numbers):
+        evaluate._check_fits(
+            ModelCard(own, (8, 8, 1), (0.305,), (0.376,)), engine, dataset
+        )
+    other = ModelCard(names[::-1], (8, 8, 1), (0.305,), (0.376,))
+    evaluate.FLAGS(["evaluate", "--model=m.tflite"])
+    with pytest.raises(InputError, match="a class 'great white shark', and.* 'tench'"):
+        evaluate._check_fits(other, engine, dataset)
 
 
 def test_what_cannot_be_evaluated(here, converted, tmp_path):

@@ -28,7 +28,7 @@ _DAMAGE = (
     *(zipfile.BadZipFile, NotImplementedError, EOFError, MemoryError),
     tf.errors.OpError,
 )
-_ZIP, _HDF5 = b"PK\3\4", b"\x89HDF\r\n\x1a\n"
+_ZIP, _HDF5, _TFLITE = b"PK\3\4", b"\x89HDF\r\n\x1a\n", b"TFL3"
 _KERAS_NAMESPACES = ("layers", "initializers", "regularizers", "constraints")
 
 
@@ -116,6 +116,11 @@ def _read_description(name: str) -> tuple[str, Any]:
         if isinstance(error, InputError):
             raise
         raise _cannot_load(name, error) from error
+    if start[4:] == _TFLITE:
+        raise InputError(
+            f"{name} is a .tflite file, which is converted already, expected a network "
+            "of Keras, such as model.keras."
+        )
     raise _cannot_load(name, ValueError("it is neither a .keras file nor HDF5"))
 
 

@@ -100,6 +100,8 @@ def test_other_ways_to_save(tmp_path):
     for name in ("model.h5", "model"):
         shutil.copy(tmp_path / "model.keras", tmp_path / name)
         assert "rename it so that it ends in .keras" in refused(tmp_path / name)
+    (tmp_path / "m.tflite").write_bytes(b"\x1c\0\0\0TFL3 and so on")
+    assert "is a .tflite file, which is converted" in refused(tmp_path / "m.tflite")
     # HDF5 is known by its content under any name.
     model.save(tmp_path / "model.h5")
     for name in ("any", "any.keras"):
