@@ -8,10 +8,11 @@ networks and networks that are code, and no kind of layer has to be known here.
 Images of several sizes keep apart what happens to be saturated from what is a sign.
 """
 
+import contextlib
 import dataclasses
 import enum
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -64,15 +65,30 @@ class Flow:
       places: the uses of layers with binary weights, in the order of computation.
       sign_takers: layers that take the sign of real numbers, by themselves or by their
         input quantizer, each once, in the order of computation.
+      sign_activations: layers whose activation is a function that takes signs.
     """
 
     places: tuple[Place, ...]
     sign_takers: tuple[Layer, ...]
+    sign_activations: tuple[Layer, ...]
 
     @property
     def binary(self) -> tuple[Place, ...]:
         """The places that are binary: with binary inputs, of whatever two values."""
         return tuple(x for x in self.places if x.values is not Values.REAL)
+
+    @contextlib.contextmanager
+    def around_signs(self, wrap: Callable[..., Any]) -> Iterator[None]:
+        """Calls `wrap` wherever a sign is taken, see `graph.around`.
+
+        Signs that are taken between layers, in code, stay as they are.
+        """
+        takers, activations = self.sign_takers, self.sign_activations
+        with (
+            graph.around(takers, wrap),
+            graph.around(activations, wrap, "activation"),
+        ):
+            yield
 
 
 def trace(model: tf.keras.Model) -> Flow:
@@ -84,8 +100,9 @@ def trace(model: tf.keras.Model) -> Flow:
     Raises:
       ValueError: the network was never called and does not name its inputs.
     """
-    observer = _Observer()
-    with graph.eagerly(), graph.around(_innermost(model), observer.call):
+    layers = _innermost(model)
+    observer = _Observer([x for x in layers if _ends_in_a_sign(x)])
+    with graph.eagerly(), graph.around(layers, observer.call):
         for size in _IMAGE_SIZES:
             observer.start()
             make = functools.partial(_random, size=size)
@@ -129,7 +146,8 @@ def binary_kernel(layer: Layer) -> np.ndarray | None:
 class _Observer:
     """Collects what the layers get, run by run."""
 
-    def __init__(self) -> None:
+    def __init__(self, sign_activations: list[Layer]) -> None:
+        self._activations = sign_activations
         self._takers: dict[Layer, bool] = {}
         self._signs: list[np.ndarray] = []
         self._runs: list[list[Place]] = []
@@ -159,6 +177,8 @@ class _Observer:
             self._takers[layer] = self._takers.get(layer, True) and takes
             self._signs.append(np.asarray(made))
         self._note(layer, np.asarray(inputs if quantizer is None else made))
+        if layer in self._activations:
+            self._signs.append(np.asarray(outputs))
         return outputs
 
     def _note(self, layer: Layer, quantized: np.ndarray) -> None:
@@ -173,9 +193,11 @@ class _Observer:
 
     def flow(self) -> Flow:
         """What has been seen in all runs."""
+        takers = tuple(layer for layer, takes in self._takers.items() if takes)
         return Flow(
             tuple(_merged(places) for places in zip(*self._runs, strict=True)),
-            tuple(layer for layer, takes in self._takers.items() if takes),
+            takers,
+            tuple(self._activations),
         )
 
 
@@ -235,6 +257,14 @@ def _some(inputs: tf.Tensor) -> np.ndarray:
 
 def _signs(values: np.ndarray) -> np.ndarray:
     return np.where(values >= 0, np.float32(1), np.float32(-1))
+
+
+def _ends_in_a_sign(layer: Layer) -> bool:
+    """Whether its activation is a sign, and no layer that is seen by itself."""
+    activation = getattr(layer, "activation", None)
+    if not callable(activation) or isinstance(activation, tf.keras.layers.Layer):
+        return False
+    return not isinstance(layer, tf.keras.layers.Activation) and takes_sign(activation)
 
 
 def _innermost(model: tf.keras.Model) -> list[Layer]:

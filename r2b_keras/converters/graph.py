@@ -121,28 +121,32 @@ def eagerly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def around(layers: Iterable[Layer], wrap: Callable[..., Any]) -> Iterator[None]:
+def around(
+    layers: Iterable[Layer], wrap: Callable[..., Any], attribute: str = "call"
+) -> Iterator[None]:
     """Calls `wrap` instead of the layers, wherever they are used inside of the block.
 
     Args:
       layers: layers of any network.
       wrap: `wrap(layer, call, inputs, ...)`, which gives the layer's outputs; `call` is
         what the layer would have done, of inputs and whatever else came.
+      attribute: which of the layer's functions is meant.
     """
     own: list[tuple[dict[str, Any], Any]] = []
     try:
         for layer in layers:
             # Past Keras's own bookkeeping of attributes, which would keep the wrapper.
             fields = vars(layer)
-            own.append((fields, fields.get("call")))
-            fields["call"] = functools.partial(wrap, layer, layer.call)
+            own.append((fields, fields.get(attribute)))
+            called = getattr(layer, attribute)
+            fields[attribute] = functools.partial(wrap, layer, called)
         yield
     finally:
-        for fields, call in reversed(own):
-            if call is None:
-                del fields["call"]
+        for fields, called in reversed(own):
+            if called is None:
+                del fields[attribute]
             else:
-                fields["call"] = call
+                fields[attribute] = called
 
 
 def with_nested(

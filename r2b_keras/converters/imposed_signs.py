@@ -1,8 +1,7 @@
 """Runs a Keras network with the signs that its layers take given from outside."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ class SignedNetwork:
           ValueError: the network was never called and does not name its inputs.
         """
         self._model = model
-        self._takers = binary_flow.trace(model).sign_takers
+        self._flow = binary_flow.trace(model)
 
     def run(self, images: np.ndarray, choose: Choose) -> np.ndarray:
         """Scores `[N, K]` of images `[N, H, W, C]`, with signs by `choose`.
@@ -35,11 +34,7 @@ class SignedNetwork:
         layers, in code, stay as they are.
         """
         wrap = functools.partial(_with_chosen_signs, choose)
-        with (
-            graph.eagerly(),
-            graph.around(self._takers, wrap),
-            _activations(self._model, choose),
-        ):
+        with graph.eagerly(), self._flow.around_signs(wrap):
             scores: np.ndarray = graph.infer(self._model, tf.constant(images)).numpy()
         return scores
 
@@ -53,31 +48,4 @@ def _with_chosen_signs(
     **more: Any,
 ) -> Any:
     # The sign of a sign is that sign.
-    return call(_chosen(choose, layer, inputs), *args, **more)
-
-
-def _chosen(choose: Choose, layer: graph.Layer, values: tf.Tensor) -> tf.Tensor:
-    return tf.constant(choose(layer.name, values.numpy()))
-
-
-@contextlib.contextmanager
-def _activations(model: tf.keras.Model, choose: Choose) -> Iterator[None]:
-    """Exchanges the activations that take signs, inside of the block."""
-    found = [
-        (layer, layer.activation)
-        for layer in model.submodules
-        if isinstance(layer, tf.keras.layers.Layer)
-        and binary_flow.takes_sign(getattr(layer, "activation", None))
-    ]
-
-    def make(layer: graph.Layer, own: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda values: own(_chosen(choose, layer, values))
-
-    try:
-        for layer, own in found:
-            # Past Keras, which would keep what it is given.
-            vars(layer)["activation"] = make(layer, own)
-        yield
-    finally:
-        for layer, own in found:
-            vars(layer)["activation"] = own
+    return call(tf.constant(choose(layer.name, inputs.numpy())), *args, **more)

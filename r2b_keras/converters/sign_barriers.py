@@ -34,7 +34,7 @@ def applied(flow: Flow) -> Iterator[None]:
     ) -> tf.Tensor:
         return call(tf.maximum(inputs, _LOWEST), *args, **more)
 
-    with graph.around(flow.sign_takers, wrap):
+    with flow.around_signs(wrap):
         yield
 
 
