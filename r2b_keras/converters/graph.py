@@ -195,18 +195,22 @@ def exchange(
 def clone(layer: Layer) -> Layer:
     """A new layer of the same configuration, without its weights.
 
-    Quantizers that are functions have no configuration: both layers have the same.
+    Functions that quantize or activate may have no configuration: both layers have the
+    same.
 
     Raises:
       InputError: it cannot be made again from its configuration.
     """
-    quantizers = {name: getattr(layer, name, None) for name in QUANTIZERS}
-    functions = {
-        name: quantizer
-        for name, quantizer in quantizers.items()
-        if callable(quantizer) and not isinstance(quantizer, tf.Module)
+    fields = vars(layer)
+    placeholders = dict.fromkeys(QUANTIZERS) | {
+        "activation": tf.keras.activations.linear
     }
-    vars(layer).update(dict.fromkeys(functions))
+    functions = {
+        name: fields[name]
+        for name in placeholders
+        if callable(fields.get(name)) and not isinstance(fields[name], tf.Module)
+    }
+    fields.update({name: placeholders[name] for name in functions})
     try:
         new = layer.__class__.from_config(layer.get_config())
     except (NotImplementedError, TypeError, ValueError) as error:
@@ -215,7 +219,7 @@ def clone(layer: Layer) -> Layer:
             "its get_config to give every argument of its __init__."
         ) from error
     finally:
-        vars(layer).update(functions)
+        fields.update(functions)
     for name, function in functions.items():
         setattr(new, name, function)
     # Configurations that Keras guesses have no name.

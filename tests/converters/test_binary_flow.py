@@ -93,6 +93,10 @@ SIGNS = {
     "other function": lambda x: plain(
         layers.Lambda(where_above)(layers.ReLU()(x - 1.0))
     ),
+    "activation": lambda x: plain(plainly(x, activation=where)),
+    "activation that is a layer": lambda x: plain(
+        layers.Activation(lq.quantizers.SteSign())(plainly(x))
+    ),
     "inline": lambda x: plain(lq.math.sign(x)),
     "padding before the sign": lambda x: plain(
         layers.ZeroPadding2D()(x), input_quantizer="ste_sign", padding="valid"
@@ -136,8 +140,8 @@ PADDED = {
 }
 
 
-def plainly(x):
-    return nets.binary_convolution(33, padding="valid")(x)
+def plainly(x, **options):
+    return nets.binary_convolution(33, padding="valid", **options)(x)
 
 
 def network(make):

@@ -404,9 +404,11 @@ REPLACED = {
             [nets.binary_convolution(3)(x), nets.binary_convolution(3, 1)(x)]
         )
     ),
-    "signs by a function": lambda: after_batch_norm(
+    "functions of one's own": lambda: after_batch_norm(
         nets.binary_convolution(
-            3, input_quantizer=lambda x: tf.where(x >= 0, 1.0, -1.0)
+            3,
+            input_quantizer=lambda x: tf.where(x >= 0, 1.0, -1.0),
+            activation=lambda x: 0.5 * x,
         )
     ),
     "nested": nested,
