@@ -9,6 +9,7 @@ typed, and changes with the file that a command wrote.
 """
 
 import csv
+import inspect
 import json
 import pathlib
 import re
@@ -30,18 +31,23 @@ def values(file: str) -> Any:
     return json.loads((RESULTS / file).read_text(encoding="utf-8"))
 
 
+def rows(file: str, **columns: str) -> list[dict[str, str]]:
+    """The rows of a CSV file under results/ that have these values."""
+    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
+        return [
+            each
+            for each in csv.DictReader(content)
+            if all(each[name] == value for name, value in columns.items())
+        ]
+
+
 def row(file: str, **columns: str) -> dict[str, str]:
     """The one row of a CSV file under results/ that has these values.
 
     Raises:
       PageError: no such row, or several.
     """
-    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
-        found = [
-            each
-            for each in csv.DictReader(content)
-            if all(each[name] == value for name, value in columns.items())
-        ]
+    found = rows(file, **columns)
     if len(found) != 1:
         raise PageError(f"results/{file} has {len(found)} rows of {columns}, not 1")
     return found[0]
@@ -53,15 +59,10 @@ def column(file: str, name: str, **columns: str) -> list[float]:
     Raises:
       PageError: there is no such row.
     """
-    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
-        found = [
-            float(each[name])
-            for each in csv.DictReader(content)
-            if all(each[key] == value for key, value in columns.items())
-        ]
+    found = rows(file, **columns)
     if not found:
         raise PageError(f"results/{file} has no row of {columns}")
-    return found
+    return [float(each[name]) for each in found]
 
 
 def claimed(claim: str) -> dict[str, str]:
@@ -95,14 +96,11 @@ def difference(first: str, second: str) -> str:
         raise PageError(f"results/seeds.csv has no seed of {first} and {second}")
     mean = sum(ours[seed] - theirs[seed] for seed in both) / len(both)
     value = f"{100 * mean:+.2f} points"
-    name = f"{first} - {second}"
-    with (RESULTS / "claims.csv").open(newline="", encoding="utf-8") as content:
-        known = {line["claim"]: line for line in csv.DictReader(content)}
-    if name not in known:
-        runs = "one seed" if len(both) == 1 else f"{len(both)} seeds"
-        return f"{value} ({runs}: no claim)"
-    low, high = (100 * float(known[name][end]) for end in ("low", "high"))
-    told = f"{low:+.2f} to {high:+.2f}, {known[name]['seeds']} seeds"
+    known = rows("claims.csv", claim=f"{first} - {second}")
+    if not known:
+        return f"{value} ({_seeds(len(both))}: no claim)"
+    low, high = (100 * float(known[0][end]) for end in ("low", "high"))
+    told = f"{low:+.2f} to {high:+.2f}, {known[0]['seeds']} seeds"
     return f"{value} ({told}{'' if low > 0 or high < 0 else ': not shown'})"
 
 
@@ -120,13 +118,15 @@ def shown(first: str, second: str) -> str:
 
 def over_seeds(claim: str, digits: int = 1) -> str:
     """Where a share of images lies over seeds, or by how few it was measured."""
-    with (RESULTS / "claims.csv").open(newline="", encoding="utf-8") as content:
-        known = {line["claim"]: line for line in csv.DictReader(content)}
-    if claim not in known:
-        count = len(seeds_of(*claim.split(": ", 1)))
-        return "one seed" if count == 1 else f"{count} seeds"
-    low, high = (percent(known[claim][end], digits) for end in ("low", "high"))
+    known = rows("claims.csv", claim=claim)
+    if not known:
+        return _seeds(len(seeds_of(*claim.split(": ", 1))))
+    low, high = (percent(known[0][end], digits) for end in ("low", "high"))
     return f"{low} to {high}"
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
 
 
 def versus(name: str, other: str, downsample: str = "real") -> str:
@@ -139,9 +139,7 @@ def versus(name: str, other: str, downsample: str = "real") -> str:
       PageError: the file does not compare these rows.
     """
     file = "ablation/comparisons.csv"
-    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
-        read = csv.DictReader(content)
-        lines = [line for line in read if line["downsample"] == downsample]
+    lines = rows(file, downsample=downsample)
     pairs = {(line["first"], line["second"]): line for line in lines}
     pair = pairs.get((other, name)) or pairs.get((name, other))
     if pair is None:
@@ -201,12 +199,9 @@ def markdown(file: str) -> str:
 
 def share(file: str, part: str) -> str:
     """Share of the time that all parts of a profile have whose names start so."""
-    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
-        found = [
-            float(each["share"])
-            for each in csv.DictReader(content)
-            if each["part"].startswith(part)
-        ]
+    found = [
+        float(each["share"]) for each in rows(file) if each["part"].startswith(part)
+    ]
     if not found:
         raise PageError(f"results/{file} has no part that starts with {part!r}")
     return f"{100 * sum(found):.0f} %"
@@ -258,12 +253,7 @@ def ms(file: str, **columns: str) -> float:
 
 def megabytes(file: str, **columns: str) -> float:
     """Size of a model in millions of bytes, the same for all engines of a benchmark."""
-    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
-        found = {
-            float(each["size_kib"])
-            for each in csv.DictReader(content)
-            if all(each[name] == value for name, value in columns.items())
-        }
+    found = set(column(file, "size_kib", **columns))
     if len(found) != 1:
         raise PageError(f"results/{file} has {len(found)} sizes of {columns}, not 1")
     return found.pop() * 1024 / 1e6
@@ -322,35 +312,11 @@ def _part(title: str, last: str, group: int) -> str:
     return "downsampling" if "average pool" in last else "gates"
 
 
+# What an expression may call: the functions above.
 _NAMES = {
-    each.__name__: each
-    for each in (
-        values,
-        row,
-        column,
-        claimed,
-        difference,
-        shown,
-        over_seeds,
-        versus,
-        not_shown,
-        by_seed,
-        gain,
-        share,
-        text,
-        count,
-        percent,
-        points,
-        kib,
-        top1,
-        stage,
-        ms,
-        megabytes,
-        markdown,
-        step,
-        table,
-        part,
-    )
+    name: item
+    for name, item in dict(globals()).items()
+    if inspect.isfunction(item) and not name.startswith("_")
 }
 
 
