@@ -146,12 +146,13 @@ def check_new_or_marked(folder: pathlib.Path, mark: str) -> None:
             f"{printable(str(folder))} is no UTF-8, and TensorFlow cannot write there: "
             "choose another --workdir."
         )
-    if not folder.exists() and not folder.is_symlink():
+    if not os.path.lexists(folder):
         return
     if not folder.is_dir():
+        what = "a file" if folder.exists() else "a link that leads nowhere"
         raise InputError(
-            f"{folder} is a file or leads nowhere, expected a folder or a new name: "
-            "choose another --workdir."
+            f"{folder} is {what}, expected a folder or a new name: choose another "
+            "--workdir."
         )
     names = [path.name for path in folder.iterdir()]
     if mark not in names and any(not name.startswith(".") for name in names):

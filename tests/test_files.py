@@ -231,7 +231,7 @@ def test_json_with_a_byte_order_mark(path):
 def test_a_workdir_that_leads_nowhere(tmp_path):
     link = tmp_path / "run"
     link.symlink_to(tmp_path / "none")
-    with pytest.raises(InputError, match="is a file or leads nowhere"):
+    with pytest.raises(InputError, match="is a link that leads nowhere, expected"):
         files.check_new_or_marked(link, "recipe.json")
 
 
