@@ -66,11 +66,13 @@ class Flow:
       sign_takers: layers that take the sign of real numbers, by themselves or by their
         input quantizer, each once, in the order of computation.
       sign_activations: layers whose activation is a function that takes signs.
+      training: layers that train even where the network infers.
     """
 
     places: tuple[Place, ...]
     sign_takers: tuple[Layer, ...]
     sign_activations: tuple[Layer, ...]
+    training: tuple[Layer, ...]
 
     @property
     def binary(self) -> tuple[Place, ...]:
@@ -120,7 +122,12 @@ def takes_sign(quantizer: Callable[..., Any] | None) -> bool:
     if quantizer is None:
         return False
     probe = _PROBE[None, None, None]
-    return np.array_equal(quantizer(tf.constant(probe)), _signs(probe))
+    try:
+        found = quantizer(tf.constant(probe))
+    except (ValueError, tf.errors.InvalidArgumentError):
+        # What wants a certain number of channels treats them differently.
+        return False
+    return np.array_equal(found, _signs(probe))
 
 
 def binary_kernel(layer: Layer) -> np.ndarray | None:
@@ -148,6 +155,7 @@ class _Observer:
 
     def __init__(self, sign_activations: list[Layer]) -> None:
         self._activations = sign_activations
+        self._training: dict[Layer, None] = {}
         self._takers: dict[Layer, bool] = {}
         self._signs: list[np.ndarray] = []
         self._runs: list[list[Place]] = []
@@ -162,6 +170,8 @@ class _Observer:
         self, layer: Layer, call: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
         """Takes part in a layer's call."""
+        if kwargs.get("training") and not graph.is_frozen(layer):
+            self._training[layer] = None
         inputs: Any = args[0] if args else None
         if not (tf.is_tensor(inputs) and inputs.dtype.is_floating):
             return call(*args, **kwargs)
@@ -198,6 +208,7 @@ class _Observer:
             tuple(_merged(places) for places in zip(*self._runs, strict=True)),
             takers,
             tuple(self._activations),
+            tuple(self._training),
         )
 
 

@@ -81,8 +81,9 @@ def _expected(place: Place) -> str:
         )
     if values is Values.OTHER:
         return "inputs of -1 and +1, which larq's ste_sign gives"
-    if not isinstance(layer, (lq.layers.QuantConv2D, lq.layers.QuantDense)):
-        return f"a QuantConv2D or QuantDense, which {type(layer).__name__} is not"
+    if type(layer) not in (lq.layers.QuantConv2D, lq.layers.QuantDense):
+        kind = type(layer).__name__
+        return f"larq's own QuantConv2D or QuantDense, which {kind} is not"
     return (
         "a kernel of -1 and +1 or of one magnitude in each filter, in groups of "
         "multiples of 32 channels if at all, and a padding with 0 or 1"

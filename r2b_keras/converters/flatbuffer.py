@@ -61,10 +61,11 @@ def convert(
     keras_2.check(model, "model")
     _check_float32(model)
     _check_sizes(model)
-    _check_inference(model)
+    _check_inference(model, graph.in_training(model))
     deployed = simplification.simplify(model) if simplify else model
     with _silence():
         flow = _trace(deployed)
+        _check_inference(model, [layer.name for layer in flow.training])
         flatbuffer = _convert_exactly(deployed, flow)
     flatbuffer = without_ballast(position_factors.take_out(flatbuffer))
     converted_checks.check(deployed, flow, flatbuffer)
@@ -106,8 +107,7 @@ def _convert_exactly(model: tf.keras.Model, flow: binary_flow.Flow) -> bytes:
     return sign_barriers.take_out(apart)
 
 
-def _check_inference(model: tf.keras.Model) -> None:
-    names = graph.in_training(model)
+def _check_inference(model: tf.keras.Model, names: list[str]) -> None:
     if names:
         raise InputError(
             f"Layer {names[0]!r} of model {model.name!r} is called with training=True, "

@@ -59,22 +59,23 @@ def readers(model: tf.keras.Model) -> dict[str, list[Layer]]:
 
 
 def in_training(model: tf.keras.Model) -> list[str]:
-    """Names of the layers that a network calls with `training=True`, nested ones too.
-
-    A BatchNorm that is not trainable infers even then.
-    """
+    """Names of the layers that a graph calls with `training=True`, nested ones too."""
     if not is_graph(model):
         return []
     found = []
     for layer in model.layers:
         if isinstance(layer, tf.keras.Model):
             found += in_training(layer)
-        frozen = isinstance(layer, tf.keras.layers.BatchNormalization) and (
-            not layer.trainable
-        )
-        if not frozen and any(_trains(layer, node) for node in nodes(model, layer)):
+        calls = nodes(model, layer)
+        if not is_frozen(layer) and any(_trains(layer, node) for node in calls):
             found.append(layer.name)
     return found
+
+
+def is_frozen(layer: Layer) -> bool:
+    """Whether a layer is a BatchNorm that is not trainable: it infers in training."""
+    batch_norm = tf.keras.layers.BatchNormalization
+    return isinstance(layer, batch_norm) and not layer.trainable
 
 
 def _trains(layer: Layer, node: Any) -> bool:

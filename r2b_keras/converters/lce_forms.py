@@ -46,9 +46,9 @@ def applied(flow: Flow) -> Iterator[None]:
 
 def _in_form(place: Place, call: _Call, inputs: tf.Tensor, **more: Any) -> tf.Tensor:
     layer = place.layer
-    if isinstance(layer, lq.layers.QuantDense) and place.values is Values.SIGNS:
-        return _dense(place, inputs)
     if place.values is Values.SIGNS:
+        if _is_plain(layer, lq.layers.QuantDense):
+            return _dense(place, inputs)
         if _plain_convolution(layer) and _pads_small_map(layer, inputs.shape[1:3]):
             zeros = np.zeros(inputs.shape[1:3], bool)
             return _corrected(place, _signs_for(layer, inputs), zeros)
@@ -101,13 +101,18 @@ def _finish(layer: graph.Layer, outputs: tf.Tensor) -> tf.Tensor:
     return outputs if layer.activation is None else layer.activation(outputs)
 
 
+def _is_plain(layer: graph.Layer, kind: type) -> bool:
+    """Whether a layer computes what one of larq's does, and nothing else."""
+    return isinstance(layer, kind) and all(
+        getattr(type(layer), name, None) is getattr(kind, name, None)
+        for name in ("call", "convolution_op")
+    )
+
+
 def _plain_convolution(layer: graph.Layer) -> bool:
-    """Whether a layer computes what larq's convolution does, and nothing else."""
-    own = lq.layers.QuantConv2D
+    """Whether a layer is larq's convolution, with a padding that LCE can have."""
     return (
-        isinstance(layer, own)
-        and type(layer).call is own.call
-        and type(layer).convolution_op is own.convolution_op
+        _is_plain(layer, lq.layers.QuantConv2D)
         and layer.data_format == "channels_last"
         and layer.pad_values in (0.0, 1.0)
     )

@@ -51,6 +51,11 @@ class Pieces(layers.Layer):
         return self.convolution(tf.concat([sign_of(inputs), sign_of(-inputs)], -1))
 
 
+class More(lq.layers.QuantDense):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
 def sign_of(x):
     return lq.math.sign(x)
 
@@ -92,6 +97,9 @@ SIGNS = {
     "function": lambda x: plain(layers.ReLU()(x - 1.0), input_quantizer=where),
     "other function": lambda x: plain(
         layers.Lambda(where_above)(layers.ReLU()(x - 1.0))
+    ),
+    "function for the kernel": lambda x: plain(
+        x, input_quantizer="ste_sign", kernel_quantizer=where
     ),
     "activation": lambda x: plain(plainly(x, activation=where)),
     "activation that is a layer": lambda x: plain(
@@ -150,16 +158,17 @@ def network(make):
     return nets.one_output(image, [make(image)])
 
 
-def assert_right(model, num_binary):
+def assert_right(model, num_binary, rounding=0.0):
     flatbuffer = convert(model)
     assert count_operators(flatbuffer)["LceBconv2d"] == num_binary
     images = nets.random_images(SHAPE)
     images[:, :3] = np.maximum(images[:, :3], 0)
     expected = model(images, training=False)
-    atol = 1e-6 * np.abs(expected).max()
     for name in ("lce", "r2b_runtime"):
         found = nets.run(flatbuffer, images, name)
-        np.testing.assert_allclose(found, expected, atol=atol, err_msg=name)
+        # Sums of signs are whole numbers; those of magnitudes are rounded.
+        atol = rounding * np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=atol, err_msg=name)
 
 
 @pytest.mark.parametrize("case", SIGNS)
@@ -168,7 +177,7 @@ def test_signs_are_seen_wherever_they_come_from(case):
     (*_, last) = binary_flow.trace(model).places
     assert (last.layer.name, last.values) == ("last", Values.SIGNS)
     names = binary_flow.binary_layers(model)
-    assert_right(model, len(names))
+    assert_right(model, len(names), 1e-6 if case == "dense of a binary layer" else 0.0)
 
 
 def test_a_network_that_is_code():
@@ -205,6 +214,11 @@ OTHERS = {
         lambda x: plain(layers.Lambda(tf.sign)(x)),
         Values.SIGNS_AND_ZEROS,
         "they are -1, 0 and",
+    ),
+    "a dense layer that does more": (
+        lambda x: More(5, name="last", **nets.BINARY)(layers.Flatten()(x)),
+        Values.SIGNS,
+        "expected larq's own QuantConv2D or QuantDense",
     ),
     "padding of a dense layer": (
         lambda x: dense(layers.Flatten()(layers.ZeroPadding2D()(sign(x)))),
@@ -270,6 +284,7 @@ def test_observing_leaves_no_trace():
         *((function, False) for function in (tf.sign, where_above, tf.tanh, None)),
         *((lq.quantizers.get(x), False) for x in ("ste_heaviside", "ste_tern")),
         (lq.quantizers.get("magnitude_aware_sign"), False),
+        (lambda x: tf.where(x >= [0.0, 1.0], 1.0, -1.0), False),
     ],
 )
 def test_functions_that_take_signs(quantizer, expected):
@@ -290,6 +305,22 @@ def nested_in_training(x):
     image = tf.keras.Input(SHAPE)
     inner = training(nets.batch_norm(name="wrong"))(image)
     return tf.keras.Model(image, inner)(x)
+
+
+class TrainingCode(tf.keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.drop = layers.Dropout(0.5, name="wrong")
+
+    def call(self, inputs):
+        return self.drop(layers.Flatten()(inputs), training=True)
+
+
+def test_code_that_trains_in_inference_is_refused():
+    model = TrainingCode()
+    model(tf.zeros((1, *SHAPE)))
+    with pytest.raises(InputError, match="'wrong' .* is called with training=True"):
+        convert(model)
 
 
 @pytest.mark.parametrize(

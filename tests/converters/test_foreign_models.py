@@ -270,17 +270,20 @@ REFUSED = {
     ),
     "depthwise": (
         lambda: after_a_binary_layer(lq.layers.QuantDepthwiseConv2D(3, **depthwise)),
-        BINARY + "a QuantConv2D or QuantDense, which QuantDepthwiseConv2D is not",
+        BINARY
+        + "larq's own QuantConv2D or QuantDense, which QuantDepthwiseConv2D is not",
     ),
     "transposed": (
         lambda: after_a_binary_layer(
             lq.layers.QuantConv2DTranspose(3, 3, **nets.BINARY, name="wrong")
         ),
-        BINARY + "a QuantConv2D or QuantDense, which QuantConv2DTranspose is not",
+        BINARY
+        + "larq's own QuantConv2D or QuantDense, which QuantConv2DTranspose is not",
     ),
     "depthwise beside a layer used twice": (
         lambda: after_a_binary_layer(used_twice_then_depthwise),
-        BINARY + "a QuantConv2D or QuantDense, which QuantDepthwiseConv2D is not",
+        BINARY
+        + "larq's own QuantConv2D or QuantDense, which QuantDepthwiseConv2D is not",
     ),
     "groups of 4 channels": (
         lambda: after_a_binary_layer(
