@@ -9,6 +9,7 @@ import numpy as np
 
 from r2b_keras.data import decoding, seeds
 from r2b_keras.data.augmentation import crop_and_resize
+from r2b_keras.data.shares import Share
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 
@@ -72,6 +73,7 @@ class ArrayExamples:
         augmentation: "Augmentation",
         seed: int,
         epochs: range,
+        share: Share,
     ) -> "tf.data.Dataset":
         """Shuffled batches, a whole number per epoch.
 
@@ -87,7 +89,8 @@ class ArrayExamples:
             aspect = width * self.images.shape[1] / (height * self.images.shape[2])
 
         def read(indices: Any, batch_seed: Any) -> tuple[Any, Any, Any]:
-            batch, labels = self._gather(indices)
+            batch, labels = self._gather(share.of_batch(indices))
+            batch_seed = share.seed(batch_seed)
             if not augmentation.random_resized_crop:
                 batch = decoding.frame(batch, self.image_shape, self.framing)
                 return batch, labels, batch_seed

@@ -12,6 +12,7 @@ from r2b_keras import files
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
 from r2b_keras.data.config import Augmentation, DataConfig
+from r2b_keras.data.shares import Share
 from r2b_keras.data.sources import Source, open_source
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Decoded validation and test images are kept in memory up to this many bytes.
 CACHE_BYTES = 512 * 2**20
+# Of a batch that one host reads alone.
+WHOLE = Share()
 # What TensorFlow raises for pictures that are broken or gone.
 READ_ERRORS = (
     tf.errors.InvalidArgumentError,
@@ -43,9 +46,14 @@ class Examples(Protocol):
         """Holds out `size` examples, always the same ones; see `stratified_split`."""
 
     def train_batches(
-        self, batch_size: int, augmentation: Augmentation, seed: int, epochs: range
+        self,
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        epochs: range,
+        share: Share,
     ) -> "tf.data.Dataset":
-        """Shuffled (images [B, H, W, C] uint8, labels [B], seed [2])."""
+        """Shuffled (images [B, H, W, C] uint8, labels [B], seed [2]) of a share."""
 
     def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
         """Every example once: (images [B, H, W, C] uint8, labels [B])."""
@@ -143,6 +151,7 @@ class ImageDataset:
         first_epoch: int = 0,
         num_epochs: int = 1,
         normalised: bool = True,
+        share: Share = WHOLE,
     ) -> "tf.data.Dataset":
         """Augmented training batches of the epochs first_epoch to num_epochs - 1.
 
@@ -159,14 +168,16 @@ class ImageDataset:
           normalised: False for pixels as they are sent to a device that is to do the
             rest, `normalise`: uint8, a quarter of the bytes, unless the augmentation
             rotates or mixes images.
+          share: the images of each batch that are wanted; nothing else is decoded. They
+            are the same however many hosts share them, their augmentation is not.
 
         Returns:
           A dataset of steps_per_epoch batches per epoch: images [B, H, W, C] float32,
           normalised; labels [B, num_classes] float32, one-hot or mixed.
 
         Raises:
-          InputError: the batch is larger than the training part, or there are no such
-            epochs.
+          InputError: the batch is larger than the training part or cannot be shared
+            equally, or there are no such epochs.
         """
         steps = self.steps_per_epoch(batch_size)
         if not 0 <= first_epoch < num_epochs:
@@ -174,8 +185,9 @@ class ImageDataset:
                 f"first_epoch is {first_epoch} of {num_epochs} epochs: expected 0 to "
                 "num_epochs - 1."
             )
+        share.size(batch_size)
         epochs = range(first_epoch, num_epochs)
-        raw = self._train.train_batches(batch_size, augmentation, seed, epochs)
+        raw = self._train.train_batches(batch_size, augmentation, seed, epochs, share)
 
         def finish(images: Any, labels: Any, batch_seed: Any) -> tuple[Any, Any]:
             change_seed, mix_seed = seeds.split(batch_seed, 2)
@@ -374,7 +386,7 @@ def _fingerprint(source: Source) -> str:
 def _with_options(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     options = tf.data.Options()
     options.deterministic = True
-    # There are no files to shard by: every worker takes its share of each batch.
+    # Without a share of its own, a replica takes its part of each batch.
     policy = tf.data.experimental.AutoShardPolicy.DATA
     options.experimental_distribute.auto_shard_policy = policy
     return dataset.with_options(options)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from r2b_keras.data import decoding, seeds
+from r2b_keras.data.shares import Share
 from r2b_keras.environment import tf
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def train_batches(
     batch_size: int,
     augmentation: "Augmentation",
     seed: int,
+    share: Share,
 ) -> "tf.data.Dataset":
     """Decodes examples in parallel, cropping them if asked, and batches them.
 
@@ -29,6 +31,7 @@ def train_batches(
       batch_size: images per batch.
       augmentation: only its random_resized_crop is done here.
       seed: of the training.
+      share: which images of each batch are decoded, and are in the result.
 
     Returns:
       A dataset of (images [B, H, W, C] uint8, labels [B] int64, seed [2]).
@@ -46,12 +49,14 @@ def train_batches(
 
     def add_seed(images: Any, labels: Any, epochs: Any, positions: Any) -> Any:
         step = positions[0] // batch_size
-        return images, labels, seeds.derive(seed, epochs[0], seeds.BATCH, step)
+        batch_seed = seeds.derive(seed, epochs[0], seeds.BATCH, step)
+        return images, labels, share.seed(batch_seed)
 
-    decoded = examples.map(
+    decoded = share.of_examples(examples, batch_size).map(
         decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    return decoded.batch(batch_size, drop_remainder=True).map(add_seed)
+    size = share.size(batch_size)
+    return decoded.batch(size, drop_remainder=True).map(add_seed)
 
 
 def ordered_batches(

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from r2b_keras.data import decoding, encoded, pictures, seeds
+from r2b_keras.data.shares import Share
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 
@@ -72,6 +73,7 @@ class FileExamples:
         augmentation: "Augmentation",
         seed: int,
         epochs: range,
+        share: Share,
     ) -> "tf.data.Dataset":
         """Shuffled batches, a whole number per epoch; see `encoded.train_batches`."""
         paths, labels = self._tensors()
@@ -87,11 +89,17 @@ class FileExamples:
             return content, labels[index], epoch, position
 
         order = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
-        examples = order.map(
+        examples = share.of_examples(order, batch_size).map(
             read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         return encoded.train_batches(
-            examples, self.image_shape, self.framing, batch_size, augmentation, seed
+            examples,
+            self.image_shape,
+            self.framing,
+            batch_size,
+            augmentation,
+            seed,
+            share,
         )
 
     def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from r2b_keras.data import decoding, encoded, seeds
+from r2b_keras.data.shares import Share
 from r2b_keras.environment import tf
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class StreamedExamples:
         augmentation: "Augmentation",
         seed: int,
         epochs: range,
+        share: Share,
     ) -> "tf.data.Dataset":
         """Shuffled batches, a whole number per epoch; see `encoded.train_batches`."""
         used = self.num_examples // batch_size * batch_size
@@ -83,6 +85,7 @@ class StreamedExamples:
             batch_size,
             augmentation,
             seed,
+            share,
         )
 
     def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":

@@ -1,7 +1,6 @@
 """Labels as class numbers or as probabilities, whichever way they come."""
 
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
 
 
 def probabilities(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -12,7 +11,7 @@ def probabilities(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
       logits: `[B, K]`, for the number of classes.
 
     Raises:
-      InputError: labels of another shape.
+      ValueError: labels of another shape.
       InvalidArgumentError: a class number that is not one of 0 to K - 1, where the
         step runs; XLA knows no errors, and the loss becomes NaN.
     """
@@ -21,7 +20,8 @@ def probabilities(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         return _one_hot(labels, num_classes)
     width = labels.shape[-1] if labels.shape.rank == 2 else 0
     if width not in (1, num_classes, None):
-        raise InputError(
+        # A plain one: of others, a function that is being traced keeps no type.
+        raise ValueError(
             f"Labels have the shape {tuple(labels.shape)}, expected class numbers [B] "
             f"or [B, 1], or probabilities [B, {num_classes}], one for each class of "
             "the network."

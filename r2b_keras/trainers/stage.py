@@ -1,10 +1,9 @@
 """Trains one stage of a recipe in a workdir, from wherever it stands."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
-
-import numpy as np
 
 from r2b_keras import data, models
 from r2b_keras.environment import tf
@@ -175,13 +174,17 @@ def _fit(
     stage, dataset = run.recipe.stages[number], run.dataset
     steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
     save = SaveEpoch(run.workdir, number, progress, write=run.workers.is_chief)
-    images = dataset.train(
+    images = run.workers.shared(
+        functools.partial(
+            dataset.train,
+            stage.batch_size,
+            stage.augmentation,
+            seed=_seed(run, number),
+            first_epoch=progress.epochs,
+            num_epochs=stage.epochs,
+            normalised=False,
+        ),
         stage.batch_size,
-        stage.augmentation,
-        seed=_seed(run, number),
-        first_epoch=progress.epochs,
-        num_epochs=stage.epochs,
-        normalised=False,
     )
     validation = None
     if dataset.num_validation:
@@ -238,11 +241,10 @@ def _attention_images(run: Run, logs: pathlib.Path) -> list[AttentionImages]:
     """The callback that shows some validation images; none where none are held out."""
     if not run.dataset.num_validation:
         return []
-    first = run.dataset.validation(NUM_IMAGES).take(1)
-    ((images, _),) = first.as_numpy_iterator()
-    mean, std = np.array(run.recipe.data.mean), np.array(run.recipe.data.std)
-    shown = np.clip(images * std + mean, 0, 1)
-    return [AttentionImages(logs / "attention", images, shown)]
+    first = run.dataset.validation(NUM_IMAGES, normalised=False).take(1)
+    ((pixels, _),) = first.as_numpy_iterator()
+    images = run.dataset.normalise(pixels).numpy()
+    return [AttentionImages(logs / "attention", images, pixels / 255.0)]
 
 
 def _finish(

@@ -5,10 +5,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from r2b_keras.data.shares import Share
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError, WorkerLostError
 
@@ -130,6 +131,28 @@ class Workers:
     def is_chief(self) -> bool:
         """Whether this process writes the files of the run."""
         return self.task.index == 0
+
+    def shared(
+        self, make: Callable[..., tf.data.Dataset], batch_size: int
+    ) -> tf.data.Dataset:
+        """Batches of which every process prepares its own part alone.
+
+        Args:
+          make: makes the dataset of a `share` of each batch.
+          batch_size: images of a batch, over all processes.
+
+        Returns:
+          What `fit` takes.
+        """
+        if self.task.count == 1:
+            return make()
+
+        def own(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            share = Share(context.input_pipeline_id, context.num_input_pipelines)
+            batches = make(share=share)
+            return batches.rebatch(context.get_per_replica_batch_size(batch_size))
+
+        return self.strategy.distribute_datasets_from_function(own)
 
     def wait(self) -> None:
         """Returns once every process has come here."""
