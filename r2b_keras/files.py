@@ -94,9 +94,10 @@ def check_output(
         raise InputError(
             f"{flag}={name} is a device or a pipe, expected the name of a file."
         )
+    there = output.stat()
     for given in inputs:
         for file in _files_of(given, replaces):
-            if os.path.samefile(file, output):
+            if _is_same(file, there):
                 raise InputError(
                     f"{flag}={name} is {file}, which this command reads, expected "
                     "another name: it would be overwritten."
@@ -107,16 +108,30 @@ def check_output(
 def _files_of(
     given: str | os.PathLike[str] | None, without: Sequence[str]
 ) -> Iterator[str]:
-    """An input that is a file, or the files below one that is a folder."""
+    """An input that is a file, or the files below one that is a folder, links too."""
     if given is None:
         return
     if os.path.isfile(given):
         yield os.fspath(given)
-    for folder, _, names in os.walk(given):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not name.endswith(tuple(without)) and os.path.isfile(path):
-                yield path
+    seen = set()
+    for folder, folders, names in os.walk(given, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # a link back
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield from (
+            os.path.join(folder, name)
+            for name in names
+            if not name.endswith(tuple(without))
+        )
+
+
+def _is_same(file: str, other: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(file), other)
+    except OSError:  # a link that leads nowhere, or a file that was just removed
+        return False
 
 
 def remove_partial(folder: pathlib.Path) -> None:

@@ -200,6 +200,17 @@ def test_no_input_is_overwritten(inputs, tmp_path, spelling, name, given):
     assert file.read_text() == name
 
 
+def test_links_to_folders_are_inputs_too(inputs, tmp_path):
+    """As data sets are laid out; one back to where it lies is no endless way."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train").symlink_to(inputs)
+    (inputs / "stage_0" / "back").symlink_to(inputs)
+    (inputs / "nowhere").symlink_to(tmp_path / "none")
+    file = inputs / "stage_0" / "model.keras"
+    assert "which this command reads" in refused(file, tmp_path / "data")
+    checked(inputs / "old.tflite", tmp_path / "data")
+
+
 def test_what_is_no_file_is_no_output(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert "is a device or a pipe" in refused(tmp_path / "pipe")
