@@ -122,8 +122,7 @@ class Life {
       }
     }
     expect(constants_are_kept(), "constants as they were");
-    const std::string texts = std::string(r2b_delegate_explanation(delegate_.get())) +
-                              r2b_delegate_profile(delegate_.get());
+    const std::string texts = told(r2b_delegate_explanation) + told(r2b_delegate_profile);
     if (is_shown()) {
       std::fprintf(stderr, "%s\n%s%s", story_.c_str(), host_->errors().c_str(),
                    texts.c_str());
@@ -135,6 +134,12 @@ class Life {
   const std::vector<std::vector<uint8_t>>& results() const { return results_; }
 
  private:
+  std::string told(size_t (*tell)(TfLiteDelegate*, char*, size_t)) {
+    std::vector<char> text(tell(delegate_.get(), nullptr, 0) + 1);
+    tell(delegate_.get(), text.data(), text.size());
+    return text.data();
+  }
+
   bool note(const char* step, TfLiteStatus status) {
     story_ += std::string(step) + (status == kTfLiteOk ? " " : " failed ");
     if (status == kTfLiteOk) return true;
@@ -144,7 +149,7 @@ class Life {
 
   void run_once() {
     if (!is_alive_ || !note("allocate", host_->allocate())) return;
-    if (is_shown()) std::fputs(r2b_delegate_explanation(delegate_.get()), stderr);
+    if (is_shown()) std::fputs(told(r2b_delegate_explanation).c_str(), stderr);
     for (int tensor : inputs_) fill(tensor);
     for (int i = 0; i < 2; ++i) {
       if (!note("invoke", host_->invoke())) return;

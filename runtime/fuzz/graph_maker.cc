@@ -38,6 +38,12 @@ enum Kind {
   kNumKinds
 };
 
+// Mostly small; a large one makes padding large with a large dilation.
+int kernel_side(uint8_t byte) {
+  constexpr int kLarge[] = {5, 18, 33, 64, 257, 1000, 4096, 65536};
+  return byte < 232 ? 1 + byte % 4 : kLarge[byte % std::size(kLarge)];
+}
+
 int words_of(int channels) { return channels / 32 + (channels % 32 > 0); }
 
 }  // namespace
@@ -101,8 +107,8 @@ int GraphMaker::output(const Record& record, TfLiteType type, const Dims& dims) 
 
 GraphMaker::Window GraphMaker::window(const Record& record) const {
   Window window;
-  window.kernel_height = 1 + record.kernel_height % 4;
-  window.kernel_width = 1 + record.kernel_width % 4;
+  window.kernel_height = kernel_side(record.kernel_height);
+  window.kernel_width = kernel_side(record.kernel_width);
   window.stride_height = number(record.stride_height, 3);
   window.stride_width = number(record.stride_width, 3);
   window.dilation_height = number(record.dilation_height, 3);

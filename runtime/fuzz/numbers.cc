@@ -35,7 +35,7 @@ int extent(uint8_t byte, int modulus) {
 bool is_small(const r2b_test::Dims& dims) {
   int64_t count = 1;
   for (int each : dims) {
-    if (each < 0 || each > 4096) return false;
+    if (each < 0 || each > 65536) return false;
     count *= each;
     if (count > 65536) return false;
   }

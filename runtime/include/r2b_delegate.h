@@ -39,13 +39,16 @@ void tflite_plugin_destroy_delegate(struct TfLiteDelegate* delegate);
 const char* r2b_delegate_version(void);
 
 /* What was claimed and fused, one line a step, in the interpreters that this delegate
- * was given to and that still live. Owned by the delegate, valid until the next call. */
-const char* r2b_delegate_explanation(struct TfLiteDelegate* delegate);
+ * was given to and that still live. Copies as much of it as fits into `size` bytes, ended
+ * by a zero, and returns the length of all of it without the zero: where that is `size`
+ * or more, call again with more. At any time, from any thread. */
+size_t r2b_delegate_explanation(struct TfLiteDelegate* delegate, char* text,
+                                size_t size);
 
-/* With the option profile: one line a step, its fields between tabs: nodes, what is
- * done, microseconds a run, binary and real multiply-accumulates, bytes read and
- * written. Owned by the delegate, valid until the next call; not while one runs. */
-const char* r2b_delegate_profile(struct TfLiteDelegate* delegate);
+/* With the option profile, in the same way: one line a step, its fields between tabs:
+ * nodes, what is done, microseconds a run (the median of the last 1024), binary and real
+ * multiply-accumulates, bytes read and written. */
+size_t r2b_delegate_profile(struct TfLiteDelegate* delegate, char* text, size_t size);
 
 #ifdef __cplusplus
 }

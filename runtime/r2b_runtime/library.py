@@ -103,9 +103,16 @@ def _library() -> ctypes.CDLL:
 
 def _ask(name: str, pointer: int) -> str:
     function = getattr(_library(), name)
-    function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_char_p
-    text: bytes = function(pointer)
-    return text.decode(errors="replace")
+    function.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+    function.restype = ctypes.c_size_t
+    length = 4096
+    while True:
+        text = ctypes.create_string_buffer(length + 1)
+        # It may have grown since it was asked how long it is.
+        found = function(pointer, text, len(text))
+        if found <= length:
+            return text.value.decode(errors="replace")
+        length = found
 
 
 def litert() -> Any:

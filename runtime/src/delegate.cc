@@ -46,7 +46,6 @@ struct Delegate {
   Threads threads;  // of all its kernels
   std::mutex mutex;  // of what follows: interpreters may live in several threads
   std::vector<Kernel*> kernels;
-  std::string explanation, profile;  // as they were last asked for
 };
 
 void report(TfLiteContext* context, const std::string& why) {
@@ -204,6 +203,29 @@ TfLiteStatus prepare_delegate(TfLiteContext* context, TfLiteDelegate* base) {
   return status;
 }
 
+// ---- what it tells
+
+// A text of each kernel that lives; none ends meanwhile.
+template <typename Text>
+std::string of_all_kernels(Delegate* delegate, Text text_of) {
+  const std::lock_guard<std::mutex> lock(delegate->mutex);
+  std::string text;
+  for (const Kernel* kernel : delegate->kernels) {
+    text += text_of(kernel->program.report());
+  }
+  return text;
+}
+
+// As much of it as fits, ended by a zero; returns its whole length.
+size_t copy_text(const std::string& from, char* text, size_t size) {
+  if (text != nullptr && size > 0) {
+    const size_t length = std::min(from.size(), size - 1);
+    std::memcpy(text, from.data(), length);
+    text[length] = '\0';
+  }
+  return from.size();
+}
+
 }  // namespace
 
 }  // namespace r2b
@@ -242,28 +264,23 @@ R2B_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
 
 R2B_EXPORT const char* r2b_delegate_version(void) { return R2B_VERSION; }
 
-R2B_EXPORT const char* r2b_delegate_explanation(TfLiteDelegate* base) {
+R2B_EXPORT size_t r2b_delegate_explanation(TfLiteDelegate* base, char* text,
+                                           size_t size) {
   auto& delegate = *static_cast<r2b::Delegate*>(base->data_);
-  std::lock_guard<std::mutex> lock(delegate.mutex);
-  delegate.explanation.clear();
-  for (const r2b::Kernel* kernel : delegate.kernels) {
-    const r2b::Program& program = kernel->program;
-    delegate.explanation += r2b::format("%s kernels, %d thread(s):\n",
-                                        delegate.options.kernels->name,
-                                        program.num_threads()) +
-                            program.explanation();
-  }
-  return delegate.explanation.c_str();
+  const char* kernels = delegate.options.kernels->name;
+  return r2b::copy_text(
+      r2b::of_all_kernels(
+          &delegate,
+          [kernels](const r2b::Report& report) { return report.explanation(kernels); }),
+      text, size);
 }
 
-R2B_EXPORT const char* r2b_delegate_profile(TfLiteDelegate* base) {
+R2B_EXPORT size_t r2b_delegate_profile(TfLiteDelegate* base, char* text, size_t size) {
   auto& delegate = *static_cast<r2b::Delegate*>(base->data_);
-  std::lock_guard<std::mutex> lock(delegate.mutex);
-  delegate.profile.clear();
-  for (const r2b::Kernel* kernel : delegate.kernels) {
-    delegate.profile += kernel->program.profile();
-  }
-  return delegate.profile.c_str();
+  return r2b::copy_text(
+      r2b::of_all_kernels(&delegate,
+                          [](const r2b::Report& report) { return report.profile(); }),
+      text, size);
 }
 
 }  // extern "C"

@@ -9,9 +9,10 @@
 
 extern "C" {
 
-enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 };
+// Enums have a type, so that every number that a model holds is a value of them.
+enum TfLiteStatus : int { kTfLiteOk = 0, kTfLiteError = 1 };
 
-enum TfLiteType {
+enum TfLiteType : int {
   kTfLiteNoType = 0,
   kTfLiteFloat32 = 1,
   kTfLiteInt32 = 2,
@@ -22,7 +23,7 @@ enum TfLiteType {
   kTfLiteFloat16 = 10,
 };
 
-enum TfLiteAllocationType {
+enum TfLiteAllocationType : int {
   kTfLiteMemNone = 0,
   kTfLiteMmapRo = 1,
   kTfLiteArenaRw = 2,
@@ -34,7 +35,7 @@ enum TfLiteAllocationType {
   kTfLiteNonCpu = 8,
 };
 
-enum TfLiteQuantizationType {
+enum TfLiteQuantizationType : int {
   kTfLiteNoQuantization = 0,
   kTfLiteAffineQuantization = 1,
 };

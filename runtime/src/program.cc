@@ -19,18 +19,6 @@ bool uses_filter(OperatorKind kind) {
          kind == OperatorKind::kConvolution || kind == OperatorKind::kDense;
 }
 
-std::string node_list(const Step& step) {
-  std::string nodes;
-  for (int node : step.nodes) nodes += (nodes.empty() ? "" : " ") + std::to_string(node);
-  return nodes;
-}
-
-float median(std::vector<float> values) {
-  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 // Constants of a file may lie at any address; what kernels read may not.
 void align_constant(Value* value) {
   if (value->constant == nullptr || value->type != kTfLiteFloat32) return;
@@ -79,7 +67,6 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   };
   steps_.erase(std::remove_if(steps_.begin(), steps_.end(), writes_nothing),
                steps_.end());
-  microseconds_.assign(steps_.size(), {});
   num_threads_ = threads_->reserve(context->recommended_num_threads);
   Size scratch = 1;
   for (const auto& step : steps_) scratch = std::max(scratch, step->scratch_bytes());
@@ -90,6 +77,7 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
     *why = "there is not enough memory for inputs of this shape";
     return false;
   }
+  report_.describe(steps_, num_threads_);
   return true;
 }
 
@@ -147,44 +135,18 @@ bool Program::run(TfLiteContext* context, std::string* why) {
     job.step->run(begin, end,
                   job.scratch + static_cast<size_t>(thread) * job.scratch_bytes);
   };
-  for (size_t i = 0; i < steps_.size(); i++) {
-    Job job = {steps_[i].get(), scratch_.get(), scratch_bytes_};
+  std::vector<float> microseconds;
+  for (const auto& step : steps_) {
+    Job job = {step.get(), scratch_.get(), scratch_bytes_};
     const auto begin = profile_ ? Clock::now() : Clock::time_point();
-    threads_->run(num_threads_, steps_[i]->units(), work, &job);
+    threads_->run(num_threads_, step->units(), work, &job);
     if (profile_) {
       const std::chrono::duration<float, std::micro> time = Clock::now() - begin;
-      microseconds_[i].push_back(time.count());
+      microseconds.push_back(time.count());
     }
   }
+  if (profile_) report_.add_run(microseconds);
   return true;
-}
-
-std::string Program::explanation() const {
-  std::string text;
-  for (const auto& step : steps_) {
-    text += "  " + step->title;
-    if (!step->nodes.empty()) text += "  [" + node_list(*step) + "]";
-    text += "\n";
-  }
-  return text;
-}
-
-std::string Program::profile() const {
-  std::string text;
-  for (size_t i = 0; i < steps_.size(); i++) {
-    const Step& step = *steps_[i];
-    if (microseconds_[i].empty()) continue;
-    int64_t bytes = 0;
-    for (const Read& read : step.reads) bytes += read.value->bytes();
-    for (const Value* value : step.writes) bytes += value->bytes();
-    text += node_list(step) + "\t" + step.title +
-            format("\t%.3f\t%lld\t%lld\t%lld\n",
-                   static_cast<double>(median(microseconds_[i])),
-                   static_cast<long long>(step.binary_macs),
-                   static_cast<long long>(step.real_macs),
-                   static_cast<long long>(bytes));
-  }
-  return text;
 }
 
 }  // namespace r2b

@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "memory.h"
 #include "planner.h"
+#include "report.h"
 #include "step.h"
 #include "threads.h"
 
@@ -29,13 +30,8 @@ class Program {
   bool prepare(TfLiteContext* context, std::string* why);
   bool run(TfLiteContext* context, std::string* why);
 
-  // Threads that a run uses, once it is prepared.
-  int num_threads() const { return num_threads_; }
-  // One line for each step: what it does, and the nodes that it stands for.
-  std::string explanation() const;
-  // One line for each step, fields between tabs: nodes, title, median microseconds,
-  // binary and real multiply-accumulates, bytes read and written. With `profile` only.
-  std::string profile() const;
+  // Its steps, once it is prepared; with `profile` their times too.
+  const Report& report() const { return report_; }
 
  private:
   bool resize_outputs(TfLiteContext* context, std::string* why);
@@ -54,7 +50,7 @@ class Program {
   Memory scratch_;
   size_t scratch_bytes_ = 0;  // of each thread
   int num_threads_ = 1;
-  std::vector<std::vector<float>> microseconds_;  // of each step, of each run
+  Report report_;
 };
 
 }  // namespace r2b

@@ -291,6 +291,20 @@ TEST(wrong_types_and_ranks_are_refused) {
   check_refused(model, "LceQuantize", "channels");
 }
 
+// Types that LiteRT has and the delegate does not know, and numbers that nobody has.
+TEST(types_of_any_number_are_refused) {
+  for (int type : {-1, 5, 15, 16, 17, 18, 19, 255, 1 << 30}) {
+    for (int tensor : {kInput, kPooled, kFilter, kMultiplier, kOut}) {
+      Model model;
+      model.change = [=](Host* host) {
+        const TfLiteType unknown = static_cast<TfLiteType>(type);
+        host->tensor(tensor).type = unknown;
+      };
+      check_refused(model, "r2b_delegate", "type");
+    }
+  }
+}
+
 TEST(impossible_scales_are_refused) {
   for (float scale : {0.0f, -1.0f, 0.0f * INFINITY, INFINITY}) {
     Model model;
