@@ -84,3 +84,23 @@ def ordered_batches(
         decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return decoded.batch(batch_size)
+
+
+def first_broken(examples: "tf.data.Dataset") -> int | None:
+    """Decodes every image; the number of the first that cannot be, or None.
+
+    Args:
+      examples: of (encoded, label), scalars.
+    """
+    heights = examples.map(
+        lambda encoded, _: tf.shape(decoding.decode(encoded, 3))[0],
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    number = 0
+    try:
+        for _ in heights:
+            number += 1
+    except tf.errors.OpError:
+        return number
+    return None

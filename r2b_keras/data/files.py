@@ -104,18 +104,25 @@ class FileExamples:
 
     def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
         """Every example once, in order; see `encoded.ordered_batches`."""
-        examples = tf.data.Dataset.from_tensor_slices(self._tensors()).map(
-            lambda path, label: (tf.io.read_file(path), label),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
         return encoded.ordered_batches(
-            examples, self.image_shape, self.framing, batch_size
+            self._read(), self.image_shape, self.framing, batch_size
         )
 
     def find_broken_image(self) -> str | None:
         """Decodes every file; the first that fails, with the reason, or None."""
-        return first_problem(self.paths, decoding_problem)
+        number = encoded.first_broken(self._read())
+        if number is None:
+            return None
+        path = self.paths[number]
+        return decoding_problem(path) or f"{path} could not be read"
+
+    def _read(self) -> "tf.data.Dataset":
+        """(encoded, label) in order."""
+        return tf.data.Dataset.from_tensor_slices(self._tensors()).map(
+            lambda path, label: (tf.io.read_file(path), label),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
 
     def _tensors(self) -> "tuple[tf.Tensor, tf.Tensor]":
         with tf.device("CPU:0"):

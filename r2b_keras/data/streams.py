@@ -105,12 +105,10 @@ class StreamedExamples:
     def find_broken_image(self) -> str | None:
         """Decodes every image; says which is the first that fails, or None."""
         name = f"{self.builder.info.full_name}, split {self.split_name}"
-        for number, (content, _) in enumerate(self._read()):
-            try:
-                decoding.decode(content, self.image_shape[2])
-            except tf.errors.OpError:
-                return f"image {self.start + number} of {name} is broken or cut off"
-        return None
+        number = encoded.first_broken(self._read())
+        if number is None:
+            return None
+        return f"image {self.start + number} of {name} is broken or cut off"
 
     def _epoch(self, seed: int, epoch: int, used: int) -> "tf.data.Dataset":
         """(encoded, label, epoch, position) of the first `used` shuffled examples."""
