@@ -39,6 +39,10 @@ class Examples(Protocol):
     def num_examples(self) -> int:
         """Number of images."""
 
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Classes [N] int64, None where they are not known before they are read."""
+
     def content(self) -> Iterable[bytes | memoryview]:
         """What the fingerprint is taken over."""
 
@@ -104,9 +108,9 @@ class ImageDataset:
     def _check_classes(self) -> None:
         """Raises `InputError` for a class that cannot be learned, or not be tested."""
         for name, part in (("training", self._train), ("test", self._test)):
-            # Sets that are streamed do not know their labels before they are read.
-            labels = getattr(part, "labels", np.arange(self.num_classes))
-            counts = np.bincount(labels, minlength=self.num_classes)
+            # Large streamed sets do not know their labels before they are read.
+            known = np.arange(self.num_classes) if part.labels is None else part.labels
+            counts = np.bincount(known, minlength=self.num_classes)
             if not part.num_examples or not counts.all():
                 missing = self.class_names[int(np.argmin(counts))]
                 what = f"of the class {missing!r}" if part.num_examples else "at all"

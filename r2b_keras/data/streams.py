@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from r2b_keras.data.config import Augmentation
 
+# Splits of up to this many bytes are read for their labels when they are opened.
+LABELS_BYTES = 2**29
+LABELS_BATCH = 1024
 # Encoded bytes shuffled at a time; twice as many are in memory.
 CHUNK_BYTES = 2**28
 
@@ -50,6 +53,23 @@ class StreamedExamples:
         """Number of images."""
         return self.stop - self.start
 
+    @functools.cached_property
+    def labels(self) -> np.ndarray | None:
+        """The classes [N] int64, None for a split too large to be read for them."""
+        if self.builder.info.splits[self.split_name].num_bytes > LABELS_BYTES:
+            return None
+        import tensorflow_datasets as tfds
+
+        label_key = self.keys[1]
+        examples = self.builder.as_dataset(
+            split=f"{self.split_name}[{self.start}:{self.stop}]",
+            shuffle_files=False,
+            decoders=tfds.decode.PartialDecoding({label_key}),
+        )
+        batches = examples.batch(LABELS_BATCH).as_numpy_iterator()
+        found = [batch[label_key] for batch in batches]
+        return np.concatenate([np.zeros(0, np.int64), *found])
+
     def content(self) -> Iterable[bytes]:
         """What the fingerprint is taken over: name, version and size of the split."""
         size = self.builder.info.splits[self.split_name].num_bytes
@@ -61,7 +81,7 @@ class StreamedExamples:
     ) -> tuple["StreamedExamples", "StreamedExamples"]:
         """Holds out the first `size` examples; tfds has shuffled them.
 
-        They are too many for a class to lack any, and their labels are not looked at.
+        The labels are not looked at.
         """
         del kept, held_out
         middle = self.start + size

@@ -137,6 +137,19 @@ def test_without_test_split_a_fifth_is_held_out(prepared):
     assert sorted(found) == list(range(60))
 
 
+def test_labels_of_streamed_sets_are_looked_at(tmp_path, monkeypatch):
+    three = tfds.features.ClassLabel(names=["no", "yes", "never"])
+    splits = {"train": (0, 20), "test": (20, 26)}
+    prepare(tmp_path, "lacking", splits, (None, None, 3), three)
+    with pytest.raises(ValueError, match="training part .* the class 'never'"):
+        open_set("tfds:lacking", tmp_path)
+    prepare(tmp_path, "unlabelled", {"train": (0, 20, False)}, (None, None, 3))
+    with pytest.raises(ValueError, match="unlabelled has images without a label"):
+        open_set("tfds:unlabelled", tmp_path)
+    monkeypatch.setattr("r2b_keras.data.streams.LABELS_BYTES", 0)
+    assert open_set("tfds:lacking", tmp_path)._train.labels is None
+
+
 def test_images_of_any_size_stay_encoded(prepared):
     dataset = open_set("tfds:any_size", prepared)
     assert isinstance(dataset._train, StreamedExamples)

@@ -66,6 +66,8 @@ def open_named(
     parts: list[Any] = [train] if test_split is None else [train, part(test_split)]
     if fits:
         parts = [_to_arrays(name, each, image_size) for each in parts]
+    for each in parts:
+        _check_labels(name, each.labels)
     if test_split is None:
         size = size_of_test_part(train.num_examples)
         parts = list(parts[0].split(size, kept=1, held_out=1))
@@ -175,9 +177,9 @@ def _to_arrays(
             f"tfds:{name} cannot be read from {examples.builder.data_dir} "
             f"({error.message.splitlines()[0]}): prepare it again."
         ) from error
-    if labels.min(initial=0) < 0:
-        raise InputError(
-            f"tfds:{name} has images without a label in its split "
-            f"{examples.split_name}: choose another set."
-        )
     return ArrayExamples(images, labels, examples.image_shape, examples.framing)
+
+
+def _check_labels(name: str, labels: np.ndarray | None) -> None:
+    if labels is not None and labels.min(initial=0) < 0:
+        raise InputError(f"tfds:{name} has images without a label: choose another set.")
