@@ -78,17 +78,20 @@ def add(
 
     If an accuracy is another than before, training or the machine has changed since,
     and all accuracies of the other seeds are forgotten: all of a claim's come from one.
-    So with sizes, which the converter changes.
+    So with sizes, which the converter changes, where one is more than a unit off.
     """
     for kind in (True, False):
-        terms = [
-            Term(experiment.name, number.title)
+        units = {
+            Term(experiment.name, number.title): number.unit or 0.0
             for number in experiment.numbers
             if (number.unit is None) == kind
+        }
+        changes = [
+            abs(measured.get(term, {}).get(seed, found[term]) - found[term]) > unit
+            for term, unit in units.items()
         ]
-        known = {term: measured.get(term, {}).get(seed) for term in terms}
-        if any(old not in (None, found[term]) for term, old in known.items()):
-            for term in terms:
+        if any(changes):
+            for term in units:
                 measured.pop(term, None)
     for term, value in found.items():
         measured.setdefault(term, {})[seed] = value

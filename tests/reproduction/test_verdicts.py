@@ -209,10 +209,12 @@ def test_seeds_of_other_code_are_forgotten(small):
     # A size is the converter's and no sign that training has changed; nor the reverse.
     size = Term("small", "bytes")
     seeds.add(measured, SMALL, 0, {**found, size: 1016.0})
-    assert measured == {**known([0.9, 0.91, 0.92, 0.93]), size: {0: 1016.0}}
+    assert measured[size] == {0: 1016.0, 1: 1000.0, 2: 1000.0, 3: 1000.0}
+    seeds.add(measured, SMALL, 0, {**found, size: 1033.0})
+    assert measured == {**known([0.9, 0.91, 0.92, 0.93]), size: {0: 1033.0}}
     assert not seeds.has(measured, SMALL, 1)
-    seeds.add(measured, SMALL, 0, {size: 1016.0, TOP1: 0.89})
-    assert measured == known([0.89], size=1016.0)
+    seeds.add(measured, SMALL, 0, {size: 1033.0, TOP1: 0.89})
+    assert measured == known([0.89], size=1033.0)
 
 
 def test_the_table(small):
