@@ -99,7 +99,7 @@ class Distiller(tf.keras.Model):
         # Plain tuples of names and closures: Keras would track layers and variables,
         # and the teacher would be saved and counted with the student.
         self._tap_pairs = pair_taps(taps, teacher_taps)
-        self._preprocess = preprocess or tf.identity
+        self._preprocess = preprocess or (lambda images: images)
         self._student_outputs = forward(student, taps, student_logits)
         self._teacher_outputs = None
         if teacher is not None and (attention_weight or logit_weight):

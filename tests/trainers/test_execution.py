@@ -135,9 +135,16 @@ def test_of_several_gpus_one_is_used(two_gpus):
     assert device_names(make_workers("none")) == ["GPU:0 (Some GPU)"]
 
 
-def test_mirroring_without_gpus_is_refused():
+def test_mirroring_without_gpus_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        tf.config, "list_logical_devices", lambda kind: [kind] * (kind == "CPU")
+    )
+    workdir = Workdir(tmp_path / "run")
     with pytest.raises(InputError, match="TensorFlow sees none: install .* train on"):
-        make_workers("mirrored")
+        train_chain(
+            recipes.get("digits"), 0, workdir, strategy="mirrored", deterministic=False
+        )
+    assert not workdir.path.exists()
 
 
 def test_a_stage_says_what_it_trains_and_sends_bytes(tmp_path, monkeypatch, capsys):
