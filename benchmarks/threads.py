@@ -3,10 +3,10 @@
     python benchmarks/conversion.py build/conversion
     python benchmarks/threads.py build/conversion/simplified_float32.tflite
 
-Prints a line for each library and situation: milliseconds of one thread and of two, the
-fastest inference and the median, and their ratios. The busy process may run on any core
-that this one may; on a machine of two cores it has one of them. `--library`, which may
-be given several times, compares builds of libr2b_delegate.so.
+Prints for each library and situation the milliseconds of one thread and of two, and
+their ratio. The busy process may run on any core that this one may; on a machine of two
+cores it has one of them. `--library`, which may be given several times, compares builds
+of libr2b_delegate.so.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import pathlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, load_delegate
@@ -24,6 +24,11 @@ from r2b_runtime import library
 
 THREADS = (1, 2)
 NUM_WARMUP = 2
+SUMMARIES: dict[str, Callable[[np.ndarray], float]] = {
+    "fastest": np.min,
+    "median": np.median,
+    "mean": np.mean,
+}
 
 
 def load(model: pathlib.Path, path: pathlib.Path, num_threads: int) -> Interpreter:
@@ -90,12 +95,13 @@ def main() -> None:
     for name in situations:
         for path in paths:
             one, two = (np.array(times[name, path, count]) for count in THREADS)
-            print(
-                f"{path}, {name}: one thread {one.min():.2f} (median "
-                f"{np.median(one):.2f}) ms, two {two.min():.2f} "
-                f"({np.median(two):.2f}) ms: ratio {two.min() / one.min():.2f} "
-                f"({np.median(two) / np.median(one):.2f})"
-            )
+            print(f"{path}, {name}:")
+            for what, of in SUMMARIES.items():
+                first, second = of(one), of(two)
+                print(
+                    f"  {what}: one thread {first:.2f} ms, two {second:.2f} ms, "
+                    f"ratio {second / first:.2f}"
+                )
 
 
 if __name__ == "__main__":
