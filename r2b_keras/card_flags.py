@@ -51,7 +51,13 @@ def _read_labels(path: str) -> tuple[str, ...]:
             f"--labels={path} cannot be read ({reason}): expected a text file with one "
             "class name per line."
         ) from error
-    return tuple(line.strip() for line in text.rstrip().split("\n"))
+    names = tuple(line.strip() for line in text.rstrip().split("\n"))
+    if not any(names):
+        raise InputError(
+            f"--labels={path} is empty, expected a text file with one class name per "
+            "line."
+        )
+    return names
 
 
 def _numbers(name: str, text: str) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
 """Flags in place of a model card."""
 
-import types
+import functools
 
 import pytest
 from absl import flags
@@ -13,12 +13,11 @@ from r2b_keras.errors import InputError
 def given(monkeypatch):
     """What the flags give, by the card's names."""
     values = flags.FlagValues()
-    define = types.SimpleNamespace(
-        DEFINE_string=lambda *words: flags.DEFINE_string(*words, flag_values=values),
-        DEFINE_enum=lambda *words: flags.DEFINE_enum(*words, flag_values=values),
-    )
-    monkeypatch.setattr(card_flags, "flags", define)
-    card_flags.define("for nothing else")
+    with monkeypatch.context() as patch:
+        for name in ("DEFINE", "DEFINE_string", "DEFINE_enum"):
+            define = functools.partial(getattr(flags, name), flag_values=values)
+            patch.setattr(flags, name, define)
+        card_flags.define("for nothing else")
 
     def read(*arguments):
         values.unparse_flags()
@@ -69,6 +68,14 @@ def test_a_line_that_is_empty_is_a_class_of_its_own(given, tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("\ncat\n\ndog\n")
     assert given(f"--labels={path}")["class_names"] == ("", "cat", "", "dog")
+
+
+@pytest.mark.parametrize("content", ["", "\n", " \n\n"])
+def test_labels_without_a_name(given, tmp_path, content):
+    path = tmp_path / "labels.txt"
+    path.write_text(content)
+    with pytest.raises(InputError, match="labels.txt is empty, expected a text file"):
+        given(f"--labels={path}")
 
 
 @pytest.mark.parametrize("name", ["mean", "std"])

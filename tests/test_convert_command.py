@@ -316,7 +316,7 @@ def test_flags_that_cannot_be_read(refused, keras_file, folder, tmp_path):
     labels = tmp_path / "labels.txt"
     for content, words in (
         (b"one\ntwo\n", "to (3,), and the data from (12, 12, 3) to (2,)"),
-        (b"", "to (3,), and the data from (12, 12, 3) to (1,)"),
+        (b"", "is empty, expected a text file with one class name per line"),
         (b"\xff\xfe", "it is no text in UTF-8"),
     ):
         labels.write_bytes(content)
@@ -330,7 +330,7 @@ def test_pictures_to_verify_with(refused, keras_file, tmp_path):
     plain = (f"--model={keras_file}", "--mean=0,0,0", "--std=1,1,1")
     assert "--verify_images=DIR" in refused(*plain)
     message = refused(*plain, f"--verify_images={tmp_path}")
-    assert "holds no PNG or JPEG pictures" in message
+    assert "holds no JPEG, PNG or WebP pictures" in message
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     message = refused(*plain, f"--verify_images={tmp_path}")
     assert f"{tmp_path / 'a.png'} is broken" in message
