@@ -1,5 +1,6 @@
 """The command that names pictures, as a user meets it, against Keras."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -283,6 +284,37 @@ def test_flags_must_not_contradict_a_card(refused, real, foreign, tmp_path):
     ):
         sentence = refused(f"--model={path}", flag, "a.png")
         assert flag in sentence and "contradicts the model card" in sentence
+
+
+def test_pictures_are_turned_as_the_card_or_the_flag_says(
+    monkeypatch, capsys, real, folder, tmp_path
+):
+    by_exif, by_pixels = turned_by_half(paths_of(folder)[0], tmp_path)
+    command = InThisProcess(predict, monkeypatch, capsys, arguments=True)
+
+    def answer(*arguments):
+        code, out, _ = command.run(*arguments, "--json")
+        assert code == 0
+        return next(iter(json.loads(out).values()))
+
+    turned = answer(f"--model={real[1]}", by_pixels)
+    assert answer(f"--model={real[1]}", by_exif) == turned
+    assert answer(f"--model={real[1]}", by_exif, "--noupright") != turned
+    old = tmp_path / "old.tflite"
+    card = dataclasses.replace(CARD, upright=False)
+    old.write_bytes(attach(real[1].with_name("foreign.tflite").read_bytes(), card))
+    assert answer(f"--model={old}", by_exif) != turned
+    assert answer(f"--model={old}", by_exif, "--upright") == turned
+
+
+def turned_by_half(path, folder):
+    """The same picture turned by its EXIF data, and turned in its pixels."""
+    with Image.open(path) as image:
+        orientation = Image.Exif()
+        orientation[0x0112] = 3
+        image.save(folder / "exif.png", exif=orientation)
+        image.rotate(180).save(folder / "turned.png")
+    return str(folder / "exif.png"), str(folder / "turned.png")
 
 
 def test_flags_that_agree_with_a_card(monkeypatch, real, foreign):

@@ -1,5 +1,6 @@
 """`python -m r2b_runtime`: what it prints, and one sentence where it cannot."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -80,6 +81,36 @@ def test_pictures_are_named_as_r2b_keras_names_them(run, model, paths):
     for path, guesses in found.items():
         assert guesses == predict.guess(engine, CARD, path, 2)
     assert len({guesses[0]["label"] for guesses in found.values()}) > 1
+
+
+def turned_by_half(path):
+    """The same picture turned by its EXIF data, and turned in its pixels."""
+    with Image.open(path) as image:
+        orientation = Image.Exif()
+        orientation[0x0112] = 3
+        by_exif, by_pixels = f"{path}.exif.png", f"{path}.turned.png"
+        image.save(by_exif, exif=orientation)
+        image.rotate(180).save(by_pixels)
+    return by_exif, by_pixels
+
+
+def test_pictures_are_turned_as_the_card_or_the_flag_says(run, tmp_path, paths):
+    by_exif, by_pixels = turned_by_half(paths[0])
+
+    def answers(*arguments):
+        code, out, error = run("classify", *arguments, "--json")
+        assert (code, error) == (0, "")
+        return list(json.loads(out).values())
+
+    file = tmp_path / "model.tflite"
+    for upright in (True, False):
+        card = dataclasses.replace(CARD, upright=upright)
+        file.write_bytes(attach(dense(64, len(LABELS)), card))
+        stored, turned = answers(file, paths[0], by_pixels)
+        assert stored != turned
+        assert answers(file, by_exif) == [turned if upright else stored]
+        assert answers(file, by_exif, "--upright") == [turned]
+        assert answers(file, by_exif, "--no-upright") == [stored]
 
 
 def test_names_as_text(run, model, paths):
