@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <tuple>
 
 #include "denormals.h"
 #include "layout_memory.h"
@@ -17,6 +19,18 @@ using Clock = std::chrono::steady_clock;
 bool uses_filter(OperatorKind kind) {
   return kind == OperatorKind::kBinaryConvolution ||
          kind == OperatorKind::kConvolution || kind == OperatorKind::kDense;
+}
+
+// All that the packed filter of an operator depends on: its constants, their shape, and
+// how they are divided.
+using FilterKey = std::tuple<const void*, const void*, bool, std::string, int64_t>;
+
+FilterKey key_of(const Graph& graph, const Operator& op) {
+  const Value& filter = graph.input(op, 1);
+  const void* bias = graph.has_input(op, 2) ? graph.input(op, 2).constant : nullptr;
+  const bool is_binary = op.kind == OperatorKind::kBinaryConvolution;
+  return {filter.constant, is_binary ? nullptr : bias, is_binary, filter.shape.text(),
+          op.channels_in};
 }
 
 // Constants of a file may lie at any address; what kernels read may not.
@@ -43,10 +57,16 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
     align_constant(value.get());
     value->data = const_cast<char*>(static_cast<const char*>(value->constant));
   }
+  // Packed once, however many operators read it.
+  std::map<FilterKey, std::shared_ptr<const PackedFilter>> packed;
   for (const Operator& op : graph_.operators) {
     if (!uses_filter(op.kind)) continue;
-    filters_[&op] = pack_filter(kernels_, graph_, op, &filter_memory_, why);
-    if (filters_[&op] == nullptr) return false;
+    std::shared_ptr<const PackedFilter>& filter = packed[key_of(graph_, op)];
+    if (filter == nullptr) {
+      filter = pack_filter(kernels_, graph_, op, &filter_memory_, why);
+    }
+    if (filter == nullptr) return false;
+    filters_[&op] = filter;
   }
   return true;
 }
