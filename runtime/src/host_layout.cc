@@ -24,7 +24,6 @@ constexpr int kMaxVersion = 4095;
 constexpr int kMaxThreads = 1 << 16;
 constexpr int kCustomCode = 32;
 constexpr size_t kMaxNameLength = 4096;
-constexpr size_t kMaxBytes = size_t{1} << 40;
 constexpr char kBinaryPrefix[] = "Lce";
 
 // What follows the mirrored part of the context in every known version.
@@ -55,24 +54,6 @@ bool is_bool(const Struct& value, size_t offset) {
 template <typename Function>
 const void* address(Function* function) {
   return reinterpret_cast<const void*>(function);
-}
-
-uint64_t bytes_of_type(int type) {
-  switch (type) {
-    case kTfLiteFloat32:
-    case kTfLiteInt32:
-      return 4;
-    case kTfLiteUInt8:
-    case kTfLiteBool:
-    case kTfLiteInt8:
-      return 1;
-    case kTfLiteInt64:
-      return 8;
-    case kTfLiteFloat16:
-      return 2;
-    default:
-      return 0;  // text, or of a size that is not whole bytes
-  }
 }
 
 class LayoutCheck {
@@ -149,10 +130,8 @@ class LayoutCheck {
     TfLiteNode node;
     if (!memory_.read(host_node, &node)) return refuse("node %d cannot be read", index);
     if (!check_registration(index, registration)) return false;
-    if (!check_node_tensors(index, "inputs", node.inputs, Role::kInput) ||
-        !check_node_tensors(index, "outputs", node.outputs, Role::kOutput) ||
-        !check_node_tensors(index, "intermediates", node.intermediates, Role::kSpare) ||
-        !check_node_tensors(index, "temporaries", node.temporaries, Role::kSpare)) {
+    if (!check_node_tensors(index, "inputs", node.inputs, false) ||
+        !check_node_tensors(index, "outputs", node.outputs, true)) {
       return false;
     }
     if (node.custom_initial_data_size < 0 ||
@@ -204,12 +183,8 @@ class LayoutCheck {
     return true;
   }
 
-  // Inputs and outputs were laid out when the model was read; spare ones may be empty.
-  enum class Role { kInput, kOutput, kSpare };
-
   bool check_node_tensors(int node, const char* name, const TfLiteIntArray* array,
-                          Role role) {
-    if (array == nullptr && role == Role::kSpare) return true;
+                          bool are_outputs) {
     int size;
     if (!memory_.read(array, &size) || size < 0 || size > kMaxNodeTensors) {
       return refuse("the %s of node %d have no size", name, node);
@@ -225,13 +200,12 @@ class LayoutCheck {
         return refuse("the %s of node %d name tensor %d of %zu", name, node, index,
                       context_.tensors_size);
       }
-      if (!is_absent && role != Role::kSpare && !check_tensor(index, role))
-        return false;
+      if (!is_absent && !check_tensor(index, are_outputs)) return false;
     }
     return true;
   }
 
-  bool check_tensor(int index, Role role) {
+  bool check_tensor(int index, bool is_output) {
     TfLiteTensor tensor;
     if (!memory_.read(context_.tensors + index, &tensor)) {
       return refuse("tensor %d cannot be read", index);
@@ -244,87 +218,24 @@ class LayoutCheck {
     }
     const bool is_constant = allocation == kTfLiteMmapRo;
     if (allocation <= kTfLiteMemNone || allocation > kTfLiteNonCpu ||
-        (is_constant && (role == Role::kOutput || type == kTfLiteNoType))) {
+        (is_constant && (is_output || type == kTfLiteNoType))) {
       return refuse("tensor %d has type %d and allocation type %d", index, type,
                     allocation);
     }
-    int64_t num_elements;
-    if (!read_dims(tensor.dims, &num_elements)) {
-      return refuse("tensor %d has no shape", index);
-    }
-    if (is_constant && !check_constant(index, tensor, type, num_elements)) {
-      return false;
-    }
-    if (tensor.name != nullptr && !memory_.is_text(tensor.name, kMaxNameLength)) {
-      return refuse("the name of tensor %d cannot be read", index);
-    }
+    if (!is_shape(tensor.dims)) return refuse("tensor %d has no shape", index);
     if (!is_bool(tensor, offsetof(TfLiteTensor, data_is_stale)) ||
         !is_bool(tensor, offsetof(TfLiteTensor, is_variable))) {
       return refuse("a bool of tensor %d is none", index);
     }
-    return check_behind_tensor(index, tensor);
-  }
-
-  bool check_constant(int index, const TfLiteTensor& tensor, int type,
-                      int64_t num_elements) {
-    const uint64_t unit = bytes_of_type(type);
-    if (unit == 0 || tensor.sparsity != nullptr) return true;
-    // LiteRT lets a file give it more bytes than it needs.
-    if (num_elements < 0 || tensor.bytes > kMaxBytes ||
-        tensor.bytes / unit < static_cast<uint64_t>(num_elements)) {
-      return refuse("constant %d of %zu bytes is shorter than its shape", index,
-                    tensor.bytes);
-    }
-    char byte;
-    if (tensor.bytes == 0 || tensor.data == nullptr) return true;
-    const char* data = static_cast<const char*>(tensor.data);
-    if (!memory_.read(data, &byte) || !memory_.read(data + tensor.bytes - 1, &byte)) {
-      return refuse("constant %d cannot be read", index);
-    }
     return true;
   }
 
-  // The fields at the tensor's end, and the things they point to.
-  bool check_behind_tensor(int index, const TfLiteTensor& tensor) {
-    const int quantization =
-        number_at<int>(tensor, offsetof(TfLiteTensor, quantization) +
-                                   offsetof(TfLiteQuantization, type));
-    if (quantization < 0 || quantization > kMaxType) {
-      return refuse("tensor %d has quantization %d", index, quantization);
-    }
-    TfLiteAffineQuantization affine;
-    int size;
-    if (quantization == kTfLiteAffineQuantization &&
-        tensor.quantization.params != nullptr &&
-        (!memory_.read(tensor.quantization.params, &affine) ||
-         (affine.scale != nullptr && !memory_.read(affine.scale, &size)) ||
-         (affine.zero_point != nullptr && !memory_.read(affine.zero_point, &size)))) {
-      return refuse("the quantization of tensor %d cannot be read", index);
-    }
-    if (!is_null_or_readable(tensor.delegate) ||
-        !is_null_or_readable(tensor.sparsity) ||
-        !is_null_or_readable(tensor.allocation)) {
-      return refuse("a pointer of tensor %d cannot be read", index);
-    }
-    if (tensor.dims_signature != nullptr &&
-        (!memory_.read(tensor.dims_signature, &size) || size < 0 || size > kMaxRank)) {
-      return refuse("the shape signature of tensor %d has no size", index);
-    }
-    return true;
-  }
-
-  // `num_elements` is -1 where it does not fit.
-  bool read_dims(const TfLiteIntArray* dims, int64_t* num_elements) {
+  bool is_shape(const TfLiteIntArray* dims) {
     int rank;
     if (!memory_.read(dims, &rank) || rank < 0 || rank > kMaxRank) return false;
-    *num_elements = 1;
     for (int i = 0; i < rank; ++i) {
       int extent;
       if (!read_element(dims, i, &extent) || extent < 0) return false;
-      if (__builtin_mul_overflow(*num_elements, extent, num_elements)) {
-        *num_elements = -1;
-        return true;
-      }
     }
     return true;
   }
