@@ -240,6 +240,8 @@ def main(first, count):
     examples = {}
     for seed in range(first, first + count):
         tf.keras.backend.clear_session()
+        if sum(refusals.values()) % 100 == 99:
+            print(seed, dict(refusals.most_common(3)), flush=True)
         try:
             reason = check(seed)
         except Exception as error:
