@@ -178,7 +178,7 @@ class _Observer:
         outputs = call(*args, **kwargs)
         quantizer = getattr(layer, "input_quantizer", None)
         made = outputs if quantizer is None else quantizer(inputs)
-        if _looks_like_signs(inputs, made):
+        if _looks_like_signs(inputs, made, call if quantizer is None else quantizer):
             # Zeros, which random numbers lack, tell a sign from what gives 0 for 0.
             inputs = tf.where(_some(inputs), tf.zeros_like(inputs), inputs)
             outputs = call(inputs, *args[1:], **kwargs)
@@ -253,12 +253,18 @@ def _padding(values: np.ndarray) -> np.ndarray | None:
     return padding if np.array_equal(zeros.any(axis=(0, 3)), padding) else None
 
 
-def _looks_like_signs(inputs: tf.Tensor, made: Any) -> bool:
+def _looks_like_signs(
+    inputs: tf.Tensor, made: Any, function: Callable[..., Any]
+) -> bool:
     """Whether `made` is the sign of real numbers."""
     if not tf.is_tensor(made) or made.shape != inputs.shape:
         return False
     before = inputs.numpy()
-    return len(_few(before)) > _FEW and np.array_equal(made, _signs(before))
+    values = _few(before)
+    if np.isin(values, (-1, 1)).all() or not np.array_equal(made, _signs(before)):
+        return False
+    # Few values may be all that ever come here, and hide what others would become.
+    return len(values) > _FEW or takes_sign(function)
 
 
 def _some(inputs: tf.Tensor) -> np.ndarray:

@@ -260,6 +260,18 @@ def test_what_takes_signs():
     assert takers == ["first", "third", "fifth"]
 
 
+@pytest.mark.parametrize("sign_layer", [lq.quantizers.SteSign(), layers.Lambda(where)])
+def test_signs_of_few_values(sign_layer):
+    """A sum of two signs is -2, 0 or 2, whatever the image."""
+    image = tf.keras.Input((4, 5, 2))
+    x = nets.binary_convolution(33, 1, "valid", name="first")(image)
+    model = nets.one_output(image, [plain(sign_layer(x), padding="valid")])
+    flow = binary_flow.trace(model)
+    assert [x.name for x in flow.sign_takers] == ["first", sign_layer.name]
+    assert [x.values for x in flow.places] == [Values.SIGNS] * 2
+    assert count_operators(convert(model))["LceQuantize"] == 1
+
+
 def test_observing_leaves_no_trace():
     model = network(SIGNS["from a layer"])
     layer, images = model.get_layer("last"), nets.random_images(SHAPE)
