@@ -6,6 +6,7 @@ from image_samples import read_all, write_image
 
 from r2b_keras.data import Augmentation, DataConfig, decoding, load, pictures
 from r2b_keras.data.arrays import ArrayExamples
+from r2b_keras.data.shares import Share
 from r2b_keras.environment import tf
 
 HEIGHT, WIDTH = 240, 320
@@ -43,7 +44,7 @@ def crops_of_an_array(shape, framing):
         np.stack([ramps()] * 150), np.arange(150) % 2, shape, framing
     )
     augmentation = Augmentation(random_resized_crop=True)
-    batches = examples.train_batches(150, augmentation, 0, range(1))
+    batches = examples.train_batches(150, augmentation, 0, range(1), Share())
     return next(iter(batches))[0]
 
 
