@@ -17,7 +17,7 @@ from shared_graphs import SharedGraph
 
 from r2b_runtime import library
 
-NUM_GRAPHS = 2400
+NUM_GRAPHS = 4000
 
 
 def settings(number: int, able: Sequence[str]) -> list[Setting]:
