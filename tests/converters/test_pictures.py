@@ -139,7 +139,7 @@ def test_no_tensorflow_is_imported(tmp_path):
         "from r2b_keras.converters import pictures\n"
         "from r2b_keras.converters.card import ModelCard\n"
         "for framing in ('whole', 'center'):\n"
-        "    card = ModelCard(('a',), (28, 28, 1), (0.5,), (0.5,), framing)\n"
+        "    card = ModelCard(('a', 'b'), (28, 28, 1), (0.5,), (0.5,), framing)\n"
         f"    assert pictures.load({str(path)!r}, card).shape == (28, 28, 1)\n"
         "heavy = {'tensorflow', 'tf_keras', 'keras', 'larq', 'larq_compute_engine'}\n"
         "print(sorted(heavy & set(sys.modules)))"

@@ -20,7 +20,7 @@ SIZES = samples.SIZES
 
 def card_of(shape, framing, upright=True):
     mean, std = MEAN[: shape[2]], STD[: shape[2]]
-    return ModelCard(("a",), shape, mean, std, framing, upright)
+    return ModelCard(("a", "b"), shape, mean, std, framing, upright)
 
 
 def assert_equal(path, card):
