@@ -86,7 +86,10 @@ def _convert_exactly(model: tf.keras.Model, flow: binary_flow.Flow) -> bytes:
             merged = _convert_as_it_is(model)
         except lce_process.ConverterDiedError:
             merged = b""
-        if merged and not sign_barriers.has_merged_signs(merged):
+        if merged and not (
+            sign_barriers.has_merged_signs(merged)
+            or sign_barriers.has_pooled_signs(merged)
+        ):
             return merged
         try:
             with sign_barriers.applied(flow):
@@ -102,7 +105,9 @@ def _convert_exactly(model: tf.keras.Model, flow: binary_flow.Flow) -> bytes:
             "own, which cannot be converted exactly: expected quantizers of larq's, "
             "such as ste_sign."
         )
-    if merged and not position_factors.has_maps(apart):
+    if merged and not (
+        position_factors.has_maps(apart) or sign_barriers.has_activated_pools(apart)
+    ):
         return merged
     return sign_barriers.take_out(apart)
 

@@ -3,8 +3,9 @@
 Where a sign follows a binary convolution without zero padding, the converter (0.16)
 makes the convolution give signs by itself, with one threshold per channel. Of offsets
 that differ from pixel to pixel it then takes the first pixel's for all, and over such
-factors it crashes. A barrier before each sign keeps it from that: a maximum with the
-lowest number, an operator that the converter leaves alone and that goes afterwards.
+factors it crashes. Where a sign follows a max pooling, it takes the signs first, and
+forgets a ReLU in between. A barrier before each sign keeps it from both: a maximum with
+the lowest number, an operator that the converter leaves alone and that goes afterwards.
 """
 
 import contextlib
@@ -46,6 +47,22 @@ def has_merged_signs(flatbuffer: bytes) -> bool:
         for subgraph, operator in binary_operators.convolutions(
             tflite_file.parse(flatbuffer)
         )
+    )
+
+
+def has_pooled_signs(flatbuffer: bytes) -> bool:
+    """Whether a max pooling takes signs."""
+    return bool(tflite_file.count_operators(flatbuffer)["LceBMaxPool2d"])
+
+
+def has_activated_pools(flatbuffer: bytes) -> bool:
+    """Whether a max pooling of real numbers ends in a ReLU."""
+    model = tflite_file.parse(flatbuffer)
+    return any(
+        tflite_file.operator_name(model, operator) == "MAX_POOL_2D"
+        and operator.builtinOptions.fusedActivationFunction
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
     )
 
 

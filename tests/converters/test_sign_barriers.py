@@ -61,6 +61,7 @@ CASES = {
     "pooled": between(offset, pool),
     "Lambda": between(factor, layers.Lambda(where), last=None),
     "layer of signs": between(offset, lq.quantizers.ApproxSign(), pool, last=None),
+    "pooled and activated": between(pool, layers.ReLU()),
     "nothing": between(norm, padding="ones"),
 }
 
