@@ -61,7 +61,6 @@ CASES = {
     "pooled": between(offset, pool),
     "Lambda": between(factor, layers.Lambda(where), last=None),
     "layer of signs": between(offset, lq.quantizers.ApproxSign(), pool, last=None),
-    "pooled and activated": between(pool, layers.ReLU()),
     "nothing": between(norm, padding="ones"),
 }
 
@@ -105,6 +104,18 @@ def test_signs_are_merged_where_that_is_right():
     flatbuffer = convert(nets.randomize(nets.one_output(image, [x])))
     assert sign_barriers.has_merged_signs(flatbuffer)
     assert count_operators(flatbuffer)["LceQuantize"] == 1
+
+
+def test_a_relu_between_a_pooling_and_a_sign_is_kept():
+    """Which makes all signs positive; the converter alone forgets it."""
+    image = tf.keras.Input(SHAPE)
+    x = nets.binary_convolution(5)(layers.ReLU()(pool(image)))
+    model = nets.one_output(image, [x])
+    flatbuffer, images = convert(model), nets.random_images(SHAPE)
+    assert count_operators(flatbuffer)["LceBconv2d"] == 1
+    expected = model.predict_on_batch(images)
+    for name in random_networks.ENGINES:
+        np.testing.assert_array_equal(nets.run(flatbuffer, images, name), expected)
 
 
 class Code(tf.keras.Model):
