@@ -1,12 +1,13 @@
 """What a recipe is: stages as frozen, checked values. Imports no TensorFlow."""
 
+import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import PRECISIONS, SIZED, Network
+from r2b_keras.models.config import DEFAULT_RESCALINGS, PRECISIONS, SIZED, Network
 
 OPTIMIZERS = ("adam", "sgd")
 DECAYS = ("l2", "decoupled")
@@ -223,6 +224,7 @@ class Stage:
         """Refuses a stage that contradicts itself."""
         _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        _check_name(self.student.name)
         if self.losses.needs_teacher and self.teacher is None:
             raise InputError(
                 "A stage has weights for attention or logit matching but no teacher: "
@@ -250,14 +252,24 @@ class Stage:
                 "starts from real weights."
             )
         rescaling = self.student.rescaling_used
-        # An unknown name has none; the registry refuses it.
-        if rescaling and rescaling not in SIZED:
+        if rescaling not in SIZED:
             raise InputError(
                 f"absorb_magnitude is true, expected false for the rescaling "
                 f"{rescaling!r}, which has no factor that could take over the size of "
                 "the weights: set absorb_magnitude to false, or the rescaling of this "
                 "stage and of those that it starts from to 'gate_and_scale' (Eq. 3)."
             )
+
+
+def _check_name(name: str) -> None:
+    """Refuses a network that there is not, naming the nearest."""
+    names = list(DEFAULT_RESCALINGS)
+    if name not in names:
+        (nearest,) = difflib.get_close_matches(name, names, 1, cutoff=0.0)
+        raise InputError(
+            f"student.name is {name!r}, expected one of {', '.join(names)}; did you "
+            f"mean {nearest!r}?"
+        )
 
 
 def _has_binary_weights(network: Network) -> bool:
@@ -309,8 +321,8 @@ class Recipe:
         student, linked = self.stages[number].student, self.stages[other].student
         mine, theirs = layout(student), layout(linked)
         for name in mine:
-            if mine[name] == theirs[name] or "" in (mine[name], theirs[name]):
-                continue  # empty where the registry does not know the network
+            if mine[name] == theirs[name]:
+                continue
             # As they are written; what is left empty, as it is filled in.
             found = getattr(student, name) or mine[name]
             expected = getattr(linked, name) or theirs[name]
