@@ -3,7 +3,7 @@
 python -m r2b_keras.reproduce --quick
 python -m r2b_keras.reproduce --workdir=runs/reproduction
 
-The same command goes on where it was stopped.
+The same command goes on where it was stopped, unless the code has changed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> int:
     if FLAGS.record:
         checkout.check(checkout.ROOT, results)
         # Runs of other code lie elsewhere.
-        name = checkout.package_tree(checkout.ROOT)
+        name = checkout.code_name(checkout.ROOT)
         for experiment in chosen:
             record(experiment, pathlib.Path(FLAGS.workdir or RECORDED) / name, results)
         return 0
@@ -141,12 +141,17 @@ def run(experiment: Experiment, seed: int, workdir: pathlib.Path) -> pathlib.Pat
       The run's folder.
 
     Raises:
-      InputError: a command failed; it has said why.
+      InputError: a command failed; it has said why. Or what is there was made by
+        other code.
     """
+    from r2b_keras.reproduction import checkout
+
     folder = _folder(experiment, seed, workdir)
-    folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     for step in experiment.steps:
+        # Each is a process of its own, which takes the code as it is by then.
+        checkout.hold(workdir, checkout.code_name(checkout.ROOT))
+        folder.mkdir(parents=True, exist_ok=True)
         _run(experiment, step, seed, workdir)
     seconds = time.monotonic() - started
     print(f"{experiment.name}, seed {seed}: {seconds:.0f} s", flush=True)

@@ -61,7 +61,6 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(reproduce, "_run", run)
     monkeypatch.setattr(checkout, "check", lambda root, results: None)
-    monkeypatch.setattr(checkout, "package_tree", lambda root: "tree")
     return values, done
 
 
@@ -169,6 +168,46 @@ def test_a_claim_holds_or_not(command, trained, tmp_path, value, code, text):
     assert (found, done) == (code, [0])
     assert output.splitlines()[-1].endswith(text)
     assert errors == ("1 of 1 claims do not hold, see above.\n" if code else "")
+
+
+def test_runs_of_other_code_are_not_reused(command, trained, tmp_path, monkeypatch):
+    _, done = trained
+    module = tmp_path / "r2b_keras" / "train.py"
+    module.parent.mkdir()
+    module.write_text("1\n")
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    (tmp_path / "seeds.csv").write_text("experiment,number,seed,value\n")
+    write_claims(tmp_path / "claims.csv", [Claim(CLAIM, 0.9, 0.8, 1.0, 5, 1, "")])
+    workdir = tmp_path / "work"
+    both = (f"--results={tmp_path}", f"--workdir={workdir}")
+    for _ in range(2):
+        assert command.run(*both)[0] == 0
+    assert done == [0, 0]
+    module.write_text("2\n")
+    assert "another version of the package" in command.refusal(*both)
+    # So is a folder that does not say what made it.
+    module.write_text("1\n")
+    assert command.run(*both)[0] == 0
+    (workdir / "code.txt").unlink()
+    assert "(unknown code)" in command.refusal(*both)
+    assert done == [0, 0, 0]
+
+
+def test_code_that_changes_between_two_steps(tmp_path, monkeypatch):
+    module = tmp_path / "r2b_keras" / "train.py"
+    module.parent.mkdir()
+    module.write_text("1\n")
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    done = []
+
+    def edit(experiment, step, seed, workdir):
+        done.append(step)
+        module.write_text("2\n")
+
+    monkeypatch.setattr(reproduce, "_run", edit)
+    with pytest.raises(reproduce.InputError, match="another version of the package"):
+        reproduce.run(SMALL, 0, tmp_path / "work")
+    assert done == list(SMALL.steps[:1])
 
 
 def test_what_has_too_few_seeds_is_not_confirmed(command, trained, tmp_path):

@@ -1,15 +1,19 @@
-"""Whether this checkout may record results: committed code, the pinned versions."""
+"""Which code makes results: of one version, and what is recorded committed and pinned."""
 
+import hashlib
 import pathlib
 import subprocess
 from typing import Any
 
 from r2b_keras import files, machine
 from r2b_keras.errors import InputError
+from r2b_keras.trainers.manifest import PACKAGES
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 PACKAGE = "r2b_keras"
 CONSTRAINTS = "constraints.txt"
+# In a folder of runs: the name of the code that made them.
+CODE = "code.txt"
 # Names in a message.
 _MOST_NAMED = 5
 
@@ -83,9 +87,47 @@ def check_run(folder: pathlib.Path) -> None:
             )
 
 
-def package_tree(root: pathlib.Path) -> str:
-    """A short name of the package's content as it is committed."""
-    return _git(root, "rev-parse", "--short=12", f"HEAD:{PACKAGE}").strip()
+def code_name(root: pathlib.Path) -> str:
+    """A short name of the package's modules, committed or not, and what they rest on.
+
+    Args:
+      root: the folder that the package lies in, a checkout or not.
+    """
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        digest.update(f"{package} {machine.package_version(package)}\n".encode())
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        content = path.read_bytes()
+        name = path.relative_to(root).as_posix()
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:12]
+
+
+def hold(workdir: pathlib.Path, code: str) -> None:
+    """Gives a folder of runs to this code, which alone may reuse what is in it.
+
+    Args:
+      workdir: the folder; it need not exist yet.
+      code: see `code_name`.
+
+    Raises:
+      InputError: it has runs of other code.
+    """
+    path = workdir / CODE
+    found = None
+    if path.exists():
+        found = path.read_text(encoding="utf-8").strip()
+    elif any(workdir.glob("*/seed_*")) or (workdir / "stages").exists():
+        found = "unknown code"
+    if found is None:
+        workdir.mkdir(parents=True, exist_ok=True)
+        files.write_text(path, code + "\n")
+    elif found != code:
+        raise InputError(
+            f"{workdir} holds runs of another version of the package or of "
+            f"{', '.join(PACKAGES)} ({found}), expected this one's ({code}): delete "
+            "that folder, or name another one with --workdir."
+        )
 
 
 def _git(root: pathlib.Path, *arguments: str) -> str:

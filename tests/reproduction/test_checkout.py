@@ -100,12 +100,17 @@ def test_runs_of_changed_code(tmp_path, revision, words):
         checkout.check_run(tmp_path)
 
 
-def test_the_package_alone_names_where_runs_lie(root):
-    first = checkout.package_tree(root)
+def test_code_has_a_name(root, monkeypatch):
+    first = checkout.code_name(root)
     (root / "docs" / "more.md").write_text("2\n")
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "docs")
-    assert checkout.package_tree(root) == first
+    (root / "r2b_keras" / "claims.csv").write_text("claim\n")
+    assert checkout.code_name(root) == first
+    names = {first}
     (root / "r2b_keras" / "a.py").write_text("2\n")
-    git(root, "commit", "-qam", "code")
-    assert checkout.package_tree(root) != first
+    names.add(checkout.code_name(root))
+    (root / "r2b_keras" / "a.py").rename(root / "r2b_keras" / "b.py")
+    names.add(checkout.code_name(root))
+    versions = {"numpy": "1.26.4", "tensorflow": "2.19.0"}
+    monkeypatch.setattr(machine, "package_version", versions.get)
+    names.add(checkout.code_name(root))
+    assert len(names) == 4
