@@ -131,9 +131,9 @@ def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str
         f"{'stage':>5}  {'network':<18} {'binary':<21} {'test':>7} {'expected':>12} "
         f"{'epochs':>6} {'seconds':>8} {'size':>9}"
     )
-    lines = ["", head]
+    lines, identity = ["", head], workdir.identity()
     for result in results:
-        expected = expectations.expectation(recipe, result.stage)
+        expected = expectations.expectation(recipe, result.stage, identity)
         word = expectations.judge(result.top1, expected).word
         off = word if word in (expectations.BELOW, expectations.ABOVE) else ""
         line = (

@@ -11,6 +11,12 @@ from r2b_keras import claims
 from r2b_keras.recipes.schema import Expected
 
 SOURCE = "measured"
+# SHA-256 of the images that were measured, by a recipe's `data.source`. A folder may
+# hold others: plain MNIST has the names and sizes of Fashion-MNIST's files.
+FINGERPRINTS = {
+    "digits": "31f0e2b40091813d85a3ac08228ca42117d90746d0a7f90632ee6ea1c63ae052",
+    "fashion_mnist": "145c7cc693ba9309a106bf85524ac71e85fcfb2e7d8183008ef3c512c60b6793",
+}
 _CLAIMS = pathlib.Path(__file__).parent / "claims.csv"
 
 
@@ -19,14 +25,18 @@ def stage_claim(experiment: str, stage: int) -> str:
     return f"{experiment}: stage {stage}, top-1"
 
 
-def expected(recipe: str, stage: int) -> Expected | None:
+def expected(recipe: str, stage: int, precision: str = "float32") -> Expected | None:
     """What a stage of a named recipe reaches, None where it is not claimed.
 
     Args:
       recipe: its name.
       stage: number of the stage.
+      precision: compute precision, which has claims of its own.
     """
-    found = _claims().get(stage_claim(recipe.replace("/", "_"), stage))
+    experiment = recipe.replace("/", "_")
+    if precision != "float32":
+        experiment += f"_{precision}"
+    found = _claims().get(stage_claim(experiment, stage))
     if found is None:
         return None
     return Expected(found.value, SOURCE, found.low, found.high)

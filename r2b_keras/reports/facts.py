@@ -43,7 +43,7 @@ class Facts:
 
     def verdict(self, number: int) -> Verdict:
         """What the accuracy of a finished stage is worth."""
-        expected = expectation(self.recipe, number)
+        expected = expectation(self.recipe, number, self.identity)
         return judge(self.results[number].top1, expected)
 
     def epochs_done(self, number: int) -> int:
@@ -67,7 +67,7 @@ def read(workdir: Workdir, num_test: int) -> Facts:
     return Facts(
         workdir=workdir,
         recipe=recipe,
-        identity=provenance.read_identity(workdir),
+        identity=workdir.identity(),
         manifest=provenance.read_manifest(workdir),
         metrics=history.read(workdir.path / "metrics.csv"),
         results={number: result for number, result in found.items() if result},

@@ -15,12 +15,6 @@ from r2b_keras.trainers.workdir import Workdir
 LINE = 80
 
 
-def read_identity(workdir: Workdir) -> dict[str, Any]:
-    """What `recipe.json` says beside the recipe: seed, precision, fingerprint."""
-    identity: dict[str, Any] = files.read_json(workdir.path / "recipe.json")
-    return identity
-
-
 def read_manifest(workdir: Workdir) -> dict[str, Any]:
     """The `manifest.json`, empty where there is none.
 
@@ -111,7 +105,7 @@ def from_recipe_file(
     Args:
       workdir: the run's folder.
       recipe: its chain.
-      identity: see `read_identity`.
+      identity: see `Workdir.identity`.
       images: the run's `data_dir`.
     """
     words = [

@@ -140,7 +140,7 @@ def _finished(facts: Facts, number: int) -> list[object]:
 
 def _open(facts: Facts, number: int) -> list[object]:
     stage = facts.recipe.stages[number]
-    expected = expectation(facts.recipe, number)
+    expected = expectation(facts.recipe, number, facts.identity)
     done = facts.epochs_done(number)
     state = "in progress" if done else "not begun"
     none = "\u2013"

@@ -1,4 +1,4 @@
-"""Which code makes results: of one version, and what is recorded committed and pinned."""
+"""Which code makes results: that of one version, for recording committed and pinned."""
 
 import hashlib
 import pathlib

@@ -162,18 +162,26 @@ class Workdir:
         Raises:
           InputError: there is none, or it is damaged.
         """
+        return recipes.from_dict(self.identity()["recipe"])
+
+    def identity(self) -> dict[str, Any]:
+        """What the folder was made for: recipe, seed, precision, data fingerprint.
+
+        Raises:
+          InputError: there is none, or it is damaged.
+        """
         path = self.path / "recipe.json"
         if not path.exists():
             raise InputError(
                 f"{self.path} holds no recipe.json, expected the --workdir of a "
                 "training run: make one with `python -m r2b_keras.train --workdir=...`."
             )
-        identity = files.read_json(path)
+        identity: Any = files.read_json(path)
         if not isinstance(identity, dict) or "recipe" not in identity:
             raise InputError(
                 f"{path} holds no recipe: restore it, or train in a new folder."
             )
-        return recipes.from_dict(identity["recipe"])
+        return identity
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raises `InputError` if the folder was made by another run."""
