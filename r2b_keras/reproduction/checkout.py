@@ -59,8 +59,11 @@ def _check_versions(constraints: str) -> None:
     for line in constraints.splitlines():
         # What follows a semicolon says for which Python; others do not install it.
         text = line.partition("#")[0].partition(";")[0].strip()
+        if not text:
+            continue
         name, _, wanted = text.partition("==")
-        found = machine.package_version(name) if name else None
+        # A build may be installed under another name, such as tensorflow-cpu.
+        found = _tensorflow() if name == "tensorflow" else machine.package_version(name)
         if found is not None and found != wanted:
             different.append(f"{name} {found}, not {wanted}")
     if different:
@@ -69,6 +72,13 @@ def _check_versions(constraints: str) -> None:
             f"({_some(different)}), expected those: make the environment anew with "
             "`make clean test`, then record."
         )
+
+
+def _tensorflow() -> str:
+    """Version of the TensorFlow that Python finds."""
+    from r2b_keras.environment import tf
+
+    return str(tf.__version__)
 
 
 def check_run(folder: pathlib.Path) -> None:

@@ -6,11 +6,13 @@ import subprocess
 import pytest
 
 from r2b_keras import machine
+from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.reproduction import checkout
 
 CONSTRAINTS = """# Comment
 numpy==1.26.4
+tensorflow==2.21.0
 not-installed==3.0
 other==1.0; python_version < "3.11"
 """
@@ -28,6 +30,7 @@ def root(tmp_path, monkeypatch):
     """A checkout with one commit, in an environment with the right versions."""
     versions = {"numpy": "1.26.4"}
     monkeypatch.setattr(machine, "package_version", versions.get)
+    monkeypatch.setattr(tf, "__version__", "2.21.0")
     (tmp_path / "constraints.txt").write_text(CONSTRAINTS)
     (tmp_path / ".gitignore").write_text("/runs/\n")
     for name in ("r2b_keras/a.py", "results/digits/r.json", "docs/é page.md"):
@@ -79,6 +82,15 @@ def test_a_file_that_was_removed_or_renamed(root):
 def test_other_versions(root, monkeypatch, found):
     monkeypatch.setattr(machine, "package_version", {"numpy": found}.get)
     with pytest.raises(InputError, match=f"numpy {found}, not 1.26.4"):
+        checkout.check(root, root / "results")
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "tensorflow-cpu"])
+def test_another_build_of_tensorflow(root, monkeypatch, name):
+    versions = {"numpy": "1.26.4", name: "2.19.0"}
+    monkeypatch.setattr(machine, "package_version", versions.get)
+    monkeypatch.setattr(tf, "__version__", "2.19.0")
+    with pytest.raises(InputError, match=r"tensorflow 2\.19\.0, not 2\.21\.0"):
         checkout.check(root, root / "results")
 
 
