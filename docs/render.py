@@ -181,6 +181,21 @@ def by_seed(
     return ", ".join(f"{100 * (one - two):+.2f}" for one, two in pairs)
 
 
+def every_run(higher: str, lower: str) -> str:
+    """The words "every run", for a page that says how two columns of all runs differ.
+
+    Raises:
+      PageError: a run of the ablation has no higher value in the first than in the
+        second.
+    """
+    file = "ablation/runs.csv"
+    pairs = zip(column(file, higher), column(file, lower), strict=True)
+    others = sum(one <= two for one, two in pairs)
+    if others:
+        raise PageError(f"results/{file} has {others} runs whose {higher} is not above")
+    return "every run"
+
+
 def gain(part: str, name: str, downsample: str = "real") -> str:
     """What attention matching changes for a part of the ablation, in points."""
     found = row("ablation/interactions.csv", part=part, downsample=downsample)

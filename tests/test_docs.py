@@ -119,6 +119,20 @@ def test_differences_of_rows_have_the_sign_of_the_first(render, monkeypatch, tmp
         render.column(file, "p_value", first="gate")
 
 
+def test_what_a_page_says_of_every_run(render, monkeypatch, tmp_path):
+    monkeypatch.setattr(render, "RESULTS", tmp_path)
+    path = tmp_path / "ablation" / "runs.csv"
+    path.parent.mkdir()
+    path.write_text("row,real_weights,binary_weights\na,0.8,0.9\nb,0.7,0.71\n")
+    pair = ("binary_weights", "real_weights")
+    assert render.every_run(*pair) == "every run"
+    with pytest.raises(render.PageError, match="has 2 runs whose real_weights is not"):
+        render.every_run(*reversed(pair))
+    path.write_text(path.read_text() + "c,0.8,0.8\n")
+    with pytest.raises(render.PageError, match="has 1 runs whose binary_weights"):
+        render.every_run(*pair)
+
+
 ROWS = """experiment,number,seed,value
 a,top-1,0,0.90
 a,top-1,1,0.92
