@@ -5,8 +5,9 @@
 Nothing is downloaded. Hardware: 2 CPU cores. Time: about 1.5 minutes for the four
 stages on an otherwise idle machine.
 
-What each stage reaches on the 359 test images is in `results/claims.csv`, over ten
-seeds; `--dry_run` prints it, and training's table holds each stage against it.
+What each stage reaches on the 359 test images, and over how many seeds, is in
+`results/claims.csv`; `--dry_run` prints it, and training's table holds each stage
+against it.
 
 This set is for seeing the whole chain at work; it is too small and too easy to tell the
 two methods apart. The stages are those of Sec. 4.2 in a network of three groups and a

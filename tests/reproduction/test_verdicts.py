@@ -89,7 +89,8 @@ def test_what_pages_call_larger_is_refuted_by_equal_numbers():
     """Each `shown(first, second)` of a page: without an effect the claim fails."""
     found = []
     for template in (ROOT / "docs" / "templates").glob("*.md"):
-        found += re.findall(r'\bshown\("(.+?)", "(.+?)"\)', template.read_text())
+        found += re.findall(r'\bshown\(\s*"(.+?)",\s*"(.+?)"', template.read_text())
+    assert len(found) >= 1, "no page says which is larger, or not by `shown`"
     for pair in found:
         statement = STATEMENTS[" - ".join(pair)]
         without = with_value(statement, 0.0)
@@ -141,6 +142,36 @@ def test_recipes_expect_what_is_claimed():
             claim.low,
             claim.high,
         )
+
+
+MEASURED_WORDS = re.compile(
+    r"\d\.\d+ ?%|\b(\d+|two|three|four|five|six|seven|eight|nine|ten) seeds|seed \d"
+)
+
+
+def typed(text):
+    """Lines with a figure that only recordings give, those of others left out."""
+    return [
+        line
+        for line in text.splitlines()
+        if MEASURED_WORDS.search(line) and not re.search("paper|larq-zoo", line)
+    ]
+
+
+def test_no_figure_of_ours_is_typed_into_a_recipe():
+    assert typed("at 98.9 % with it\n78.3 %  paper\nover ten\nten seeds") == [
+        "at 98.9 % with it",
+        "ten seeds",
+    ]
+    folder = ROOT / "r2b_keras" / "recipes"
+    found = {path.name: typed(path.read_text()) for path in folder.glob("*.py")}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+    # What recipes of other sets refer to.
+    ours, without = "digits: stage 3, top-1", "digits_without_absorb_magnitude"
+    assert CLAIMED[f"{ours} - {without}: stage 3, top-1"].low > 0
+    gain = "What\n            # the digits gain by it is claimed in results/claims.csv."
+    users = {path.name for path in folder.glob("*.py") if gain in path.read_text()}
+    assert users == {"cifar10.py", "cifar100.py", "imagenet.py"}
 
 
 def test_few_seeds_are_no_claim(small):
