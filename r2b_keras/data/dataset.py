@@ -1,17 +1,20 @@
 """A loaded set of images with its three parts, and what the trainer reads from it."""
 
 import contextlib
+import functools
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from r2b_keras import files
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
+from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import Augmentation, DataConfig
+from r2b_keras.data.examples import Examples
 from r2b_keras.data.shares import Share
 from r2b_keras.data.sources import Source, open_source
 from r2b_keras.environment import tf
@@ -30,40 +33,6 @@ READ_ERRORS = (
     tf.errors.NotFoundError,
     tf.errors.DataLossError,
 )
-
-
-class Examples(Protocol):
-    """One part of a set, in memory or encoded; labels are class indices."""
-
-    @property
-    def num_examples(self) -> int:
-        """Number of images."""
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """Classes [N] int64, None where they are not known before they are read."""
-
-    def content(self) -> Iterable[bytes | memoryview]:
-        """What the fingerprint is taken over."""
-
-    def split(self, size: int, kept: int = 0, held_out: int = 0) -> tuple[Any, Any]:
-        """Holds out `size` examples, always the same ones; see `stratified_split`."""
-
-    def train_batches(
-        self,
-        batch_size: int,
-        augmentation: Augmentation,
-        seed: int,
-        epochs: range,
-        share: Share,
-    ) -> "tf.data.Dataset":
-        """Shuffled (images [B, H, W, C] uint8, labels [B], seed [2]) of a share."""
-
-    def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
-        """Every example once: (images [B, H, W, C] uint8, labels [B])."""
-
-    def find_broken_image(self) -> str | None:
-        """Names the first image that cannot be decoded."""
 
 
 class ImageDataset:
@@ -103,6 +72,8 @@ class ImageDataset:
         self._train, self._validation = _hold_out(config, source)
         self._test = source.test
         self._check_classes()
+        parts = (self._validation, self._test)
+        self._unchecked = [p for p in parts if not isinstance(p, ArrayExamples)]
         self._evaluation_datasets: dict[tuple[str, int], tf.data.Dataset] = {}
 
     def _check_classes(self) -> None:
@@ -192,22 +163,31 @@ class ImageDataset:
         share.size(batch_size)
         epochs = range(first_epoch, num_epochs)
         raw = self._train.train_batches(batch_size, augmentation, seed, epochs, share)
-
-        def finish(images: Any, labels: Any, batch_seed: Any) -> tuple[Any, Any]:
-            change_seed, mix_seed = seeds.split(batch_seed, 2)
-            images = augmentations.augment(images, augmentation, change_seed)
-            labels = tf.one_hot(labels, self.num_classes)
-            if augmentation.mixup_alpha:
-                alpha = augmentation.mixup_alpha
-                images, labels = augmentations.mix_up(images, labels, alpha, mix_seed)
-            return self.normalise(images) if normalised else images, labels
-
         batches = raw.map(
-            finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            functools.partial(self._augmented, augmentation, normalised),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
         # Tells Keras how many batches there are; flat_map cannot know.
         count = tf.data.experimental.assert_cardinality(steps * len(epochs))
         return _with_options(batches.apply(count).prefetch(tf.data.AUTOTUNE))
+
+    def _augmented(
+        self,
+        augmentation: Augmentation,
+        normalised: bool,
+        images: "tf.Tensor",
+        labels: "tf.Tensor",
+        batch_seed: "tf.Tensor",
+    ) -> "tuple[tf.Tensor, tf.Tensor]":
+        """A raw training batch as the trainer sees it; see `train`."""
+        change_seed, mix_seed = seeds.split(batch_seed, 2)
+        images = augmentations.augment(images, augmentation, change_seed)
+        labels = tf.one_hot(labels, self.num_classes)
+        if augmentation.mixup_alpha:
+            alpha = augmentation.mixup_alpha
+            images, labels = augmentations.mix_up(images, labels, alpha, mix_seed)
+        return self.normalise(images) if normalised else images, labels
 
     def validation(self, batch_size: int, normalised: bool = True) -> "tf.data.Dataset":
         """The validation part in a fixed order; see `test`.
@@ -296,15 +276,23 @@ class ImageDataset:
         """
         return _first_broken(self._train, self._validation, self._test)
 
+    @property
+    def num_unchecked(self) -> int:
+        """Images that `require_sound_evaluation` would decode."""
+        return sum(part.num_examples for part in self._unchecked)
+
     def require_sound_evaluation(self) -> None:
         """Decodes the validation and the test part, so that no run ends in an error.
+
+        Once; nothing is to be done for sets in memory.
 
         Raises:
           InputError: an image is broken; the message names it.
         """
-        problem = _first_broken(self._validation, self._test)
+        problem = _first_broken(*self._unchecked)
         if problem:
             raise InputError(f"{problem}: replace or remove it.")
+        self._unchecked = []
 
     @contextlib.contextmanager
     def broken_image_is_named(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from r2b_keras import data, recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import registry
-from r2b_keras.recipes import Recipe
+from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import manifest
 from r2b_keras.trainers.execution import Execution, facts
 from r2b_keras.trainers.library import StageLibrary, stage_key
@@ -79,6 +79,7 @@ def train_chain(
     workdir: Workdir,
     *,
     data_dir: str | None = None,
+    dataset: data.ImageDataset | None = None,
     seed: int = 0,
     only: bool = False,
     precision: str = "float32",
@@ -97,6 +98,7 @@ def train_chain(
       stage: the stage to reach.
       workdir: the run's folder.
       data_dir: where the images lie, None for the source's own places.
+      dataset: the recipe's images where they are loaded already, for several runs.
       seed: for weights, order and augmentation.
       only: train just this stage.
       precision: "float32", or "bfloat16" or "float16" for mixed precision.
@@ -115,9 +117,28 @@ def train_chain(
       WorkerLostError: another process of "multi_worker" is gone.
     """
     numbers = stages_to_train(recipe, stage, workdir, only)
-    for number in numbers:
-        # Before anything is trained, rather than when that stage's turn comes.
-        registry.find(recipe.stages[number].student)
+    stages = [recipe.stages[number] for number in numbers]
+    # All is checked before anything is trained, rather than when a stage's turn comes.
+    _check_settings(stages, precision, strategy, library)
+    workers = _set_up(stages, precision, strategy, deterministic)
+    dataset = data.load(recipe.data, data_dir) if dataset is None else dataset
+    _check_images(dataset, stages, workers)
+    identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
+    run = Run(recipe, workdir, dataset, seed, workers, execution)
+    executed = facts(strategy, workers, execution)
+    with workers.lost_is_told():
+        _claim(workdir, identity, workers)
+        workers.require_equal(len(numbers), "stages to train")
+        _train(run, numbers, identity, executed, library)
+    results = (workdir.result(number) for number in recipe.stages_needed(stage))
+    return [result for result in results if result]
+
+
+def _check_settings(
+    stages: list[Stage], precision: str, strategy: str, library: StageLibrary | None
+) -> None:
+    for stage in stages:
+        registry.find(stage.student)
     if precision not in PRECISION_POLICIES:
         raise InputError(
             f"Precision is {precision!r}, expected one of "
@@ -128,28 +149,37 @@ def train_chain(
             "A library of stages was given with the strategy 'multi_worker', expected "
             "one or the other: stages are shared by runs of one process each."
         )
+
+
+def _set_up(
+    stages: list[Stage], precision: str, strategy: str, deterministic: bool
+) -> Workers:
+    """Has TensorFlow compute as it is to."""
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     # Connecting to other machines must come before anything else that TensorFlow does.
     workers = make_workers(strategy)
-    for number in numbers:
-        check_batch(recipe.stages[number].batch_size, workers.strategy)
+    for stage in stages:
+        check_batch(stage.batch_size, workers.strategy)
     tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
-    dataset = data.load(recipe.data, data_dir)
-    if numbers:
-        # What would stop a run only after hours is looked for before it starts.
-        dataset.require_sound_evaluation()
-    for number in numbers:
-        dataset.steps_per_epoch(recipe.stages[number].batch_size)
-    identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
-    run = Run(recipe, workdir, dataset, seed, workers, execution)
-    executed = facts(strategy, workers, execution)
-    with workers.lost_is_told():
-        _claim(workdir, identity, workers)
-        workers.require_equal(len(numbers), "stages to train")
-        _train(run, numbers, identity, executed, library)
-    results = (workdir.result(number) for number in recipe.stages_needed(stage))
-    return [result for result in results if result]
+    return workers
+
+
+def _check_images(
+    dataset: data.ImageDataset, stages: list[Stage], workers: Workers
+) -> None:
+    """Refuses images that would stop a run later; says so where it takes long."""
+    for stage in stages:
+        dataset.steps_per_epoch(stage.batch_size)
+    if not stages:
+        return
+    if dataset.num_unchecked and workers.is_chief:
+        print(
+            f"decoding {dataset.num_unchecked} pictures of the validation and test "
+            "parts, to see that none is broken",
+            flush=True,
+        )
+    dataset.require_sound_evaluation()
 
 
 def _claim(workdir: Workdir, identity: dict[str, Any], workers: Workers) -> None:

@@ -1,6 +1,7 @@
 """Broken pictures and sets too small: known before the first epoch, and named."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -47,11 +48,28 @@ def test_a_file_that_is_cut_off_is_named_when_the_set_is_opened(pictures):
         load(DATA, pictures)
 
 
-def test_a_broken_test_picture_is_named_before_anything_is_trained(pictures, tmp_path):
+def test_a_broken_test_picture_is_named_before_anything_is_trained(
+    pictures, tmp_path, capsys
+):
+    """Looking takes minutes for a large set: it is said before."""
     damage(pictures / "test/dog/1.jpg")
     with pytest.raises(InputError, match="test/dog/1.jpg is broken or cut off: rep"):
         train_chain(RECIPE, 0, Workdir(tmp_path / "run"), data_dir=pictures)
     assert not (tmp_path / "run").exists()
+    assert capsys.readouterr().out == (
+        "decoding 4 pictures of the validation and test parts, to see that none is "
+        "broken\n"
+    )
+
+
+def test_pictures_are_looked_at_once_for_several_runs(pictures, tmp_path, capsys):
+    dataset = load(DATA, pictures)
+    for name in ("a", "b"):
+        train_chain(RECIPE, 0, Workdir(tmp_path / name), dataset=dataset)
+        first, *_ = capsys.readouterr().out.splitlines()
+        assert first.startswith("decoding 4" if name == "a" else "stage 0: resnet18")
+    equal = [(tmp_path / name / "stage_0/result.json").read_text() for name in "ab"]
+    assert json.loads(equal[0])["top1"] == json.loads(equal[1])["top1"]
 
 
 def test_a_run_whose_test_picture_breaks_meanwhile_is_finished_later(
