@@ -64,7 +64,7 @@ def main() -> int:
         seed=FLAGS.seed,
         precision=FLAGS.precision,
         data_dir=FLAGS.data_dir,
-        data_fingerprint=running.fingerprint(recipe, FLAGS.data_dir),
+        dataset=running.load_images(recipe, FLAGS.data_dir),
         seeds=FLAGS.seeds,
     )
     trials = sweep.Sweep(path, settings)

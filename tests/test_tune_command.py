@@ -9,11 +9,14 @@ import socket
 import subprocess
 
 import pytest
+from PIL import Image
 
-from r2b_keras import train, tune
+from r2b_keras import recipes, train, tune
+from r2b_keras.data import DataConfig
 from r2b_keras.sweeps.running import this_process
 from r2b_keras.trainers.workdir import Workdir
 from tests import commands
+from tests.recipes import chains
 
 TINY = (
     "--recipe=digits",
@@ -254,6 +257,36 @@ def test_the_space_is_printed_as_a_file(tune_here, tmp_path):
 def test_what_cannot_be_swept(tune_here, tmp_path, given, words):
     assert words in tune_here.refusal(*given, f"--workdir={tmp_path / 'sweep'}")
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_that_keeps_a_validation_part(tune_here, tmp_path):
+    """Of two shades, which the network tells apart; validation_size is 0."""
+    for part, count in (("train", 4), ("val", 2), ("test", 3)):
+        for name, shade in (("dark", 40), ("light", 200)):
+            folder = tmp_path / "pictures" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                image = Image.new("L", (8, 8), shade + number)
+                image.save(folder / f"{number}.png")
+    config = DataConfig("folder", (8, 8, 1), (0.5,), (0.5,), validation_size=0)
+    stage = chains.stage("real", epochs=1, batch_size=4)
+    content = {"recipe": recipes.to_dict(chains.recipe(stage, data=config))}
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(content))
+    space = tmp_path / "space.json"
+    space.write_text(json.dumps({"stage.optimizer.learning_rate": {"choice": [0.01]}}))
+    code, printed, _ = tune_here.run(
+        f"--recipe={recipe}",
+        f"--space={space}",
+        f"--data_dir={tmp_path / 'pictures'}",
+        f"--workdir={tmp_path / 'sweep'}",
+        "--max_trials=2",
+        "--seeds=1",
+    )
+    assert code == 0 and "4 held out" in printed and "2 of 2 trials" in printed
+    scores = [float(row["validation_top1"]) for row in rows(tmp_path / "sweep")]
+    assert len(scores) == 2 and set(scores) <= {0, 0.25, 0.5, 0.75, 1}
 
 
 def start(given, name: str | None = None, port: int = 0) -> subprocess.Popen:

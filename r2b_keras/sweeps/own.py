@@ -59,7 +59,7 @@ def _train(sweep: Sweep, offset: int) -> None:
             settings.recipe,
             settings.stage,
             Workdir(folder),
-            data_dir=settings.data_dir,
+            dataset=settings.dataset,
             seed=seed,
             precision=settings.precision,
             library=StageLibrary(sweep.stages),
@@ -135,7 +135,7 @@ def _verdict(
             f"not known: it takes {claims.LEAST_SEEDS} seeds of the recipe's own "
             f"setting (--seeds), there are {len(found)}"
         )
-    unit = 1 / sweep.settings.recipe.data.validation_size
+    unit = 1 / sweep.settings.dataset.num_validation
     low, high = claims.interval(found, 1, unit)
     reach = (
         f"seeds alone move the recipe's own setting from {low:.2%} to {high:.2%} in "

@@ -75,8 +75,8 @@ def this_process(environment: Mapping[str, str] = os.environ) -> Process:
     return Process(role, name, f"{environment[_IP]}:{environment[_PORT]}")
 
 
-def fingerprint(recipe: Recipe, data_dir: str | None) -> str:
-    """Of the images that all trials share.
+def load_images(recipe: Recipe, data_dir: str | None) -> data.ImageDataset:
+    """The images that all trials share.
 
     Raises:
       InputError: there are none, or none to choose by.
@@ -84,10 +84,11 @@ def fingerprint(recipe: Recipe, data_dir: str | None) -> str:
     dataset = data.load(recipe.data, data_dir)
     if not dataset.num_validation:
         raise InputError(
-            f"The data of recipe {recipe.name!r} has no validation images, expected "
-            "some to choose by: give --override=data.validation_size=N."
+            f"Recipe {recipe.name!r} has data.validation_size 0 and its images no "
+            "validation part of their own, expected images to choose by: give "
+            "--override=data.validation_size=N."
         )
-    return dataset.fingerprint
+    return dataset
 
 
 def run(sweep: Sweep, max_trials: int) -> list[TrialRow]:

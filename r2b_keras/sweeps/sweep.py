@@ -15,13 +15,16 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r2b_keras import files, locks, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps import space as space_module
 from r2b_keras.sweeps.space import Field, Space
+
+if TYPE_CHECKING:
+    from r2b_keras.data import ImageDataset
 
 # Keras Tuner's name for the epochs that Hyperband gives to a trial.
 EPOCHS = "tuner/epochs"
@@ -39,7 +42,7 @@ class Settings:
       seed: of the values and of every training.
       precision: compute precision.
       data_dir: where the images lie, None for the source's own places.
-      data_fingerprint: of the images.
+      dataset: the images, which all trials share.
       seeds: with how many seeds, from `seed` on, the recipe's own setting is trained.
     """
 
@@ -50,7 +53,7 @@ class Settings:
     seed: int
     precision: str
     data_dir: str | None
-    data_fingerprint: str
+    dataset: "ImageDataset"
     seeds: int = 1
 
     def identity(self) -> dict[str, Any]:
@@ -62,7 +65,7 @@ class Settings:
             "space": self.space.content,
             "seed": self.seed,
             "precision": self.precision,
-            "data_fingerprint": self.data_fingerprint,
+            "data_fingerprint": self.dataset.fingerprint,
             "seeds": self.seeds,
         }
 
@@ -78,18 +81,12 @@ def check_settings(
     """Refuses what can be refused before any data is loaded.
 
     Raises:
-      InputError: no trials, no validation images to choose by, or a space that
-        Hyperband cannot have.
+      InputError: no trials, or a space that Hyperband cannot have.
     """
     if max_trials < 1:
         raise InputError(f"--max_trials is {max_trials}, expected at least 1.")
     if seeds < 1:
         raise InputError(f"--seeds is {seeds}, expected at least 1.")
-    if not recipe.data.validation_size:
-        raise InputError(
-            f"Recipe {recipe.name!r} has data.validation_size 0, expected images to "
-            "choose by: give --override=data.validation_size=N."
-        )
     if tuner != "hyperband":
         return
     epochs = recipe.stages[stage].epochs

@@ -112,7 +112,7 @@ class SweepTuner(kt.Tuner):
             self.sweep.recipe(values),
             settings.stage,
             Workdir(self.sweep.trial(number)),
-            data_dir=settings.data_dir,
+            dataset=settings.dataset,
             seed=settings.seed,
             precision=settings.precision,
             library=StageLibrary(self.sweep.stages),

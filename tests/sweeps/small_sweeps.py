@@ -1,5 +1,7 @@
 """Sweeps and trials made by hand."""
 
+from types import SimpleNamespace
+
 from r2b_keras import recipes
 from r2b_keras.sweeps import space
 from r2b_keras.sweeps.results import FAILED, FINISHED, TrialRow
@@ -21,7 +23,7 @@ def make_sweep(path="sweep", tuner="random", content=None, **changes) -> Sweep:
         "seed": 0,
         "precision": "float32",
         "data_dir": None,
-        "data_fingerprint": "abc",
+        "dataset": SimpleNamespace(fingerprint="abc", num_validation=144),
     }
     return Sweep(path, Settings(**{**values, **changes}))
 

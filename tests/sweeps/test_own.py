@@ -1,6 +1,7 @@
 """The recipe's own setting: trained as it is, and what its seeds say of the best."""
 
 import statistics
+from types import SimpleNamespace
 
 import pytest
 from small_sweeps import RATE, TEMPERATURE, failed, finished, make_result, make_sweep
@@ -92,6 +93,21 @@ def test_whether_tuning_has_helped(tmp_path, trained, best, num_seeds, words):
         assert "of 2 trials that are no better" in helped and "1.0% at most" in helped
     low, high = claims.interval(SCORES, 1, 1 / 144)
     assert statistics.fmean((low, high)) == pytest.approx(0.92)
+
+
+def test_the_unit_is_an_image_of_the_validation_part_that_there_is(tmp_path, trained):
+    """A folder that keeps one has validation_size 0."""
+    recipe = recipes.apply_overrides(recipes.get("digits"), ["data.validation_size=0"])
+    units = []
+    for num_validation in (144, 10):
+        images = SimpleNamespace(fingerprint="abc", num_validation=num_validation)
+        sweep = make_sweep(tmp_path, seeds=5, recipe=recipe, dataset=images)
+        own.train(sweep, wait=True)
+        _, helped = own.told(sweep, [own.row(sweep), finished(1, 0.95)])
+        low, high = claims.interval(SCORES, 1, 1 / num_validation)
+        assert f"from {low:.2%} to {high:.2%}" in helped
+        units.append(helped)
+    assert units[0] != units[1]
 
 
 def test_one_seed_has_no_spread(tmp_path, trained):
