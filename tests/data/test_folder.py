@@ -259,6 +259,10 @@ def picture_beside_the_classes(root):
     write_image(root / "train/x.png", random_images(1, (8, 6, 3))[0])
 
 
+def picture_beside_the_parts(root):
+    write_image(root / "x.png", random_images(1, (8, 6, 3))[0])
+
+
 def one_picture_to_split(root):
     for name in ("train", "test"):
         (root / name).rename(root / f".{name}")
@@ -286,6 +290,7 @@ def one_picture_to_split(root):
         (two_validation_folders, "", "has test and val and valid: keep one"),
         (folder_beside_the_parts, "more", "lies beside test, train, and is no part"),
         (picture_beside_the_classes, "train/x.png", "lies beside the class folders"),
+        (picture_beside_the_parts, "x.png", "lies beside test, train, and is of no"),
         (one_picture_to_split, "cat", "has one picture, expected at least two"),
     ],
 )

@@ -89,9 +89,10 @@ def prepared(tmp_path_factory):
     return folder
 
 
-def open_set(name, folder, shape=(9, 9, 3)):
+def open_set(name, folder, shape=(9, 9, 3), held_out=6):
     channels = shape[2]
-    config = DataConfig(name, shape, (0.0,) * channels, (1.0,) * channels, 6)
+    mean, std = (0.0,) * channels, (1.0,) * channels
+    config = DataConfig(name, shape, mean, std, held_out)
     return load(config, folder)
 
 
@@ -135,6 +136,20 @@ def test_without_test_split_a_fifth_is_held_out(prepared):
         k for part in [*parts, dataset.test(6)] for k in numbers(read_all(part)[0])
     ]
     assert sorted(found) == list(range(60))
+
+
+@pytest.mark.parametrize("shape", [(9, 9, 3), (None, None, 3)])
+def test_a_validation_split_beside_test_is_the_validation_part(tmp_path, shape):
+    splits = {"train": (0, 20), "test": (20, 26), "validation": (30, 34)}
+    prepare(tmp_path, "three", splits, shape)
+    dataset = open_set("tfds:three", tmp_path, held_out=0)
+    assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (20, 4, 6)
+    images, labels = read_all(dataset.validation(3))
+    assert sorted(numbers(images)) == [30, 31, 32, 33]
+    np.testing.assert_array_equal(labels.argmax(1), np.array(numbers(images)) % 2)
+    assert sorted(numbers(read_all(dataset.test(6))[0])) == list(range(20, 26))
+    with pytest.raises(ValueError, match="of 4 images, and validation_size is 6: set"):
+        open_set("tfds:three", tmp_path)
 
 
 def test_labels_of_streamed_sets_are_looked_at(tmp_path, monkeypatch):

@@ -132,6 +132,7 @@ def _find_parts(folder: Path) -> Layout:
             f"{folder / others[0]} lies beside {', '.join(sorted(parts))}, and is no "
             "part of the set: move it elsewhere."
         )
+    _check_no_picture(folder, ", ".join(sorted(parts)))
     validation = held_out[1] if len(held_out) == 2 else None
     return Layout(parts[TRAIN], validation, held_out[0])
 
@@ -165,12 +166,17 @@ def _check_same_classes(part: Path, names: tuple[str, ...], train: Path) -> None
             f"{part / unknown[0]} is a class that {train} does not have: "
             "both need the same class folders."
         )
-    loose = [path for path in _visible(part) if path.suffix.lower() in SUFFIXES]
-    if loose:
-        raise InputError(
-            f"{loose[0]} lies beside the class folders: move it into one of them or "
-            "elsewhere."
-        )
+    _check_no_picture(part, "the class folders")
+
+
+def _check_no_picture(folder: Path, folders: str) -> None:
+    """Raises `InputError` for a picture that belongs to no class."""
+    for path in _visible(folder):
+        if path.suffix.lower() in SUFFIXES and not path.is_dir():
+            raise InputError(
+                f"{path} lies beside {folders}, and is of no class: move it into a "
+                "class folder or elsewhere."
+            )
 
 
 def _check_can_be_split(

@@ -30,8 +30,9 @@ def open_source(
 ) -> Source:
     """Opens the set named in `config.source`, for example `tfds:cifar10`.
 
-    The test part is the split `test`, or `validation` where `test` is missing or has no
-    labels (ImageNet); a set with neither gives a fixed fifth of `train`.
+    The test part is the split `test`, the validation part `validation`. Where `test` is
+    missing or has no labels (ImageNet), `validation` is the test part; a set with
+    neither gives a fixed fifth of `train`.
 
     Args:
       config: gives source, image shape and framing.
@@ -58,20 +59,24 @@ def open_named(
             builder, keys, split, 0, size, config.image_shape, config.framing
         )
 
-    train = part(_train_split(name, builder))
-    test_split = _test_split(builder, label_key)
+    streamed = {"train": part(_train_split(name, builder))}
+    for role, split in zip(
+        ("test", "validation"), _held_out_splits(builder, label_key), strict=False
+    ):
+        streamed[role] = part(split)
     image_size = builder.info.features[image_key].shape
-    held = train.num_examples + (part(test_split).num_examples if test_split else 0)
-    fits = None not in image_size and held * np.prod(image_size) <= MEMORY_BYTES
-    parts: list[Any] = [train] if test_split is None else [train, part(test_split)]
-    if fits:
-        parts = [_to_arrays(name, each, image_size) for each in parts]
-    for each in parts:
+    held = sum(each.num_examples for each in streamed.values())
+    parts: dict[str, Any] = dict(streamed)
+    if None not in image_size and held * np.prod(image_size) <= MEMORY_BYTES:
+        for role, each in streamed.items():
+            parts[role] = _to_arrays(name, each, image_size)
+    for each in parts.values():
         _check_labels(name, each.labels)
-    if test_split is None:
-        size = size_of_test_part(train.num_examples)
-        parts = list(parts[0].split(size, kept=1, held_out=1))
-    return Source(parts[0], parts[1], tuple(label.names))
+    if "test" not in parts:
+        size = size_of_test_part(parts["train"].num_examples)
+        train, test = parts["train"].split(size, kept=1, held_out=1)
+        parts = {"train": train, "test": test}
+    return Source(class_names=tuple(label.names), **parts)
 
 
 def _import_tfds() -> Any:
@@ -145,9 +150,10 @@ def _train_split(name: str, builder: "tfds.core.DatasetBuilder") -> str:
     return "train"
 
 
-def _test_split(builder: "tfds.core.DatasetBuilder", label_key: str) -> str | None:
-    """The first of `test` and `validation` that has labels."""
+def _held_out_splits(builder: "tfds.core.DatasetBuilder", label_key: str) -> list[str]:
+    """Those of `test` and `validation` that have labels: the first is to test with."""
     tfds = _import_tfds()
+    found = []
     for split in ("test", "validation"):
         if split in builder.info.splits:
             first = builder.as_dataset(
@@ -156,8 +162,8 @@ def _test_split(builder: "tfds.core.DatasetBuilder", label_key: str) -> str | No
                 shuffle_files=False,
             )
             if all(example[label_key].numpy() >= 0 for example in first):
-                return split
-    return None
+                found.append(split)
+    return found
 
 
 def _to_arrays(
