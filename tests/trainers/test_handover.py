@@ -226,8 +226,10 @@ def test_binary_weights_start_with_maps_of_the_size_of_real_ones(rescaling):
     ]
     for name in ("block_1", "block_2"):
         real, binary = (float(tf.reduce_mean(tf.abs(map[name]))) for map in maps)
-        # Without absorption they are more than twice as large, from the first block on.
-        assert 0.8 < binary / real < 1.2, name
+        # Of normally distributed weights the nearest a * sign(W) has sqrt(2 / pi) = 0.8
+        # of the norm: 0.68 to 1.0 was seen over twelve seeds, and 6.9 to 17 without
+        # absorption.
+        assert 0.6 < binary / real < 1.2, name
 
 
 # Each differs from the first in some option; which weights that changes, the networks
