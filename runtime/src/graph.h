@@ -42,6 +42,10 @@ struct Value {
   int row_pixels() const { return shape.rank == 4 ? shape.dims[2] : 1; }
   int height() const { return shape.rank == 4 ? shape.dims[1] : 1; }
   int channels() const { return shape.last(); }
+  // Bytes without the frame.
+  Size plain_bytes() const {
+    return Size(shape.elements()) * static_cast<int64_t>(element_bytes(type));
+  }
   // Bytes with the frame; -1 where they cannot be counted.
   int64_t bytes() const;
   // Elements from a row to the one below it.
@@ -102,8 +106,12 @@ bool read_value(const TfLiteContext& context, int tensor, Value* value,
 bool infer_output(const Operator& op, const std::vector<const Value*>& inputs,
                   const Value& output, Shape* shape, std::string* why);
 
+// True where what takes `plain` bytes can take so many with its padding: not many times
+// more.
+bool can_be_padded(Size padded, Size plain);
+
 // True where maps [N, H, W, C] of 4-byte elements can have so many lines and pixels a
-// line with their padding: not many times more than without.
+// line with their padding.
 bool can_be_padded(const Shape& shape, Size lines, Size pixels);
 
 // The two axes of an operator with a window over [N, H, W, C]. Where they are a

@@ -15,8 +15,9 @@ using Inputs = std::vector<const Value*>;
 // Counts of differing bits stay exact in float32 arithmetic below this.
 constexpr int64_t kMaxPatchBits = 1 << 23;
 
-// Maps with their padding may take so many times its own memory, and so much more in bytes: what
-// networks need, and little enough for a file of a few bytes that asks for more.
+// Maps with their padding may take so many times their own memory, and so much more in
+// bytes: what networks need, and little enough for a file of a few bytes that asks for
+// more.
 constexpr int64_t kMaxPadding = 16;
 constexpr int64_t kFreePadding = int64_t{64} << 20;
 
@@ -311,10 +312,14 @@ bool infer_any(const Operator& op, const Inputs& in, const Value& output, Shape*
 
 }  // namespace
 
+bool can_be_padded(Size padded, Size plain) {
+  return padded.fits(plain * kMaxPadding + kFreePadding);
+}
+
 bool can_be_padded(const Shape& shape, Size lines, Size pixels) {
   const Size images = Size(4) * std::max(shape.dims[0], 1) * shape.dims[3];
-  const Size plain = images * shape.dims[1] * shape.dims[2];
-  return (images * lines * pixels).fits(plain * kMaxPadding + kFreePadding);
+  return can_be_padded(images * lines * pixels,
+                       images * shape.dims[1] * shape.dims[2]);
 }
 
 bool make_axes(const Operator& op, const Value& input, const Value* filter,

@@ -79,6 +79,22 @@ int64_t place(std::vector<Block>* blocks) {
 
 }  // namespace
 
+bool padding_fits(const std::vector<std::unique_ptr<Step>>& steps, Size scratch) {
+  Size padded = scratch, plain = 0, largest = 0;
+  for (const auto& step : steps) {
+    for (const Value* value : step->writes) {
+      largest = std::max(largest, value->plain_bytes());
+      if (!has_frame(*value)) continue;
+      padded = padded + value->bytes();
+      plain = plain + value->plain_bytes();
+    }
+    for (const Read& read : step->reads) {
+      largest = std::max(largest, read.value->plain_bytes());
+    }
+  }
+  return can_be_padded(padded, plain + largest);
+}
+
 bool lay_out_memory(const std::vector<std::unique_ptr<Step>>& steps,
                     std::vector<Memory>* memory) {
   const std::map<const Value*, size_t> last = find_last_uses(steps);

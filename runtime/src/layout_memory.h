@@ -11,6 +11,11 @@
 
 namespace r2b {
 
+// True where the padding of all values that `steps` write, and `scratch` bytes beside
+// them, are not many times what the values take: one budget for all of them, as a file
+// can have many small maps.
+bool padding_fits(const std::vector<std::unique_ptr<Step>>& steps, Size scratch);
+
 // Gives every value that `steps` write inside the partition its memory, which `memory`
 // then owns; false where there is not enough.
 bool lay_out_memory(const std::vector<std::unique_ptr<Step>>& steps,

@@ -91,6 +91,15 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   Size scratch = 1;
   for (const auto& step : steps_) scratch = std::max(scratch, step->scratch_bytes());
   scratch = scratch.rounded_up(64);
+  // Rather slowly than not at all.
+  while (num_threads_ > 1 && !padding_fits(steps_, scratch * num_threads_)) {
+    num_threads_--;
+  }
+  if (!padding_fits(steps_, scratch * num_threads_)) {
+    *why = "the operators' windows together reach over more padding than there is memory "
+           "for";
+    return false;
+  }
   scratch_ = allocate(scratch * num_threads_);
   scratch_bytes_ = static_cast<size_t>(scratch.count());
   if (scratch_ == nullptr || !lay_out_memory(steps_, &memory_)) {

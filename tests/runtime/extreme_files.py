@@ -175,8 +175,64 @@ def sharing_file() -> bytes:
     return file.content(*results, packed)
 
 
+def framing_file() -> bytes:
+    """Twenty small maps, each with as much padding as one alone can have."""
+    file = GraphFile()
+    image = file.input("float", (1, 4, 4, 32))
+    filters = file.constant("packed", np.zeros((1, 3, 3, 1), np.int32))
+    ones = file.constant("float", np.ones(1))
+    results = []
+    for _ in range(20):
+        packed = file.tensor("packed", (1, 4, 4, 1))
+        file.custom("LceQuantize", [image], packed)
+        results.append(
+            file.custom(
+                "LceBconv2d",
+                [packed, filters, ones, ones, -1],
+                file.tensor("float", (1, 4, 4, 1)),
+                {
+                    "padding": 0,
+                    "stride_height": 1,
+                    "stride_width": 1,
+                    "channels_in": 32,
+                    "dilation_height_factor": 2046,
+                    "dilation_width_factor": 2046,
+                    "fused_activation_function": 0,
+                    "pad_values": 1,
+                },
+            )
+        )
+    return file.content(*results)
+
+
+def holding_file() -> bytes:
+    """A convolution of four rows, each by a thread that holds 60 MB of lines."""
+    file = GraphFile()
+    image = file.input("float", (1, 4, 1, 32))
+    packed = file.tensor("packed", (1, 4, 1, 1))
+    file.custom("LceQuantize", [image], packed)
+    weights = [np.zeros((1, 3, 3, 32)), np.zeros(1)]
+    result = file.builtin(
+        "CONV_2D",
+        [image, *(file.constant("float", values) for values in weights)],
+        file.tensor("float", (1, 4, 1, 1)),
+        table="Conv2DOptions",
+        padding=0,
+        strideH=1,
+        strideW=1,
+        dilationHFactor=340,
+        dilationWFactor=340,
+    )
+    return file.content(result, packed)
+
+
 # What comes after the files of chance.
-OTHERS = {"sharing": sharing_file, "wrapping": wrapping_file}
+OTHERS = {
+    "sharing": sharing_file,
+    "framing": framing_file,
+    "holding": holding_file,
+    "wrapping": wrapping_file,
+}
 
 
 def _memory_mb(field: str) -> int:
@@ -191,7 +247,7 @@ def outcome(content: bytes) -> tuple[str, int, str]:
     pathlib.Path("/proc/self/clear_refs").write_text("5")
     what, text = "ran", ""
     try:
-        interpreter = delegate_runs.load(content, Setting(_KERNEL, threads=2))
+        interpreter = delegate_runs.load(content, Setting(_KERNEL, threads=4))
         interpreter.allocate_tensors()
         interpreter.invoke()
     except (RuntimeError, ValueError) as error:

@@ -45,5 +45,9 @@ def test_refusals_are_sentences(outcomes):
     assert len(ours) > 80
     for text in ours:
         sentence = text.split("Encountered")[0]
-        assert sentence.startswith("Lce") and sentence.endswith("."), text
-    assert any("more padding than there is memory for" in text for text in ours)
+        assert sentence.startswith(("Lce", "the operators")), text
+        assert sentence.endswith("."), text
+    wanted = "more padding than there is memory for"
+    assert any(wanted in text for text in ours if text.startswith("Lce"))
+    framing = extreme_files.NUM_FILES + list(extreme_files.OTHERS).index("framing")
+    assert wanted in outcomes[framing][2]
