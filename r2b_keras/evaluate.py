@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from r2b_keras import command, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
+    from r2b_keras.converters import verification
     from r2b_keras.converters.card import ModelCard
     from r2b_keras.data import ImageDataset
     from r2b_keras.recipes import Recipe
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from r2b_keras.trainers.workdir import Workdir
 
 FLAGS = flags.FLAGS
-EVALUATION_BATCH = 250
 
 
 def define_flags() -> None:
@@ -94,7 +95,7 @@ def evaluate_stage(workdir: Workdir, stage: int, data_dir: str | None = None) ->
             f"classes and the data has {dataset.num_classes}: give the --data_dir it "
             "was trained with."
         )
-    test = dataset.test(EVALUATION_BATCH)
+    test = dataset.test(evaluation.BATCH_SIZE)
     with dataset.broken_image_is_named():
         return evaluation.evaluate(student, test, dataset.class_names)
 
@@ -102,7 +103,7 @@ def evaluate_stage(workdir: Workdir, stage: int, data_dir: str | None = None) ->
 def _print_flatbuffer() -> int:
     """Evaluates a flatbuffer, beside its Keras model where there is one."""
     from r2b_keras import data
-    from r2b_keras.converters import card, engines, tflite_file
+    from r2b_keras.converters import card, engines, tflite_file, verification
     from r2b_keras.trainers import evaluation
     from r2b_keras.trainers.workdir import Workdir
 
@@ -115,14 +116,15 @@ def _print_flatbuffer() -> int:
     if own:
         card.check_fits(own, FLAGS.model, engine.input_shape[1:], engine.num_classes)
     _check_fits(own, engine, dataset)
-    images, labels = _read(dataset)
-    scores = engine.predict(images)
+    student = _student(workdir, own) if workdir else None
+    predict = [engine.predict, *([student.predict_on_batch] if student else [])]
+    labels, scores, *of_keras = _predict(dataset, predict)
     report = evaluation.make_report(scores, labels, dataset.class_names)
     keras = own.accuracy if own and own.recipe == recipe.name else None
     compared = None
-    if workdir:
-        test = images, labels
-        compared = _compare(workdir, own, flatbuffer, test, scores, engine.name)
+    if student:
+        reference = verification.Reference(student, _Images(dataset), *of_keras)
+        compared = _compare(reference, labels, flatbuffer, scores, engine.name)
         keras = compared.keras_top1
     if FLAGS.json:
         values = {
@@ -179,7 +181,7 @@ def _check_fits(own: ModelCard | None, engine: Any, dataset: ImageDataset) -> No
     expected: dict[str, Any] = {"image_shape": config.image_shape}
     found: dict[str, Any] = {"image_shape": engine.input_shape[1:]}
     if own:
-        names = ("image_shape", "mean", "std")
+        names = ("image_shape", "mean", "std", "framing")
         expected = {name: getattr(config, name) for name in names}
         found = {name: getattr(own, name) for name in names}
     expected["num_classes"] = dataset.num_classes
@@ -195,14 +197,64 @@ def _check_fits(own: ModelCard | None, engine: Any, dataset: ImageDataset) -> No
                 f"{FLAGS.model} was made for {name} {value!r}, and the recipe has "
                 f"{expected[name]!r}: give the --recipe it was trained with."
             )
+    if own and not own.upright and config.may_be_turned:
+        raise InputError(
+            f"{FLAGS.model} was made for pictures as they are stored, and those of "
+            f"{config.source} are turned by their EXIF orientation: train the network "
+            "again, and convert that."
+        )
 
 
-def _read(dataset: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
-    """All test images, and their classes."""
+def _predict(
+    dataset: ImageDataset, networks: Sequence[Callable[[np.ndarray], np.ndarray]]
+) -> list[np.ndarray]:
+    """The classes of all test images, and the scores of each network for them."""
+    from r2b_keras.trainers import evaluation
+
+    parts = []
     with dataset.broken_image_is_named():
-        batches = list(dataset.test(EVALUATION_BATCH).as_numpy_iterator())
-    images = np.concatenate([images for images, _ in batches])
-    return images, np.concatenate([np.argmax(label, axis=1) for _, label in batches])
+        test = dataset.test(evaluation.BATCH_SIZE).as_numpy_iterator()
+        for images, targets in test:
+            scores = [predict(images) for predict in networks]
+            parts.append([np.argmax(targets, axis=1), *scores])
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+class _Images:
+    """The test images by number; read when some are asked for, never all at once."""
+
+    _start: int  # number of the first image of the batch
+    _batch: np.ndarray
+
+    def __init__(self, dataset: ImageDataset) -> None:
+        """Reads nothing yet."""
+        self._dataset = dataset
+        self._rewind()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return self._dataset.num_test
+
+    def __getitem__(self, numbers: slice | np.ndarray) -> np.ndarray:
+        """Reads on to the images of these numbers, from the first where one is past."""
+        found = []
+        with self._dataset.broken_image_is_named():
+            for number in np.arange(len(self))[numbers]:
+                if number < self._start:
+                    self._rewind()
+                while number >= self._start + len(self._batch):
+                    self._start += len(self._batch)
+                    self._batch, _ = next(self._batches)
+                found.append(self._batch[number - self._start])
+        return np.stack(found)
+
+    def _rewind(self) -> None:
+        from r2b_keras.trainers import evaluation
+
+        test = self._dataset.test(evaluation.BATCH_SIZE)
+        self._batches = test.as_numpy_iterator()
+        self._start = 0
+        self._batch = np.zeros((0, *self._dataset.config.image_shape), np.float32)
 
 
 class _Comparison(NamedTuple):
@@ -214,11 +266,19 @@ class _Comparison(NamedTuple):
     accepted: bool
 
 
+def _student(workdir: Workdir, own: ModelCard | None) -> Any:
+    """The network of the stage that the file is of."""
+    from r2b_keras.converters.float32 import in_float32
+    from r2b_keras.trainers.stage import load_student
+
+    stage = FLAGS.stage if FLAGS.stage is not None or not own else own.stage
+    return in_float32(load_student(workdir, workdir.finished_stage(stage)))
+
+
 def _compare(
-    workdir: Workdir,
-    own: ModelCard | None,
+    reference: verification.Reference,
+    labels: np.ndarray,
     flatbuffer: bytes,
-    test: tuple[np.ndarray, np.ndarray],
     scores: np.ndarray,
     engine: str,
 ) -> _Comparison:
@@ -228,17 +288,11 @@ def _compare(
     its agreement is all there is.
     """
     from r2b_keras.converters import rounded_weights, verification
-    from r2b_keras.converters.float32 import in_float32
-    from r2b_keras.trainers.stage import load_student
 
-    images, labels = test
-    stage = FLAGS.stage if FLAGS.stage is not None or not own else own.stage
-    student = in_float32(load_student(workdir, workdir.finished_stage(stage)))
-    reference = verification.Reference(student, images)
     top1 = float(np.mean(reference.scores.argmax(axis=1) == labels))
     agreement = verification.agreement(reference.scores, scores)
     if rounded_weights.are_in(flatbuffer):
-        text = f"{len(images)} images: top-1 agreement {agreement:.2%}"
+        text = f"{len(labels)} images: top-1 agreement {agreement:.2%}"
         return _Comparison(agreement, top1, text, accepted=True)
     found = reference.compare(flatbuffer, engine, scores)
     return _Comparison(agreement, top1, found.to_text(), found.accepted)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from r2b_keras import data, evaluate, recipes
-from r2b_keras.converters import card, engines, tflite_file
+from r2b_keras.converters import card, engines, tflite_file, verification
 from r2b_keras.converters.card import ModelCard
 from r2b_keras.converters.real_weights import shrink
-from r2b_keras.data import imagenet
+from r2b_keras.data import DataConfig, imagenet
 from r2b_keras.errors import InputError
+from r2b_keras.trainers import evaluation
+from r2b_keras.trainers.stage import load_student
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import InThisProcess, run
 from tests.converters import small_flatbuffers
@@ -148,6 +150,10 @@ def test_a_file_without_a_card(here, without_card, tmp_path, test_part):
     [
         ({"mean": (0.5,)}, "was made for mean (0.5,), and the recipe has (0.305,)"),
         ({"std": (0.5,)}, "was made for std (0.5,), and the recipe has (0.376,)"),
+        (
+            {"framing": "center"},
+            "made for framing 'center', and the recipe has 'whole'",
+        ),
         ({"image_shape": (28, 28, 1)}, "shape (8, 8, 1) and has 10 outputs, expected"),
         ({"class_names": tuple("012345678")}, "expected (8, 8, 1) and 9, one for"),
         ({"class_names": tuple("0123456789a")}, "expected (8, 8, 1) and 11, one for"),
@@ -200,6 +206,68 @@ def test_imagenets_classes_by_name_or_number(here):
     evaluate.FLAGS(["evaluate", "--model=m.tflite"])
     with pytest.raises(InputError, match="a class 'great white shark', and.* 'tench'"):
         evaluate._check_fits(other, engine, dataset)
+
+
+@pytest.mark.parametrize("source", ["folder", "tfds:some", "digits"])
+def test_cards_of_pictures_as_they_are_stored(here, source):
+    """Other sources have no pictures that a camera could have turned."""
+    config = DataConfig(source, (8, 8, 1), (0.3,), (0.4,), 0, "whole")
+    names = ("cat", "dog")
+    engine = SimpleNamespace(input_shape=(1, 8, 8, 1), num_classes=2)
+    images = SimpleNamespace(config=config, num_classes=2, class_names=names)
+    here.parse("--model=m.tflite")
+    own = ModelCard(names, (8, 8, 1), (0.3,), (0.4,))
+    evaluate._check_fits(own, engine, images)
+    stored = dataclasses.replace(own, upright=False)
+    if source == "digits":
+        evaluate._check_fits(stored, engine, images)
+        return
+    with pytest.raises(InputError, match=f"those of {source} are turned by their EXIF"):
+        evaluate._check_fits(stored, engine, images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", [False, True])
+def test_no_more_than_a_batch_of_images_is_held(
+    here, finished, converted, tmp_path, monkeypatch, test_part, defect
+):
+    """And what is said of images that differ is what all of them at once give."""
+    sizes = []
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 50)
+    predict, read = engines.Engine.predict, evaluate._Images.__getitem__
+
+    def noted(method):
+        def call(self, argument):
+            result = method(self, argument)
+            sizes.append(len(result))
+            return result
+
+        return call
+
+    monkeypatch.setattr(engines.Engine, "predict", noted(predict))
+    monkeypatch.setattr(evaluate._Images, "__getitem__", noted(read))
+    flatbuffer, own = converted[0].read_bytes(), card.read(converted[0].read_bytes())
+    if defect:
+        flatbuffer = card.attach(corrupted(flatbuffer), own)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(flatbuffer)
+    code, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}")
+    assert code == defect and max(sizes) == 50 and sizes[:8] == [50] * 7 + [9]
+    assert (len(sizes) > 8) == defect
+    monkeypatch.undo()
+    student = load_student(Workdir(finished[0]), 3)
+    whole = verification.verify(student, flatbuffer, test_part[0]).to_text()
+    assert whole in printed
+
+
+def test_images_by_number(monkeypatch, test_part):
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 50)
+    dataset = data.load(recipes.get("digits").data)
+    images = evaluate._Images(dataset)
+    assert len(images) == 359
+    # On, on within a batch, to the last one, and back.
+    for numbers in ([0, 3], [49, 50, 358], [358], [7, 120], slice(None)):
+        np.testing.assert_array_equal(images[numbers], test_part[0][numbers])
 
 
 def test_what_cannot_be_evaluated(here, converted, tmp_path):

@@ -74,7 +74,7 @@ def verify(
     Raises:
       InputError: the images have another shape, or the engine cannot run them.
     """
-    images, expected = reference.images, reference.scores
+    images, expected = reference.images[:], reference.scores
     scores = engines.load(rounded, engine).predict(images)
     agreement = verification.agreement(expected, scores)
     return RoundedVerification(

@@ -9,7 +9,7 @@ scores. Anything else is a defect.
 
 import dataclasses
 import functools
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -30,6 +30,16 @@ THRESHOLD_ROUNDING = 1e-4
 _BATCH = 100
 # Images that are followed sign by sign at a time; all their activations are in memory.
 _FOLLOWED = 16
+
+
+class Images(Protocol):
+    """Images, of which parts are taken: an array, or what reads them when asked."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, numbers: Any) -> np.ndarray:
+        """Those of a slice, or of rising numbers: `[n, H, W, C]` float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,8 +164,10 @@ class Reference:
       scores: `[N, K]`.
     """
 
-    def __init__(self, model: tf.keras.Model, images: np.ndarray) -> None:
-        """Runs the network.
+    def __init__(
+        self, model: tf.keras.Model, images: Images, scores: np.ndarray | None = None
+    ) -> None:
+        """Runs the network, unless its `scores` are known.
 
         Raises:
           InputError: there are no images, or their scores are not finite.
@@ -166,9 +178,7 @@ class Reference:
             )
         self._model = model
         self.images = images
-        starts = range(0, len(images), _BATCH)
-        parts = [images[start : start + _BATCH] for start in starts]
-        self.scores = np.concatenate([model.predict_on_batch(part) for part in parts])
+        self.scores = _predict(model, images) if scores is None else scores
         if not np.isfinite(self.scores).all():
             raise InputError(
                 "The Keras network gives scores that are not finite numbers."
@@ -199,7 +209,7 @@ class Reference:
             )
         if engine is None or converted is None:
             loaded = engines.load(flatbuffer, engine)
-            engine, converted = loaded.name, loaded.predict(self.images)
+            engine, converted = loaded.name, loaded.predict(self.images[:])
         numbers = np.flatnonzero(differs(self.scores, converted))
         differences: list[Difference] = []
         if len(numbers):
@@ -243,6 +253,12 @@ class Reference:
             )
             for place, number in enumerate(numbers)
         ]
+
+
+def _predict(model: tf.keras.Model, images: Images) -> np.ndarray:
+    starts = range(0, len(images), _BATCH)
+    parts = [images[start : start + _BATCH] for start in starts]
+    return np.concatenate([model.predict_on_batch(part) for part in parts])
 
 
 def differs(expected: np.ndarray, scores: np.ndarray) -> np.ndarray:

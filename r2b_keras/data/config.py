@@ -107,6 +107,11 @@ class DataConfig:
                 f"framing is {self.framing!r}: expected one of {', '.join(FRAMINGS)}."
             )
 
+    @property
+    def may_be_turned(self) -> bool:
+        """Whether its images come from files that may have an EXIF orientation."""
+        return self.source == "folder" or self.source.startswith(TFDS_PREFIX)
+
     def _check_source(self) -> None:
         is_tfds = isinstance(self.source, str) and self.source.startswith(TFDS_PREFIX)
         if self.source in NAMED_SOURCES or is_tfds and self.source != TFDS_PREFIX:

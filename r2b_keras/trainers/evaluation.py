@@ -9,6 +9,8 @@ import numpy as np
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
+# Images that are evaluated at a time.
+BATCH_SIZE = 250
 # Beyond this many classes the confusion fills more than a screen.
 LARGEST_TABLE = 20
 NUM_WORST = 10

@@ -21,8 +21,6 @@ from r2b_keras.trainers.weight_flips import WeightFlips
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from r2b_keras.trainers.workers import Workers
 
-EVALUATION_BATCH = 250
-
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -188,7 +186,7 @@ def _fit(
     )
     validation = None
     if dataset.num_validation:
-        validation = dataset.validation(EVALUATION_BATCH, normalised=False)
+        validation = dataset.validation(evaluation.BATCH_SIZE, normalised=False)
     if run.workers.is_chief:
         print(_announcement(run, number), flush=True)
     model.fit(
@@ -291,9 +289,9 @@ def _record(
         student.save(aside)
     validation = None
     if dataset.num_validation:
-        part = dataset.validation(EVALUATION_BATCH)
+        part = dataset.validation(evaluation.BATCH_SIZE)
         validation = evaluation.evaluate(student, part, dataset.class_names).top1
-    test = dataset.test(EVALUATION_BATCH)
+    test = dataset.test(evaluation.BATCH_SIZE)
     report = evaluation.evaluate(student, test, dataset.class_names)
     size = models.model_size(student)
     network = run.recipe.stages[number].student
