@@ -89,9 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     benchmark.add_argument(
         "--explain", action="store_true", help="show what was claimed and fused"
     )
-    benchmark.add_argument(
-        "--profile", action="store_true", help="time each step beside the CPU's limit"
-    )
+    benchmark.add_argument("--profile", action="store_true", help="time each step")
     benchmark.set_defaults(command=_benchmark)
     return parser
 

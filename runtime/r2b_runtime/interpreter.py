@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pathlib
 import threading
@@ -16,6 +17,9 @@ from r2b_runtime.errors import InputError, one_line
 # largest: sums of real numbers may run in another order.
 _BATCH_TOLERANCE = 1e-3
 
+# What the delegate uses at most; LiteRT would take any number at its word.
+_MAX_THREADS = 64
+
 _WHAT_LITERT_ADDS = (
     "Restored original execution plan",
     "Encountered unresolved custom op",
@@ -28,6 +32,8 @@ class Interpreter:
     `predict` may be called from several threads, which wait for each other; an object
     for each runs them side by side. `set_input`, `run` and `output` are steps of one
     thread: what another one sets between them counts.
+
+    A forked child may use the object as well: it reads the file again before it runs.
 
     Attributes:
       input_shape: (batch, height, width, channels), or what the network takes.
@@ -65,12 +71,14 @@ class Interpreter:
         _require_count("num_threads", num_threads)
         _require_count("batch_size", batch_size)
         self._model = model if isinstance(model, bytes) else _existing(model)
-        self.num_threads = num_threads
+        self.num_threads = min(num_threads, _MAX_THREADS)
+        self._options = kernel, fuse, claim, profile
         # LiteRT's interpreter is for one thread at a time, and releases Python's lock.
-        self._one_at_a_time = threading.RLock()
-        self.delegate = library.delegate(kernel, fuse, claim, profile)
+        self._locks: dict[int, threading.RLock] = {}
+        self._process = os.getpid()
+        self.delegate = library.delegate(*self._options)
         self._litert = self._load(1)
-        self.num_threads = library.num_threads(self.delegate) or num_threads
+        self.num_threads = library.num_threads(self.delegate) or self.num_threads
         if batch_size > 1:
             self._load_batches(batch_size)
 
@@ -95,7 +103,7 @@ class Interpreter:
             part = images[start : start + batch]
             padded = np.zeros(self.input_shape, np.float32)
             padded[: len(part)] = part
-            with self._one_at_a_time:
+            with self._lock():
                 self.set_input(padded)
                 self.run()
                 scores.append(self.output()[: len(part)])
@@ -103,7 +111,7 @@ class Interpreter:
 
     def set_input(self, images: np.ndarray) -> None:
         """Stores the batch that `run` takes, float32 of `input_shape`."""
-        with self._one_at_a_time:
+        with self._lock():
             self._litert.set_tensor(self._input["index"], images)
 
     def run(self) -> None:
@@ -113,14 +121,16 @@ class Interpreter:
           InputError: the network cannot be run.
         """
         try:
-            with self._one_at_a_time:
+            with self._lock():
+                if self._process != os.getpid():
+                    self._load_in_child()
                 self._litert.invoke()
         except (RuntimeError, ValueError) as error:
             raise _cannot_run(error) from error
 
     def output(self) -> np.ndarray:
         """A copy of the scores of the last run, of `output_shape`."""
-        with self._one_at_a_time:
+        with self._lock():
             scores: np.ndarray = self._litert.get_tensor(self._output["index"])
         return scores
 
@@ -170,6 +180,23 @@ class Interpreter:
         self.input_shape = shape
         self.output_shape = tuple(map(int, self._output["shape"]))
         return litert
+
+    def _lock(self) -> threading.RLock:
+        """This process's lock: a parent's thread may have held its own at a fork."""
+        return self._locks.setdefault(os.getpid(), threading.RLock())
+
+    def _load_in_child(self) -> None:
+        """Another interpreter of LiteRT, whose threads were left with the parent.
+
+        What was stored to be run stays stored. The old one is never freed, as it would
+        wait for the end of its threads.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._litert))
+        stored = self._litert.get_tensor(self._input["index"])
+        self.delegate = library.delegate(*self._options)
+        self._litert = self._load(self.input_shape[0])
+        self._litert.set_tensor(self._input["index"], stored)
+        self._process = os.getpid()
 
     def _load_batches(self, batch_size: int) -> None:
         """Resizes the network, and compares scores of a batch with those of its ends.

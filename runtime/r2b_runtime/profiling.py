@@ -36,7 +36,7 @@ def steps(interpreter: Interpreter) -> list[Step]:
     """The steps of a network that has run, in order of first appearance.
 
     Args:
-      interpreter: made with `profile`; it must not be running.
+      interpreter: made with `profile`.
     """
     found: dict[tuple[str, ...], Step] = {}
     for line in library.profile(interpreter.delegate).splitlines():

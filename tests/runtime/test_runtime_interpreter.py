@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from graph_files import GraphFile
 
 import r2b_runtime
 from r2b_runtime import InputError, Interpreter, library, profiling
@@ -123,27 +124,78 @@ def test_threads_are_told_as_they_run():
     assert "64 thread" in interpreter.explanation.splitlines()[0]
 
 
-# Its own process: a test's has threads of other libraries.
+@pytest.mark.parametrize("num_threads", [65, 70_000, 2**31, 2**100])
+@pytest.mark.parametrize("content", [binary(), dense()])
+def test_any_number_of_threads_may_be_asked_for(content, num_threads):
+    assert Interpreter(content, num_threads).num_threads == 64
+
+
+# Its own process: a test's has threads of other libraries. Another thread has the
+# interpreter for itself while the process is forked; the child runs what was stored.
 FORK = """
-import os, signal, sys, numpy, r2b_runtime
-model, x = sys.argv[1], numpy.load(sys.argv[2])
-interpreter = r2b_runtime.Interpreter(model, num_threads=2)
+import os, signal, sys, threading, numpy, r2b_runtime
+model, x, claim, batch = sys.argv[1], numpy.load(sys.argv[2]), *sys.argv[3:]
+interpreter = r2b_runtime.Interpreter(model, 2, batch_size=int(batch), claim=claim)
 expected = interpreter.predict(x)
+interpreter.set_input(x[-len(interpreter.output()):])
+held, forked, invoke = threading.Event(), threading.Event(), interpreter._litert.invoke
+def hold():
+    held.set()
+    forked.wait()
+    invoke()
+interpreter._litert.invoke = hold
+running = threading.Thread(target=interpreter.run)
+running.start()
+held.wait()
 child = os.fork()
 if child == 0:
     signal.alarm(20)
-    os._exit(0 if (interpreter.predict(x) == expected).all() else 1)
+    interpreter.run()
+    same = (interpreter.output() == expected[-len(interpreter.output()):]).all()
+    sys.exit(0 if same and (interpreter.predict(x) == expected).all() else 1)
+forked.set()
+running.join()
 _, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0
 assert (interpreter.predict(x) == expected).all()
+
+interpreter = r2b_runtime.Interpreter(model, 2, batch_size=int(batch), claim=claim)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    same = (interpreter.predict(x) == expected).all()
+    del interpreter
+    sys.exit(0 if same else 1)
+_, status = os.waitpid(child, 0)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def test_a_forked_child_predicts(tmp_path):
+def convolution():
+    """A real-valued convolution of signs, with work for two threads of anyone's."""
+    file, shape = GraphFile(), (1, 32, 32, 32)
+    image = file.input("float", shape)
+    packed = file.tensor("packed", (*shape[:3], 1))
+    file.custom("LceQuantize", [image], packed)
+    signs = file.custom("LceDequantize", [packed], file.tensor("float", shape))
+    weights = np.random.default_rng(0).normal(size=(32, 3, 3, 32))
+    constants = [file.constant("float", x) for x in (weights, np.zeros(32))]
+    result = file.tensor("float", shape)
+    options = dict.fromkeys(
+        ("strideH", "strideW", "dilationHFactor", "dilationWFactor"), 1
+    )
+    file.builtin(
+        "CONV_2D", [signs, *constants], result, table="Conv2DOptions", **options
+    )
+    return file.content(result)
+
+
+@pytest.mark.parametrize(("claim", "batch"), [("all", 1), ("all", 2), ("binary", 1)])
+def test_a_forked_child_predicts(tmp_path, claim, batch):
     model, pictures = tmp_path / "model.tflite", tmp_path / "x.npy"
-    model.write_bytes(binary())
-    np.save(pictures, images(3))
-    command = [sys.executable, "-c", FORK, str(model), str(pictures)]
+    model.write_bytes(convolution())
+    np.save(pictures, images(4, (32, 32, 32)))
+    command = [sys.executable, "-c", FORK, str(model), str(pictures), claim, str(batch)]
     assert subprocess.run(command, check=False).returncode == 0
 
 
