@@ -2,7 +2,6 @@
 #ifndef R2B_SIZES_H_
 #define R2B_SIZES_H_
 
-#include <algorithm>
 #include <cstdint>
 
 namespace r2b {

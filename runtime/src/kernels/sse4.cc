@@ -10,9 +10,6 @@ namespace r2b {
 namespace {
 
 struct Sse4Simd : FourLanes {
-  static constexpr int kRealVectors = 2;
-  static constexpr int kRealSums = 4;
-
   static Floats splat(float value) { return _mm_set1_ps(value); }
   // Of two zeros, and where one is NaN, these instructions give the second operand.
   static Floats larger(Floats a, Floats b) { return _mm_max_ps(b, a); }
