@@ -12,7 +12,8 @@ from steady_numbers import SteadyNumbers
 
 Shape = tuple[int, ...]
 CHANNELS = (3, 8, 16, 32, 33, 64, 72, 128, 160)
-SIDES = (1, 2, 2, 3, 4, 4, 5, 8)
+# The last is more pixels than a segment has, and more lines than a step holds.
+SIDES = (*(3 * (1, 2, 2, 3, 4, 4, 5, 8)), 30)
 
 
 @dataclass(frozen=True)
