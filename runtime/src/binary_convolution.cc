@@ -147,11 +147,12 @@ class BinaryConvolution : public Step {
   void set_thresholds(const Value& value, int32_t bits) {
     std::vector<int32_t> thresholds(static_cast<size_t>(value.shape.dims[0]));
     std::memcpy(thresholds.data(), value.constant, thresholds.size() * sizeof(int32_t));
-    finish_.shift.clear();
+    thresholds_.clear();
     // A count lies in 0..bits: thresholds beyond say always or never, as -1 and bits do.
     for (int32_t threshold : thresholds) {
-      finish_.shift.push_back(static_cast<float>(std::clamp(threshold, -1, bits)));
+      thresholds_.push_back(static_cast<float>(std::clamp(threshold, -1, bits)));
     }
+    finish_.shift = thresholds_.data();
     finish_.packed = output_;
   }
 
@@ -299,6 +300,7 @@ class BinaryConvolution : public Step {
   ptrdiff_t stride_ = 0;
   bool whole_rows_ = false, in_float_ = false;
   OutputTransform transform_;
+  std::vector<float> thresholds_;
   PatchLayout patches_;
   // Zero padding: for each kind of row and each pixel, where its values begin, or -1.
   std::vector<int> border_row_;

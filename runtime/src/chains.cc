@@ -50,7 +50,7 @@ Value* Chains::add_sums(const Value& value) {
 bool Chains::absorb_factor(Chain* chain, const Operator& factor, const Value& other) {
   if (chain->stage >= Chain::kFactor || factor.activation != Activation::kNone) return false;
   if (one_for_each_channel(other, chain->current->channels())) {
-    chain->finish.gate_constant = copy_floats(other);
+    chain->finish.gate_constant = other.floats();
   } else if (is_gate(other, *chain->current)) {
     chain->finish.gate = &other;
   } else {
@@ -63,7 +63,7 @@ bool Chains::absorb_factor(Chain* chain, const Operator& factor, const Value& ot
 bool Chains::absorb_addend(Chain* chain, const Operator& addend, const Value& other) {
   if (chain->stage >= Chain::kSkip || addend.activation != Activation::kNone) return false;
   if (one_for_each_channel(other, chain->current->channels())) {
-    chain->finish.skip_constant = copy_floats(other);
+    chain->finish.skip_constant = other.floats();
   } else if (other.shape == chain->current->shape && other.type == kTfLiteFloat32) {
     chain->finish.skip = &other;
   } else {
@@ -85,7 +85,7 @@ bool Chains::absorb(Chain* chain, size_t index) {
     taken = next.kind == OperatorKind::kMultiply ? absorb_factor(chain, next, other)
                                                  : absorb_addend(chain, next, other);
   } else if (next.kind == OperatorKind::kPrelu && chain->stage < Chain::kSlope) {
-    chain->finish.slope = copy_floats(graph_.input(next, 1));
+    chain->finish.slope = graph_.input(next, 1).floats();
     chain->stage = Chain::kSlope;
     taken = true;
   } else if (next.kind == OperatorKind::kLimits && chain->stage < Chain::kLimits) {
@@ -129,7 +129,7 @@ bool Chains::absorb_batch_norm(Chain* chain) {
   const int channels = chain->current->channels();
   for (size_t index : consumers(*chain->current)) {
     std::vector<size_t> taken = {index};
-    std::vector<float> scale;
+    const float* scale = nullptr;
     const Operator* next = &op(index);
     const Value* before = chain->current;
     const auto constant_of = [&](const Operator& each) {
@@ -140,7 +140,7 @@ bool Chains::absorb_batch_norm(Chain* chain) {
         one_for_each_channel(*constant_of(*next), channels) &&
         !graph_.output(*next).to_outside &&
         consumers(graph_.output(*next)).size() == 1) {
-      scale = copy_floats(*constant_of(*next));
+      scale = constant_of(*next)->floats();
       before = &graph_.output(*next);
       taken.push_back(consumers(*before)[0]);
       next = &op(taken.back());
@@ -162,7 +162,7 @@ bool Chains::absorb_batch_norm(Chain* chain) {
       continue;
     }
     chain->finish.scale = scale;
-    chain->finish.shift = copy_floats(*constant_of(*next));
+    chain->finish.shift = constant_of(*next)->floats();
     for (size_t i : taken) done_[i] = true;
     chain->operators.insert(chain->operators.end(), taken.begin(), taken.end());
     return take_signs_of(chain, shifted);

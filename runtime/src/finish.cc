@@ -5,8 +5,8 @@
 namespace r2b {
 
 bool Finish::changes_values() const {
-  return gate != nullptr || !gate_constant.empty() || !slope.empty() || has_limits ||
-         skip != nullptr || !skip_constant.empty();
+  return gate != nullptr || gate_constant != nullptr || slope != nullptr || has_limits ||
+         skip != nullptr || skip_constant != nullptr;
 }
 
 void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
@@ -21,26 +21,26 @@ void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
   if (gate != nullptr) {
     const int image = span.row / rows_an_image;
     work.gate = gate->row<float>(gate->rows() == 1 ? 0 : image) + first;
-  } else if (!gate_constant.empty()) {
-    work.gate = gate_constant.data() + first;
+  } else if (gate_constant != nullptr) {
+    work.gate = gate_constant + first;
   }
-  if (!slope.empty()) work.slope = slope.data() + first;
+  if (slope != nullptr) work.slope = slope + first;
   work.has_limits = has_limits;
   work.lowest = lowest;
   work.highest = highest;
   if (skip != nullptr) {
     work.skip = part_of(*skip);
     work.skip_stride = skip->channels();
-  } else if (!skip_constant.empty()) {
-    work.skip = skip_constant.data() + first;
+  } else if (skip_constant != nullptr) {
+    work.skip = skip_constant + first;
     work.skip_stride = 0;
   }
   if (output != nullptr) {
     work.output = part_of(*output);
     work.output_stride = output->channels();
   }
-  if (!scale.empty()) work.scale = scale.data() + first;
-  if (!shift.empty()) work.shift = shift.data() + first;
+  if (scale != nullptr) work.scale = scale + first;
+  if (shift != nullptr) work.shift = shift + first;
   if (packed != nullptr) {
     work.packed = packed->row<uint32_t>(span.row) +
                   static_cast<ptrdiff_t>(span.first_pixel) * packed->channels() +
@@ -59,16 +59,16 @@ void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
 void Finish::declare(Step* step) const {
   const auto name = [step](const char* what) { step->title += what; };
   if (gate != nullptr) step->add_read(gate);
-  if (gate != nullptr || !gate_constant.empty()) name(" + factor");
-  if (!slope.empty()) name(" + PReLU");
+  if (gate != nullptr || gate_constant != nullptr) name(" + factor");
+  if (slope != nullptr) name(" + PReLU");
   if (has_limits) name(" + ReLU");
   if (skip != nullptr) {
     step->add_read(skip, output != nullptr ? Access::kElementwise : Access::kAnywhere);
     name(" + skip");
   }
-  if (!skip_constant.empty()) name(" + addend");
+  if (skip_constant != nullptr) name(" + addend");
   if (output != nullptr) step->writes.push_back(output);
-  if (!scale.empty() || !shift.empty()) name(" + BatchNorm");
+  if (scale != nullptr || shift != nullptr) name(" + BatchNorm");
   if (packed != nullptr) {
     step->writes.push_back(packed);
     name(" + sign");

@@ -2,9 +2,6 @@
 #ifndef R2B_FINISH_H_
 #define R2B_FINISH_H_
 
-#include <string>
-#include <vector>
-
 #include "graph.h"
 #include "kernels/kernels.h"
 #include "step.h"
@@ -22,18 +19,19 @@ struct Span {
   int first_channel, num_channels;
 };
 
-// The steps of FinishRow (kernels.h) for a whole tensor; what is empty or null is left
-// out.
+// The steps of FinishRow (kernels.h) for a whole tensor; what is null is left out.
+// Constants are the graph's, one for each channel.
 struct Finish {
   const Value* gate = nullptr;  // computed, [N, 1, 1, C] or [1, 1, 1, C]
-  std::vector<float> gate_constant;
-  std::vector<float> slope;
+  const float* gate_constant = nullptr;
+  const float* slope = nullptr;
   bool has_limits = false;
   float lowest = 0, highest = 0;
   const Value* skip = nullptr;
-  std::vector<float> skip_constant;  // one for each channel
+  const float* skip_constant = nullptr;
   Value* output = nullptr;
-  std::vector<float> scale, shift;
+  const float* scale = nullptr;
+  const float* shift = nullptr;
   Value* packed = nullptr;
   Value* sums = nullptr;  // [rows, C]: one sum for each row of pixels
 

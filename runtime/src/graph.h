@@ -35,6 +35,8 @@ struct Value {
   Frame frame;
   char* data = nullptr;
 
+  // Of a float32 constant, which is aligned when the graph was read.
+  const float* floats() const { return static_cast<const float*>(constant); }
   bool outside() const { return from_outside || to_outside; }
   // As rows of pixels: [N, H, W, C] has N * H rows of W pixels; others one pixel a row.
   // Without elements there are no rows.

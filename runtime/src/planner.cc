@@ -10,10 +10,11 @@ namespace {
 
 // True where a larger value never becomes a smaller one. (A slope of zero makes NaN of
 // an infinity, so it does not count.)
-bool is_rising(const Finish& finish) {
-  return finish.gate_constant.empty() && finish.skip_constant.empty() &&
-         std::all_of(finish.slope.begin(), finish.slope.end(),
-                     [](float slope) { return slope > 0; });
+bool is_rising(const Finish& finish, int channels) {
+  return finish.gate_constant == nullptr && finish.skip_constant == nullptr &&
+         (finish.slope == nullptr ||
+          std::all_of(finish.slope, finish.slope + channels,
+                      [](float slope) { return slope > 0; }));
 }
 
 bool is_empty(const Frame& frame) {
@@ -159,7 +160,7 @@ bool Planner::add_pooled(const Operator& head, const Chain& chain, std::string* 
   pooled.operators.push_back(readers[0]);
   Finish inner = between;
   inner.output = nullptr;
-  if (pool.kind == OperatorKind::kMaxPool && is_rising(between)) {
+  if (pool.kind == OperatorKind::kMaxPool && is_rising(between, chain.current->channels())) {
     // The largest of them, then the rest: the same bits, and fewer values to do it for.
     pooled.stage = chain.stage;
     pooled.finish.slope = between.slope;

@@ -110,7 +110,7 @@ class PixelConvolution : public Step {
     done.num_channels = work.num_channels;
     done.values = done.output = work.output;
     done.values_stride = done.output_stride = work.output_stride;
-    if (!finish_.slope.empty()) done.slope = finish_.slope.data() + chunk.first_channel;
+    if (finish_.slope != nullptr) done.slope = finish_.slope + chunk.first_channel;
     done.has_limits = finish_.has_limits;
     done.lowest = finish_.lowest;
     done.highest = finish_.highest;
@@ -132,8 +132,8 @@ bool is_pixelwise(const Axis& axis) {
 // True where nothing of what follows needs to know rows or images.
 bool only_values(const Finish& finish) {
   return finish.output != nullptr && finish.gate == nullptr &&
-         finish.gate_constant.empty() && finish.skip == nullptr &&
-         finish.skip_constant.empty() && finish.packed == nullptr &&
+         finish.gate_constant == nullptr && finish.skip == nullptr &&
+         finish.skip_constant == nullptr && finish.packed == nullptr &&
          finish.sums == nullptr;
 }
 

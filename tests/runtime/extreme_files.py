@@ -175,6 +175,19 @@ def sharing_file() -> bytes:
     return file.content(*results, packed)
 
 
+def adding_file() -> bytes:
+    """Three hundred additions of one constant of 1 MB."""
+    file, shape = GraphFile(), (1, 1, 1, 1 << 18)
+    image = last = file.input("float", shape)
+    packed = file.tensor("packed", (1, 1, 1, 1 << 13))
+    file.custom("LceQuantize", [image], packed)
+    constant = file.constant("float", np.ones(1 << 18))
+    for _ in range(300):
+        result = file.tensor("float", shape)
+        last = file.builtin("ADD", [last, constant], result, table="AddOptions")
+    return file.content(last, packed)
+
+
 def framing_file() -> bytes:
     """Twenty small maps, each with as much padding as one alone can have."""
     file = GraphFile()
@@ -229,6 +242,7 @@ def holding_file() -> bytes:
 # What comes after the files of chance.
 OTHERS = {
     "sharing": sharing_file,
+    "adding": adding_file,
     "framing": framing_file,
     "holding": holding_file,
     "wrapping": wrapping_file,
