@@ -106,7 +106,7 @@ class BinaryConvolution : public Step {
   Size scratch_bytes() const override {
     const Size pixel =
         Size(stride_) * (sizeof(int32_t) + sizeof(float)) + sizeof(const float*);
-    return pixel * kSegmentPixels;
+    return pixel * kSegmentPixels + patches_.offsets_bytes();
   }
 
   void run(int begin, int end, char* scratch) const override {
@@ -115,6 +115,8 @@ class BinaryConvolution : public Step {
     tile.values = reinterpret_cast<float*>(tile.counts + kSegmentPixels * stride_);
     tile.corrections =
         reinterpret_cast<const float**>(tile.values + kSegmentPixels * stride_);
+    tile.offsets = reinterpret_cast<ptrdiff_t*>(tile.corrections + kSegmentPixels);
+    patches_.write_offsets(tile.offsets);
     const int num_chunks = static_cast<int>(filter_->chunks().size());
     for (int unit = begin; unit < end; unit++) {
       const int row = unit % rows_, part = unit / rows_;
@@ -125,7 +127,7 @@ class BinaryConvolution : public Step {
       }
       for (int i = first; i < last; i++) {
         const PackedFilter::Chunk& chunk = filter_->chunks()[static_cast<size_t>(i)];
-        const Patches<uint32_t> patches = patches_of(row, chunk.group);
+        const Patches<uint32_t> patches = patches_of(row, chunk.group, tile);
         for (int x = 0; x < width_; x += kSegmentPixels) {
           const Span span = {row, x, std::min(kSegmentPixels, width_ - x),
                              chunk.first_channel, chunk.num_channels};
@@ -142,6 +144,7 @@ class BinaryConvolution : public Step {
     int32_t* counts;            // [pixels][stride]
     float* values;              // [pixels][stride]
     const float** corrections;  // [pixels]
+    ptrdiff_t* offsets;         // of the runs of a patch
   };
 
   void set_thresholds(const Value& value, int32_t bits) {
@@ -194,14 +197,15 @@ class BinaryConvolution : public Step {
     }
   }
 
-  Patches<uint32_t> patches_of(int row, int group) const {
+  Patches<uint32_t> patches_of(int row, int group, const Tile& tile) const {
     const int image = row / vertical_.out, y = row % vertical_.out;
     const ptrdiff_t top =
         static_cast<ptrdiff_t>(y) * vertical_.stride - vertical_.before;
     return patches_.at<uint32_t>(
         source_.row<uint32_t>(image * source_.height()),
         top * source_.row_pitch() - static_cast<ptrdiff_t>(left_) * source_.channels() +
-            static_cast<ptrdiff_t>(group) * group_words_);
+            static_cast<ptrdiff_t>(group) * group_words_,
+        tile.offsets);
   }
 
   void count(const Patches<uint32_t>& patches, const Span& span,
@@ -222,7 +226,7 @@ class BinaryConvolution : public Step {
     for (int x = 0; x < width_; x += kSegmentPixels) {
       const Span span = {row, x, std::min(kSegmentPixels, width_ - x), 0, channels_};
       for (const PackedFilter::Chunk& chunk : filter_->chunks()) {
-        count(patches_of(row, chunk.group), span, chunk,
+        count(patches_of(row, chunk.group, tile), span, chunk,
               tile.counts + chunk.first_channel);
       }
       finish(span, tile);

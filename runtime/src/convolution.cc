@@ -11,12 +11,15 @@ PatchLayout::PatchLayout(int channels, ptrdiff_t pitch, const Axis& vertical,
   // Neighbouring taps are one run where they are neighbours in memory.
   const bool adjacent = horizontal.dilation == 1 && group_channels == channels;
   run_length_ = adjacent ? channels * horizontal.kernel : group_channels;
-  const int runs_a_line = adjacent ? 1 : horizontal.kernel;
-  for (int y = 0; y < vertical.kernel; y++) {
-    for (int x = 0; x < runs_a_line; x++) {
-      offsets_.push_back(static_cast<ptrdiff_t>(y) * vertical.dilation * pitch +
-                         static_cast<ptrdiff_t>(x) * horizontal.dilation * channels);
-    }
+  runs_a_line_ = adjacent ? 1 : horizontal.kernel;
+  run_step_ = static_cast<ptrdiff_t>(horizontal.dilation) * channels;
+  lines_ = vertical.kernel;
+  line_step_ = static_cast<ptrdiff_t>(vertical.dilation) * pitch;
+}
+
+void PatchLayout::write_offsets(ptrdiff_t* to) const {
+  for (int y = 0; y < lines_; y++) {
+    for (int x = 0; x < runs_a_line_; x++) *to++ = y * line_step_ + x * run_step_;
   }
 }
 

@@ -27,17 +27,22 @@ class PatchLayout {
   // The frame that the patches over a tensor touch.
   static Frame frame(const Axis& vertical, const Axis& horizontal);
 
-  // Patches from the one on that begins at `memory` + `start`.
+  // Where the runs of a patch begin, for memory of a thread's own: a filter may have
+  // many taps, and a program many convolutions by it.
+  Size offsets_bytes() const { return Size(num_runs()) * sizeof(ptrdiff_t); }
+  void write_offsets(ptrdiff_t* to) const;
+  // Patches from the one on that begins at `memory` + `start`, by those offsets.
   template <typename Element>
-  Patches<Element> at(const Element* memory, ptrdiff_t start) const {
-    return {memory + start, pixel_step_, offsets_.data(),
-            static_cast<int>(offsets_.size()), run_length_};
+  Patches<Element> at(const Element* memory, ptrdiff_t start,
+                      const ptrdiff_t* offsets) const {
+    return {memory + start, pixel_step_, offsets, num_runs(), run_length_};
   }
 
  private:
-  ptrdiff_t pixel_step_ = 0;
-  std::vector<ptrdiff_t> offsets_;
-  int run_length_ = 0;
+  int num_runs() const { return lines_ * runs_a_line_; }
+
+  ptrdiff_t pixel_step_ = 0, run_step_ = 0, line_step_ = 0;
+  int run_length_ = 0, runs_a_line_ = 0, lines_ = 0;
 };
 
 // Filters in the order that a kernel wants, one chunk of output channels after another.

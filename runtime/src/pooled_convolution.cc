@@ -36,7 +36,7 @@ class PooledConvolution : public Step {
     Work work;
     work.ring = reinterpret_cast<float*>(scratch);
     work.pooled = work.ring + whole_lines(rows_.width()) * held_;
-    work.lines.memory = work.pooled + whole_lines(windows_.width());
+    work.lines = rows_.begin(work.pooled + whole_lines(windows_.width()));
     work.pixels = reinterpret_cast<const float**>(
         reinterpret_cast<char*>(work.lines.memory) + rows_.lines_bytes().count());
     for (int unit = begin; unit < end; unit++) {

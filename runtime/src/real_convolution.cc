@@ -28,8 +28,7 @@ class RealConvolution : public Step {
 
   void run(int begin, int end, char* scratch) const override {
     auto* values = reinterpret_cast<float*>(scratch);
-    RealRows::Lines lines;
-    lines.memory = values + kTileFloats;
+    RealRows::Lines lines = rows_.begin(values + kTileFloats);
     const auto& chunks = rows_.filter().chunks();
     const int num_chunks = static_cast<int>(chunks.size());
     for (int unit = begin; unit < end; unit++) {

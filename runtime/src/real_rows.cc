@@ -32,6 +32,19 @@ RealRows::RealRows(const Kernels& kernels, std::shared_ptr<const PackedFilter> f
 }
 
 Size RealRows::lines_bytes() const {
+  return held_bytes() + layout_.offsets_bytes().rounded_up(64);
+}
+
+RealRows::Lines RealRows::begin(float* memory) const {
+  Lines lines;
+  lines.memory = memory;
+  lines.offsets = reinterpret_cast<ptrdiff_t*>(reinterpret_cast<char*>(memory) +
+                                               held_bytes().count());
+  layout_.write_offsets(lines.offsets);
+  return lines;
+}
+
+Size RealRows::held_bytes() const {
   if (!needs_padding_) return 0;
   return (Size(held_lines_) * pitch_ * sizeof(float)).rounded_up(64);
 }
@@ -56,7 +69,7 @@ Patches<float> RealRows::patches(int row, Lines* lines) const {
   const int image = row / vertical_.out, y = row % vertical_.out;
   if (!needs_padding_) {
     return layout_.at(source_.row<float>(image * source_.height()),
-                      static_cast<ptrdiff_t>(y) * vertical_.stride * pitch_);
+                      static_cast<ptrdiff_t>(y) * vertical_.stride * pitch_, lines->offsets);
   }
   const int first = y * vertical_.stride;
   const int end = first + vertical_.reach();
@@ -74,7 +87,7 @@ Patches<float> RealRows::patches(int row, Lines* lines) const {
     copy_line(image, lines->end, lines->memory + (lines->end - lines->first) * pitch_);
   }
   return layout_.at(static_cast<const float*>(lines->memory),
-                    (first - lines->first) * pitch_);
+                    (first - lines->first) * pitch_, lines->offsets);
 }
 
 void RealRows::convolve(const Patches<float>& patches, int first, int count,

@@ -27,8 +27,11 @@ class RealRows {
     float* memory = nullptr;
     int image = -1;
     int first = 0, end = 0;
+    ptrdiff_t* offsets = nullptr;  // of the runs of a patch
   };
   Size lines_bytes() const;
+  // No lines yet, in `memory` of `lines_bytes`.
+  Lines begin(float* memory) const;
 
   // Patches of an output row.
   Patches<float> patches(int row, Lines* lines) const;
@@ -39,6 +42,7 @@ class RealRows {
                 ptrdiff_t output_stride) const;
 
  private:
+  Size held_bytes() const;
   void copy_line(int image, int line, float* to) const;
 
   const Kernels& kernels_;

@@ -188,6 +188,32 @@ def adding_file() -> bytes:
     return file.content(last, packed)
 
 
+def tapping_file() -> bytes:
+    """Three hundred convolutions by one filter of 250,000 taps."""
+    file, one = GraphFile(), (1, 1, 1, 1)
+    image = file.input("float", one)
+    packed = file.tensor("packed", one)
+    file.custom("LceQuantize", [image], packed)
+    weights = np.zeros((1, 500, 500, 1))
+    file.constant("float", weights)
+    buffer, bias = len(file.model.buffers) - 1, file.constant("float", np.zeros(1))
+    results = [
+        file.builtin(
+            "CONV_2D",
+            [image, file.tensor("float", weights.shape, None, buffer), bias],
+            file.tensor("float", one),
+            table="Conv2DOptions",
+            padding=0,
+            strideH=1,
+            strideW=1,
+            dilationHFactor=2,
+            dilationWFactor=2,
+        )
+        for _ in range(300)
+    ]
+    return file.content(*results, packed)
+
+
 def framing_file() -> bytes:
     """Twenty small maps, each with as much padding as one alone can have."""
     file = GraphFile()
@@ -243,6 +269,7 @@ def holding_file() -> bytes:
 OTHERS = {
     "sharing": sharing_file,
     "adding": adding_file,
+    "tapping": tapping_file,
     "framing": framing_file,
     "holding": holding_file,
     "wrapping": wrapping_file,
