@@ -284,16 +284,22 @@ def _compare(
 ) -> _Comparison:
     """Compares scores with those of the workdir's stage.
 
-    A file of rounded weights is judged where it is made, beside its float32 file; here
-    its agreement is all there is.
+    A file of rounded weights is told from its float32 file where it is made; here its
+    agreement is all there is to judge it by.
     """
-    from r2b_keras.converters import rounded_weights, verification
+    from r2b_keras.converters import (
+        rounded_verification,
+        rounded_weights,
+        verification,
+    )
 
     top1 = float(np.mean(reference.scores.argmax(axis=1) == labels))
     agreement = verification.agreement(reference.scores, scores)
     if rounded_weights.are_in(flatbuffer):
-        text = f"{len(labels)} images: top-1 agreement {agreement:.2%}"
-        return _Comparison(agreement, top1, text, accepted=True)
+        problem = rounded_verification.problem_of_quality(agreement, len(labels))
+        verdict = f"REJECTED: {problem}" if problem else "accepted"
+        text = f"{len(labels)} images: top-1 agreement {agreement:.2%}\n{verdict}"
+        return _Comparison(agreement, top1, text, accepted=problem is None)
     found = reference.compare(flatbuffer, engine, scores)
     return _Comparison(agreement, top1, found.to_text(), found.accepted)
 

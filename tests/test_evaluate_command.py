@@ -17,7 +17,7 @@ from r2b_keras.trainers import evaluation
 from r2b_keras.trainers.stage import load_student
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import InThisProcess, run
-from tests.converters import small_flatbuffers
+from tests.converters import mutations, small_flatbuffers
 from tests.test_convert_command import corrupted
 
 # In the recipe `digits`.
@@ -126,6 +126,32 @@ def test_rounded_weights_are_judged_by_their_classes(
     found = json.loads(printed)
     assert code == 0 and 0.95 < found["agreement"] <= 1
     assert found["top1"] == accuracy(path.read_bytes(), test_part)
+
+
+def negated_classifier(flatbuffer):
+    """The same card, and every score the other way round."""
+    classifier = mutations.real_constants(flatbuffer)[-1]
+    wrong = mutations.with_real_constant(flatbuffer, classifier, "negated")
+    return card.attach(wrong, card.read(flatbuffer))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [(lambda exact: exact, ["--stage=0"]), (negated_classifier, [])],
+    ids=["another stage", "negated classifier"],
+)
+def test_rounded_weights_of_another_network_are_refused(
+    here, finished, converted, tmp_path, change, stage
+):
+    path = tmp_path / "rounded.tflite"
+    path.write_bytes(shrink(change(converted[0].read_bytes()), "int8"))
+    code, printed, errors = here.run(
+        f"--model={path}", f"--workdir={finished[0]}", *stage
+    )
+    (verdict,) = (x for x in printed.splitlines() if x.startswith("REJECTED: "))
+    assert code == 1 and " of 359 images, expected at most 2%" in verdict
+    assert "does not do what the network of" in errors and errors.count("\n") == 1
 
 
 @pytest.mark.slow

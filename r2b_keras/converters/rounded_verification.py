@@ -86,7 +86,7 @@ def verify(
         largest_score=float(np.abs(expected).max()),
         problem=rounded_weights.problem(exact, rounded)
         or _problem_of_engine(rounded, images, scores, engine)
-        or _problem_of_quality(agreement, len(images)),
+        or problem_of_quality(agreement, len(images)),
     )
 
 
@@ -105,8 +105,16 @@ def _problem_of_engine(
     return "the engine computes with other weights than the file has"
 
 
-def _problem_of_quality(agreement: float, num_images: int) -> str | None:
-    """Too many answers change: more than chance explains, three deviations of it."""
+def problem_of_quality(agreement: float, num_images: int) -> str | None:
+    """Why too many answers change: more than chance explains, three deviations of it.
+
+    Args:
+      agreement: share of images with the same best class.
+      num_images: images compared.
+
+    Returns:
+      What is wrong, for people; None where it is good.
+    """
     expected = (1 - LEAST_AGREEMENT) * num_images
     changed = (1 - agreement) * num_images
     if changed <= expected + 3 * np.sqrt(expected):

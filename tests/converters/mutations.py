@@ -1,9 +1,9 @@
 """Flatbuffers with one thing wrong, as a converter with a defect would write them."""
 
 import numpy as np
-from small_flatbuffers import changed
 
 from r2b_keras.converters import binary_operators, tflite_file
+from tests.converters.small_flatbuffers import changed
 
 FLOAT32 = tflite_file.schema.TensorType.FLOAT32
 CHANGES = {

@@ -204,7 +204,7 @@ def test_an_engine_that_reads_the_weights_wrongly_is_refused(network, monkeypatc
 )
 def test_answers_that_rounding_may_change(num, changed, accepted):
     """2 %, and three times the root of that many: 0.8 + 2.7 of 40, 20 + 13.4."""
-    problem = rounded_verification._problem_of_quality(1 - changed / num, num)
+    problem = rounded_verification.problem_of_quality(1 - changed / num, num)
     assert (problem is None) == accepted
     if not accepted:
         assert f"changes the answers of {changed} of {num} images" in problem
