@@ -7,7 +7,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
 from r2b_keras.trainers import losses
-from r2b_keras.trainers.labels import classes, probabilities
+from r2b_keras.trainers.labels import is_correct, probabilities
 from r2b_keras.trainers.logits import require_logits
 from r2b_keras.trainers.taps import (
     LOGITS,
@@ -195,21 +195,23 @@ class Distiller(tf.keras.Model):
         taught = self._teach(images)
         with tf.GradientTape() as tape:
             outputs = self._student_outputs(images, training=True)
-            parts = self._parts(labels, outputs, taught, sample_weight)
+            targets = probabilities(labels, outputs[LOGITS])
+            parts = self._parts(targets, outputs, taught, sample_weight)
             loss = self._total(parts)
             # Gradients are summed over replicas, and each replica has its own mean.
             scaled = loss / tf.distribute.get_strategy().num_replicas_in_sync
         self.optimizer.minimize(scaled, self.student.trainable_variables, tape=tape)
-        return self._track(loss, parts, labels, outputs[LOGITS], sample_weight)
+        return self._track(loss, parts, targets, outputs[LOGITS], sample_weight)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The same losses in inference mode; nothing is changed but the means."""
         images, labels, sample_weight = tf.keras.utils.unpack_x_y_sample_weight(data)
         images = self._preprocess(images)
         outputs, taught = self._infer(images)
-        parts = self._parts(labels, outputs, taught, sample_weight)
+        targets = probabilities(labels, outputs[LOGITS])
+        parts = self._parts(targets, outputs, taught, sample_weight)
         loss = self._total(parts)
-        return self._track(loss, parts, labels, outputs[LOGITS], sample_weight)
+        return self._track(loss, parts, targets, outputs[LOGITS], sample_weight)
 
     def _infer(self, images: tf.Tensor) -> tuple[Outputs, Outputs]:
         """What student and teacher give in inference mode.
@@ -280,16 +282,14 @@ class Distiller(tf.keras.Model):
         return self._teacher_outputs(images, training=False)
 
     def _parts(
-        self, labels: tf.Tensor, outputs: Outputs, taught: Outputs, sample_weight: Any
+        self, targets: tf.Tensor, outputs: Outputs, taught: Outputs, sample_weight: Any
     ) -> dict[str, tf.Tensor]:
         """Batch means of the active loss parts, not yet multiplied by their weights."""
         active = self._active_parts()
         logits = outputs[LOGITS]
         values: dict[str, tf.Tensor] = {}
         if "cross_entropy" in active:
-            values["cross_entropy"] = losses.cross_entropy(
-                probabilities(labels, logits), logits
-            )
+            values["cross_entropy"] = losses.cross_entropy(targets, logits)
         if "attention" in active:
             values["attention"] = losses.attention_matching(
                 [outputs[student] for student, _ in self._tap_pairs],
@@ -315,11 +315,11 @@ class Distiller(tf.keras.Model):
         self,
         loss: tf.Tensor,
         parts: dict[str, tf.Tensor],
-        labels: tf.Tensor,
+        targets: tf.Tensor,
         logits: tf.Tensor,
         sample_weight: Any,
     ) -> dict[str, tf.Tensor]:
-        correct = tf.cast(classes(labels) == tf.argmax(logits, -1), tf.float32)
+        correct = is_correct(targets, logits)
         # Weighted by the batch's size, so that a smaller last batch counts for less.
         size = tf.shape(logits)[0]
         # A replica without any has a mean of NaN.

@@ -15,6 +15,7 @@ from small_distillers import (
 from small_networks import NUM_CLASSES, classes, images, one_hot
 
 from r2b_keras.environment import tf
+from r2b_keras.trainers.labels import probabilities
 
 
 def test_mixed_labels_are_used_as_they_are():
@@ -134,13 +135,51 @@ def test_labels_from_1_from_a_python_generator():
         model.fit((each for each in [batch]), verbose=0)
 
 
+def without_cross_entropy():
+    """Labels are for the accuracy alone."""
+    return taught(eager=False, cross_entropy_weight=0.0, attention_weight=0.0)
+
+
+def test_labels_that_are_no_class_stop_a_training_that_needs_none():
+    for wrong in (-1, NUM_CLASSES):
+        for method in ("fit", "evaluate"):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="from 0 to 2"):
+                call = getattr(without_cross_entropy(), method)
+                call(images(3), np.array([0, 1, wrong]), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[0, 0, 0], [1, 1, 0], [0.5, 0.4, 0], [2, -1, 0], [0, 1, float("nan")]]
+)
+@pytest.mark.parametrize("make", [compiled, None], ids=["labels", "teacher"])
+def test_rows_that_are_no_distribution_stop_training(make, wrong):
+    model = make(student_network(), eager=False) if make else without_cross_entropy()
+    labels = np.array([[1, 0, 0], wrong, [0, 0.5, 0.5]], np.float32)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="(?s)sum to 1, found"):
+        model.fit(images(3), labels, verbose=0)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_smoothed_rows_of_few_bits_are_distributions(dtype):
+    smoothed = 0.9 * np.eye(1000, dtype=np.float32)[:4] + 0.1 / 1000
+    rows = tf.cast(smoothed, dtype)
+    found = probabilities(rows, tf.zeros([4, 1000]))
+    np.testing.assert_array_equal(*(tf.cast(x, tf.float32) for x in (found, rows)))
+
+
 @pytest.mark.slow  # XLA takes seconds to compile a step
-def test_labels_that_are_no_class_give_nan_where_xla_compiles():
-    model = compiled(student_network(), eager=False)
-    model.compile(tf.keras.optimizers.SGD(0.1), jit_compile=True)
-    numbers = np.array([0, 1, NUM_CLASSES])
-    logs = model.train_on_batch(images(3), numbers, return_dict=True)
-    assert np.isnan(logs["loss"])
+@pytest.mark.slow  # XLA takes seconds to compile a step
+@pytest.mark.parametrize(
+    "labels", [np.array([0, 1, NUM_CLASSES]), np.eye(4, 3, 1, np.float32)[1:]]
+)
+def test_labels_that_are_no_class_give_nan_where_xla_compiles(labels):
+    for model, name in (
+        (compiled(student_network(), eager=False), "loss"),
+        (without_cross_entropy(), "accuracy"),
+    ):
+        model.compile(tf.keras.optimizers.SGD(0.1), jit_compile=True)
+        logs = model.train_on_batch(images(3), labels, return_dict=True)
+        assert np.isnan(logs[name])
 
 
 @pytest.mark.parametrize("shape", [(4, NUM_CLASSES - 1), (4, 9), (4, 1, NUM_CLASSES)])
