@@ -7,9 +7,9 @@ from r2b_keras.errors import InputError
 
 layers = tf.keras.layers
 
-# Their outputs lie between 0 and 1; as logits they could not even tell two classes
-# apart by more than e to 1.
-_SQUASHING = ("softmax", "sigmoid")
+# Their outputs lie between -1 and 1; as logits they could hardly tell two classes
+# apart by more than e squared to 1.
+_SQUASHING = ("softmax", "sigmoid", "hard_sigmoid", "tanh")
 # What hands values on, perhaps in another shape or type.
 _PASSING = (layers.Reshape, layers.Flatten, layers.Permute, layers.Dropout)
 _PASSING_FUNCTIONS = ("linear", "cast", "identity", "reshape", "squeeze")

@@ -123,6 +123,8 @@ def functional(function):
 SQUASHED = [
     (lambda: ending(dense("softmax")), "softmax", "scores"),
     (lambda: ending(dense("sigmoid")), "sigmoid", "scores"),
+    (lambda: ending(dense("hard_sigmoid")), "hard_sigmoid", "scores"),
+    (lambda: ending(dense("tanh")), "tanh", "scores"),
     (lambda: ending(dense(tf.nn.softmax)), "softmax", "scores"),
     (lambda: ending(dense(), layers.Softmax(name="p")), "softmax", "p"),
     (lambda: ending(dense(), layers.Activation("softmax", name="p")), "softmax", "p"),
