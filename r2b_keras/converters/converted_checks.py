@@ -60,10 +60,12 @@ def _check_binary_layers(
     flow: binary_flow.Flow,
     converted: collections.Counter[tuple[Any, ...]],
 ) -> None:
-    """Each binary layer has a binary convolution, known by its filters."""
+    """Each binary layer gets signs, and has a binary convolution with its filters."""
     for place in flow.binary:
         filters = _filters_of(place.kernel)
-        if not converted[filters]:
+        # The converter takes any ternary quantizer for a sign.
+        has_signs = place.values is Values.SIGNS or place.padding is not None
+        if not (has_signs and converted[filters]):
             raise InputError(
                 f"Layer {place.layer.name!r} of model {model.name!r} is binary, but "
                 f"would not be a binary operator: expected {_expected(place)}."
@@ -74,11 +76,13 @@ def _check_binary_layers(
 def _expected(place: Place) -> str:
     layer, values = place.layer, place.values
     if values is Values.SIGNS_AND_ZEROS:
-        return (
-            "inputs of -1 and +1, but they are -1, 0 and +1: let the convolution pad "
-            "by itself, padding='same', and take signs with a quantizer of larq's, to "
-            "which 0 is positive"
+        advice = (
+            "take signs right before the layer, with a quantizer of larq's to which 0 "
+            "is positive"
+            if place.padding is None
+            else "let the convolution pad by itself, padding='same'"
         )
+        return f"inputs of -1 and +1, but they are -1, 0 and +1: {advice}"
     if values is Values.OTHER:
         return "inputs of -1 and +1, which larq's ste_sign gives"
     if type(layer) not in (lq.layers.QuantConv2D, lq.layers.QuantDense):

@@ -1,5 +1,7 @@
 """What is binary: one answer, whatever lies between a sign and a convolution."""
 
+import functools
+
 import binary_networks as nets
 import numpy as np
 import pytest
@@ -325,16 +327,20 @@ def nested_in_training(x):
 
 
 class TrainingCode(tf.keras.Model):
-    def __init__(self):
+    def __init__(self, layer, run):
         super().__init__()
-        self.drop = layers.Dropout(0.5, name="wrong")
+        self.layer, self.run = layer, run
 
     def call(self, inputs):
-        return self.drop(layers.Flatten()(inputs), training=True)
+        return self.run(self.layer, layers.Flatten()(inputs))
 
 
-def test_code_that_trains_in_inference_is_refused():
-    model = TrainingCode()
+@pytest.mark.parametrize(
+    "run", [lambda layer, x: layer(x, training=True), lambda layer, x: layer(x, True)]
+)
+@pytest.mark.parametrize("kind", [nets.batch_norm, functools.partial(layers.Dropout, 0.5)])
+def test_code_that_trains_in_inference_is_refused(kind, run):
+    model = TrainingCode(kind(name="wrong"), run)
     model(tf.zeros((1, *SHAPE)))
     with pytest.raises(InputError, match="'wrong' .* is called with training=True"):
         convert(model)

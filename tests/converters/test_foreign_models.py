@@ -303,6 +303,15 @@ REFUSED = {
         ),
         BINARY + r"inputs of -1 and \+1, which larq's ste_sign gives.$",
     ),
+    "ternary values": (
+        lambda: after_a_binary_layer(
+            lambda x: nets.binary_convolution(
+                8, input_quantizer=lq.quantizers.SteTern(), name="wrong"
+            )(nets.batch_norm()(x))
+        ),
+        BINARY
+        + r"inputs of -1 and \+1, but they are -1, 0 and \+1: .* 0 is positive.$",
+    ),
     "a sign that has zeros": (
         lambda: after_a_binary_layer(
             nets.binary_convolution(8, input_quantizer=tf.sign, name="wrong")
