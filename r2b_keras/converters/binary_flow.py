@@ -170,7 +170,7 @@ class _Observer:
         self, layer: Layer, call: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
         """Takes part in a layer's call."""
-        if kwargs.get("training") and not graph.is_frozen(layer):
+        if graph.trains(layer, args, kwargs) and not graph.is_frozen(layer):
             self._training[layer] = None
         inputs: Any = args[0] if args else None
         if not (tf.is_tensor(inputs) and inputs.dtype.is_floating):

@@ -67,7 +67,9 @@ def in_training(model: tf.keras.Model) -> list[str]:
         if isinstance(layer, tf.keras.Model):
             found += in_training(layer)
         calls = nodes(model, layer)
-        if not is_frozen(layer) and any(_trains(layer, node) for node in calls):
+        if not is_frozen(layer) and any(
+            trains(layer, node.call_args, node.call_kwargs) for node in calls
+        ):
             found.append(layer.name)
     return found
 
@@ -78,8 +80,15 @@ def is_frozen(layer: Layer) -> bool:
     return isinstance(layer, batch_norm) and not layer.trainable
 
 
-def _trains(layer: Layer, node: Any) -> bool:
-    given, spec = (node.call_args, node.call_kwargs), layer._call_spec
+def trains(layer: Layer, args: Any, kwargs: Any) -> bool:
+    """Whether a layer is called with training=True, by name or by position.
+
+    Args:
+      layer: the layer.
+      args: what it is called with, its inputs first.
+      kwargs: the same by name.
+    """
+    given, spec = (args, kwargs), layer._call_spec
     if not spec.arg_was_passed("training", *given, inputs_in_args=True):
         return False
     value = spec.get_arg_value("training", *given, inputs_in_args=True)

@@ -338,7 +338,9 @@ class TrainingCode(tf.keras.Model):
 @pytest.mark.parametrize(
     "run", [lambda layer, x: layer(x, training=True), lambda layer, x: layer(x, True)]
 )
-@pytest.mark.parametrize("kind", [nets.batch_norm, functools.partial(layers.Dropout, 0.5)])
+@pytest.mark.parametrize(
+    "kind", [nets.batch_norm, functools.partial(layers.Dropout, 0.5)]
+)
 def test_code_that_trains_in_inference_is_refused(kind, run):
     model = TrainingCode(kind(name="wrong"), run)
     model(tf.zeros((1, *SHAPE)))
