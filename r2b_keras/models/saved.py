@@ -29,6 +29,7 @@ _DAMAGE = (
     tf.errors.OpError,
 )
 _ZIP, _HDF5, _TFLITE = b"PK\3\4", b"\x89HDF\r\n\x1a\n", b"TFL3"
+_LONGEST_REASON = 200
 _KERAS_NAMESPACES = ("layers", "initializers", "regularizers", "constraints")
 
 
@@ -88,6 +89,7 @@ def _in_utf8(name: str) -> Iterator[str]:
 
 def _cannot_load(name: str, error: Exception) -> InputError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = reason[:_LONGEST_REASON]
     return InputError(
         f"{name} is damaged or not a saved network ({reason.rstrip('.')}): expected "
         "what model.save('model.keras') writes."
@@ -150,15 +152,28 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _entries(config: Any) -> Iterator[dict[str, Any]]:
-    """The parts of a configuration that stand for an object, at any depth."""
+def _dicts(config: Any) -> Iterator[dict[str, Any]]:
+    """The dictionaries of a configuration, at any depth."""
     if isinstance(config, dict):
-        if isinstance(config.get("class_name"), str):
-            yield config
+        yield config
         config = list(config.values())
     if isinstance(config, list):
         for value in config:
-            yield from _entries(value)
+            yield from _dicts(value)
+
+
+def _entries(config: Any) -> Iterator[dict[str, Any]]:
+    """The parts of a configuration that stand for an object, at any depth."""
+    for found in _dicts(config):
+        if isinstance(found.get("class_name"), str):
+            yield found
+
+
+def _has_nameless_function(config: Any) -> bool:
+    """Whether a function is there as its code: a quantizer, or an activation."""
+    # Keras writes three values, the code first; a constant initializer has numbers.
+    values = [x["value"] for x in _dicts(config) if x.keys() == {"value"}]
+    return any(isinstance(x, list) and x and isinstance(x[0], str) for x in values)
 
 
 def _check_code(name: str, config: Any) -> None:
@@ -170,6 +185,14 @@ def _check_code(name: str, config: Any) -> None:
                 "it a layer that register_keras_serializable knows, or build the "
                 "network in Python and give it to r2b_keras.converters.convert."
             )
+    if _has_nameless_function(config):
+        raise InputError(
+            f"{name} has a function without a name (a lambda), whose code is not run "
+            "from a file: make it a function that register_keras_serializable knows, "
+            "or build the network in Python and give it to "
+            "r2b_keras.converters.convert."
+        )
+    for entry in _entries(config):
         module = entry.get("module")
         if not isinstance(module, str) or module.split(".")[0] in ("keras", "tf_keras"):
             continue

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from r2b_keras import models
-from r2b_keras.environment import tf
+from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 
 layers = tf.keras.layers
@@ -143,6 +143,43 @@ def test_no_code_is_run_out_of_a_file(tmp_path, place, name, monkeypatch):
     monkeypatch.setattr(layers.Lambda, "from_config", ran.append)
     assert "has a Lambda layer, and its code is not run" in refused(path)
     assert not ran
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: lq.layers.QuantConv2D(2, 3, input_quantizer=lambda x: tf.sign(x)),
+        lambda: layers.Dense(2, activation=lambda x: 2 * x),
+        lambda: layers.TimeDistributed(layers.Dense(2, activation=lambda x: 2 * x)),
+    ],
+)
+def test_a_function_without_a_name(tmp_path, make, ending):
+    path = tmp_path / f"model.{ending}"
+    network(make()).save(path)
+    message = refused(path)
+    assert "has a function without a name (a lambda), whose code is not" in message
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_a_list_of_numbers_is_no_function(tmp_path, ending):
+    constant = tf.keras.initializers.Constant([1.0, 2.0])
+    path = tmp_path / f"model.{ending}"
+    network(layers.Dense(2, bias_initializer=constant)).save(path)
+    bias = models.load(path).layers[0].bias
+    np.testing.assert_array_equal(bias, [1.0, 2.0])
+
+
+def test_a_long_reason_is_cut(tmp_path, monkeypatch):
+    def fails(*args, **kwargs):
+        raise ValueError("x" * 5000)
+
+    path = tmp_path / "model.keras"
+    network().save(path)
+    monkeypatch.setattr(tf.keras.models, "load_model", fails)
+    message = refused(path)
+    assert "is damaged" in message and len(message) < len(str(path)) + 350
 
 
 class Doubled(layers.Layer):
