@@ -93,7 +93,11 @@ def _run(
     except (environment.EnvironmentProblem, InputError, NonFiniteLossError) as error:
         return _say(str(error), EXIT_PROBLEM)
     except WorkerLostError as error:
-        return _say(str(error), EXIT_AGAIN)
+        _say(str(error), EXIT_AGAIN)
+        # At once: TensorFlow's threads that served the lost worker cannot be ended in
+        # order, and some of the time Python would complain of them. All that the run
+        # goes on from is written.
+        os._exit(EXIT_AGAIN)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; Python must not flush to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

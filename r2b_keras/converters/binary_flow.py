@@ -5,7 +5,8 @@ gets is looked at, not derived: the network runs on random images, and each call
 layer is observed. That sees through concatenation, padding, pooling, reshapes, nested
 networks and networks that are code, and no kind of layer has to be known here.
 
-Images of several sizes keep apart what happens to be saturated from what is a sign.
+Images of several sizes keep apart what happens to be saturated from what is a sign, and
+one that is half black tells a sign from a function that gives 0 for 0.
 """
 
 import contextlib
@@ -105,9 +106,9 @@ def trace(model: tf.keras.Model) -> Flow:
     layers = _innermost(model)
     observer = _Observer([x for x in layers if _ends_in_a_sign(x)])
     with graph.eagerly(), graph.around(layers, observer.call):
-        for size in _IMAGE_SIZES:
+        for size, black in (*((size, 0.0) for size in _IMAGE_SIZES), (1.0, 0.5)):
             observer.start()
-            make = functools.partial(_random, size=size)
+            make = functools.partial(_random, size=size, black=black)
             graph.infer(model, tf.nest.map_structure(make, graph.inputs(model)))
     return observer.flow()
 
@@ -295,8 +296,11 @@ def _innermost(model: tf.keras.Model) -> list[Layer]:
     ]
 
 
-def _random(spec: tf.TensorSpec, size: float) -> tf.Tensor:
-    """Images of a batch, the same in every run."""
+def _random(spec: tf.TensorSpec, size: float, black: float) -> tf.Tensor:
+    """Images of a batch, the same in every run; a share of their rows is 0."""
     generator = np.random.default_rng(0)
     shape = [3 if length is None else length for length in spec.shape]
-    return tf.cast(size * generator.normal(size=shape), spec.dtype)
+    values = size * generator.normal(size=shape)
+    if len(shape) > 1:
+        values[:, : int(black * shape[1])] = 0
+    return tf.cast(values, spec.dtype)

@@ -133,12 +133,17 @@ def _check_sizes(model: tf.keras.Model) -> None:
 
 def _check_float32(model: tf.keras.Model) -> None:
     other = float32.other_types(model)
-    if other:
-        raise InputError(
-            f"Model {model.name!r} computes in {', '.join(other)}, and the converter "
-            "takes float32 only: give it r2b_keras.converters.in_float32(model), which "
-            "has the same weights."
-        )
+    if not other:
+        return
+    advice = (
+        "give it r2b_keras.converters.in_float32(model), which has the same weights"
+        if graph.is_graph(model)
+        else "build it with the policy float32, and give it these weights"
+    )
+    raise InputError(
+        f"Model {model.name!r} computes in {', '.join(other)}, and the converter takes "
+        f"float32 only: {advice}."
+    )
 
 
 def _convert_as_it_is(model: tf.keras.Model) -> bytes:

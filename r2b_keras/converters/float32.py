@@ -1,4 +1,4 @@
-"""A network that was trained with 16-bit floats, as one that computes in float32."""
+"""A network of 16-bit or 64-bit floats, as one that computes in float32."""
 
 from typing import Any
 
@@ -21,7 +21,8 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
     """The same network with the same weights, computing in float32.
 
     Mixed precision keeps its weights in float32, so that none of them is rounded; what
-    the network computes differs by the rounding of its 16-bit activations.
+    the network computes differs by the rounding of its 16-bit activations. Weights of
+    64 bits are rounded.
 
     Args:
       model: a graph of layers; a model of another kind is returned as it is.
@@ -41,11 +42,11 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def _with_float32(config: Any) -> Any:
-    """A configuration whose policies of computing in 16 bits are exchanged."""
+    """A configuration whose policies of computing in another type are exchanged."""
     if isinstance(config, dict):
         return {
             key: "float32"
-            if key == "dtype" and _is_16_bits(value)
+            if key == "dtype" and _is_another(value)
             else _with_float32(value)
             for key, value in config.items()
         }
@@ -54,6 +55,6 @@ def _with_float32(config: Any) -> Any:
     return config
 
 
-def _is_16_bits(dtype: Any) -> bool:
+def _is_another(dtype: Any) -> bool:
     name = dtype["config"]["name"] if isinstance(dtype, dict) else dtype
-    return isinstance(name, str) and name.endswith("float16")
+    return isinstance(name, str) and name.endswith(("float16", "float64"))

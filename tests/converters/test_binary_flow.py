@@ -326,6 +326,25 @@ def nested_in_training(x):
     return tf.keras.Model(image, inner)(x)
 
 
+class SignInCode(tf.keras.Model):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.last = lq.layers.QuantConv2D(4, 3, kernel_quantizer="ste_sign")
+
+    def call(self, inputs):
+        return layers.Flatten()(self.last(self.function(inputs)))
+
+
+def test_a_sign_in_code_that_has_zeros():
+    """Only zeros tell it from larq's."""
+    for function, values in ((tf.sign, Values.SIGNS_AND_ZEROS), (where, Values.SIGNS)):
+        model = SignInCode(function)
+        model(tf.zeros((1, *SHAPE)))
+        (place,) = binary_flow.trace(model).places
+        assert place.values is values and place.padding is None
+
+
 class TrainingCode(tf.keras.Model):
     def __init__(self, layer, run):
         super().__init__()

@@ -60,6 +60,35 @@ def test_the_network_that_float32_would_have_built(policy, build, name, tmp_path
     assert in_float32(expected) is expected
 
 
+class Code(tf.keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.flat, self.dense = layers.Flatten(), layers.Dense(3)
+
+    def call(self, inputs):
+        return self.dense(self.flat(inputs))
+
+
+@pytest.mark.filterwarnings("ignore:.*float16")
+def test_code_has_to_be_built_anew(policy):
+    policy("mixed_bfloat16")
+    model = Code()
+    model(tf.zeros((1, 4, 6, 2)))
+    message = refusal(convert, in_float32(model))
+    assert "build it with the policy float32" in message and "in_float32" not in message
+
+
+def test_weights_of_64_bits_are_rounded(policy):
+    policy("float64")
+    model = ours()
+    policy("float32")
+    rebuilt = in_float32(model)
+    assert {weight.dtype for weight in rebuilt.weights} == {tf.float32}
+    images = np.random.default_rng(2).normal(size=(5, *model.input_shape[1:]))
+    expected = model(images, training=False).numpy()
+    np.testing.assert_allclose(rebuilt(images, training=False), expected, atol=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore:.*float16")
 def test_convert_names_it(policy):
     policy("mixed_bfloat16")

@@ -120,6 +120,11 @@ def functional(function):
     return tf.keras.Model(logits.inputs, function(logits.output), name="probable")
 
 
+class OwnSoftmax(layers.Dense):
+    def call(self, inputs):
+        return tf.nn.softmax(super().call(inputs))
+
+
 SQUASHED = [
     (lambda: ending(dense("softmax")), "softmax", "scores"),
     (lambda: ending(dense("sigmoid")), "sigmoid", "scores"),
@@ -140,6 +145,12 @@ SQUASHED = [
     ),
     (lambda: ending(ending_of_five("softmax")), "softmax", "inner_scores"),
     (lambda: functional(tf.nn.softmax), "softmax", "tf.nn.softmax"),
+    (
+        lambda: ending(dense(), layers.Lambda(lambda x: tf.nn.softmax(x), name="p")),
+        "softmax",
+        "p",
+    ),
+    (lambda: ending(OwnSoftmax(NUM_CLASSES, name="p")), "softmax", "p"),
     (
         lambda: functional(lambda x: tf.cast(tf.sigmoid(x), tf.float32)),
         "sigmoid",
@@ -175,6 +186,7 @@ def test_probabilities_are_not_taken_for_logits(make, function, layer, role):
         lambda: ending(dense(), layers.Activation("log_softmax")),
         lambda: ending(layers.Activation("softmax"), dense()),
         lambda: functional(lambda x: 3.0 * tf.nn.softmax(x)),
+        lambda: ending(dense(), layers.Lambda(lambda x: x * 2)),
         lambda: ending(ending_of_five(None)),
     ],
 )
