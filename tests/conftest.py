@@ -26,8 +26,11 @@ def pytest_report_header() -> str:
 def _fixed_seeds() -> None:
     random.seed(SEED)
     np.random.seed(SEED)
-    # Tests without TensorFlow stay free of its import.
-    if "tensorflow" in sys.modules:
+    # Keras has a generator of its own, from which layers without a seed take one. Tests
+    # without TensorFlow stay free of its import.
+    if "tf_keras" in sys.modules:
+        sys.modules["tf_keras"].utils.set_random_seed(SEED)
+    elif "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(SEED)
 
 

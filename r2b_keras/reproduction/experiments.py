@@ -259,20 +259,20 @@ EXPERIMENTS = (
     ),
     _experiment(
         "fashion_mnist",
-        "the chain on Fashion-MNIST, converted; 90 minutes",
+        "the chain on Fashion-MNIST, converted; 20 minutes",
         (0, 1, 2, 3),
         "fashion_mnist",
         converts=True,
     ),
     _experiment(
         "fashion_mnist_strong_baseline",
-        "the strong baseline on Fashion-MNIST; 40 minutes",
+        "the strong baseline on Fashion-MNIST; 15 minutes",
         (0, 1),
         "fashion_mnist/strong_baseline",
     ),
     _experiment(
         "fashion_mnist_strong_baseline_as_in_the_paper",
-        "its last stage without absorb_magnitude; 20 minutes",
+        "its last stage without absorb_magnitude; 15 minutes",
         (0, 1),
         "fashion_mnist/strong_baseline",
         _ABSORB.format(1),
