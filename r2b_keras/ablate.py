@@ -9,8 +9,7 @@ run that diverges is listed there, and the others go on.
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
@@ -107,6 +106,11 @@ def _tell(failed: Sequence[Failure], count: int, ablation: Ablation) -> str:
     )
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command and exits."""
     define_flags()
-    sys.exit(command.run(main))
+    command.run(main)
+
+
+if __name__ == "__main__":
+    start()

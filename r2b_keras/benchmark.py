@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
@@ -129,6 +128,11 @@ def _write(folder: pathlib.Path, rows: list[Measurement], machine: Machine) -> N
         aside.write_bytes(picture)
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command and exits."""
     define_flags()
-    sys.exit(command.run(main, needs_tensorflow=False, kept=""))
+    command.run(main, needs_tensorflow=False, kept="")
+
+
+if __name__ == "__main__":
+    start()

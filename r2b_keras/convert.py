@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pathlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
@@ -144,6 +144,11 @@ def _import_modules(names: list[str]) -> None:
             ) from error
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command and exits."""
     define_flags()
-    sys.exit(command.run(main, kept=""))
+    command.run(main, kept="")
+
+
+if __name__ == "__main__":
+    start()

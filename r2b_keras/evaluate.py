@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from absl import flags
@@ -304,6 +304,11 @@ def _compare(
     return _Comparison(agreement, top1, found.to_text(), found.accepted)
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command and exits."""
     define_flags()
-    sys.exit(command.run(main, kept=""))
+    command.run(main, kept="")
+
+
+if __name__ == "__main__":
+    start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 import numpy as np
 from absl import flags
@@ -194,6 +194,11 @@ def _card_of_flags(
     return ModelCard(image_shape=shape, **given)  # type: ignore[arg-type]
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command and exits."""
     define_flags()
-    sys.exit(command.run(main, needs_tensorflow=False, arguments=True, kept=""))
+    command.run(main, needs_tensorflow=False, arguments=True, kept="")
+
+
+if __name__ == "__main__":
+    start()

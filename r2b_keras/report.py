@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
@@ -135,6 +134,11 @@ def write(page: Page, output: pathlib.Path) -> pathlib.Path:
     return folder
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command and exits."""
     define_flags()
-    sys.exit(command.run(main, kept=""))
+    command.run(main, kept="")
+
+
+if __name__ == "__main__":
+    start()

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
@@ -193,6 +193,11 @@ def _run(experiment: Experiment, step: Step, seed: int, workdir: pathlib.Path) -
         files.write_text(folder / step.output, result.stdout)
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command and exits."""
     define_flags()
-    sys.exit(command.run(main))
+    command.run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
 
@@ -155,6 +154,11 @@ def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command and exits."""
     define_flags()
-    sys.exit(command.run(main))
+    command.run(main)
+
+
+if __name__ == "__main__":
+    start()

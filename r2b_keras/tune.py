@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from typing import NoReturn
 
 from absl import flags
 
@@ -75,6 +75,11 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
+def start() -> NoReturn:
+    """Runs the command and exits."""
     define_flags()
-    sys.exit(command.run(main, kept="; finished trials and epochs are kept"))
+    command.run(main, kept="; finished trials and epochs are kept")
+
+
+if __name__ == "__main__":
+    start()
