@@ -63,13 +63,13 @@ def ours(number: int, options: argparse.Namespace) -> tf.keras.Model:
     """Our distiller, as a recipe's stage would make it."""
     shape = (options.size, options.size, 3)
 
-    def network(precision: str) -> Any:
-        name = "resnet18" if precision == "real" else "real_to_binary18"
+    def network(binarization: str) -> Any:
+        name = "resnet18" if binarization == "real" else "real_to_binary18"
         return dataclasses.replace(
-            larq_zoo.NETWORK, name=name, precision=precision, width=options.width
+            larq_zoo.NETWORK, name=name, binarization=binarization, width=options.width
         )
 
-    student, teacher = (network(precision) for precision, _ in STAGES[number])
+    student, teacher = (network(binarization) for binarization, _ in STAGES[number])
     stage = Stage(
         student=student,
         epochs=1,

@@ -137,7 +137,7 @@ def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str
         off = word if word in (expectations.BELOW, expectations.ABOVE) else ""
         line = (
             f"{result.stage:>5}  {result.network:<18} "
-            f"{BINARY_PARTS[result.precision]:<21} {result.top1:>7.2%} "
+            f"{BINARY_PARTS[result.binarization]:<21} {result.top1:>7.2%} "
             f"{expectations.interval(expected):>12} {result.epochs:>6} "
             f"{result.seconds:>8.1f} {result.bytes / 1024:>5.0f} KiB  {off}"
         )

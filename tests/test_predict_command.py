@@ -25,7 +25,7 @@ CARD = ModelCard(LABELS, SHAPE, MEAN, STD, "center")
 NUM_PICTURES = 4
 
 
-def keras_model(name, precision, pictures):
+def keras_model(name, binarization, pictures):
     """A network that gives every picture another answer, untrained as it is.
 
     Larq's engine is wrong on maps smaller than its filters, which two more groups of
@@ -33,7 +33,7 @@ def keras_model(name, precision, pictures):
     """
     tf.keras.utils.set_random_seed(5)
     options = {"width": 8, "blocks": (1, 1), "stem": "small"}
-    model = models.build(name, precision, SHAPE, len(LABELS), **options)
+    model = models.build(name, binarization, SHAPE, len(LABELS), **options)
     logits = model.get_layer("logits")
     images = np.stack([network_input(path) for path in pictures])
     scores = model(images, training=False).numpy() - logits.bias.numpy()

@@ -9,7 +9,7 @@ from r2b_keras.recipes import Recipe, Schedule, Stage
 
 # The stages of Sec. 4.2, by number: what the rows change.
 TEACHER, SOFT, REAL_WEIGHTS, BINARY_WEIGHTS = range(4)
-_PRECISIONS = ("real", "soft", "binary_activations", "binary")
+_BINARIZATIONS = ("real", "soft", "binary_activations", "binary")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,11 +181,12 @@ def make_recipe(recipe: Recipe, row: Row, downsample: str) -> Recipe:
 
 def check(recipe: Recipe) -> None:
     """Raises `InputError` unless the recipe has the four stages of Sec. 4.2."""
-    found = tuple(stage.student.precision for stage in recipe.stages)
-    if found != _PRECISIONS:
+    found = tuple(stage.student.binarization for stage in recipe.stages)
+    if found != _BINARIZATIONS:
         raise InputError(
-            f"Recipe {recipe.name!r} has stages of the precisions {', '.join(found)}, "
-            f"expected {', '.join(_PRECISIONS)}: take one of the four-stage recipes."
+            f"Recipe {recipe.name!r} has stages of the binarizations "
+            f"{', '.join(found)}, expected {', '.join(_BINARIZATIONS)}: take one of "
+            "the four-stage recipes."
         )
 
 

@@ -7,7 +7,7 @@ first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from r2b_keras.models.config import PRECISIONS, Network, Precision
+from r2b_keras.models.config import BINARIZATIONS, Binarization, Network
 
 if TYPE_CHECKING:
     from r2b_keras.models.intermediates import (
@@ -39,14 +39,14 @@ _HOMES = {
 }
 
 __all__ = [
-    "PRECISIONS",
+    "BINARIZATIONS",
     "ActivationScale",
     "ChannelGating",
     "ChannelScale",
     "ModelSize",
     "Network",
     "OuterProductScale",
-    "Precision",
+    "Binarization",
     "build",
     "intermediate_names",
     "load",

@@ -2,11 +2,11 @@
 
 Every function takes and returns Keras tensors `[B, H, W, C]`. Layer names start with
 the block's name, so that a student and its successor have the same weights under the
-same names whatever their precision.
+same names whatever their binarization.
 """
 
 from r2b_keras.environment import lq, tf
-from r2b_keras.models.config import PRECISIONS, Network
+from r2b_keras.models.config import BINARIZATIONS, Network
 from r2b_keras.models.layers import (
     ActivationScale,
     ChannelGating,
@@ -79,18 +79,18 @@ def stem(x: tf.Tensor, network: Network, kind: str) -> tf.Tensor:
 
 
 def quantizers(network: Network) -> dict[str, object]:
-    """Arguments that give a larq layer the network's precision."""
-    precision = PRECISIONS[network.precision]
+    """Arguments that give a larq layer the network's binarization."""
+    binarization = BINARIZATIONS[network.binarization]
     arguments: dict[str, object] = {
         "input_quantizer": None,
         "kernel_quantizer": None,
         "kernel_constraint": None,
     }
-    if precision.activations == "tanh":
+    if binarization.activations == "tanh":
         arguments["input_quantizer"] = Tanh()
-    elif precision.activations == "sign":
+    elif binarization.activations == "sign":
         arguments["input_quantizer"] = network.activation_binarizer
-    if precision.weights == "sign":
+    if binarization.weights == "sign":
         # XNOR-Net's alpha, the mean of |W| per filter, is part of the binarized weight.
         analytic = network.rescaling == "analytic"
         arguments["kernel_quantizer"] = (
@@ -109,7 +109,7 @@ def quantized_convolution(
     network: Network,
     name: str,
 ) -> tf.Tensor:
-    """Convolution whose inputs and weights have the network's precision."""
+    """Convolution whose inputs and weights have the network's binarization."""
     return lq.layers.QuantConv2D(
         filters,
         kernel_size,
@@ -131,7 +131,7 @@ def shortcut(x: tf.Tensor, filters: int, network: Network, name: str) -> tf.Tens
     the paper reports such rows without saying how they are made).
     """
     x = layers.AveragePooling2D(2, strides=2, padding="same", name=f"{name}_pool")(x)
-    if network.downsample == "binary" and network.precision != "real":
+    if network.downsample == "binary" and network.binarization != "real":
         x = batch_norm(x, network, f"{name}_threshold")
         x = quantized_convolution(x, filters, 1, 1, network, f"{name}_conv")
     else:
@@ -189,7 +189,7 @@ def binary_half_block(
       x: `[B, H, W, C_in]`.
       filters: C_out.
       strides: 1 or 2; with 2 the skip is a downsampling shortcut.
-      network: precision and options.
+      network: binarization and options.
       name: first part of the layers' names.
       output: name of the addition that ends the half block.
 

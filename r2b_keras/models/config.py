@@ -1,4 +1,4 @@
-"""What a network is, as frozen values: its precision and its options.
+"""What a network is, as frozen values: its binarization and its options.
 
 Nothing here imports TensorFlow, so recipes can be listed and checked at once.
 """
@@ -44,7 +44,7 @@ WEIGHT_BINARIZERS = ("ste_sign", "approx_sign", "swish_sign")
 
 
 @dataclass(frozen=True)
-class Precision:
+class Binarization:
     """How the 3x3 convolutions see their inputs and weights (Sec. 4.2).
 
     Attributes:
@@ -58,17 +58,17 @@ class Precision:
     weights: Weights
 
 
-PRECISIONS = {
-    precision.name: precision
-    for precision in (
-        Precision("real", activations="real", weights="real"),
-        Precision("soft", activations="tanh", weights="real"),
-        Precision("binary_activations", activations="sign", weights="real"),
-        Precision("binary", activations="sign", weights="sign"),
+BINARIZATIONS = {
+    binarization.name: binarization
+    for binarization in (
+        Binarization("real", activations="real", weights="real"),
+        Binarization("soft", activations="tanh", weights="real"),
+        Binarization("binary_activations", activations="sign", weights="real"),
+        Binarization("binary", activations="sign", weights="sign"),
     )
 }
 
-# What of a network of each precision is one bit wide, for people.
+# What of a network of each binarization is one bit wide, for people.
 BINARY_PARTS = {
     "real": "nothing",
     "soft": "nothing (tanh)",
@@ -107,14 +107,14 @@ def _is_real(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Network:
-    """A network by name, precision and options; equal values build equal networks.
+    """A network by name, binarization and options; equal values build equal networks.
 
     A real-valued ResNet has no use for the options of binary convolutions and ignores
     them, so that one set of options can describe a teacher and its students.
 
     Attributes:
       name: an entry of the registry, see `r2b_keras.models.names()`.
-      precision: a key of `PRECISIONS`.
+      binarization: a key of `BINARIZATIONS`.
       width: channels of the first group; each further group doubles them.
       blocks: residual blocks in each group; (2, 2, 2, 2) is the ResNet-18 layout,
         (1, 1, 1, 1) ResNet-10's, (3, 4, 6, 3) ResNet-34's.
@@ -123,7 +123,7 @@ class Network:
       stem_activation: "prelu" or "relu"; not printed in the paper, PReLU is what
         larq-zoo's released weights have.
       downsample: "real" or "binary" 1x1 convolution in the shortcut of a block that
-        halves the resolution; always real in a network of precision "real".
+        halves the resolution; always real in a network of binarization "real".
       rescaling: what multiplies a binary convolution's output: "none"; "analytic",
         XNOR-Net's alpha and K (Eq. 1); "channel_scale" and "outer_product_scale",
         the learned Gamma of XNOR-Net++; "gate", G alone; "gate_and_scale", alpha and G
@@ -145,7 +145,7 @@ class Network:
     """
 
     name: str
-    precision: str
+    binarization: str
     width: int = 64
     blocks: tuple[int, ...] = (2, 2, 2, 2)
     stem: str = "imagenet"
@@ -163,7 +163,7 @@ class Network:
 
     def __post_init__(self) -> None:
         """Refuses values that no network can have."""
-        _check_choice("precision", self.precision, tuple(PRECISIONS))
+        _check_choice("binarization", self.binarization, tuple(BINARIZATIONS))
         _check_choice("stem", self.stem, STEMS)
         _check_choice("stem_activation", self.stem_activation, ("prelu", "relu"))
         _check_choice("downsample", self.downsample, DOWNSAMPLES)
@@ -203,7 +203,7 @@ class Network:
     @property
     def rescaling_used(self) -> str:
         """`rescaling`, the name's default where it is empty; of a real ResNet none."""
-        if self.precision == "real":
+        if self.binarization == "real":
             return "none"
         return self.rescaling or DEFAULT_RESCALINGS.get(self.name, "")
 
@@ -217,7 +217,7 @@ class Network:
         Networks of equal layout can hand over their weights. Real-valued ones have one
         kind of block and all others another, whatever their names.
         """
-        real = self.precision == "real"
+        real = self.binarization == "real"
         layout = {"name": real, **self.map_layout(), "width": self.width}
         if real:
             return layout

@@ -20,12 +20,12 @@ class Entry:
 
     Attributes:
       block: the function that makes a residual block.
-      precisions: the precisions it can be built with.
+      binarizations: the binarizations it can be built with.
       stem_activation: "relu", "prelu", or None for what the network says.
     """
 
     block: Callable[..., tf.Tensor]
-    precisions: tuple[str, ...]
+    binarizations: tuple[str, ...]
     stem_activation: str | None = None
 
 
@@ -49,7 +49,7 @@ def build_network(
     """Builds the network that `network` describes.
 
     Args:
-      network: name, precision and options.
+      network: name, binarization and options.
       input_shape: `(H, W, C)` of the images, in pixels.
       num_classes: width of the last layer.
 
@@ -58,7 +58,7 @@ def build_network(
       named `block_1` ... `block_n` (the end of each block) and `logits`.
 
     Raises:
-      InputError: an unknown name, a precision that this network does not have, an
+      InputError: an unknown name, a binarization that this network does not have, an
         `input_shape` that is not one of images, or no classes.
     """
     entry = find(network)
@@ -81,12 +81,12 @@ def build_network(
         dtype="float32",
         name="logits",
     )(x)
-    return tf.keras.Model(inputs, logits, name=f"{network.name}_{network.precision}")
+    return tf.keras.Model(inputs, logits, name=f"{network.name}_{network.binarization}")
 
 
 def build(
     name: str,
-    precision: str,
+    binarization: str,
     input_shape: tuple[int, int, int],
     num_classes: int,
     **options: Any,
@@ -95,7 +95,7 @@ def build(
 
     Args:
       name: one of `names()`.
-      precision: "real" for `resnet18`; "soft" (tanh, real weights),
+      binarization: "real" for `resnet18`; "soft" (tanh, real weights),
         "binary_activations" or "binary" for the others.
       input_shape: `(H, W, C)` of the images, in pixels.
       num_classes: width of the last layer.
@@ -105,34 +105,36 @@ def build(
       A Keras model from images `[B, H, W, C]` to logits `[B, num_classes]`.
 
     Raises:
-      InputError: an unknown name, precision, option or value.
+      InputError: an unknown name, binarization, option or value.
     """
     known = [field.name for field in dataclasses.fields(Network)]
-    known = [field for field in known if field not in ("name", "precision")]
+    known = [field for field in known if field not in ("name", "binarization")]
     for option in options:
         if option not in known:
             nearest = difflib.get_close_matches(option, known, 1, cutoff=0.0)
             raise InputError(
                 f"Unknown option {option!r} of {name}; did you mean {nearest[0]!r}?"
             )
-    return build_network(Network(name, precision, **options), input_shape, num_classes)
+    return build_network(
+        Network(name, binarization, **options), input_shape, num_classes
+    )
 
 
 def find(network: Network) -> Entry:
     """Returns the registry's entry for a network.
 
     Raises:
-      InputError: an unknown name, or a precision that this network does not have.
+      InputError: an unknown name, or a binarization that this network does not have.
     """
     if network.name not in REGISTRY:
         raise InputError(
             f"Unknown network {network.name!r}, expected one of {', '.join(names())}."
         )
     entry = REGISTRY[network.name]
-    if network.precision not in entry.precisions:
+    if network.binarization not in entry.binarizations:
         raise InputError(
-            f"Network {network.name!r} has no precision {network.precision!r}, "
-            f"expected one of {', '.join(entry.precisions)}."
+            f"Network {network.name!r} has no binarization {network.binarization!r}, "
+            f"expected one of {', '.join(entry.binarizations)}."
         )
     return entry
 

@@ -10,7 +10,7 @@ class ModelSize:
     """What a deployed model holds and computes.
 
     Attributes:
-      parameters: weights of any precision, as `lq.models.summary` counts them
+      parameters: weights, real and binary, as `lq.models.summary` counts them
         (BatchNorm as the scale and offset that remain of it).
       binary_parameters: how many of them are one bit wide.
       bytes: binary weights at one bit, all others at 32, rounded up.

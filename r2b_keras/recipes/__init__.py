@@ -19,6 +19,7 @@ from r2b_keras.recipes.codec import (
     describe,
     differences,
     from_dict,
+    renamed,
     to_dict,
 )
 from r2b_keras.recipes.overrides import apply_overrides
@@ -45,6 +46,7 @@ __all__ = [
     "from_dict",
     "get",
     "names",
+    "renamed",
     "run_settings",
     "to_dict",
 ]

@@ -37,10 +37,10 @@ from r2b_keras.recipes.schema import (
 )
 
 
-def _network(name: str, precision: str) -> Network:
+def _network(name: str, binarization: str) -> Network:
     return Network(
         name,
-        precision,
+        binarization,
         width=64,  # Sec. 4.1: the layout of ResNet-18
         blocks=(2, 2, 2, 2),  # Sec. 4.1
         stem="cifar",  # ours: 3x3, stride 1, no pool, as usual at 32x32 pixels

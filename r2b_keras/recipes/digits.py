@@ -26,10 +26,10 @@ from r2b_keras.recipes.schema import (
 )
 
 
-def _network(name: str, precision: str) -> Network:
+def _network(name: str, binarization: str) -> Network:
     return Network(
         name,
-        precision,
+        binarization,
         width=16,
         blocks=(2, 2, 2),
         stem="cifar",

@@ -37,9 +37,9 @@ from r2b_keras.recipes.schema import (
 )
 
 
-def _network(name: str, precision: str) -> Network:
+def _network(name: str, binarization: str) -> Network:
     return Network(
-        name, precision, width=16, stem="small", activation_binarizer="approx_sign"
+        name, binarization, width=16, stem="small", activation_binarizer="approx_sign"
     )
 
 

@@ -39,10 +39,10 @@ from r2b_keras.recipes.schema import (
 )
 
 
-def _network(name: str, precision: str) -> Network:
+def _network(name: str, binarization: str) -> Network:
     return Network(
         name,
-        precision,
+        binarization,
         width=64,  # Sec. 4.1: the layout of ResNet-18
         blocks=(2, 2, 2, 2),  # Sec. 4.1
         stem="imagenet",  # Sec. 4.1: 7x7, stride 2, max pool

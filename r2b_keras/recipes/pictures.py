@@ -17,10 +17,10 @@ from r2b_keras.models.config import Network
 from r2b_keras.recipes.schema import Losses, Optimizer, Recipe, Schedule, Stage
 
 
-def _network(name: str, precision: str) -> Network:
+def _network(name: str, binarization: str) -> Network:
     # ours: half the paper's width; the stem's stride 2 gives 32x32 feature maps.
     return Network(
-        name, precision, width=32, stem="small", activation_binarizer="approx_sign"
+        name, binarization, width=32, stem="small", activation_binarizer="approx_sign"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import DEFAULT_RESCALINGS, PRECISIONS, SIZED, Network
+from r2b_keras.models.config import BINARIZATIONS, DEFAULT_RESCALINGS, SIZED, Network
 
 OPTIMIZERS = ("adam", "sgd")
 DECAYS = ("l2", "decoupled")
@@ -273,7 +273,7 @@ def _check_name(name: str) -> None:
 
 
 def _has_binary_weights(network: Network) -> bool:
-    return PRECISIONS[network.precision].weights == "sign"
+    return BINARIZATIONS[network.binarization].weights == "sign"
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ def add_operations(page: Page, facts: Facts, parts: dict[int, list[Part]]) -> No
     rows = []
     for stage, found in parts.items():
         all_of_it = total(found)
-        precision = facts.results[stage].precision
-        rows.append([stage, binary_parts(precision), *_cells(all_of_it)])
+        binarization = facts.results[stage].binarization
+        rows.append([stage, binary_parts(binarization), *_cells(all_of_it)])
     last = max(parts)
     by_part = [
         [part.name, *_cells(part)] for part in (*parts[last], total(parts[last]))

@@ -57,7 +57,7 @@ def add_attention(
             element(
                 "h3",
                 f"Stage {number} beside its teacher, stage {stage.teacher} (binary: "
-                f"{binary_parts(facts.recipe.stages[stage.teacher].student.precision)})",
+                f"{binary_parts(facts.recipe.stages[stage.teacher].student.binarization)})",
             )
         )
         if stage.teacher not in facts.results:

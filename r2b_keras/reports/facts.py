@@ -91,6 +91,6 @@ def kibibytes(num_bytes: int) -> str:
     return f"{num_bytes / 1024:,.0f}\u00a0KiB"
 
 
-def binary_parts(precision: str) -> str:
+def binary_parts(binarization: str) -> str:
     """What of a network is one bit wide."""
-    return BINARY_PARTS[precision]
+    return BINARY_PARTS[binarization]

@@ -24,7 +24,7 @@ class Part:
 
     Attributes:
       name: one of `PARTS`.
-      parameters: weights of any precision, BatchNorm as scale and offset.
+      parameters: weights, real and binary, BatchNorm as scale and offset.
       bits: their deployed size, one-bit weights at 1 and all others at 32.
       binary_macs: multiply-accumulates of one image, one bit by one bit.
       real_macs: all others; one-bit inputs by real weights are among them.

@@ -65,9 +65,9 @@ def sentence(facts: Facts) -> str:
     if last is None:
         return f"None of the {count} stages is finished yet."
     so_far = f"the last finished of {count} stages, " if last.stage < count - 1 else ""
-    binary = binary_parts(last.precision).replace(", ", " and ")
+    binary = binary_parts(last.binarization).replace(", ", " and ")
     of_what = (
-        f" with {binary} of one bit" if last.precision.startswith("binary") else ""
+        f" with {binary} of one bit" if last.binarization.startswith("binary") else ""
     )
     return (
         f"Stage {last.stage}, {so_far}{last.network}{of_what}, classifies "
@@ -128,7 +128,7 @@ def _finished(facts: Facts, number: int) -> list[object]:
         percent(expected.top1) if expected else none,
         none if verdict.margin is None else points(verdict.margin),
         _mark(verdict),
-        binary_parts(result.precision),
+        binary_parts(result.binarization),
         none if verdict.word in (UNJUDGED, UNKNOWN) else interval(expected),
         expected.source if expected else none,
         result.network,
@@ -150,7 +150,7 @@ def _open(facts: Facts, number: int) -> list[object]:
         percent(expected.top1) if expected else none,
         none,
         element("span", state, class_="verdict"),
-        binary_parts(stage.student.precision),
+        binary_parts(stage.student.binarization),
         none,
         expected.source if expected else none,
         stage.student.name,
@@ -201,7 +201,7 @@ def add_training(page: Page, facts: Facts) -> None:
         result = facts.results.get(number)
         if epochs is None and result is None:
             continue
-        parts = binary_parts(stage.student.precision)
+        parts = binary_parts(stage.student.binarization)
         title = f"Stage {number}: {stage.student.name}, binary: {parts}"
         content.append(element("h3", title))
         if epochs is not None:
@@ -225,5 +225,5 @@ def add_training(page: Page, facts: Facts) -> None:
 
 
 def _lacks_flips(stage: Stage, epochs: history.History | None) -> bool:
-    binary = stage.student.precision == "binary"
+    binary = stage.student.binarization == "binary"
     return binary and epochs is not None and not epochs.has(history.FLIPS)

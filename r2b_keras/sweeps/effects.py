@@ -6,7 +6,7 @@ Imports no TensorFlow.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from r2b_keras.models.config import GATED, PRECISIONS
+from r2b_keras.models.config import BINARIZATIONS, GATED
 from r2b_keras.recipes import Stage
 
 
@@ -24,7 +24,7 @@ class Need:
 
 
 def _is_binary_block(stage: Stage) -> bool:
-    return stage.student.precision != "real"
+    return stage.student.binarization != "real"
 
 
 def _has_gate(stage: Stage) -> bool:
@@ -34,13 +34,13 @@ def _has_gate(stage: Stage) -> bool:
 
 
 def _binarizes_activations(stage: Stage) -> bool:
-    return PRECISIONS[stage.student.precision].activations == "sign"
+    return BINARIZATIONS[stage.student.binarization].activations == "sign"
 
 
 def _binarizes_weights(stage: Stage) -> bool:
     # XNOR-Net's factor has a binarizer of its own.
     analytic = stage.student.rescaling == "analytic"
-    return PRECISIONS[stage.student.precision].weights == "sign" and not analytic
+    return BINARIZATIONS[stage.student.binarization].weights == "sign" and not analytic
 
 
 _LOGITS = Need("losses.logit_matching above 0", lambda s: s.losses.logit_matching > 0)
@@ -50,10 +50,10 @@ _TEACHER = Need(
     lambda s: s.losses.needs_teacher,
 )
 _GATE = Need("a student.rescaling with a gate", _has_gate)
-_BLOCK = Need("a student.precision other than 'real'", _is_binary_block)
-_SIGNED = Need("a student.precision with binary activations", _binarizes_activations)
+_BLOCK = Need("a student.binarization other than 'real'", _is_binary_block)
+_SIGNED = Need("a student.binarization with binary activations", _binarizes_activations)
 _BINARY = Need(
-    "the student.precision 'binary' and a student.rescaling other than 'analytic'",
+    "the student.binarization 'binary' and a student.rescaling other than 'analytic'",
     _binarizes_weights,
 )
 _SGD = Need("the optimizer.name 'sgd'", lambda s: s.optimizer.name == "sgd")

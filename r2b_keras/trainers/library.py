@@ -58,6 +58,8 @@ def _settings(recipe: Recipe, number: int) -> dict[str, Any]:
     if not stage.losses.needs_teacher:
         stage = dataclasses.replace(stage, teacher=None)
     values = recipes.to_dict(stage)
+    # By its name in older libraries, so that their stages are found.
+    values["student"]["precision"] = values["student"].pop("binarization")
     return {name: value for name, value in values.items() if name not in DESCRIPTIONS}
 
 

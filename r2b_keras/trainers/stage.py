@@ -205,7 +205,7 @@ def _announcement(run: Run, number: int) -> str:
     """What is trained now, with how many images, and on what."""
     stage, dataset = run.recipe.stages[number], run.dataset
     student = stage.student
-    binary = BINARY_PARTS[student.precision]
+    binary = BINARY_PARTS[student.binarization]
     held_out = f", {dataset.num_validation} held out" if dataset.num_validation else ""
     return (
         f"stage {number}: {student.name}, binary: {binary}; {stage.epochs} epochs of "
@@ -298,7 +298,7 @@ def _record(
     result = StageResult(
         stage=number,
         network=network.name,
-        precision=network.precision,
+        binarization=network.binarization,
         top1=report.top1,
         top5=report.top5,
         validation_top1=validation,

@@ -37,20 +37,20 @@ class StageResult:
     Attributes:
       stage: its number.
       network: name of the student.
-      precision: precision of the student.
+      binarization: the student's, see `Network`.
       top1: accuracy on the test set, a fraction.
       top5: the same among the five best; None for no more than five classes.
       validation_top1: accuracy on the validation part, a fraction; None without one.
       epochs: epochs trained.
       seconds: time they took, validation included.
       bytes: deployed size, binary weights at one bit and all others at 32.
-      parameters: weights of any precision.
+      parameters: weights, real and binary.
       binary_parameters: how many of them are binary.
     """
 
     stage: int
     network: str
-    precision: str
+    binarization: str
     top1: float
     top5: float | None
     validation_top1: float | None
@@ -96,8 +96,8 @@ class Workdir:
             return None
         values = files.read_json(path)
         try:
-            return StageResult(**values)
-        except TypeError as error:
+            return StageResult(**recipes.renamed(values))
+        except (TypeError, AttributeError) as error:
             raise InputError(
                 f"{path} is not a stage's result ({error}): delete the folder "
                 f"{path.parent} to train that stage again."

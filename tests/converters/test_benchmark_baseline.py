@@ -20,7 +20,7 @@ def card_with(network):
 @pytest.fixture(scope="module")
 def binary():
     model = models.build("real_to_binary18", "binary", (12, 9, 3), 5, **LAYOUT)
-    network = {"name": "real_to_binary18", "precision": "binary", "reduction": 4}
+    network = {"name": "real_to_binary18", "binarization": "binary", "reduction": 4}
     return card.attach(convert(model), card_with({**network, **LAYOUT}))
 
 

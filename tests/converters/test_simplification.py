@@ -192,9 +192,9 @@ def test_the_original_stays_as_it_is():
     assert simplify(simplified) is simplified
 
 
-def test_networks_of_other_precisions_stay():
-    for name, precision in (("resnet18", "real"), ("real_to_binary18", "soft")):
-        model = models.build(name, precision, SHAPE, 5, width=8, blocks=(1,))
+def test_networks_of_other_binarizations_stay():
+    for name, binarization in (("resnet18", "real"), ("real_to_binary18", "soft")):
+        model = models.build(name, binarization, SHAPE, 5, width=8, blocks=(1,))
         assert simplify(model) is model
 
 

@@ -62,7 +62,7 @@ def test_a_stage_of_a_workdir(finished, dataset):
     assert card.accuracy == Workdir(finished[0]).result(3).top1
     network = Workdir(finished[0]).recipe().stages[3].student
     assert card.network == dataclasses.asdict(network)
-    assert card.network["precision"] == "binary" and card.network["width"] == 8
+    assert card.network["binarization"] == "binary" and card.network["width"] == 8
     assert set(card.versions) == {
         *("r2b_keras", "larq-compute-engine", "larq", "tensorflow"),
     }
@@ -82,7 +82,7 @@ def test_a_stage_of_a_workdir(finished, dataset):
 @pytest.mark.slow
 def test_another_stage_and_fewer_images(finished, dataset):
     source = sources.from_workdir(finished[0], stage=1, limit=100)
-    assert source.card.stage == 1 and source.card.network["precision"] == "soft"
+    assert source.card.stage == 1 and source.card.network["binarization"] == "soft"
     assert len(source.images) == 100
 
 

@@ -1,4 +1,4 @@
-"""Quantized convolutions: what each precision binarizes, and the gradients' rules."""
+"""Quantized convolutions: what becomes binary, and the gradients' rules."""
 
 import numpy as np
 import numpy_reference as reference
@@ -37,7 +37,7 @@ RULES = {"ste_sign": ste_rule, "approx_sign": approx_rule, "swish_sign": swish_r
 
 def convolution(input_shape, filters=4, kernel=3, strides=1, **options):
     """A quantized convolution as the blocks make it, and a model of it alone."""
-    network = Network("real_to_binary18", options.pop("precision", "binary"), **options)
+    network = Network("real_to_binary18", **{"binarization": "binary", **options})
     image = tf.keras.Input(input_shape)
     x = blocks.quantized_convolution(image, filters, kernel, strides, network, "conv")
     model = tf.keras.Model(image, x)
@@ -129,17 +129,17 @@ def test_latent_weights_stay_within_one(rescaling):
     assert np.abs(latent).max() == 1.0
 
 
-def test_precisions_differ_in_quantizers_only():
+def test_binarizations_differ_in_quantizers_only():
     expected = {
         "real": (None, None, None),
         "soft": ("Tanh", None, None),
         "binary_activations": ("ApproxSign", None, None),
         "binary": ("ApproxSign", "SwishSign", "weight_clip"),
     }
-    for precision, names in expected.items():
+    for binarization, names in expected.items():
         layer, _ = convolution(
             (4, 4, 3),
-            precision=precision,
+            binarization=binarization,
             activation_binarizer="approx_sign",
             weight_binarizer="swish_sign",
         )
@@ -149,7 +149,7 @@ def test_precisions_differ_in_quantizers_only():
             layer.kernel_constraint,
         )
         found = tuple(part if part is None else type(part).__name__ for part in parts)
-        assert found == names, precision
+        assert found == names, binarization
         assert not layer.use_bias
         assert [w.shape for w in layer.weights] == [(3, 3, 3, 4)]
 
@@ -157,12 +157,12 @@ def test_precisions_differ_in_quantizers_only():
 def test_soft_and_half_binary_convolutions():
     """tanh, or sign, of the input; the weights as they are."""
     x, weights = random((2, 5, 4, 3)), random((3, 3, 3, 4), 1)
-    for precision, squash in (
+    for binarization, squash in (
         ("real", lambda x: x),
         ("soft", np.tanh),
         ("binary_activations", reference.sign),
     ):
-        layer, model = convolution((5, 4, 3), strides=2, precision=precision)
+        layer, model = convolution((5, 4, 3), strides=2, binarization=binarization)
         layer.set_weights([weights])
         expected = reference.convolve(squash(np.float64(x)), weights, 2)
         np.testing.assert_allclose(model(x), expected, atol=1e-5)

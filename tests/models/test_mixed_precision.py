@@ -10,8 +10,8 @@ OPTIONS = {"width": 8, "blocks": (1,), "stem": "cifar"}
 POLICIES = ["mixed_bfloat16", "mixed_float16"]
 
 
-def build(name, precision, **options):
-    return models.build(name, precision, (8, 8, 3), 5, **{**OPTIONS, **options})
+def build(name, binarization, **options):
+    return models.build(name, binarization, (8, 8, 3), 5, **{**OPTIONS, **options})
 
 
 def images():
@@ -20,7 +20,7 @@ def images():
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(
-    ("name", "precision", "rescaling"),
+    ("name", "binarization", "rescaling"),
     [
         ("resnet18", "real", ""),
         ("real_to_binary18", "binary", "gate_and_scale"),
@@ -28,9 +28,9 @@ def images():
         ("real_to_binary18", "binary", "outer_product_scale"),
     ],
 )
-def test_a_step_with_float32_logits_and_weights(policy, name, precision, rescaling):
+def test_a_step_with_float32_logits_and_weights(policy, name, binarization, rescaling):
     tf.keras.mixed_precision.set_global_policy(policy)
-    model = build(name, precision, rescaling=rescaling)
+    model = build(name, binarization, rescaling=rescaling)
     with tf.GradientTape() as tape:
         outputs = models.with_intermediates(model, ["block_1"])(images(), training=True)
         loss = tf.reduce_mean(outputs["logits"] ** 2)

@@ -9,11 +9,11 @@ import pytest
 
 import r2b_keras.models
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import PRECISIONS, Network
+from r2b_keras.models.config import BINARIZATIONS, Network
 
 
 def network(**options):
-    return Network("real_to_binary18", **{"precision": "binary", **options})
+    return Network("real_to_binary18", **{"binarization": "binary", **options})
 
 
 def test_defaults_are_the_papers():
@@ -27,8 +27,8 @@ def test_defaults_are_the_papers():
     assert plain.rescaling == ""  # the registry's choice for the name
 
 
-def test_precisions():
-    table = {name: (p.activations, p.weights) for name, p in PRECISIONS.items()}
+def test_binarizations():
+    table = {name: (p.activations, p.weights) for name, p in BINARIZATIONS.items()}
     assert table == {
         "real": ("real", "real"),
         "soft": ("tanh", "real"),
@@ -40,7 +40,7 @@ def test_precisions():
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("precision", "bianry", "one of real, soft, binary_activations, binary"),
+        ("binarization", "bianry", "one of real, soft, binary_activations, binary"),
         ("stem", "7x7", "one of imagenet, cifar, small"),
         ("stem_activation", "tanh", "one of prelu, relu"),
         ("downsample", "none", "one of real, binary"),
@@ -89,7 +89,7 @@ def test_equal_values_are_equal():
 
 def test_importing_a_description_imports_no_tensorflow():
     code = (
-        "import sys; from r2b_keras.models import Network, PRECISIONS; "
+        "import sys; from r2b_keras.models import Network, BINARIZATIONS; "
         "import r2b_keras.converters; Network('resnet18', 'real'); "
         "sys.exit('tensorflow' in sys.modules)"
     )

@@ -6,10 +6,10 @@ import pytest
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import PRECISIONS, RESCALINGS, Network
+from r2b_keras.models.config import BINARIZATIONS, RESCALINGS, Network
 from r2b_keras.models.registry import REGISTRY, build_network
 
-ALL = [(name, p) for name, entry in REGISTRY.items() for p in entry.precisions]
+ALL = [(name, p) for name, entry in REGISTRY.items() for p in entry.binarizations]
 BINARY = ("real_to_binary18", "binary")
 TINY = {"width": 8, "blocks": (1, 1), "stem": "cifar"}
 # Every rescaling, and every other option that changes a layer, in one of them.
@@ -25,9 +25,9 @@ OPTIONS = [
 ]
 
 
-def build(name, precision, input_shape=(8, 8, 3), num_classes=5, **options):
+def build(name, binarization, input_shape=(8, 8, 3), num_classes=5, **options):
     return models.build(
-        name, precision, input_shape, num_classes, **{**TINY, **options}
+        name, binarization, input_shape, num_classes, **{**TINY, **options}
     )
 
 
@@ -83,14 +83,14 @@ def check_serialisation(model, path):
 
 def test_names():
     assert models.names() == ("resnet18", "real_to_binary18", "strong_baseline18")
-    assert {precision for _, precision in ALL} == set(PRECISIONS)
+    assert {binarization for _, binarization in ALL} == set(BINARIZATIONS)
 
 
-@pytest.mark.parametrize(("name", "precision"), ALL)
-def test_every_network(name, precision, tmp_path):
-    model = build(name, precision)
+@pytest.mark.parametrize(("name", "binarization"), ALL)
+def test_every_network(name, binarization, tmp_path):
+    model = build(name, binarization)
     assert model.output_shape == (None, 5)
-    assert model.name == f"{name}_{precision}"
+    assert model.name == f"{name}_{binarization}"
     assert models.intermediate_names(model) == ["block_1", "block_2"]
     assert model.get_layer("block_1").output.shape == (None, 8, 8, 8)
     assert model.get_layer("block_2").output.shape == (None, 4, 4, 16)
@@ -173,11 +173,11 @@ def test_unknown_height_and_width():
 
 
 @pytest.mark.parametrize("name", ["real_to_binary18", "strong_baseline18"])
-def test_precisions_have_the_same_weights(name):
+def test_binarizations_have_the_same_weights(name):
     """Weights are handed over from stage to stage by name and shape."""
     shapes = [
-        weight_shapes(build(name, precision, downsample="binary"))
-        for precision in REGISTRY[name].precisions
+        weight_shapes(build(name, binarization, downsample="binary"))
+        for binarization in REGISTRY[name].binarizations
     ]
     assert shapes[0] == shapes[1] == shapes[2]
 
@@ -187,8 +187,7 @@ def test_only_block_convolutions_are_binary():
     names = ["block_1a_conv", "block_1b_conv", "block_2a_conv", "block_2b_conv"]
     assert [layer.name for layer in quant_convs(model)] == names
     for layer in quant_convs(model):
-        precisions = (layer.input_quantizer.precision, layer.kernel_quantizer.precision)
-        assert precisions == (1, 1)
+        assert layer.input_quantizer.precision == layer.kernel_quantizer.precision == 1
     names = {layer.name for layer in quant_convs(build(*BINARY, downsample="binary"))}
     assert "block_2a_shortcut_conv" in names
 
@@ -220,11 +219,11 @@ def test_stem_activation():
     assert build("resnet18", "real", stem_activation="prelu").get_layer("stem_relu")
 
 
-@pytest.mark.parametrize(("name", "precision"), [("resnet18", "real"), BINARY])
-def test_batch_norm_and_padding_options_reach_every_layer(name, precision):
+@pytest.mark.parametrize(("name", "binarization"), [("resnet18", "real"), BINARY])
+def test_batch_norm_and_padding_options_reach_every_layer(name, binarization):
     model = build(
         name,
-        precision,
+        binarization,
         downsample="binary",
         batch_norm_momentum=0.625,
         batch_norm_epsilon=0.03125,
@@ -263,15 +262,16 @@ def test_unknown_name():
 
 
 @pytest.mark.parametrize(
-    ("name", "precision", "known"),
+    ("name", "binarization", "known"),
     [
         ("resnet18", "binary", "real"),
         ("real_to_binary18", "real", "soft, binary_activations, binary"),
     ],
 )
-def test_a_precision_that_the_network_does_not_have(name, precision, known):
-    with pytest.raises(ValueError, match=f"{name}.*'{precision}'.* one of {known}\\."):
-        build(name, precision)
+def test_a_binarization_that_the_network_does_not_have(name, binarization, known):
+    message = f"{name}.*'{binarization}'.* one of {known}\\."
+    with pytest.raises(ValueError, match=message):
+        build(name, binarization)
 
 
 @pytest.mark.parametrize(

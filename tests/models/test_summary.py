@@ -75,9 +75,9 @@ def test_bytes_are_rounded_up():
 
 
 def test_half_binary_networks_have_no_binary_operations():
-    for precision in ("soft", "binary_activations"):
+    for binarization in ("soft", "binary_activations"):
         model = models.build(
-            "real_to_binary18", precision, (4, 4, 1), 3, width=8, blocks=(1,)
+            "real_to_binary18", binarization, (4, 4, 1), 3, width=8, blocks=(1,)
         )
         size = models.model_size(model)
         assert (size.binary_parameters, size.binary_macs) == (0, 0)

@@ -9,14 +9,14 @@ DATA = DataConfig("digits", (8, 8, 1), (0.3,), (0.35,), validation_size=100)
 SMALL = {"width": 8, "blocks": (1, 1), "stem": "cifar"}
 
 
-def network(precision: str = "binary_activations", **options) -> Network:
+def network(binarization: str = "binary_activations", **options) -> Network:
     options = SMALL | options
-    name = "resnet18" if precision == "real" else "real_to_binary18"
-    return Network(name, precision, **options)
+    name = "resnet18" if binarization == "real" else "real_to_binary18"
+    return Network(name, binarization, **options)
 
 
-def stage(precision: str = "binary_activations", **fields) -> Stage:
-    student = fields.pop("student", None) or network(precision)
+def stage(binarization: str = "binary_activations", **fields) -> Stage:
+    student = fields.pop("student", None) or network(binarization)
     return Stage(**{"student": student, "epochs": 10, "batch_size": 32} | fields)
 
 

@@ -64,6 +64,20 @@ def test_what_is_no_recipe_is_refused(damage):
         from_dict(plain)
 
 
+def test_fields_have_their_names_of_today():
+    plain = to_dict(chain())
+    old = json.loads(json.dumps(plain))
+    for a_stage in old["stages"]:
+        a_stage["student"]["precision"] = a_stage["student"].pop("binarization")
+    assert from_dict(old) == chain()
+    # The arithmetic's precision, beside the recipe, keeps its name.
+    found = completed({"recipe": old, "precision": "float32"})
+    assert found == {"recipe": plain, "precision": "float32"}
+    old["stages"][0]["student"]["binarization"] = "real"
+    with pytest.raises(InputError, match="no recipe.*'precision'"):
+        from_dict(old)
+
+
 def test_fields_that_a_file_is_too_old_for_have_their_defaults():
     plain = to_dict(chain())
     old = json.loads(json.dumps(plain))

@@ -131,6 +131,11 @@ REFUSED = [
         "'stages'?",
     ),
     (
+        "stages.3.student.precision=real",
+        "Override 'stages.3.student.precision=real': Network has no field 'precision'; "
+        "did you mean 'binarization'?",
+    ),
+    (
         "stages.3.optimizer.lerning_rate=1",
         "Override 'stages.3.optimizer.lerning_rate=1': Optimizer has no field "
         "'lerning_rate'; did you mean 'learning_rate'?",

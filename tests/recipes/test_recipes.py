@@ -41,13 +41,13 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name():
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_network_is_in_the_registry(name):
     for stage in recipes.get(name).stages:
-        assert stage.student.precision in REGISTRY[stage.student.name].precisions
+        assert stage.student.binarization in REGISTRY[stage.student.name].binarizations
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_four_stages_are_linked_as_in_the_paper(name):
     recipe = recipes.get(name)
-    links = [(s.student.name, s.student.precision, s.teacher) for s in recipe.stages]
+    links = [(s.student.name, s.student.binarization, s.teacher) for s in recipe.stages]
     assert links == [
         ("resnet18", "real", None),
         ("real_to_binary18", "soft", 0),
@@ -72,7 +72,7 @@ def test_the_papers_first_three_stages_start_from_scratch(name):
 def test_strong_baselines_have_two_stages_with_labels_only(name):
     recipe = recipes.get(name)
     assert [
-        (s.student.name, s.student.precision, s.teacher, s.start_from)
+        (s.student.name, s.student.binarization, s.teacher, s.start_from)
         for s in recipe.stages
     ] == [
         ("strong_baseline18", "binary_activations", None, None),
@@ -103,7 +103,7 @@ def test_where_both_are_run_here_they_have_equal_epochs(name):
 def test_binary_weights_have_no_decay_no_warm_up_and_no_jitter(name):
     """Sec. 4.1, whatever the other numbers of a recipe are."""
     for stage in recipes.get(name).stages:
-        if stage.student.precision == "binary":
+        if stage.student.binarization == "binary":
             assert stage.optimizer.weight_decay == 0.0
             assert stage.schedule.warmup_epochs == 0
             assert stage.augmentation.color_jitter == 0.0

@@ -32,7 +32,7 @@ def make_result(validation: float, test: float = 0.5) -> StageResult:
     return StageResult(
         stage=3,
         network="real_to_binary18",
-        precision="binary",
+        binarization="binary",
         top1=test,
         top5=1.0,
         validation_top1=validation,

@@ -277,9 +277,9 @@ GATE = {"choice": [4, 8]}
         (
             "student.weight_binarizer",
             {"choice": ["ste_sign", "approx_sign"]},
-            ["stages.3.student.precision=soft", "stages.3.absorb_magnitude=false"],
-            {"student.precision": {"choice": ["soft", "binary"]}},
-            "the student.precision 'binary'",
+            ["stages.3.student.binarization=soft", "stages.3.absorb_magnitude=false"],
+            {"student.binarization": {"choice": ["soft", "binary"]}},
+            "the student.binarization 'binary'",
         ),
     ],
 )

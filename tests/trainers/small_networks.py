@@ -36,19 +36,19 @@ def plain(taps=("tap_1", "tap_2"), channels=4, name="student", **options):
     return tf.keras.Model(inputs, x, name=name)
 
 
-def real_to_binary(precision="binary", name="real_to_binary18", **options):
+def real_to_binary(binarization="binary", name="real_to_binary18", **options):
     """One of ours: two blocks of width 4, the second one with a shortcut.
 
     Built once for all tests, which is most of their time: `randomize` it before use.
     """
     policy = tf.keras.mixed_precision.global_policy().name
-    return _built(policy, precision, name, **options)
+    return _built(policy, binarization, name, **options)
 
 
 @functools.cache
-def _built(policy, precision, name, **options):
+def _built(policy, binarization, name, **options):
     options = {"width": 4, "blocks": (1, 1), "stem": "cifar", **options}
-    return models.build(name, precision, IMAGE_SHAPE, NUM_CLASSES, **options)
+    return models.build(name, binarization, IMAGE_SHAPE, NUM_CLASSES, **options)
 
 
 def randomize(model, seed=0):

@@ -79,7 +79,7 @@ def test_hand_over_copies_every_weight(tmp_path, before, from_file):
         np.testing.assert_array_equal(weight, expected[name], err_msg=name)
 
 
-def test_network_of_the_same_precision_then_computes_the_same():
+def test_network_of_the_same_binarization_then_computes_the_same():
     source = randomize(real_to_binary("soft"))
     target = real_to_binary("soft", "strong_baseline18", rescaling="gate_and_scale")
     hand_over(source, target)
@@ -178,9 +178,9 @@ def test_magnitude_is_the_best_factor():
     assert (error(best) < error(best * 0.99)).all()
 
 
-@pytest.mark.parametrize("precision", ["soft", "binary_activations"])
-def test_real_weights_keep_their_size(precision):
-    model = randomize(real_to_binary(precision))
+@pytest.mark.parametrize("binarization", ["soft", "binary_activations"])
+def test_real_weights_keep_their_size(binarization):
+    model = randomize(real_to_binary(binarization))
     before = values(model.weights)
     assert absorb_magnitude(model) == 0
     assert_all_equal(values(model.weights), before)
@@ -215,8 +215,8 @@ def test_binary_weights_start_with_maps_of_the_size_of_real_ones(rescaling):
     assert rescaling in SIZED
     options = {"width": 16, "blocks": (1, 1), "stem": "cifar", "rescaling": rescaling}
     before, after = (
-        models.build("real_to_binary18", precision, IMAGE_SHAPE, 3, **options)
-        for precision in ("binary_activations", "binary")
+        models.build("real_to_binary18", binarization, IMAGE_SHAPE, 3, **options)
+        for binarization in ("binary_activations", "binary")
     )
     hand_over(before, after)
     absorb_magnitude(after)
@@ -248,8 +248,8 @@ OPTIONS = [
 ]
 SMALL = {"width": 4, "blocks": (1, 1), "stem": "cifar"}
 NETWORKS = [
-    Network(name, precision, **SMALL | options)
-    for name, precision, some in (
+    Network(name, binarization, **SMALL | options)
+    for name, binarization, some in (
         ("real_to_binary18", "soft", OPTIONS),
         ("strong_baseline18", "soft", OPTIONS[:1]),
         ("resnet18", "real", OPTIONS[:8]),

@@ -32,6 +32,10 @@ def test_key_is_the_same_for_the_same_training():
     assert key(1) == key(1, "stages.3.epochs=3", "stages.2.optimizer.learning_rate=1")
 
 
+def test_keys_of_older_libraries_are_found():
+    assert key(2) == "stage_2-6fcb67b388d3cdf5"
+
+
 @pytest.mark.parametrize(
     "override",
     [

@@ -43,7 +43,7 @@ def decayed_names(model):
 
 
 @pytest.mark.parametrize(
-    ("precision", "from_file", "expected"),
+    ("binarization", "from_file", "expected"),
     [
         ("soft", False, REAL_KERNELS | BINARY_KERNELS),
         ("binary_activations", False, REAL_KERNELS | BINARY_KERNELS),
@@ -51,8 +51,8 @@ def decayed_names(model):
         ("binary", True, REAL_KERNELS),
     ],
 )
-def test_real_kernels_decay(tmp_path, precision, from_file, expected):
-    model = real_to_binary(precision)
+def test_real_kernels_decay(tmp_path, binarization, from_file, expected):
+    model = real_to_binary(binarization)
     if from_file:
         model.save(tmp_path / "model.keras")
         model = tf.keras.models.load_model(tmp_path / "model.keras", compile=False)
@@ -138,20 +138,20 @@ def test_l2_decay_is_none_of_the_optimizers_work():
         assert not optimizer.weight_decay
 
 
-@pytest.mark.parametrize("precision", ["soft", "binary"])
-def test_l2_decay_adds_decay_times_weight_to_the_gradient(precision):
+@pytest.mark.parametrize("binarization", ["soft", "binary"])
+def test_l2_decay_adds_decay_times_weight_to_the_gradient(binarization):
     """With plain SGD: w -> w - rate * (gradient + decay * w)."""
     rate, decay = 0.1, 0.25
     moved = {}
     for l2 in (0.0, decay):
-        student = randomize(real_to_binary(precision))
+        student = randomize(real_to_binary(binarization))
         before = {n: np.array(v) for n, v in named_weights(student).items()}
         model = Distiller(student, l2=l2, l2_variables=decayed_variables(student))
         settings = Optimizer("sgd", momentum=0.0, weight_decay=decay)
         model.compile(make_optimizer(settings, rate, student), run_eagerly=True)
         model.train_on_batch(images(4), one_hot(classes(4)))
         moved[l2] = {n: np.array(v) for n, v in named_weights(student).items()}
-    decayed = REAL_KERNELS | (BINARY_KERNELS if precision == "soft" else set())
+    decayed = REAL_KERNELS | (BINARY_KERNELS if binarization == "soft" else set())
     for name, weight in moved[decay].items():
         expected = -rate * decay * before[name] if name in decayed else 0.0
         np.testing.assert_allclose(

@@ -87,8 +87,8 @@ def test_only_kernels_behind_one_bit_quantizers_count():
     assert sum(kernel.shape.num_elements() for kernel in found) == (
         9 * (4 * 4 + 4 * 4 + 4 * 8 + 8 * 8)
     )
-    for precision in ("soft", "binary_activations"):
-        assert binary_kernels(real_to_binary(precision)) == []
+    for binarization in ("soft", "binary_activations"):
+        assert binary_kernels(real_to_binary(binarization)) == []
 
 
 def test_depthwise_and_pointwise_kernels_count_too():

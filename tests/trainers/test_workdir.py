@@ -17,7 +17,7 @@ from r2b_keras.trainers.workdir import StageResult, Workdir
 RESULT = StageResult(
     stage=1,
     network="real_to_binary18",
-    precision="soft",
+    binarization="soft",
     top1=0.875,
     top5=0.99,
     validation_top1=None,
@@ -266,6 +266,15 @@ def test_damaged_result_is_named(tmp_path, content):
     path.write_text(json.dumps({**dataclasses.asdict(RESULT), "extra": 1}))
     with pytest.raises(InputError, match="extra"):
         workdir.result(1)
+
+
+def test_result_from_before_a_field_was_renamed(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.stage(1).mkdir()
+    old = dataclasses.asdict(RESULT)
+    old["precision"] = old.pop("binarization")
+    (workdir.stage(1) / "result.json").write_text(json.dumps(old))
+    assert workdir.result(1) == RESULT
 
 
 def test_folder_from_before_a_field_was_added_trained_with_its_default(tmp_path):
