@@ -1,8 +1,8 @@
 """One training step of stages 1, 2 and 3: ours against larq-zoo's distillation model.
 
-    python benchmarks/train_step.py --precision=float32 bfloat16 \
+    python studies/train_step.py --precision=float32 bfloat16 \
         --output=results/train_step/width_64.csv
-    python benchmarks/train_step.py --width=16 --size=28 --batch=128 \
+    python studies/train_step.py --width=16 --size=28 --batch=128 \
         --output=results/train_step/width_16.csv
 
 Both train the same network, larq-zoo's Real-to-Binary ResNet-18 (its gate, BatchNorm
@@ -13,14 +13,8 @@ ratio is taken within each round. A second copy of ours takes part too: as far a
 ratio is from 1, this run on this machine tells nothing apart. larq-zoo's own training
 computes in float32; `--precision` is ours.
 
-larq-zoo is no dependency of this project. To have it for this command alone:
-
-    pip install --target build/larq_zoo --no-deps larq-zoo==2.4.0 zookeeper==1.4.0 \
-        typeguard click
-    PYTHONPATH=build/larq_zoo python benchmarks/train_step.py ...
-
-Its width is 64; for another one its stem, which is where the width is written, is made
-again here.
+larq-zoo's width is 64; for another one its stem, which is where the width is written,
+is made again here.
 """
 
 import argparse
@@ -31,13 +25,12 @@ import itertools
 import pathlib
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from turns import keep, ratio_columns, seconds, take_turns
 
-from r2b_keras import files
 from r2b_keras.converters import larq_zoo
 from r2b_keras.environment import tf
 from r2b_keras.models.registry import build_network
@@ -168,37 +161,6 @@ def step_of(model: tf.keras.Model, data: tf.data.Dataset) -> Callable[[], None]:
     return lambda: step(batches)
 
 
-def seconds(step: Callable[[], None], steps: int) -> float:
-    """Duration of a step, the mean of some."""
-    start = time.perf_counter()
-    for _ in range(steps):
-        step()
-    return (time.perf_counter() - start) / steps
-
-
-def take_turns(
-    turns: Sequence[Callable[[], float]], rounds: int
-) -> list[tuple[float, ...]]:
-    """Lets each have its turn in every round, another one first each time.
-
-    Whoever always came second would always find the caches that the first has left.
-
-    Args:
-      turns: each takes its turn and returns what it has measured.
-      rounds: how many turns each has.
-
-    Returns:
-      What they have measured by round, always in the order of `turns`.
-    """
-    found = []
-    for number in range(rounds):
-        first = number % len(turns)
-        order = [*range(first, len(turns)), *range(first)]
-        measured = {place: turns[place]() for place in order}
-        found.append(tuple(measured[place] for place in range(len(turns))))
-    return found
-
-
 def compare(number: int, precision: str, options: argparse.Namespace) -> dict[str, Any]:
     """One row of the table: images per second of both and their ratio."""
     tf.keras.backend.clear_session()
@@ -219,7 +181,6 @@ def compare(number: int, precision: str, options: argparse.Namespace) -> dict[st
     turns = take_turns(timed, options.rounds)
     ratios = [theirs / mine for mine, theirs, _ in turns]
     control = statistics.median(second / mine for mine, _, second in turns)
-    lower, _, upper = statistics.quantiles(ratios, n=4)
     ours_seconds, theirs_seconds = (
         statistics.median(column) for column in list(zip(*turns, strict=True))[:2]
     )
@@ -233,9 +194,7 @@ def compare(number: int, precision: str, options: argparse.Namespace) -> dict[st
         "steps": options.steps,
         "ours_images_per_second": round(options.batch / ours_seconds, 1),
         "larq_zoo_images_per_second": round(options.batch / theirs_seconds, 1),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_lower_quartile": round(lower, 3),
-        "ratio_upper_quartile": round(upper, 3),
+        **ratio_columns(ratios),
         "ours_to_ours": round(control, 3),
     }
 
@@ -258,15 +217,11 @@ def main() -> None:
     except ImportError as error:
         sys.exit(
             f"larq-zoo cannot be imported ({error}): install it aside and name the "
-            "folder in PYTHONPATH, as the head of benchmarks/train_step.py says."
+            "folder in PYTHONPATH, as studies/README.md says."
         )
-    rows = []
-    for precision, number in itertools.product(options.precision, options.stages):
-        rows.append(compare(number, precision, options))
-        print("  ".join(f"{name} {value}" for name, value in rows[-1].items()))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        files.write_csv(options.output, rows)
+    wanted = itertools.product(options.precision, options.stages)
+    rows = [compare(number, precision, options) for precision, number in wanted]
+    keep(rows, options.output)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Benchmarks are programs and no package: they are loaded by path.
+"""Studies are programs and no package: they are loaded by path.
 
 Some take functions from the one beside them, as a program finds it.
 """
@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-FOLDER = pathlib.Path(__file__).parent.parent.parent / "benchmarks"
+FOLDER = pathlib.Path(__file__).parent.parent.parent / "studies"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """How far other sums move the digits' accuracy: other cores and instructions, one seed.
 
-    python benchmarks/machines.py --output=results/machines.csv
+    python studies/machines.py --output=results/machines.csv
 
 Another machine adds in another order. This one can be made to: with one core, with
 older instructions, without oneDNN. Numbers are those of seed 0; what another seed
@@ -14,7 +14,7 @@ import pathlib
 import subprocess
 import sys
 
-from r2b_keras import files
+from turns import keep
 
 ROOT = pathlib.Path(__file__).parent.parent
 WORK = ROOT / "build" / "machines"
@@ -52,11 +52,7 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, help="CSV to write")
     given = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    rows = [train(name) for name in VARIANTS]
-    for row in rows:
-        print("  ".join(row.values()))
-    if given.output:
-        files.write_csv(given.output, rows)
+    keep([train(name) for name in VARIANTS], given.output)
 
 
 if __name__ == "__main__":

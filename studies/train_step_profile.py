@@ -1,9 +1,9 @@
 """Where the time of our training step goes, by kind of operation.
 
-    python benchmarks/train_step_profile.py --stage=2 \
+    python studies/train_step_profile.py --stage=2 \
         --width=64 --size=64 --batch=32 --output=results/train_step/profile.csv
 
-The network is that of benchmarks/train_step.py. TensorFlow's profiler gives the time
+The network is that of studies/train_step.py. TensorFlow's profiler gives the time
 of each operation; they run side by side on several threads, so that shares and not sums
 are what to look at, and a busy machine stretches all of them.
 """
@@ -14,8 +14,8 @@ import pathlib
 import tempfile
 
 import train_step
+from turns import keep
 
-from r2b_keras import files
 from r2b_keras.environment import tf
 
 PARTS = {
@@ -85,9 +85,7 @@ def main() -> None:
         shares[row["part"]] += float(row["share"])
     for part, share in sorted(shares.items(), key=lambda item: -item[1]):
         print(f"{share:6.1%}  {part}")
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        files.write_csv(options.output, rows)
+    keep(rows, options.output)
 
 
 if __name__ == "__main__":

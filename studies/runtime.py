@@ -1,16 +1,13 @@
 """Times the runtime against LCE, for the files under results/runtime.
 
-    python benchmarks/conversion.py build/conversion
-    python benchmarks/quicknet.py build/conversion     # its head says what it needs
-    python benchmarks/runtime.py build/conversion \
+    python studies/conversion.py build/conversion --quicknet
+    python studies/runtime.py build/conversion \
         --trained=runs/reproduction/fashion_mnist/seed_0/float32.tflite
 
-Each row is a call of `python -m r2b_keras.benchmark`, where all engines take turns.
-Threads cannot take turns within one call, so calls with one and two do.
+Each file is of a call of `python -m r2b_keras.benchmark`, where all engines take turns.
 """
 
 import argparse
-import csv
 import os
 import pathlib
 import subprocess
@@ -41,24 +38,6 @@ def benchmark(model: pathlib.Path, *flags: str, kernel: str = "") -> dict[str, b
         return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
 
 
-def median_ms(content: bytes) -> float:
-    """Median latency of the only row of a table."""
-    (row,) = csv.DictReader(content.decode().splitlines())
-    return float(row["median_ms"])
-
-
-def threads(model: pathlib.Path, rounds: int) -> list[dict[str, float]]:
-    """Latency with one thread and with two, in turns."""
-    rows = []
-    for number in range(rounds):
-        one, two = (
-            median_ms(benchmark(model, f"--engines={OURS}", f"--threads={count}")[CSV])
-            for count in (1, 2)
-        )
-        rows.append({"round": number, "one_ms": one, "two_ms": two, "ratio": two / one})
-    return rows
-
-
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -66,7 +45,6 @@ def main() -> None:
     parser.add_argument(
         "--trained", type=pathlib.Path, required=True, help="Fashion-MNIST, float32"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="pairs of thread counts")
     parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("results/runtime")
     )
@@ -80,12 +58,10 @@ def main() -> None:
     measured["benchmark_avx2.csv"] = benchmark(large, both, kernel="avx2")[CSV]
     measured["quicknet.csv"] = benchmark(given.folder / QUICKNET)[CSV]
     measured["fashion_mnist.csv"] = benchmark(given.trained)[CSV]
-    rows = threads(large, given.rounds)
     given.output.mkdir(parents=True, exist_ok=True)
     for name, content in measured.items():
         with files.written_whole(given.output / name) as aside:
             aside.write_bytes(content)
-    files.write_csv(given.output / "threads.csv", rows)
 
 
 if __name__ == "__main__":

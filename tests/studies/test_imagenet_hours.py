@@ -51,7 +51,7 @@ def test_images_of_one_core(hours, tmp_path):
 
 
 def test_the_committed_tables_are_what_the_program_gives(tmp_path):
-    program = ROOT / "benchmarks" / "imagenet_hours.py"
+    program = ROOT / "studies" / "imagenet_hours.py"
     result = subprocess.run(
         [sys.executable, "-c", RUN, str(program), f"--output={tmp_path}"],
         capture_output=True,

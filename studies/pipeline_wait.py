@@ -1,6 +1,6 @@
 """How much longer a training step takes with a recipe's pipeline than without one.
 
-    python benchmarks/pipeline_wait.py --recipe=fashion_mnist --stage=3 \
+    python studies/pipeline_wait.py --recipe=fashion_mnist --stage=3 \
         --output=results/input_pipeline/wait.csv
 
 Trains a stage with the batches that its recipe prepares, and with one batch in memory,
@@ -23,9 +23,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from train_step import seconds, take_turns
+from turns import keep, ratio_columns, seconds, take_turns
 
-from r2b_keras import data, files, recipes
+from r2b_keras import data, recipes
 from r2b_keras.environment import tf
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Recipe
@@ -85,7 +85,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     ]
     turns = take_turns(timed, options.rounds)
     ratios = [pipeline / memory for memory, pipeline, _ in turns]
-    lower, _, upper = statistics.quantiles(ratios, n=4)
     memory, pipeline = (
         1000 * statistics.median(column)
         for column in itertools.islice(zip(*turns, strict=True), 2)
@@ -98,9 +97,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "steps": options.steps,
         "pipeline_ms": round(pipeline, 2),
         "memory_ms": round(memory, 2),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_lower_quartile": round(lower, 3),
-        "ratio_upper_quartile": round(upper, 3),
+        **ratio_columns(ratios),
         "memory_to_memory": round(
             statistics.median(again / first for first, _, again in turns), 3
         ),
@@ -123,11 +120,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.rounds < 2:
         sys.exit(f"--rounds is {options.rounds}, expected at least 2 for quartiles.")
-    row = measure(options)
-    print("  ".join(f"{name} {value}" for name, value in row.items()))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        files.write_csv(options.output, [row])
+    keep([measure(options)], options.output)
 
 
 if __name__ == "__main__":

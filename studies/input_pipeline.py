@@ -1,6 +1,6 @@
 """Images per second and core of the ImageNet training pipeline.
 
-    taskset -c 0 python benchmarks/input_pipeline.py \
+    taskset -c 0 python studies/input_pipeline.py \
         --output=results/input_pipeline/images_per_second.csv
 
 Reads JPEGs of ImageNet's usual size, 500x375 pixels and about 110 kB, from a folder
@@ -19,15 +19,15 @@ import argparse
 import io
 import pathlib
 import statistics
-import sys
 import tempfile
 import time
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from turns import keep
 
-from r2b_keras import data, files, recipes
+from r2b_keras import data, recipes
 from r2b_keras.data import Augmentation
 
 WIDTH, HEIGHT = 500, 375
@@ -125,11 +125,8 @@ def main() -> None:
                 "highest": round(max(cpu), 1),
             }
         )
-        print("  ".join(f"{name} {value}" for name, value in rows[-1].items()))
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        files.write_csv(options.output, rows)
+    keep(rows, options.output)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,9 +1,9 @@
 """ESTIMATES the hours of the four ImageNet stages on 1, 8 and 64 GPUs.
 
-    python benchmarks/imagenet_hours.py --output=results/scale
+    python studies/imagenet_hours.py --output=results/scale
 
 Nothing here was measured on a GPU. Epochs and batch are the recipe's, the images a
-second of one core are those of benchmarks/input_pipeline.py, and all else is an
+second of one core are those of studies/input_pipeline.py, and all else is an
 assumption, listed below with its source. Writes imagenet_hours.csv and assumptions.csv.
 """
 

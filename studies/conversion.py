@@ -1,6 +1,6 @@
 """Converts Real-to-Binary ResNet-18 at 224x224, with and without simplification.
 
-    python benchmarks/conversion.py build/conversion
+    python studies/conversion.py build/conversion --quicknet
     python -m r2b_keras.benchmark --model=build/conversion/plain_float32.tflite \
         --model=build/conversion/simplified_float32.tflite \
         --model=build/conversion/simplified_int8.tflite --float_baseline
@@ -8,8 +8,13 @@
 The network has larq-zoo's choices, the one whose size and latency others report. Its
 weights are random, BatchNorm's statistics and signs included: size, operators and
 latency do not depend on them. Beside it, the real-valued network of the same layout.
+
+With `--quicknet` also larq-zoo's QuickNet by LCE's converter, as others would have it:
+a network that is not ours, with one-padding, BatchNorm after the convolutions and
+depthwise parts.
 """
 
+import argparse
 import dataclasses
 import pathlib
 import sys
@@ -44,9 +49,14 @@ def randomize(model: tf.keras.Model, seed: int = 0) -> None:
             layer.alpha.assign(generator.uniform(0, 0.5, layer.alpha.shape))
 
 
-def main(folder: pathlib.Path) -> None:
-    """Writes the files and prints operators and bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save(path: pathlib.Path, content: bytes) -> None:
+    """Writes a flatbuffer, whole or not at all."""
+    with files.written_whole(path) as aside:
+        aside.write_bytes(content)
+
+
+def write_resnet(folder: pathlib.Path) -> None:
+    """Writes our network, plain and simplified, in all sizes, and the real one."""
     model = build_network(larq_zoo.NETWORK, SHAPE, NUM_CLASSES)
     randomize(model)
     card = ModelCard(
@@ -64,17 +74,43 @@ def main(folder: pathlib.Path) -> None:
         for kind in KINDS:
             small = shrink(exact, kind)
             content = attach(small, dataclasses.replace(card, real_weights=kind))
-            with files.written_whole(folder / f"{name}_{kind}.tflite") as aside:
-                aside.write_bytes(content)
+            save(folder / f"{name}_{kind}.tflite", content)
             parts = ", ".join(f"{k} {v:,}" for k, v in bytes_by_part(small).items())
             print(f"  {kind}: {len(small):,} bytes ({parts})")
     real = float_baseline(content)
-    with files.written_whole(folder / "real_float32.tflite") as aside:
-        aside.write_bytes(real)
+    save(folder / "real_float32.tflite", real)
     print(f"real-valued ResNet-18\n  float32: {len(real):,} bytes")
 
 
+def write_quicknet(folder: pathlib.Path) -> None:
+    """Writes larq-zoo's QuickNet."""
+    import larq_compute_engine as lce
+
+    try:
+        from larq_zoo.sota import QuickNet
+    except ImportError as error:
+        sys.exit(
+            f"larq-zoo is not installed ({error}): studies/README.md says how to have "
+            "it for this command alone."
+        )
+    model = QuickNet(input_shape=SHAPE, weights=None, num_classes=NUM_CLASSES)
+    randomize(model)
+    content = lce.convert_keras_model(model)
+    save(folder / "quicknet.tflite", content)
+    print(f"QuickNet\n  float32: {len(content):,} bytes")
+
+
+def main() -> None:
+    """Writes the files and prints operators and bytes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=pathlib.Path, help="to write to")
+    parser.add_argument("--quicknet", action="store_true", help="larq-zoo's as well")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    if given.quicknet:
+        write_quicknet(given.folder)
+    write_resnet(given.folder)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("Give the folder to write to: python benchmarks/conversion.py DIR")
-    main(pathlib.Path(sys.argv[1]))
+    main()
