@@ -143,40 +143,6 @@ def remove_partial(folder: pathlib.Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def check_new_or_marked(folder: pathlib.Path, mark: str) -> None:
-    """Refuses a folder of somebody else's files.
-
-    Good are a folder that does not exist, one that holds the file `mark`, and one with
-    nothing but hidden files: what a run that was killed at its very start leaves.
-
-    Args:
-      folder: what a user named as --workdir.
-      mark: name of the file that folders of this command hold.
-
-    Raises:
-      InputError: a file, a folder with other things, or a name that is no UTF-8.
-    """
-    if printable(str(folder)) != str(folder):
-        raise InputError(
-            f"{printable(str(folder))} is no UTF-8, and TensorFlow cannot write there: "
-            "choose another --workdir."
-        )
-    if not os.path.lexists(folder):
-        return
-    if not folder.is_dir():
-        what = "a file" if folder.exists() else "a link that leads nowhere"
-        raise InputError(
-            f"{folder} is {what}, expected a folder or a new name: choose another "
-            "--workdir."
-        )
-    names = [path.name for path in folder.iterdir()]
-    if mark not in names and any(not name.startswith(".") for name in names):
-        raise InputError(
-            f"{folder} is not empty and holds no {mark}, expected a new folder or one "
-            "made by this command: choose another --workdir."
-        )
-
-
 def _flush_to_disk(path: pathlib.Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -8,6 +8,7 @@ The same command goes on where it was stopped, unless the code has changed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -18,11 +19,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import claims, command, files, locks, path_flags
+from r2b_keras import claims, command, files, folders, locks, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from r2b_keras.reproduction.experiments import Experiment, Step
 
@@ -66,8 +67,10 @@ def main() -> int:
         checkout.check(checkout.ROOT, results)
         # Runs of other code lie elsewhere.
         name = checkout.code_name(checkout.ROOT)
+        workdir = pathlib.Path(FLAGS.workdir or RECORDED) / name
         for experiment in chosen:
-            record(experiment, pathlib.Path(FLAGS.workdir or RECORDED) / name, results)
+            with _claimed(workdir, workdir / experiment.name):
+                record(experiment, workdir, results)
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         return compare(chosen, pathlib.Path(FLAGS.workdir or temporary), results)
@@ -84,10 +87,11 @@ def compare(
     recorded = seeds.read(results / seeds.FILE)
     tried = verdicts.to_try(chosen, claimed, FLAGS.quick)
     measured: seeds.Measured = {}
-    for experiment in chosen:
-        for seed in verdicts.seeds_needed(experiment, tried):
-            folder = run(experiment, seed, workdir)
-            seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
+    with _claimed(workdir, workdir):
+        for experiment in chosen:
+            for seed in verdicts.seeds_needed(experiment, tried):
+                folder = run(experiment, seed, workdir)
+                seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
     found = verdicts.judge(tried, claimed, recorded, measured)
     print("\n" + verdicts.to_text(found))
     off = sum(verdict.claim is not None and not verdict.holds for verdict in found)
@@ -132,6 +136,22 @@ def record(
     folder = _folder(experiment, 0, workdir)
     _run(experiment, experiment.steps[-1], 0, workdir)
     keep(experiment, folder, results / experiment.name)
+
+
+@contextlib.contextmanager
+def _claimed(workdir: pathlib.Path, folder: pathlib.Path) -> Iterator[None]:
+    """Takes the folder of the runs for this code, and a folder in it for this process.
+
+    Raises:
+      InputError: it has runs of other code, or other files, or another process is at
+        work in it.
+    """
+    from r2b_keras.reproduction import checkout
+
+    checkout.hold(workdir, checkout.code_name(checkout.ROOT))
+    folder.mkdir(exist_ok=True)
+    with folders.in_use(folder, "reproducing"):
+        yield
 
 
 def run(experiment: Experiment, seed: int, workdir: pathlib.Path) -> pathlib.Path:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from r2b_keras import reproduce
+from r2b_keras import folders, reproduce
 from r2b_keras.claims import Claim
 from r2b_keras.claims import write as write_claims
 from r2b_keras.reproduction import checkout, experiments
@@ -189,8 +189,29 @@ def test_runs_of_other_code_are_not_reused(command, trained, tmp_path, monkeypat
     module.write_text("1\n")
     assert command.run(*both)[0] == 0
     (workdir / "code.txt").unlink()
-    assert "(unknown code)" in command.refusal(*both)
+    assert "holds no code.txt" in command.refusal(*both)
     assert done == [0, 0, 0]
+
+
+def test_of_two_in_one_folder_one_is_refused(command, trained, tmp_path):
+    (tmp_path / "seeds.csv").write_text("experiment,number,seed,value\n")
+    write_claims(tmp_path / "claims.csv", [])
+    workdir = tmp_path / "work"
+    workdir.mkdir()
+    with folders.in_use(workdir, "reproducing"):
+        refusal = command.refusal(f"--results={tmp_path}", f"--workdir={workdir}")
+    assert f"Another process is reproducing in {workdir}: wait for it" in refusal
+
+
+def test_a_folder_of_other_files_is_refused(command, trained, tmp_path):
+    (tmp_path / "seeds.csv").write_text("experiment,number,seed,value\n")
+    write_claims(tmp_path / "claims.csv", [])
+    workdir = tmp_path / "photos"
+    workdir.mkdir()
+    (workdir / "cat.jpg").touch()
+    refusal = command.refusal(f"--results={tmp_path}", f"--workdir={workdir}")
+    assert "is not empty and holds no code.txt" in refusal
+    assert [path.name for path in workdir.iterdir()] == ["cat.jpg"]
 
 
 def test_code_that_changes_between_two_steps(tmp_path, monkeypatch):

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from r2b_keras import data, files, locks, recipes
+from r2b_keras import data, files, folders, recipes
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.rows import Row
 from r2b_keras.errors import InputError, NonFiniteLossError
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers.chain import run_identity, train_chain
 from r2b_keras.trainers.library import StageLibrary, stage_key
-from r2b_keras.trainers.workdir import Workdir, WorkdirInUseError
+from r2b_keras.trainers.workdir import Workdir
 
 # Seconds between two looks at what other processes have finished.
 _PAUSE = 5.0
@@ -163,32 +163,24 @@ class Ablation:
           InputError: the folder is of another ablation, or holds something else; or
             bad data.
         """
-        own = self.path / "ablation.json"
-        files.check_new_or_marked(self.path, own.name)
         identity = {
             "recipe": recipes.to_dict(self.recipe),
             "precision": self.settings["precision"],
             "deterministic": self.settings["deterministic"],
             "data_fingerprint": self.images.fingerprint,
         }
-        self.path.mkdir(parents=True, exist_ok=True)
-        # Two processes that share the work may come at the same time.
-        with locks.held(self.path / ".settings.lock"):
-            if own.exists():
-                self._check(files.read_json(own), identity)
-            files.write_json(own, identity)
+        name, same = "ablation.json", "recipe, settings and data"
+        folders.claim(self.path, name, identity, "ablation", same, self._read)
+        # One from before a field was added lacks it.
+        files.write_json(self.path / name, identity)
 
-    def _check(self, saved: Any, identity: dict[str, Any]) -> None:
-        saved = recipes.completed(saved)
+    def _read(self, path: pathlib.Path) -> Any:
+        """What the folder was made for."""
+        saved = files.read_json(path)
         if isinstance(saved, dict) and "data_fingerprint" not in saved:
             # A folder from before it was written here: its runs know.
-            saved = {**saved, "data_fingerprint": self._fingerprint_of_runs()}
-        found = recipes.differences(saved, identity)
-        if found:
-            raise InputError(
-                f"{self.path} is of another ablation: {'; '.join(found[:5])}. "
-                "Choose another --workdir, or give the same recipe, settings and data."
-            )
+            saved["data_fingerprint"] = self._fingerprint_of_runs()
+        return saved
 
     def _fingerprint_of_runs(self) -> str:
         """Of the images of the runs so far; where they differ, one that is not ours."""
@@ -266,7 +258,7 @@ class Ablation:
         """Trains a run to its end; what is finished, of it or shared, is reused.
 
         Raises:
-          WorkdirInUseError: another process is at it.
+          folders.FolderInUseError: another process is at it.
           InputError: bad data or settings.
           NonFiniteLossError: the loss left the reals.
         """
@@ -318,7 +310,7 @@ class Ablation:
             return False
         try:
             self.train(run)
-        except WorkdirInUseError:
+        except folders.FolderInUseError:
             return False
         except NonFiniteLossError as error:
             files.write_json(self._record(run), {"reason": str(error)})

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 from typing import Any
 
-from r2b_keras import files, machine
+from r2b_keras import files, folders, machine
 from r2b_keras.errors import InputError
 from r2b_keras.trainers.manifest import PACKAGES
 
@@ -121,18 +121,14 @@ def hold(workdir: pathlib.Path, code: str) -> None:
       code: see `code_name`.
 
     Raises:
-      InputError: it has runs of other code.
+      InputError: it has runs of other code, or other files.
     """
+    folders.require_new_or_marked(workdir, CODE)
     path = workdir / CODE
-    found = None
-    if path.exists():
-        found = path.read_text(encoding="utf-8").strip()
-    elif any(workdir.glob("*/seed_*")) or (workdir / "stages").exists():
-        found = "unknown code"
-    if found is None:
+    if not path.exists():
         workdir.mkdir(parents=True, exist_ok=True)
         files.write_text(path, code + "\n")
-    elif found != code:
+    elif (found := path.read_text(encoding="utf-8").strip()) != code:
         raise InputError(
             f"{workdir} holds runs of another version of the package or of "
             f"{', '.join(PACKAGES)} ({found}), expected this one's ({code}): delete "

@@ -8,7 +8,6 @@ file system knows locks between machines.
 """
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import socket
@@ -16,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from r2b_keras import locks
 from r2b_keras.errors import InputError
 
 BEAT_SECONDS = 10.0
@@ -51,7 +51,7 @@ def held(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = _path(folder, name)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = _take(path, name, folder)
     ended = threading.Event()
 
     def beat() -> None:
@@ -59,7 +59,6 @@ def held(
             os.utime(path)
 
     try:
-        _lock(descriptor, name, folder)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, machine().encode())
         threading.Thread(target=beat, daemon=True).start()
@@ -69,19 +68,17 @@ def held(
         os.close(descriptor)
 
 
-def _lock(descriptor: int, name: str, folder: pathlib.Path) -> None:
+def _take(path: pathlib.Path, name: str, folder: pathlib.Path) -> int:
     until = time.monotonic() + _TRY_SECONDS
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > until:
-                raise InputError(
-                    f"Another process is at work as {name!r} in {folder.parent}: wait "
-                    "for it, choose another --workdir, or give each worker its own "
-                    "KERASTUNER_TUNER_ID."
-                ) from error
-            time.sleep(0.05)
+    while (descriptor := locks.take(path)) is None:
+        if time.monotonic() > until:
+            raise InputError(
+                f"Another process is at work as {name!r} in {folder.parent}: wait for "
+                "it, choose another --workdir, or give each worker its own "
+                "KERASTUNER_TUNER_ID."
+            )
+        time.sleep(0.05)
+    return descriptor
 
 
 class Watch:
@@ -112,7 +109,7 @@ class Watch:
             return True
         try:
             if os.read(descriptor, 100).decode() == machine():
-                return _is_free(descriptor)
+                return locks.is_free(descriptor)
             return self._is_silent(name, os.fstat(descriptor).st_mtime)
         finally:
             os.close(descriptor)
@@ -124,12 +121,3 @@ class Watch:
             since = now
         self._seen[name] = changed, since
         return now - since > self._silence_seconds
-
-
-def _is_free(descriptor: int) -> bool:
-    """Whether nobody holds the lock; shared, so that two may look at once."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

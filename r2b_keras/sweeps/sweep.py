@@ -17,7 +17,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from r2b_keras import files, locks, recipes
+from r2b_keras import folders, locks, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps import space as space_module
@@ -181,26 +181,11 @@ class Sweep:
           InputError: the folder is of another sweep (the message names what differs),
             or holds other files.
         """
-        path = self.path / "sweep.json"
-        files.check_new_or_marked(self.path, path.name)
-        self.path.mkdir(parents=True, exist_ok=True)
-        # Chief and workers come at the same time.
-        with locks.held(self.path / ".settings.lock"):
-            if path.exists():
-                self._check(files.read_json(path))
-            else:
-                files.write_json(path, self.settings.identity())
-
-    def _check(self, saved: Any) -> None:
-        saved = recipes.completed(saved)
-        found = recipes.differences(saved, self.settings.identity())
-        if found:
-            raise InputError(
-                f"{self.path} was made by another sweep: {'; '.join(found[:5])}"
-                f"{' and more' if len(found) > 5 else ''}. Choose another --workdir, "
-                "or give the same recipe, overrides, stage, tuner, space, seed, seeds, "
-                "precision and data."
-            )
+        settings = (
+            "recipe, overrides, stage, tuner, space, seed, seeds, precision and data"
+        )
+        wanted = self.settings.identity()
+        folders.claim(self.path, "sweep.json", wanted, "sweep", settings)
 
     @contextlib.contextmanager
     def trial_held(self, number: int) -> Iterator[None]:

@@ -189,7 +189,7 @@ def _claim(workdir: Workdir, identity: dict[str, Any], workers: Workers) -> None
     workers.wait()
     if not workers.is_chief:
         workers.wait_for(workdir.path / "recipe.json")
-        workdir.check(identity)
+        workdir.claim(identity, alone=False)
 
 
 def _train(

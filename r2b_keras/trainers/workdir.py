@@ -10,24 +10,18 @@ stage_K/
   tensorboard/
 """
 
+import contextlib
 import csv
 import dataclasses
-import fcntl
-import os
 import pathlib
 import weakref
 from typing import Any
 
-from r2b_keras import files, recipes
+from r2b_keras import files, folders, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 
-LOCK = ".lock"
 METRICS = "metrics.csv"
-
-
-class WorkdirInUseError(InputError):
-    """Another process is at work in this folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +65,7 @@ class Workdir:
     def __init__(self, path: str | pathlib.Path) -> None:
         """Stores the path; nothing is created."""
         self.path = pathlib.Path(path)
-        self._locked = False
+        self._held = False
 
     def stage(self, number: int) -> pathlib.Path:
         """Folder of a stage."""
@@ -133,28 +127,27 @@ class Workdir:
         files.write_json(path, dataclasses.asdict(result))
         self.checkpoint(result.stage).unlink(missing_ok=True)
 
-    def claim(self, identity: dict[str, Any]) -> None:
+    def claim(self, identity: dict[str, Any], alone: bool = True) -> None:
         """Takes the folder for this run: creates it, or checks that it is the same run.
 
         Args:
           identity: recipe, seed, precision and data fingerprint, as plain data.
+          alone: hold it for as long as this object or process lives; False in a process
+            that works with the one that holds it.
 
         Raises:
           InputError: the folder is of another run (the message names what differs).
-          WorkdirInUseError: another process is at work in it.
+          FolderInUseError: another process is at work in it.
         """
-        path = self.path / "recipe.json"
-        files.check_new_or_marked(self.path, path.name)
-        if path.exists():
-            self.check(identity)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
+        settings = "recipe, overrides, seed, precision and data"
+        folders.claim(self.path, "recipe.json", identity, "run", settings)
+        if not alone or self._held:
+            return
+        held = contextlib.ExitStack()
+        held.enter_context(folders.in_use(self.path, "training"))
+        weakref.finalize(self, held.close)
+        self._held = True
         files.remove_partial(self.path)
-        if path.exists():
-            # Another process may have made it its own before the lock was taken.
-            self.check(identity)
-        else:
-            files.write_json(path, identity)
 
     def recipe(self) -> Recipe:
         """The recipe that the folder was made for.
@@ -182,35 +175,6 @@ class Workdir:
                 f"{path} holds no recipe: restore it, or train in a new folder."
             )
         return identity
-
-    def check(self, identity: dict[str, Any]) -> None:
-        """Raises `InputError` if the folder was made by another run."""
-        saved = recipes.completed(files.read_json(self.path / "recipe.json"))
-        found = recipes.differences(saved, identity)
-        if found:
-            raise InputError(
-                f"{self.path} was made by another run: {'; '.join(found[:5])}"
-                f"{' and more' if len(found) > 5 else ''}. Choose another --workdir, "
-                "or give the same recipe, overrides, seed, precision and data."
-            )
-
-    def _take_lock(self) -> None:
-        """Holds a lock on the folder for as long as this object or process lives."""
-        if self._locked:
-            return
-        descriptor = os.open(self.path / LOCK, os.O_WRONLY | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            if not isinstance(error, BlockingIOError):
-                raise
-            raise WorkdirInUseError(
-                f"Another process is training in {self.path}: wait for it, or choose "
-                "another --workdir."
-            ) from error
-        self._locked = True
-        weakref.finalize(self, os.close, descriptor)
 
     def append_metrics(self, stage: int, epoch: int, values: dict[str, float]) -> None:
         """Writes an epoch's row to `metrics.csv`.

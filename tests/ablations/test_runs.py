@@ -1,7 +1,6 @@
 """The ablation's folder: whose it is, who trains what, and what has failed."""
 
 import json
-import threading
 
 import pytest
 
@@ -54,7 +53,7 @@ def test_the_same_ablation_takes_the_folder_again(tmp_path):
 def test_another_ablation_does_not(tmp_path, changes, words):
     Fake(tmp_path / "a").claim()
     before = (tmp_path / "a" / "ablation.json").read_bytes()
-    with pytest.raises(InputError, match="is of another ablation") as problem:
+    with pytest.raises(InputError, match="was made by another ablation") as problem:
         Fake(tmp_path / "a", **changes).claim()
     assert words in str(problem.value)
     assert (tmp_path / "a" / "ablation.json").read_bytes() == before
@@ -97,31 +96,6 @@ def test_where_the_folder_has_no_fingerprint_its_runs_do(tmp_path, fingerprint, 
         return
     with pytest.raises(InputError, match="data_fingerprint: abd -> abc"):
         Fake(tmp_path / "a").claim()
-
-
-def test_of_two_that_come_at_once_one_has_the_folder(tmp_path):
-    first = Fake(tmp_path / "a")
-    other = recipes.apply_overrides(DIGITS, ["stages.0.epochs=3"])
-    problems = []
-
-    def second():
-        try:
-            Fake(tmp_path / "a", other).claim()
-        except InputError as error:
-            problems.append(str(error))
-
-    first.path.mkdir()
-    with locks.held(first.path / ".settings.lock"):
-        # The first has looked, and not yet written.
-        waiter = threading.Thread(target=second)
-        waiter.start()
-        waiter.join(0.5)
-        assert waiter.is_alive()
-        assert not (first.path / "ablation.json").exists()
-        identity = {"recipe": recipes.to_dict(DIGITS), "precision": "float32"}
-        files.write_json(first.path / "ablation.json", identity)
-    waiter.join(30)
-    assert len(problems) == 1 and "recipe.stages.0.epochs: 10 -> 3" in problems[0]
 
 
 def test_downsampling_must_be_named():

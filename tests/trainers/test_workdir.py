@@ -85,27 +85,13 @@ def test_another_run_is_refused_by_name_of_the_difference(tmp_path, other, diffe
     assert listing(tmp_path) == before
 
 
-def test_foreign_folder_is_refused_and_left_alone(tmp_path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="not empty and holds no recipe.json"):
-        Workdir(tmp_path).claim(identity())
-    assert listing(tmp_path) == {"thesis.txt": b"mine"}
-
-
-def test_file_in_place_of_the_folder_is_refused(tmp_path):
-    path = tmp_path / "run"
-    path.write_text("mine")
-    with pytest.raises(InputError, match="is a file, expected a folder"):
-        Workdir(path).claim(identity())
-    assert path.read_text() == "mine"
-
-
 def test_run_killed_before_its_first_file_may_come_back(tmp_path):
     """Between taking the lock and writing `recipe.json`, on SIGKILL or a full disk."""
-    (tmp_path / ".lock").touch()
+    for name in (".settings.lock", ".lock"):
+        (tmp_path / name).touch()
     (tmp_path / f"{files.PARTIAL}recipe-1234.json").write_text('{"recipe": {"na')
     Workdir(tmp_path).claim(identity())
-    assert sorted(os.listdir(tmp_path)) == [".lock", "recipe.json"]
+    assert sorted(os.listdir(tmp_path)) == [".lock", ".settings.lock", "recipe.json"]
 
 
 def test_what_a_killed_run_was_writing_is_removed(tmp_path):
@@ -284,9 +270,9 @@ def test_folder_from_before_a_field_was_added_trained_with_its_default(tmp_path)
     for stage in old["recipe"]["stages"]:
         del stage["student"]["synchronized_batch_norm"]
     path.write_text(json.dumps(old))
-    Workdir(tmp_path).check(identity())
+    Workdir(tmp_path).claim(identity())
     assert Workdir(tmp_path).recipe() == recipes.get("digits")
     with pytest.raises(InputError, match="synchronized_batch_norm: False -> True"):
-        Workdir(tmp_path).check(
+        Workdir(tmp_path).claim(
             identity(["stages.*.student.synchronized_batch_norm=true"])
         )

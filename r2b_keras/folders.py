@@ -1,0 +1,122 @@
+"""The folder of a command: whose it is, and that one process is at work in it."""
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from r2b_keras import files, locks, recipes
+from r2b_keras.errors import InputError
+
+MOST_NAMED = 5
+
+
+class FolderInUseError(InputError):
+    """Another process is at work in this folder."""
+
+
+def require_new_or_marked(folder: pathlib.Path, mark: str) -> None:
+    """Refuses a folder of somebody else's files.
+
+    Good are a folder that does not exist, one that holds the file `mark`, and one with
+    nothing but hidden files: what a run that was killed at its very start leaves.
+
+    Args:
+      folder: what a user named as --workdir.
+      mark: name of the file that folders of this command hold.
+
+    Raises:
+      InputError: a file, a folder with other things, or a name that is no UTF-8.
+    """
+    if files.printable(str(folder)) != str(folder):
+        raise InputError(
+            f"{files.printable(str(folder))} is no UTF-8, and TensorFlow cannot write "
+            "there: choose another --workdir."
+        )
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "a link that leads nowhere"
+        raise InputError(
+            f"{folder} is {what}, expected a folder or a new name: choose another "
+            "--workdir."
+        )
+    names = [path.name for path in folder.iterdir()]
+    if mark not in names and any(not name.startswith(".") for name in names):
+        raise InputError(
+            f"{folder} is not empty and holds no {mark}, expected a new folder or one "
+            "made by this command: choose another --workdir."
+        )
+
+
+def claim(
+    folder: pathlib.Path,
+    mark: str,
+    wanted: dict[str, Any],
+    by: str,
+    settings: str,
+    read: Callable[[pathlib.Path], Any] = files.read_json,
+) -> None:
+    """Takes a folder: creates it, or checks that it was made with the same settings.
+
+    Several processes may come at the same time, and stay.
+
+    Args:
+      folder: what a user named as --workdir.
+      mark: name of the file with the settings that the folder was made with.
+      wanted: those of this run, as plain data.
+      by: what makes such folders, for messages: "run", "sweep" or "ablation".
+      settings: what must be the same, for messages.
+      read: reads the file.
+
+    Raises:
+      InputError: the folder was made with other settings (the message names up to five
+        differences), or holds other files.
+    """
+    path = folder / mark
+    require_new_or_marked(folder, mark)
+    if path.exists():
+        _require_same(folder, read(path), wanted, by, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locks.held(folder / ".settings.lock"):
+        if path.exists():
+            # Another process may have made it its own before the lock was taken.
+            _require_same(folder, read(path), wanted, by, settings)
+        else:
+            files.write_json(path, wanted)
+
+
+def _require_same(
+    folder: pathlib.Path, saved: Any, wanted: Any, by: str, settings: str
+) -> None:
+    found = recipes.differences(recipes.completed(saved), wanted)
+    if found:
+        more = " and more" if len(found) > MOST_NAMED else ""
+        raise InputError(
+            f"{folder} was made by another {by}: {'; '.join(found[:MOST_NAMED])}"
+            f"{more}. Choose another --workdir, or give the same {settings}."
+        )
+
+
+@contextlib.contextmanager
+def in_use(folder: pathlib.Path, doing: str) -> Iterator[None]:
+    """Holds a folder, which exists, as long as the block runs.
+
+    Args:
+      folder: the folder.
+      doing: what a process does in it, for the message.
+
+    Raises:
+      FolderInUseError: another process is at work in it.
+    """
+    descriptor = locks.take(folder / ".lock")
+    if descriptor is None:
+        raise FolderInUseError(
+            f"Another process is {doing} in {folder}: wait for it, or choose another "
+            "--workdir."
+        )
+    try:
+        yield
+    finally:
+        os.close(descriptor)
