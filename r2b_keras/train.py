@@ -8,7 +8,7 @@ from absl import flags
 
 from r2b_keras import command, path_flags, recipes
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import BINARY_PARTS
+from r2b_keras.networks import BINARY_PARTS
 
 if TYPE_CHECKING:
     from r2b_keras.recipes import Recipe

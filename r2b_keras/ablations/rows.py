@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import DOWNSAMPLES
+from r2b_keras.networks import DOWNSAMPLES
 from r2b_keras.recipes import Recipe, Schedule, Stage
 
 # The stages of Sec. 4.2, by number: what the rows change.

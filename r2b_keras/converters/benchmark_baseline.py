@@ -2,7 +2,7 @@
 
 from r2b_keras.converters import card, engines
 from r2b_keras.environment import tf
-from r2b_keras.models import Network
+from r2b_keras.networks import Network
 
 SEED = 0
 # What decides about the time that a network takes, and is the same in both.

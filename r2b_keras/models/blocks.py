@@ -6,7 +6,6 @@ same names whatever their binarization.
 """
 
 from r2b_keras.environment import lq, tf
-from r2b_keras.models.config import BINARIZATIONS, Network
 from r2b_keras.models.layers import (
     ActivationScale,
     ChannelGating,
@@ -15,6 +14,7 @@ from r2b_keras.models.layers import (
     SynchronizedBatchNorm,
     Tanh,
 )
+from r2b_keras.networks import BINARIZATIONS, Network
 
 layers = tf.keras.layers
 

@@ -9,7 +9,7 @@ from typing import Any
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import blocks
-from r2b_keras.models.config import Network
+from r2b_keras.networks import Network
 
 layers = tf.keras.layers
 
@@ -99,7 +99,7 @@ def build(
         "binary_activations" or "binary" for the others.
       input_shape: `(H, W, C)` of the images, in pixels.
       num_classes: width of the last layer.
-      **options: fields of `r2b_keras.models.Network`, for example `width=16`.
+      **options: fields of `r2b_keras.networks.Network`, for example `width=16`.
 
     Returns:
       A Keras model from images `[B, H, W, C]` to logits `[B, num_classes]`.

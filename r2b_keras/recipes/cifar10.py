@@ -16,7 +16,7 @@ images are held out to choose by (`--override=data.validation_size=0` trains on 
 """
 
 from r2b_keras.data.config import Augmentation, DataConfig
-from r2b_keras.models.config import Network
+from r2b_keras.networks import Network
 from r2b_keras.recipes.schema import Losses, Optimizer, Recipe, Schedule, Stage
 
 

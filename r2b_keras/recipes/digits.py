@@ -15,7 +15,7 @@ quarter of the width. All numbers below are ours: the paper has no such small se
 """
 
 from r2b_keras.data.config import Augmentation, DataConfig
-from r2b_keras.models.config import Network
+from r2b_keras.networks import Network
 from r2b_keras.recipes.measured import expected
 from r2b_keras.recipes.schema import (
     Losses,

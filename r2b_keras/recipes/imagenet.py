@@ -28,7 +28,7 @@ trains on all of them).
 """
 
 from r2b_keras.data.config import Augmentation, DataConfig
-from r2b_keras.models.config import Network
+from r2b_keras.networks import Network
 from r2b_keras.recipes.schema import (
     Expected,
     Losses,

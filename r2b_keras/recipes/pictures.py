@@ -13,7 +13,7 @@ larger and less centred, and the jitter is off where weights are binary (Sec. 4.
 """
 
 from r2b_keras.data.config import Augmentation, DataConfig
-from r2b_keras.models.config import Network
+from r2b_keras.networks import Network
 from r2b_keras.recipes.schema import Losses, Optimizer, Recipe, Schedule, Stage
 
 

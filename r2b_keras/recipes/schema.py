@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import BINARIZATIONS, DEFAULT_RESCALINGS, SIZED, Network
+from r2b_keras.networks import BINARIZATIONS, DEFAULT_RESCALINGS, SIZED, Network
 
 OPTIMIZERS = ("adam", "sgd")
 DECAYS = ("l2", "decoupled")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from r2b_keras.models.config import BINARY_PARTS
+from r2b_keras.networks import BINARY_PARTS
 from r2b_keras.recipes import Recipe
 from r2b_keras.reports import history, provenance
 from r2b_keras.reports.history import Metrics

@@ -6,7 +6,7 @@ Imports no TensorFlow.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from r2b_keras.models.config import BINARIZATIONS, GATED
+from r2b_keras.networks import BINARIZATIONS, GATED
 from r2b_keras.recipes import Stage
 
 

@@ -9,8 +9,8 @@ from r2b_keras import data, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.files import written_whole
-from r2b_keras.models.config import BINARY_PARTS
 from r2b_keras.models.registry import build_network
+from r2b_keras.networks import BINARY_PARTS
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, schedules
 from r2b_keras.trainers.attention_images import NUM_IMAGES, AttentionImages

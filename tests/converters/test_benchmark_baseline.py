@@ -7,7 +7,7 @@ from r2b_keras import models
 from r2b_keras.converters import benchmark_baseline, card, engines
 from r2b_keras.converters.flatbuffer import convert
 from r2b_keras.converters.tflite_file import count_operators
-from r2b_keras.models import Network
+from r2b_keras.networks import Network
 
 LAYOUT = {"width": 8, "blocks": (1, 1), "stem": "small"}
 

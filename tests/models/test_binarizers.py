@@ -6,7 +6,7 @@ import pytest
 
 from r2b_keras.environment import lq, tf
 from r2b_keras.models import blocks
-from r2b_keras.models.config import ACTIVATION_BINARIZERS, RESCALINGS, Network
+from r2b_keras.networks import ACTIVATION_BINARIZERS, RESCALINGS, Network
 
 # 0 of either sign, both signs, the clip's edge, and beyond it.
 POINTS = np.array([-4.0, -1.5, -1.0, -0.3, -0.0, 0.0, 0.3, 1.0, 1.5, 4.0], "float32")

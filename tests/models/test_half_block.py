@@ -6,7 +6,7 @@ import pytest
 
 from r2b_keras.environment import tf
 from r2b_keras.models import blocks
-from r2b_keras.models.config import RESCALINGS, Network
+from r2b_keras.networks import RESCALINGS, Network
 
 EPSILON = 1e-3
 CHANNELS, FILTERS = 8, 16

@@ -6,8 +6,8 @@ import pytest
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import BINARIZATIONS, RESCALINGS, Network
 from r2b_keras.models.registry import REGISTRY, build_network
+from r2b_keras.networks import BINARIZATIONS, RESCALINGS, Network
 
 ALL = [(name, p) for name, entry in REGISTRY.items() for p in entry.binarizations]
 BINARY = ("real_to_binary18", "binary")

@@ -1,7 +1,7 @@
 """A small valid chain, which tests change in one place each."""
 
 from r2b_keras.data.config import Augmentation, DataConfig
-from r2b_keras.models.config import Network
+from r2b_keras.networks import Network
 from r2b_keras.recipes import Expected, Losses, Recipe, Schedule, Stage
 
 DATA = DataConfig("digits", (8, 8, 1), (0.3,), (0.35,), validation_size=100)

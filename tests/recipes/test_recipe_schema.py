@@ -8,7 +8,7 @@ from chains import SMALL, chain, network, recipe, stage
 
 from r2b_keras import recipes
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import Network
+from r2b_keras.networks import Network
 from r2b_keras.recipes import Expected, Losses, Optimizer, Schedule
 
 TAUGHT = Losses(attention=1.0)

@@ -16,7 +16,7 @@ from small_networks import (
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import RESCALINGS, SIZED, Network
+from r2b_keras.networks import RESCALINGS, SIZED, Network
 from r2b_keras.trainers.handover import absorb_magnitude, hand_over, named_weights
 
 

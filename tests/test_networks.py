@@ -1,15 +1,12 @@
 """`Network` refuses what no network can have, and imports no TensorFlow."""
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-import r2b_keras.models
 from r2b_keras.errors import InputError
-from r2b_keras.models.config import BINARIZATIONS, Network
+from r2b_keras.networks import BINARIZATIONS, Network
 
 
 def network(**options):
@@ -85,19 +82,3 @@ def test_equal_values_are_equal():
     assert network(width=16) != network(width=32)
     with pytest.raises(dataclasses.FrozenInstanceError):
         network().width = 3
-
-
-def test_importing_a_description_imports_no_tensorflow():
-    code = (
-        "import sys; from r2b_keras.models import Network, BINARIZATIONS; "
-        "import r2b_keras.converters; Network('resnet18', 'real'); "
-        "sys.exit('tensorflow' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_every_public_name_is_there():
-    for name in r2b_keras.models.__all__:
-        assert getattr(r2b_keras.models, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'resnet50'"):
-        r2b_keras.models.resnet50  # noqa: B018
