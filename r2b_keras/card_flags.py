@@ -8,6 +8,7 @@ import pathlib
 from absl import flags
 
 from r2b_keras import path_flags
+from r2b_keras.board.card import FRAMINGS
 from r2b_keras.errors import InputError
 
 
@@ -21,7 +22,7 @@ def define(purpose: str) -> None:
         "std", None, f"Standard deviations, in units of pixel / 255, {purpose}."
     )
     flags.DEFINE_enum(
-        "framing", None, ["whole", "center"], f"Part of a picture to use, {purpose}."
+        "framing", None, FRAMINGS, f"Part of a picture to use, {purpose}."
     )
 
 

@@ -1,8 +1,8 @@
 """The exceptions that a user can mend; commands print them as one sentence."""
 
+from r2b_keras.board.errors import InputError
 
-class InputError(ValueError):
-    """Bad input: what came, what was expected, and what to do."""
+__all__ = ["InputError", "NonFiniteLossError", "WorkerLostError"]
 
 
 class NonFiniteLossError(ArithmeticError):

@@ -18,8 +18,8 @@ from r2b_keras import command, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
+    from r2b_keras.board.card import ModelCard
     from r2b_keras.converters import verification
-    from r2b_keras.converters.card import ModelCard
     from r2b_keras.data import ImageDataset
     from r2b_keras.recipes import Recipe
     from r2b_keras.trainers.evaluation import Report
@@ -114,7 +114,7 @@ def _print_flatbuffer() -> int:
     engine = engines.load(flatbuffer, FLAGS.engine, FLAGS.num_threads)
     dataset = data.load(recipe.data, FLAGS.data_dir)
     if own:
-        card.check_fits(own, FLAGS.model, engine.input_shape[1:], engine.num_classes)
+        own.check_fits(FLAGS.model, engine.input_shape[1:], (engine.num_classes,))
     _check_fits(own, engine, dataset)
     student = _student(workdir, own) if workdir else None
     predict = [engine.predict, *([student.predict_on_batch] if student else [])]

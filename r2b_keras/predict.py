@@ -6,33 +6,18 @@ Runs on boards without TensorFlow, as far as the engine does.
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
-from typing import TYPE_CHECKING, NoReturn, TypedDict
+from typing import TYPE_CHECKING, NoReturn
 
-import numpy as np
 from absl import flags
 
 from r2b_keras import card_flags, command, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from r2b_keras.converters.card import ModelCard
+    from r2b_keras.board.card import ModelCard
     from r2b_keras.converters.engines import Engine
 
 FLAGS = flags.FLAGS
-# Scores this close to a sum of 1 are probabilities, those of 16-bit floats included.
-SUM_TOLERANCE = 1e-3
-
-
-class Guess(TypedDict):
-    """One class that a picture may show."""
-
-    label: str
-    index: int
-    probability: float
 
 
 def define_flags() -> None:
@@ -52,6 +37,8 @@ def define_flags() -> None:
 
 def main(paths: list[str]) -> int:
     """Prints the likeliest classes of each picture; returns the exit code."""
+    from r2b_keras.board import classification
+
     if FLAGS.model is None:
         raise InputError(
             "--model is missing, expected a converted network: --model=model.tflite."
@@ -64,20 +51,8 @@ def main(paths: list[str]) -> int:
     engine, card = load_network(FLAGS.model, FLAGS.engine, FLAGS.num_threads)
     if FLAGS.upright is not None:
         card = dataclasses.replace(card, upright=FLAGS.upright)
-    found: dict[str, list[Guess]] = {}
-    code = 0
-    for path in paths:
-        try:
-            found[path] = guess(engine, card, path, FLAGS.top)
-        except InputError as error:
-            code = command.EXIT_PROBLEM
-            print(error, file=sys.stderr, flush=True)
-            continue
-        if not FLAGS.json:
-            print(to_text(path, found[path]), flush=True)
-    if FLAGS.json:
-        print(json.dumps(found))
-    return code
+    named = classification.print_guesses(engine, card, paths, FLAGS.top, FLAGS.json)
+    return 0 if named else command.EXIT_PROBLEM
 
 
 def load_network(
@@ -110,62 +85,9 @@ def load_network(
                 f"--{flag}={getattr(FLAGS, flag)} contradicts the model card of {path}:"
                 " leave the flag out."
             )
-    card.check_fits(own, path, shape, loaded.num_classes)
+    remedy = "convert the network again, or mend --labels"
+    own.check_fits(path, shape, (loaded.num_classes,), remedy)
     return loaded, own
-
-
-def guess(engine: Engine, card: ModelCard, path: str, top: int) -> list[Guess]:
-    """The likeliest classes of a picture, the first one first.
-
-    Args:
-      engine: the loaded network.
-      card: its card.
-      path: a JPEG, PNG or WebP file.
-      top: number of classes, all if there are fewer.
-
-    Raises:
-      InputError: the picture is missing or broken, or the network's scores are.
-    """
-    from r2b_keras.converters import pictures
-
-    scores = engine.predict(pictures.load(path, card)[np.newaxis])[0]
-    if not np.isfinite(scores).all():
-        raise InputError(
-            f"The network's scores for {path} are not finite numbers: convert it again "
-            "and verify it."
-        )
-    shares = probabilities(scores)
-    return [
-        Guess(
-            label=card.class_names[index],
-            index=int(index),
-            probability=float(shares[index]),
-        )
-        for index in np.argsort(-shares, kind="stable")[:top]
-    ]
-
-
-def probabilities(scores: np.ndarray) -> np.ndarray:
-    """Softmax of logits; scores that are probabilities already stay as they are.
-
-    Args:
-      scores: `[K]`.
-
-    Returns:
-      `[K]` float64, not negative, of sum 1.
-    """
-    scores = scores.astype(np.float64)
-    if scores.min() >= 0 and abs(scores.sum() - 1) <= SUM_TOLERANCE:
-        return scores
-    exponentials = np.exp(scores - scores.max())
-    shares: np.ndarray = exponentials / exponentials.sum()
-    return shares
-
-
-def to_text(path: str, guesses: Sequence[Guess]) -> str:
-    """A picture's name and, below it, a line for each class."""
-    lines = (f"{each['probability']:>8.2%}  {each['label']}" for each in guesses)
-    return "\n".join((path, *lines))
 
 
 def _card_of_flags(
@@ -176,7 +98,7 @@ def _card_of_flags(
     Raises:
       InputError: flags are missing, named in the sentence, or make no card.
     """
-    from r2b_keras.converters.card import ModelCard
+    from r2b_keras.board.card import ModelCard
 
     numbers = "1 number" if shape[-1] == 1 else f"{shape[-1]} numbers"
     needed = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from r2b_keras import data, evaluate, recipes
+from r2b_keras.board.card import NAME, ModelCard
 from r2b_keras.converters import card, engines, tflite_file, verification
-from r2b_keras.converters.card import ModelCard
 from r2b_keras.converters.real_weights import shrink
 from r2b_keras.data import DataConfig, imagenet
 from r2b_keras.errors import InputError
@@ -42,7 +42,7 @@ def test_part():
 def without_card(converted):
     """The flatbuffer with no card."""
     model = tflite_file.parse(converted[0].read_bytes())
-    buffer = tflite_file.remove_metadata(model, card.NAME)
+    buffer = tflite_file.remove_metadata(model, NAME)
     tflite_file.take_buffer(model, buffer)
     return tflite_file.serialize(model)
 

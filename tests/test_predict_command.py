@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from r2b_keras import models, predict
+from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import convert
-from r2b_keras.converters.card import ModelCard, attach
+from r2b_keras.converters.card import attach
 from r2b_keras.data import decoding
 from r2b_keras.environment import tf
 from tests.commands import InThisProcess, assert_one_sentence, run
+from tests.data.picture_kinds import turned_by_half
 from tests.test_environment import HIDE_MODULE, run_python
 
 SHAPE = (28, 28, 3)
@@ -307,16 +309,6 @@ def test_pictures_are_turned_as_the_card_or_the_flag_says(
     assert answer(f"--model={old}", by_exif, "--upright") == turned
 
 
-def turned_by_half(path, folder):
-    """The same picture turned by its EXIF data, and turned in its pixels."""
-    with Image.open(path) as image:
-        orientation = Image.Exif()
-        orientation[0x0112] = 3
-        image.save(folder / "exif.png", exif=orientation)
-        image.rotate(180).save(folder / "turned.png")
-    return str(folder / "exif.png"), str(folder / "turned.png")
-
-
 def test_flags_that_agree_with_a_card(monkeypatch, real, foreign):
     given = {"class_names": LABELS, "mean": MEAN, "std": STD, "framing": "center"}
     monkeypatch.setattr(predict.card_flags, "given", lambda values: given)
@@ -344,33 +336,6 @@ def test_models_that_are_none(refused, real, tmp_path):
 def test_unknown_engine(refused, real):
     sentence = refused(f"--model={real[1]}", "--engine=gpu", "a.png")
     assert "There is no engine 'gpu'" in sentence
-
-
-@pytest.mark.parametrize(
-    ("scores", "expected"),
-    [
-        # exp(1) / (exp(1) + 1 + exp(-1)) and so on
-        ([1.0, 0.0, -1.0], [0.66524096, 0.24472847, 0.09003057]),
-        ([1e4, 0.0, -1e4], [1.0, 0.0, 0.0]),
-        ([0.5, 0.25, 0.25], [0.5, 0.25, 0.25]),
-        ([0.5003, 0.5, 0.0], [0.5003, 0.5, 0.0]),
-        ([0.5, 0.6, 0.0], [0.36877214, 0.40755625, 0.22367161]),
-        ([1.5, -0.5, 0.0], [0.73612472, 0.09962365, 0.16425163]),
-        ([-3.0], [1.0]),
-    ],
-)
-def test_probabilities(scores, expected):
-    found = predict.probabilities(np.array(scores, np.float32))
-    np.testing.assert_allclose(found, expected, atol=1e-7)
-
-
-def test_scores_that_are_no_numbers(folder):
-    class Broken:
-        def predict(self, images):
-            return np.full((len(images), len(LABELS)), np.nan, np.float32)
-
-    with pytest.raises(predict.InputError, match="scores for .* are not finite"):
-        predict.guess(Broken(), CARD, paths_of(folder)[0], 5)
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from r2b_keras.board.card import ModelCard
     from r2b_keras.converters.benchmarking import Measurement, benchmark
-    from r2b_keras.converters.card import ModelCard
     from r2b_keras.converters.flatbuffer import convert
     from r2b_keras.converters.float32 import in_float32
     from r2b_keras.converters.tflite_file import count_operators

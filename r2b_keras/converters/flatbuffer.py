@@ -48,7 +48,7 @@ def convert(
       model: a Keras model in float32, its binary layers larq's.
       simplify: apply `simplification.simplify` first, which changes no answer.
       real_weights: how weights that are not binary are stored, one of
-        `real_weights.KINDS`.
+        `board.card.REAL_WEIGHTS`.
 
     Returns:
       The flatbuffer, to be written to a `.tflite` file.

@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from r2b_keras.board.card import REAL_WEIGHTS
 from r2b_keras.converters import binary_operators, card, tflite_file
 from r2b_keras.converters.rounding import (
     LARGEST_FLOAT16,
@@ -38,8 +39,6 @@ from r2b_keras.converters.rounding import (
     round_int8,
 )
 from r2b_keras.errors import InputError
-
-KINDS = card.REAL_WEIGHTS
 
 _schema = tflite_file.schema
 # The second input of each is its weights; the axis of its output channels.
@@ -68,7 +67,7 @@ def shrink(flatbuffer: bytes, kind: str) -> bytes:
 
     Args:
       flatbuffer: a converted network. A model card stays, with `kind` in it.
-      kind: one of `KINDS`, the coarsest to be used; "float32" changes nothing.
+      kind: one of `REAL_WEIGHTS`, the coarsest to be used; "float32" changes nothing.
 
     Returns:
       The smaller flatbuffer; its inputs, outputs and operators are those of the larger
@@ -78,10 +77,10 @@ def shrink(flatbuffer: bytes, kind: str) -> bytes:
       InputError: the kind is unknown; the flatbuffer is damaged or has such weights
         already; or a weight is not finite, or too large for float16.
     """
-    if kind not in KINDS:
+    if kind not in REAL_WEIGHTS:
         raise InputError(
             f"Real weights cannot be stored as {kind!r}, expected one of "
-            f"{', '.join(KINDS)}."
+            f"{', '.join(REAL_WEIGHTS)}."
         )
     if kind == "float32":
         return flatbuffer
@@ -159,12 +158,14 @@ def _read_as_weights(model: tflite_file.Model) -> list[_Weight]:
             if position != _WEIGHTS or name not in _CHANNEL_AXES:
                 others.add(index)
                 continue
-            limit = KINDS[-1]
+            limit = REAL_WEIGHTS[-1]
             if first_sign is not None:
                 after = place > first_sign
-                limit = _limit(name, graph.tensors[inputs[0]]) if after else KINDS[0]
+                limit = (
+                    _limit(name, graph.tensors[inputs[0]]) if after else REAL_WEIGHTS[0]
+                )
             if index in found:
-                limit = min(limit, found[index].limit, key=KINDS.index)
+                limit = min(limit, found[index].limit, key=REAL_WEIGHTS.index)
             found[index] = _Weight(index, _CHANNEL_AXES[name], limit)
     return [weight for index, weight in found.items() if index not in others]
 
@@ -233,7 +234,7 @@ def _shrink_buffer(
       The operators that make float32 of what is stored.
     """
     limits = [weight.limit for weight in sharing]
-    kind = min(kind, *limits, key=KINDS.index)
+    kind = min(kind, *limits, key=REAL_WEIGHTS.index)
     if kind == "float32":
         return []
     graph = model.subgraphs[0]

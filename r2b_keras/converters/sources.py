@@ -12,12 +12,12 @@ import numpy as np
 
 import r2b_keras
 from r2b_keras import data, machine, models, recipes
-from r2b_keras.converters import pictures
-from r2b_keras.converters.card import ModelCard
+from r2b_keras.board import pictures
+from r2b_keras.board.card import ModelCard
+from r2b_keras.board.pictures import SUFFIXES
 from r2b_keras.converters.float32 import in_float32
 from r2b_keras.converters.one_output import with_two_outputs
 from r2b_keras.data import imagenet
-from r2b_keras.data.pictures import SUFFIXES
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError

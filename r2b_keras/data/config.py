@@ -3,11 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from r2b_keras.board.card import FRAMINGS
 from r2b_keras.errors import InputError
 
 NAMED_SOURCES = ("digits", "fashion_mnist", "idx", "folder")
 TFDS_PREFIX = "tfds:"
-FRAMINGS = ("whole", "center")
 # Sources of photographs, whose subject is in the middle; recipes that do not say how
 # to frame them take the centre.
 PHOTOGRAPHS = ("folder", "tfds:imagenet2012")

@@ -1,4 +1,4 @@
-"""The rule of `pictures.py` in TensorFlow's graph, for the pipelines of training.
+"""The rule of `board.pictures` in TensorFlow's graph, for the pipelines of training.
 
 TensorFlow decodes JPEG and PNG to the same bits, on all cores, and of a JPEG only the
 window that is wanted. CMYK and WebP are left to Pillow.
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r2b_keras.data import pictures
+from r2b_keras.board import exif, pictures
 from r2b_keras.data.augmentation import CROP_AREA, CROP_ASPECT_RATIO
 from r2b_keras.environment import tf
 
@@ -188,8 +188,8 @@ def _is_rgb_jpeg(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
 
 
 def _is_png(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
-    start = tf.strings.substr(encoded, 0, len(pictures.PNG_START))
-    return tf.equal(start, pictures.PNG_START)
+    start = tf.strings.substr(encoded, 0, len(exif.PNG_START))
+    return tf.equal(start, exif.PNG_START)
 
 
 def _decode_jpeg_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.Tensor":
@@ -224,10 +224,10 @@ def _orientation(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
         return tf.equal(tf.strings.substr(start, place, len(wanted)), wanted)
 
     def find(content: bytes) -> np.int32:
-        return np.int32(pictures.orientation(content))
+        return np.int32(exif.orientation(content))
 
     plain_jpeg = has(0, _JFIF_START) & has(_TABLE_PLACE, _TABLE)
-    plain_png = has(0, pictures.PNG_START) & has(_PIXELS_PLACE, _PIXELS)
+    plain_png = has(0, exif.PNG_START) & has(_PIXELS_PLACE, _PIXELS)
     return tf.cond(
         plain_jpeg | plain_png,
         lambda: tf.constant(1, tf.int32),
@@ -264,7 +264,7 @@ def _stored_window(
 
 
 def _turn(image: "tf.Tensor", orientation: "tf.Tensor") -> "tf.Tensor":
-    """See `pictures.turn`."""
+    """See `exif.turn`."""
     kind = (orientation - 1) % 4
 
     def turned() -> "tf.Tensor":

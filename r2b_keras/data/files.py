@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from r2b_keras.data import decoding, encoded, pictures, seeds
+from r2b_keras.board import exif, pictures
+from r2b_keras.data import decoding, encoded, seeds
 from r2b_keras.data.shares import Share
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
@@ -176,5 +177,5 @@ def image_size(path: Path) -> tuple[int, int]:
     content = path.read_bytes()
     with Image.open(io.BytesIO(content), formats=pictures.FORMATS) as image:
         width, height = image.size
-    turned = pictures.orientation(content) > 4
+    turned = exif.orientation(content) > 4
     return (width, height) if turned else (height, width)

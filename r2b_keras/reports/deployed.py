@@ -3,9 +3,9 @@
 import pathlib
 from dataclasses import dataclass
 
+from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import benchmarking, card, engines, tflite_file
 from r2b_keras.converters.benchmarking import Measurement
-from r2b_keras.converters.card import ModelCard
 from r2b_keras.errors import InputError
 from r2b_keras.reports.facts import Facts, percent
 

@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from r2b_keras import files, recipes
-from r2b_keras.converters.card import ModelCard
+from r2b_keras.board.card import ModelCard
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers.expectations import named_recipe

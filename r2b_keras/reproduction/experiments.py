@@ -7,11 +7,11 @@ seed 0 are in a folder of its name under `results/`.
 
 import dataclasses
 
+from r2b_keras.board.card import REAL_WEIGHTS
 from r2b_keras.claims import LEAST_SEEDS
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.measured import stage_claim
 
-REAL_WEIGHTS = ("float32", "float16", "int8")
 # Bytes. Words in a file, its model card's among them, move its size by less than this,
 # one 32-bit weight for each of a digit network's binary filters by more.
 _KIBIBYTE = 1024

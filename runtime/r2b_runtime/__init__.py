@@ -17,15 +17,17 @@ Importing this package imports neither LiteRT nor NumPy.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from r2b_runtime.errors import InputError
+from r2b_runtime.board.errors import InputError
 from r2b_runtime.library import delegate
 
 if TYPE_CHECKING:
+    from r2b_runtime.board import pictures
     from r2b_runtime.interpreter import Interpreter
 
-__all__ = ["InputError", "Interpreter", "delegate"]
+__all__ = ["InputError", "Interpreter", "delegate", "pictures"]
 # The only place where it is written.
 __version__ = "0.1.0"
 
@@ -33,7 +35,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Imports what needs NumPy when it is asked for."""
     if name == "Interpreter":
-        from r2b_runtime.interpreter import Interpreter
-
-        return Interpreter
+        return importlib.import_module("r2b_runtime.interpreter").Interpreter
+    if name == "pictures":
+        return importlib.import_module("r2b_runtime.board.pictures")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ import tempfile
 from typing import TYPE_CHECKING, NoReturn
 
 import r2b_runtime
-from r2b_runtime.errors import InputError
+from r2b_runtime.board.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,25 +132,24 @@ def _without_greetings() -> Iterator[None]:
 
 def _classify(options: argparse.Namespace) -> int:
     """Prints the likeliest classes of each picture."""
-    from r2b_runtime import classification
+    from r2b_runtime.board import classification
 
     interpreter = _load(options)
-    card = classification.checked_card(interpreter, options.model)
+    found = interpreter.card
+    if found is None:
+        raise InputError(
+            f"{options.model} has no model card that tells its classes and "
+            "preprocessing: convert it with r2b_keras, or give r2b_runtime.Interpreter "
+            "images that are prepared for it."
+        )
+    shapes = interpreter.input_shape[1:], interpreter.output_shape[1:]
+    found.check_fits(options.model, *shapes)
     if options.upright is not None:
-        card = dataclasses.replace(card, upright=options.upright)
-    found: dict[str, list[classification.Guess]] = {}
-    code = 0
-    for path in options.pictures:
-        try:
-            found[path] = classification.guess(interpreter, card, path, options.top)
-        except InputError as error:
-            code = _say(str(error), EXIT_PROBLEM)
-            continue
-        if not options.json:
-            print(classification.to_text(path, found[path]), flush=True)
-    if options.json:
-        print(json.dumps(found))
-    return code
+        found = dataclasses.replace(found, upright=options.upright)
+    named = classification.print_guesses(
+        interpreter, found, options.pictures, options.top, options.json
+    )
+    return 0 if named else EXIT_PROBLEM
 
 
 def _benchmark(options: argparse.Namespace) -> int:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from r2b_runtime import card, library
-from r2b_runtime.errors import InputError, one_line
+from r2b_runtime import library, metadata
+from r2b_runtime.board.card import ModelCard
+from r2b_runtime.board.errors import InputError, one_line
 
 # How far scores of a batch may be from those of its images alone, in parts of the
 # largest: sums of real numbers may run in another order.
@@ -145,14 +146,14 @@ class Interpreter:
         return self.explanation.partition(" ")[0]
 
     @property
-    def card(self) -> card.ModelCard | None:
+    def card(self) -> ModelCard | None:
         """What the file says about itself, None for one that says nothing.
 
         Raises:
           InputError: the card is damaged or of another format.
         """
         content = self._model
-        return card.read(
+        return metadata.read_card(
             content if isinstance(content, bytes) else _read(pathlib.Path(content))
         )
 

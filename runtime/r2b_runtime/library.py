@@ -8,7 +8,7 @@ import pathlib
 import re
 from typing import Any
 
-from r2b_runtime.errors import InputError, one_line
+from r2b_runtime.board.errors import InputError, one_line
 
 PATH = pathlib.Path(__file__).with_name("libr2b_delegate.so")
 

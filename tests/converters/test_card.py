@@ -5,10 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from small_flatbuffers import binary, changed, dense, refusal
 
+from r2b_keras.board.card import NAME, ModelCard
 from r2b_keras.converters import card, tflite_file
-from r2b_keras.converters.card import ModelCard
+from tests.converters.small_flatbuffers import binary, changed, dense, refusal
 
 MINIMAL = ModelCard(("cat", "dog"), (28, 30, 1), (0.5,), (0.25,))
 FULL = ModelCard(
@@ -40,7 +40,7 @@ def test_a_file_without_a_card_has_none():
 
 def test_without_its_card_a_file_is_what_it_was():
     model = tflite_file.parse(card.attach(dense(), FULL))
-    buffer = tflite_file.remove_metadata(model, card.NAME)
+    buffer = tflite_file.remove_metadata(model, NAME)
     tflite_file.take_buffer(model, buffer)
     assert tflite_file.serialize(model) == dense()
 
@@ -57,7 +57,7 @@ def test_a_second_card_takes_the_place_of_the_first():
     assert twice == once
     assert card.attach(once, MINIMAL) == once
     model = tflite_file.parse(twice)
-    assert [entry.name for entry in model.metadata] == [card.NAME.encode()]
+    assert [entry.name for entry in model.metadata] == [NAME.encode()]
 
 
 def test_other_metadata_stay():
@@ -112,14 +112,14 @@ def test_a_flipped_bit_of_a_constant(name):
     assert "damaged, its content does not match its checksum" in message
 
 
-def rewritten(change, content=None):
-    """A file whose card is changed as JSON, or is other bytes altogether."""
+def rewritten(content):
+    """A file whose card is other bytes, or what a function makes of the old ones."""
 
     def apply(model, graph):
-        buffer = tflite_file.remove_metadata(model, card.NAME)
+        buffer = tflite_file.remove_metadata(model, NAME)
         old = tflite_file.take_buffer(model, buffer)
-        new = change(old) if content is None else content
-        tflite_file.add_metadata(model, card.NAME, tflite_file.add_buffer(model, new))
+        new = content(old) if callable(content) else content
+        tflite_file.add_metadata(model, NAME, tflite_file.add_buffer(model, new))
 
     return changed(card.attach(dense(), FULL), apply)
 
@@ -177,7 +177,7 @@ def test_cards_from_before_orientation_was_looked_at():
     ],
 )
 def test_a_damaged_card_is_told(content):
-    message = refusal(card.read, rewritten(None, content))
+    message = refusal(card.read, rewritten(content))
     assert message.startswith("The model card in the .tflite file is damaged (")
 
 

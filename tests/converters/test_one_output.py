@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2b_keras import convert, predict
+from r2b_keras import convert
+from r2b_keras.board import classification
+from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import card, engines, flatbuffer, tflite_file, verification
 from r2b_keras.converters.one_output import with_two_outputs
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
-from r2b_runtime import card as runtime_card
 from tests.commands import InThisProcess, run
 from tests.converters.binary_networks import batch_norm, binary_convolution
 
@@ -66,7 +67,7 @@ def test_two_scores_of_one(last, probability):
     assert scores.shape == (50, 2) and two.name == "mine"
     np.testing.assert_array_equal(scores.argmax(axis=1), expected > 0.5)
     for row, share in zip(scores, expected, strict=True):
-        shares = predict.probabilities(row)
+        shares = classification.probabilities(row)
         np.testing.assert_allclose(shares, [1 - share, share], atol=1e-6)
     again = type(two).from_config(two.get_config())
     again.set_weights(two.get_weights())
@@ -171,6 +172,5 @@ def test_a_card_of_one_class_is_refused():
     """It would be 100 % of every picture."""
     values = {"class_names": ("dog",), "image_shape": SHAPE}
     values.update(mean=(0.5,) * 3, std=(0.5,) * 3)
-    for make in (card.ModelCard, runtime_card.ModelCard):
-        with pytest.raises(ValueError, match=r"\('dog',\), expected .*, at least two"):
-            make(**values)
+    with pytest.raises(ValueError, match=r"\('dog',\), expected .*, at least two"):
+        ModelCard(**values)

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from r2b_keras.board.card import REAL_WEIGHTS
 from r2b_keras.converters import card, engines, real_weights, tflite_file
 from r2b_keras.errors import InputError
 from tests.converters.weighted_flatbuffers import Builder, dense, schema
@@ -186,7 +187,7 @@ def test_bytes_by_part(network, kind):
 
 def test_bytes_of_a_matrix():
     flatbuffer = dense(normal(10, 640))
-    parts = {kind: real_weights.shrink(flatbuffer, kind) for kind in real_weights.KINDS}
+    parts = {kind: real_weights.shrink(flatbuffer, kind) for kind in REAL_WEIGHTS}
     assert parts["float32"] is flatbuffer
     sizes = {kind: real_weights.bytes_by_part(parts[kind]) for kind in parts}
     assert [size["real weights"] for size in sizes.values()] == [25600, 12800, 6520]

@@ -11,7 +11,8 @@ from PIL import Image
 from small_flatbuffers import refusal
 
 from r2b_keras import data, models, recipes
-from r2b_keras.converters import larq_zoo, pictures, sources
+from r2b_keras.board import pictures
+from r2b_keras.converters import larq_zoo, sources
 from r2b_keras.environment import lq, tf
 from r2b_keras.models.registry import build_network
 from r2b_keras.trainers.workdir import Workdir

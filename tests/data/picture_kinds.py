@@ -63,6 +63,14 @@ def with_exif(jpeg: bytes, data: bytes) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + length + segment + jpeg[2:]
 
 
+def turned_by_half(path, folder):
+    """The same picture turned by its EXIF data, and turned in its pixels."""
+    with Image.open(path) as image:
+        image.save(folder / "exif.png", exif=exif(3))
+        image.rotate(180).save(folder / "turned.png")
+    return str(folder / "exif.png"), str(folder / "turned.png")
+
+
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 COLOUR_CHUNKS = {
     "sRGB": chunk(b"sRGB", b"\0"),

@@ -7,8 +7,8 @@ import picture_kinds
 import pytest
 from image_samples import random_images, read_all, write_image
 
-from r2b_keras.converters import pictures as predict_pictures
-from r2b_keras.converters.card import ModelCard
+from r2b_keras.board import pictures as predict_pictures
+from r2b_keras.board.card import ModelCard
 from r2b_keras.data import Augmentation, DataConfig, load
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.files import FileExamples

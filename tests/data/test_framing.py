@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from image_samples import read_all, write_image
 
-from r2b_keras.data import Augmentation, DataConfig, decoding, load, pictures
+from r2b_keras.board import pictures
+from r2b_keras.data import Augmentation, DataConfig, decoding, load
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.shares import Share
 from r2b_keras.environment import tf

@@ -7,7 +7,8 @@ import picture_kinds
 import pytest
 from picture_kinds import KINDS, RGB, TURNED
 
-from r2b_keras.data import decoding, pictures
+from r2b_keras.board import exif, pictures
+from r2b_keras.data import decoding
 from r2b_keras.environment import tf
 
 
@@ -55,7 +56,7 @@ def test_training_and_boards_see_the_same_bits(kind, channels):
 @pytest.mark.parametrize("name", TURNED)
 def test_pictures_are_turned_upright(name, channels):
     stored, content, orientation = TURNED[name]
-    assert pictures.orientation(content) == orientation
+    assert exif.orientation(content) == orientation
     found, expected = by_both(content, channels)
     np.testing.assert_array_equal(found, expected)
     as_stored = pictures.to_channels(pictures.decode(stored), channels)
@@ -146,7 +147,7 @@ def test_grey_is_luma_whatever_a_file_says_of_its_colours():
 def test_exif_that_makes_no_sense_is_passed_over(data):
     jpeg = picture_kinds.JPEG_KINDS["grey JPEG"]
     content = picture_kinds.with_exif(jpeg, data)
-    assert pictures.orientation(content) == 1
+    assert exif.orientation(content) == 1
     np.testing.assert_array_equal(*by_both(content, 3))
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from r2b_keras import recipes
+from r2b_keras.board.card import ModelCard
 from r2b_keras.converters.benchmarking import Measurement
-from r2b_keras.converters.card import ModelCard
 from r2b_keras.reports import costs, provenance
 from r2b_keras.reports.deployed import Deployed
 from r2b_keras.reports.facts import Facts

@@ -98,11 +98,14 @@ def test_what_is_installed():
     distribution = importlib.metadata.distribution("r2b_runtime")
     files = {str(path) for path in distribution.files if "__pycache__" not in str(path)}
     files = {name for name in files if ".dist-info" not in name}
-    modules = {f"r2b_runtime/{path.name}" for path in SOURCES.glob("*.py")}
-    assert files == modules | {"r2b_runtime/libr2b_delegate.so"}
-    for path in SOURCES.glob("*.py"):
-        installed = library.PATH.with_name(path.name).read_text()
-        assert installed == path.read_text(), "make test installs the wheel anew"
+    modules = {path.relative_to(SOURCES) for path in SOURCES.rglob("*.py")}
+    assert files == {
+        *(f"r2b_runtime/{path}" for path in modules),
+        "r2b_runtime/libr2b_delegate.so",
+    }
+    for path in modules:
+        installed = (library.PATH.parent / path).read_text()
+        assert installed == (SOURCES / path).read_text(), "make test installs it anew"
 
 
 def test_what_it_asks_for():
@@ -112,11 +115,11 @@ def test_what_it_asks_for():
     names = {re.match("[a-z-]+", each)[0] for each in metadata.get_all("Requires-Dist")}
     assert names == {"ai-edge-litert", "numpy", "pillow"}
     imported = set()
-    for path in SOURCES.glob("*.py"):
+    for path in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 9))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
+            elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(node.module.partition(".")[0])
     # LiteRT itself is imported by name, in one place.
     known = set(sys.stdlib_module_names) | {"__future__", "r2b_runtime"}
@@ -146,7 +149,8 @@ def test_a_bare_import_is_light():
 def test_nothing_of_tensorflow_or_r2b_keras_is_imported():
     result = run_python(
         "import sys, r2b_runtime\n"
-        "from r2b_runtime import classification, pictures, timing\n"
+        "from r2b_runtime import pictures, timing\n"
+        "from r2b_runtime.board import classification\n"
         "r2b_runtime.delegate()\n"
         "heavy = {'tensorflow', 'tf_keras', 'keras', 'larq', 'r2b_keras', 'absl'}\n"
         "print(sorted(heavy & set(sys.modules)))"

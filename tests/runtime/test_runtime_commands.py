@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2b_keras import predict
+from r2b_keras.board import classification
+from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import engines
-from r2b_keras.converters.card import ModelCard, attach
+from r2b_keras.converters.card import attach
 from r2b_runtime import __main__ as commands
-from r2b_runtime import classification, interpreter
+from r2b_runtime import interpreter
 from tests.converters.small_flatbuffers import binary, dense
+from tests.data.picture_kinds import turned_by_half
 
 LABELS = ("apple", "bear", "grüne Gurke")
 # The dense network takes 64 pixels in a row.
@@ -79,23 +81,12 @@ def test_pictures_are_named_as_r2b_keras_names_them(run, model, paths):
     assert list(found) == paths
     engine = engines.load(model.read_bytes(), "r2b_runtime")
     for path, guesses in found.items():
-        assert guesses == predict.guess(engine, CARD, path, 2)
+        assert guesses == classification.guess(engine, CARD, path, 2)
     assert len({guesses[0]["label"] for guesses in found.values()}) > 1
 
 
-def turned_by_half(path):
-    """The same picture turned by its EXIF data, and turned in its pixels."""
-    with Image.open(path) as image:
-        orientation = Image.Exif()
-        orientation[0x0112] = 3
-        by_exif, by_pixels = f"{path}.exif.png", f"{path}.turned.png"
-        image.save(by_exif, exif=orientation)
-        image.rotate(180).save(by_pixels)
-    return by_exif, by_pixels
-
-
 def test_pictures_are_turned_as_the_card_or_the_flag_says(run, tmp_path, paths):
-    by_exif, by_pixels = turned_by_half(paths[0])
+    by_exif, by_pixels = turned_by_half(paths[0], tmp_path)
 
     def answers(*arguments):
         code, out, error = run("classify", *arguments, "--json")
@@ -186,7 +177,7 @@ def test_models_that_are_none(refused, model, paths, tmp_path):
     assert "has no model card" in refused(1, "classify", path, paths[0])
     path.write_bytes(attach(dense(), ModelCard(LABELS, (64, 1, 1), (0.5,), (0.5,))))
     message = refused(1, "classify", path, paths[0])
-    assert "(1, 64, 1)" in message and "(64, 1, 1) and 3 classes" in message
+    assert "(1, 64, 1)" in message and "(64, 1, 1) and 3, one for" in message
 
 
 def test_kernels_that_this_machine_has_not(refused, model, paths, monkeypatch):
@@ -200,16 +191,6 @@ def test_scores_that_are_no_numbers(run, model, paths, monkeypatch):
     monkeypatch.setattr(interpreter.Interpreter, "predict", lambda self, images: nan)
     code, out, error = run("classify", model, paths[0])
     assert (code, out) == (1, "") and "are not finite numbers" in error
-
-
-@pytest.mark.parametrize(
-    "scores", [[1, 0, -1], [0.5, 0.25, 0.25], [0.5, 0.6, 0], [-3, 2, 80], [0, 0, 0]]
-)
-def test_probabilities_are_those_of_r2b_keras(scores):
-    scores = np.array(scores, np.float32)
-    np.testing.assert_array_equal(
-        classification.probabilities(scores), predict.probabilities(scores)
-    )
 
 
 def test_litert_s_words_other_than_its_greeting_are_kept(capfd):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from r2b_keras.board.pictures import SUFFIXES
 from r2b_keras.data import decoding
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import DataConfig
@@ -17,7 +18,6 @@ from r2b_keras.data.files import (
     image_size,
     quick_problem,
 )
-from r2b_keras.data.pictures import SUFFIXES
 from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
 from r2b_keras.environment import tf

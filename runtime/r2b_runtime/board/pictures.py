@@ -1,31 +1,42 @@
-"""From the bytes of a picture to what a network sees, with NumPy and Pillow alone.
+"""From a picture file to what a network sees.
 
 The one rule of training, evaluation, `predict` and the board: decode to RGB of 8 bits,
 turn upright, make grey by integer luma where the network wants grey, then frame.
-`decoding.py` does the same in TensorFlow's graph, to the bit but for antialiased
-scaling, where sums in another order may round to the next level.
+`r2b_keras.data.decoding` does the same in TensorFlow's graph, to the bit but for
+antialiased scaling, where sums in another order may round to the next level.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import pathlib
 import struct
 import warnings
 import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from r2b_keras.errors import InputError
+from . import exif
+from .errors import InputError
+from .exif import JPEG_START, PNG_START
+
+try:
+    from PIL import Image, UnidentifiedImageError
+except ImportError as error:
+    raise InputError(
+        f"The package pillow, which reads pictures, does not start here ({error}): run "
+        "`pip install pillow`."
+    ) from error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .card import ModelCard
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")
-JPEG_START = b"\xff\xd8\xff"
-PNG_START = b"\x89PNG\r\n\x1a\n"
 # The framing "center" takes this share of the side that limits, as is usual on
 # ImageNet: the shorter side to 256, of which the middle 224.
 CENTRAL_SHARE = 224 / 256
@@ -34,15 +45,86 @@ CENTRAL_SHARE = 224 / 256
 LARGEST_PLAIN_SHRINKING = 2.0
 # ITU-R BT.601's luma of red, green and blue in 1 / 65536, as Pillow has it.
 LUMA = (19595, 38470, 7471)
-_ORIENTATION_TAG = 0x0112
-_EXIF_START = b"Exif\0\0"
-# JPEG's markers of applications (EXIF is the second) and of comments.
-_APP0, _APP1, _APP15, _COMMENT = 0xFFE0, 0xFFE1, 0xFFEF, 0xFFFE
 # What Pillow raises for files that are broken in one way or another.
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError),
     *(struct.error, zlib.error),
 )
+
+
+def load(path: str | os.PathLike[str], card: ModelCard) -> np.ndarray:
+    """Reads a picture as a network is to see it.
+
+    Args:
+      path: a JPEG, PNG or WebP file.
+      card: gives input shape, framing, orientation, mean and std.
+
+    Returns:
+      `[H, W, C]` float32, C being the card's.
+
+    Raises:
+      InputError: the file is missing, broken or of another kind.
+    """
+    image = read(path, card.image_shape[2], card.upright)
+    return normalize(frame(image, card.image_shape[:2], card.framing), card)
+
+
+def normalize(image: np.ndarray, card: ModelCard) -> np.ndarray:
+    """(pixel / 255 - mean) / std.
+
+    Args:
+      image: `[..., C]` uint8.
+      card: gives mean and std.
+
+    Returns:
+      The same shape, float32.
+    """
+    mean, std = np.array(card.mean), np.array(card.std)
+    scale, offset = (1 / (255 * std)).astype("f4"), (-mean / std).astype("f4")
+    return image.astype("f4") * scale + offset
+
+
+def read(
+    path: str | os.PathLike[str], channels: int, upright: bool = True
+) -> np.ndarray:
+    """Decodes a JPEG, PNG or WebP file of any kind; see `decode`.
+
+    Args:
+      path: the file.
+      channels: 1 for grey, 3 for RGB.
+      upright: turn the picture as its EXIF orientation says.
+
+    Returns:
+      `[h, w, channels]` uint8.
+
+    Raises:
+      InputError: the file is missing, broken or of another kind.
+    """
+    content = _content(path)
+    try:
+        return to_channels(decode(content, upright), channels)
+    except InputError as error:
+        raise InputError(f"{os.fspath(path)} {error}") from error
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    name = os.fspath(path)
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"There is no picture {name}: check its name.") from None
+    except IsADirectoryError:
+        raise InputError(
+            f"{name} is a folder: name the pictures in it, such as {name}/*.jpg."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{name} cannot be read ({error.strerror}): mend that or leave it out."
+        ) from error
+    if not is_picture(content):
+        kind = "neither a JPEG nor a PNG nor a WebP picture" if content else "empty"
+        raise InputError(f"{name} is {kind}: convert or replace it.")
+    return content
 
 
 def is_picture(start: bytes) -> bool:
@@ -74,35 +156,14 @@ def decode(content: bytes, upright: bool = True) -> np.ndarray:
             image: Image.Image
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 image.load()
-                pixels = _to_rgb(image)
-                return turn(pixels, orientation(content)) if upright else pixels
+                orientation = exif.orientation(content) if upright else 1
+                return exif.turn(_to_rgb(image), orientation)
     except Image.DecompressionBombError as error:
         raise InputError(f"has too many pixels ({error}): make it smaller.") from error
     except UnidentifiedImageError as error:
         raise InputError("is broken: replace it.") from error
     except _BROKEN as error:
         raise InputError(f"is broken or cut off ({error}): replace it.") from error
-
-
-def orientation(content: bytes) -> int:
-    """The EXIF orientation of a picture, 1 to 8; 1 is upright or not known."""
-    find = _webp_exif
-    if content.startswith(JPEG_START):
-        find = _jpeg_exif
-    elif content.startswith(PNG_START):
-        find = _png_exif
-    try:
-        return _tiff_orientation(find(content))
-    except struct.error:
-        return 1
-
-
-def turn(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns a stored picture `[h, w, C]` as its EXIF orientation says."""
-    if orientation > 4:
-        image = image.transpose(1, 0, 2)
-    kind = (orientation - 1) % 4
-    return image[:: -1 if kind in (2, 3) else 1, :: -1 if kind in (1, 2) else 1]
 
 
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
@@ -154,59 +215,6 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         # By RGBA, as a palette may have transparent colours.
         image = image.convert("RGBA" if image.mode == "P" else "RGB")
     return np.asarray(image)[..., :3]
-
-
-def _jpeg_exif(content: bytes) -> bytes:
-    """The EXIF data among the segments that come before the picture's own."""
-    place = 2
-    while True:
-        marker, length = struct.unpack_from(">HH", content, place)
-        if not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
-            return b""
-        segment = content[place + 4 : place + 2 + length]
-        if marker == _APP1 and segment.startswith(_EXIF_START):
-            return segment[len(_EXIF_START) :]
-        place += 2 + length
-
-
-def _png_exif(content: bytes) -> bytes:
-    """The EXIF data among the chunks that come before the pixels', as they have to."""
-    place, name = len(PNG_START), b""
-    while name != b"IDAT":
-        size, name = struct.unpack_from(">I4s", content, place)
-        if name == b"eXIf":
-            return content[place + 8 : place + 8 + size]
-        place += 12 + size
-    return b""
-
-
-def _webp_exif(content: bytes) -> bytes:
-    place = 12
-    while place < len(content):
-        name, size = struct.unpack_from("<4sI", content, place)
-        if name == b"EXIF":
-            exif = content[place + 8 : place + 8 + size]
-            return exif.removeprefix(_EXIF_START)
-        # Chunks are filled up to an even number of bytes.
-        place += 8 + size + size % 2
-    return b""
-
-
-def _tiff_orientation(tiff: bytes) -> int:
-    """The orientation in EXIF data, which is a list of numbered entries."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return 1
-    (start,) = struct.unpack_from(order + "I", tiff, 4)
-    (count,) = struct.unpack_from(order + "H", tiff, start)
-    for entry in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, _ = struct.unpack_from(order + "HHI", tiff, entry)
-        if tag == _ORIENTATION_TAG:
-            # Two bytes by the standard, four as some write it.
-            size = {3: "H", 4: "I"}.get(kind, "H")
-            (value,) = struct.unpack_from(order + size, tiff, entry + 8)
-            return value if 1 <= value <= 8 else 1
-    return 1
 
 
 def _central_window(image: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2b_keras.converters import pictures
-from r2b_keras.converters.card import ModelCard
+from r2b_keras.board import pictures
+from r2b_keras.board.card import ModelCard
 from r2b_keras.data import DataConfig, decoding
 from r2b_keras.data.dataset import ImageDataset
-from r2b_keras.data.pictures import frame
 from r2b_keras.errors import InputError
 from tests.data import picture_kinds
 
@@ -54,7 +53,7 @@ def test_a_picture_is_that_of_training(tmp_path, size, shape, name, framing):
         path = write(tmp_path / name, make(*size), quality=90)
         expected = decoding.decode_framed(path.read_bytes(), shape, framing).numpy()
         image = pictures.read(path, shape[2])
-        found = frame(image, shape[:2], framing)
+        found = pictures.frame(image, shape[:2], framing)
         assert found.shape == shape and found.dtype == expected.dtype == np.uint8
         # Without antialiasing the same float32 arithmetic gives the same bits. With
         # it, sums of another order fall on the other side of a half now and then.
@@ -76,9 +75,6 @@ def test_load_normalizes_as_training_does(tmp_path):
     dataset.num_classes = 2
     expected = dataset.normalise(image)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-TOO_WIDE = picture_kinds.png(picture_kinds.BYTES[..., 0], 8, 0, width=50000)[:-40]
 
 
 def encoded(kind, **options):
@@ -136,8 +132,8 @@ def test_no_tensorflow_is_imported(tmp_path):
     path = write(tmp_path / "picture.jpg", smooth(90, 100))
     code = (
         "import sys\n"
-        "from r2b_keras.converters import pictures\n"
-        "from r2b_keras.converters.card import ModelCard\n"
+        "from r2b_keras.board import pictures\n"
+        "from r2b_keras.board.card import ModelCard\n"
         "for framing in ('whole', 'center'):\n"
         "    card = ModelCard(('a', 'b'), (28, 28, 1), (0.5,), (0.5,), framing)\n"
         f"    assert pictures.load({str(path)!r}, card).shape == (28, 28, 1)\n"
