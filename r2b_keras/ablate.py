@@ -15,6 +15,7 @@ from absl import flags
 
 from r2b_keras import command, path_flags, recipes
 from r2b_keras.errors import InputError, NonFiniteLossError
+from r2b_keras.trainers import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +38,7 @@ def define_flags() -> None:
     path_flags.define("data_dir", None, "Folder with the images.")
     flags.DEFINE_bool("list", False, "List the rows and stop.")
     flags.DEFINE_bool("dry_run", False, "List the runs and train nothing.")
-    flags.DEFINE_enum(
-        "precision", "float32", ["float32", "bfloat16", "float16"], "Compute precision."
-    )
+    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Compute precision.")
     flags.DEFINE_bool("deterministic", True, "Repeat results to the bit.")
 
 

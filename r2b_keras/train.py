@@ -9,6 +9,7 @@ from absl import flags
 from r2b_keras import command, path_flags, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.networks import BINARY_PARTS
+from r2b_keras.trainers import PRECISIONS, STRATEGIES
 
 if TYPE_CHECKING:
     from r2b_keras.recipes import Recipe
@@ -31,12 +32,8 @@ def define_flags() -> None:
     flags.DEFINE_bool("only", False, "Train just this stage, none that it rests on.")
     flags.DEFINE_bool("dry_run", False, "Print the resolved recipe and train nothing.")
     flags.DEFINE_bool("list", False, "List the recipes and stop.")
-    flags.DEFINE_enum(
-        "precision", "float32", ["float32", "bfloat16", "float16"], "Compute precision."
-    )
-    flags.DEFINE_enum(
-        "strategy", "none", ["none", "mirrored", "multi_worker", "tpu"], "Where to run."
-    )
+    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Compute precision.")
+    flags.DEFINE_enum("strategy", "none", STRATEGIES, "Where to run.")
     flags.DEFINE_bool("xla", False, "Compile each step with XLA; for GPUs.")
     flags.DEFINE_integer(
         "steps_per_execution", 1, "Steps between two looks of the host.", 1

@@ -8,6 +8,7 @@ from absl import flags
 
 from r2b_keras import charts, command, path_flags, recipes
 from r2b_keras.sweeps import space
+from r2b_keras.trainers import PRECISIONS
 
 FLAGS = flags.FLAGS
 
@@ -33,9 +34,7 @@ def define_flags() -> None:
     )
     path_flags.define("data_dir", None, "Folder with the images.")
     flags.DEFINE_integer("seed", 0, "Seed of the values and of every training.", 0)
-    flags.DEFINE_enum(
-        "precision", "float32", ["float32", "bfloat16", "float16"], "Compute precision."
-    )
+    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Compute precision.")
 
 
 def main() -> int:

@@ -35,7 +35,7 @@ from r2b_keras.converters import larq_zoo
 from r2b_keras.environment import tf
 from r2b_keras.models.registry import build_network
 from r2b_keras.recipes import Losses, Optimizer, Stage
-from r2b_keras.trainers.chain import PRECISION_POLICIES
+from r2b_keras.trainers import PRECISIONS
 from r2b_keras.trainers.execution import Execution
 from r2b_keras.trainers.stage import make_distiller
 
@@ -150,7 +150,7 @@ def feed(options: argparse.Namespace, one_hot: bool) -> tf.data.Dataset:
 @contextlib.contextmanager
 def computing_in(precision: str) -> Iterator[None]:
     """Networks made inside compute in this precision, as `train --precision` has it."""
-    tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
+    tf.keras.mixed_precision.set_global_policy(PRECISIONS[precision])
     yield
     tf.keras.mixed_precision.set_global_policy("float32")
 
@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--steps", type=int, default=1, help="steps a turn")
     parser.add_argument(
-        "--precision", choices=PRECISION_POLICIES, nargs="+", default=["float32"]
+        "--precision", choices=PRECISIONS, nargs="+", default=["float32"]
     )
     parser.add_argument("--stages", type=int, nargs="+", default=list(STAGES))
     parser.add_argument("--output", type=pathlib.Path, help="CSV to write")

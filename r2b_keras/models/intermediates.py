@@ -7,6 +7,9 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
 
+# A key for the output of a model that no layer can have as its name.
+OUTPUT = "(output)"
+
 
 def with_intermediates(
     model: tf.keras.Model, names: Sequence[str], output: str = "logits"

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from r2b_keras.environment import tf
-from r2b_keras.models import intermediate_names, with_intermediates
 from r2b_keras.reports import figures
 from r2b_keras.reports.page import Picture
-from r2b_keras.trainers.losses import normalised_attention_map
+from r2b_keras.trainers.attention_images import attention_maps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +19,6 @@ CELL, LABEL, HEAD, FOOT, GAP = 56, 22, 24, 26, 6
 # Taps in a line, at most, and points of the words: four pictures fit side by side on
 # paper and can be read.
 MOST_COLUMNS, FONT_SIZE = 3, 11
-_LOGITS = "(logits)"  # no layer can have this name
 
 
 @dataclass(frozen=True)
@@ -48,28 +46,9 @@ class TapMaps:
 def maps(
     student: tf.keras.Model, teacher: tf.keras.Model, images: np.ndarray
 ) -> list[TapMaps]:
-    """Maps of all taps that both networks have in the same size.
-
-    Args:
-      student: a network with blocks.
-      teacher: the same.
-      images: `[N, H, W, C]`, as the networks see them.
-    """
-    theirs = set(intermediate_names(teacher))
-    taps = [tap for tap in intermediate_names(student) if tap in theirs]
-    own, taught = (_maps_of(model, taps, images) for model in (student, teacher))
-    return [
-        TapMaps(tap, taught[tap], own[tap])
-        for tap in taps
-        if own[tap].shape == taught[tap].shape
-    ]
-
-
-def _maps_of(
-    model: tf.keras.Model, taps: list[str], images: np.ndarray
-) -> dict[str, np.ndarray]:
-    outputs = with_intermediates(model, taps, output=_LOGITS)(images, training=False)
-    return {tap: normalised_attention_map(outputs[tap]).numpy() for tap in taps}
+    """Maps of all blocks that both have in the same size; see `attention_maps`."""
+    found = attention_maps(student, teacher, images)
+    return [TapMaps(tap, taught, own) for tap, (own, taught) in found.items()]
 
 
 def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Picture:

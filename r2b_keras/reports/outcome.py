@@ -7,11 +7,9 @@ import numpy as np
 
 from r2b_keras.data import ImageDataset
 from r2b_keras.environment import tf
-from r2b_keras.models import with_intermediates
+from r2b_keras.models.intermediates import OUTPUT, with_intermediates
 from r2b_keras.reports.gates import GateMeans
-
-BATCH = 250
-_LOGITS = "(logits)"  # no layer can have this name
+from r2b_keras.trainers.evaluation import BATCH_SIZE
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,16 @@ def run(
       dataset: its test part is read in order.
       gate_names: layers whose outputs `[B, 1, 1, C]` are averaged by class.
     """
-    joined = with_intermediates(model, gate_names, output=_LOGITS)
+    joined = with_intermediates(model, gate_names, output=OUTPUT)
     gates = {name: GateMeans(dataset.num_classes) for name in gate_names}
     logits, labels = [], []
     with dataset.broken_image_is_named():
-        for images, targets in dataset.test(BATCH).as_numpy_iterator():
+        for images, targets in dataset.test(BATCH_SIZE).as_numpy_iterator():
             outputs = joined.predict_on_batch(images)
             classes = np.argmax(targets, axis=1)
             for name, means in gates.items():
                 means.add(outputs[name], classes)
-            logits.append(outputs[_LOGITS])
+            logits.append(outputs[OUTPUT])
             labels.append(classes)
     return Outcome(
         np.concatenate(logits),
@@ -62,7 +60,7 @@ def test_images(dataset: ImageDataset, indices: Iterable[int]) -> dict[int, np.n
     wanted = set(indices)
     found: dict[int, np.ndarray] = {}
     start = 0
-    for images, _ in dataset.test(BATCH).as_numpy_iterator():
+    for images, _ in dataset.test(BATCH_SIZE).as_numpy_iterator():
         for index in sorted(wanted - found.keys()):
             if start <= index < start + len(images):
                 found[index] = images[index - start]

@@ -10,10 +10,20 @@ if TYPE_CHECKING:
     from r2b_keras.trainers.chain import train_chain
     from r2b_keras.trainers.distiller import Distiller
 
+# What commands and `train_chain` take, for flags that need no TensorFlow.
+PRECISIONS = {  # by name, Keras's policies
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
+
 _HOMES = {"Distiller": "distiller", "train_chain": "chain"}
 _MODULES = ("losses", "schedules", "optimizers", "evaluation")
 
 __all__ = [
+    "PRECISIONS",
+    "STRATEGIES",
     "Distiller",
     "evaluation",
     "losses",

@@ -1,4 +1,4 @@
-"""Attention maps as pictures in TensorBoard, while a stage is trained."""
+"""Attention maps of two networks, and as pictures in TensorBoard."""
 
 import pathlib
 from typing import Any
@@ -6,11 +6,37 @@ from typing import Any
 import numpy as np
 
 from r2b_keras.environment import tf
-from r2b_keras.trainers.distiller import Distiller
+from r2b_keras.models import intermediate_names, with_intermediates
+from r2b_keras.trainers.losses import normalised_attention_map
 
 NUM_IMAGES = 4
 # Pixels of a map's side, at least, and of the gaps between maps.
 CELL, GAP = 56, 2
+
+
+def attention_maps(
+    student: tf.keras.Model, teacher: tf.keras.Model, images: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Attention maps of all blocks that both networks have in the same size.
+
+    Args:
+      student: a network with blocks.
+      teacher: the same.
+      images: `[N, H, W, C]`, as the networks see them.
+
+    Returns:
+      By the name of the block: the student's maps and the teacher's, `[N, h, w]` each
+      and of L2 norm 1, as Eq. 2 compares them.
+    """
+    theirs = intermediate_names(teacher)
+    taps = [tap for tap in intermediate_names(student) if tap in theirs]
+
+    def maps(model: tf.keras.Model) -> dict[str, np.ndarray]:
+        features = with_intermediates(model, taps)(images, training=False)
+        return {tap: normalised_attention_map(features[tap]).numpy() for tap in taps}
+
+    own, taught = maps(student), maps(teacher)
+    return {t: (own[t], taught[t]) for t in taps if own[t].shape == taught[t].shape}
 
 
 def grid(
@@ -67,47 +93,47 @@ def _middle(picture: np.ndarray, size: int) -> np.ndarray:
 class AttentionImages(tf.keras.callbacks.Callback):
     """Writes the attention maps of student and teacher after every epoch.
 
-    One picture for each tap, `attention/TAP`, of a few images that stay the same: see
-    `grid`. Taps that are not matched are shown too, as far as they fit; nothing is
-    without a teacher. Both networks run in inference mode, outside the training step,
-    so training stays what it is to the bit.
+    One picture for each block, `attention/BLOCK`, of a few images that stay the same:
+    see `grid`. Blocks that no loss matches are shown too. Both networks run in
+    inference mode, outside the training step, so training stays what it is to the bit.
 
     Args:
       folder: where the event files go.
-      images: `[N, H, W, C]`, as the network sees them.
+      teacher: the distiller's.
+      images: `[N, H, W, C]`, as the networks see them.
       shown: the same as they look, `[N, H, W, 1 or 3]`, 0 to 1.
     """
 
     def __init__(
-        self, folder: pathlib.Path, images: np.ndarray, shown: np.ndarray
+        self,
+        folder: pathlib.Path,
+        teacher: tf.keras.Model,
+        images: np.ndarray,
+        shown: np.ndarray,
     ) -> None:
         """Stores what to show."""
         super().__init__()
         self._folder = folder
+        self._teacher = teacher
         self._images = images
         self._shown = shown
-        self._taught = False
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Opens the event file, where there is anything to write."""
-        self._taught = isinstance(self.model, Distiller) and bool(self.model.map_pairs)
-        strategy = self.model.distribute_strategy
-        if self._taught and strategy.extended.should_save_summary:
+        """Opens the event file, in the process that writes."""
+        if self.model.distribute_strategy.extended.should_save_summary:
             self._writer = tf.summary.create_file_writer(str(self._folder))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes one picture for each tap."""
-        if not self._taught:
-            return
+        """Writes one picture for each block."""
         # On every worker: BatchNorm's averages may be read from all of them together.
-        maps = self.model.attention_maps(self._images)
+        maps = attention_maps(self.model.student, self._teacher, self._images)
         if self._writer is None:
             return
         with self._writer.as_default(step=epoch):
-            for tap, (student, teacher) in maps.items():
-                picture = grid(self._shown, student.numpy(), teacher.numpy())
-                tf.summary.image(f"attention/{tap}", picture[None])
+            for block, (student, teacher) in maps.items():
+                picture = grid(self._shown, student, teacher)
+                tf.summary.image(f"attention/{block}", picture[None])
         self._writer.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

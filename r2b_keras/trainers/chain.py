@@ -7,7 +7,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import registry
 from r2b_keras.recipes import Recipe, Stage
-from r2b_keras.trainers import manifest
+from r2b_keras.trainers import PRECISIONS, manifest
 from r2b_keras.trainers.execution import Execution, facts
 from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.stage import Run, train_stage
@@ -16,11 +16,6 @@ from r2b_keras.trainers.workdir import StageResult, Workdir
 from r2b_keras.trainers.workers import Workers
 
 DEFAULT_EXECUTION = Execution()
-PRECISION_POLICIES = {
-    "float32": "float32",
-    "bfloat16": "mixed_bfloat16",
-    "float16": "mixed_float16",
-}
 
 
 def run_identity(
@@ -126,10 +121,19 @@ def train_chain(
     identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
     run = Run(recipe, workdir, dataset, seed, workers, execution)
     executed = facts(strategy, workers, execution)
+
+    def note() -> None:
+        if workers.is_chief:
+            manifest.write_manifest(workdir, identity, len(recipe.stages), executed)
+
     with workers.lost_is_told():
         _claim(workdir, identity, workers)
         workers.require_equal(len(numbers), "stages to train")
-        _train(run, numbers, identity, executed, library)
+        for number in numbers:
+            note()
+            _train_or_fetch(run, number, library, identity)
+        if numbers:
+            note()
     results = (workdir.result(number) for number in recipe.stages_needed(stage))
     return [result for result in results if result]
 
@@ -139,10 +143,9 @@ def _check_settings(
 ) -> None:
     for stage in stages:
         registry.find(stage.student)
-    if precision not in PRECISION_POLICIES:
+    if precision not in PRECISIONS:
         raise InputError(
-            f"Precision is {precision!r}, expected one of "
-            f"{', '.join(PRECISION_POLICIES)}."
+            f"Precision is {precision!r}, expected one of {', '.join(PRECISIONS)}."
         )
     if library is not None and strategy == "multi_worker":
         raise InputError(
@@ -161,7 +164,7 @@ def _set_up(
     workers = make_workers(strategy)
     for stage in stages:
         check_batch(stage.batch_size, workers.strategy)
-    tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
+    tf.keras.mixed_precision.set_global_policy(PRECISIONS[precision])
     return workers
 
 
@@ -192,32 +195,12 @@ def _claim(workdir: Workdir, identity: dict[str, Any], workers: Workers) -> None
         workdir.claim(identity, alone=False)
 
 
-def _train(
-    run: Run,
-    numbers: list[int],
-    identity: dict[str, Any],
-    executed: dict[str, Any],
-    library: StageLibrary | None,
-) -> None:
-    num_stages = len(run.recipe.stages)
-
-    def write_manifest() -> None:
-        if run.workers.is_chief:
-            manifest.write_manifest(run.workdir, identity, num_stages, executed)
-
-    if numbers:
-        write_manifest()
-    for number in numbers:
-        if library is None:
-            train_stage(run, number)
-        else:
-            _train_or_fetch(run, number, library, identity)
-        write_manifest()
-
-
 def _train_or_fetch(
-    run: Run, number: int, library: StageLibrary, identity: dict[str, Any]
+    run: Run, number: int, library: StageLibrary | None, identity: dict[str, Any]
 ) -> None:
+    if library is None:
+        train_stage(run, number)
+        return
     key = stage_key(identity, run.recipe, number)
     with library.claimed(key):
         if not library.fetch(key, run.workdir, number):

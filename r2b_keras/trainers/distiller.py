@@ -6,6 +6,7 @@ from typing import Any
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
+from r2b_keras.recipes.schema import Losses
 from r2b_keras.trainers import losses
 from r2b_keras.trainers.labels import is_correct, probabilities
 from r2b_keras.trainers.logits import require_logits
@@ -13,7 +14,6 @@ from r2b_keras.trainers.taps import (
     LOGITS,
     Outputs,
     check_fit,
-    comparable_pairs,
     forward,
     pair_taps,
 )
@@ -83,34 +83,31 @@ class Distiller(tf.keras.Model):
         if teacher is not None:
             keras_2.check(teacher, "teacher")
         self.student = student
-        self.loss_weights_by_part = {
+        self._part_weights = {
             "cross_entropy": cross_entropy_weight,
             "attention": attention_weight,
             "logit_matching": logit_weight,
             "l2": l2,
         }
-        self.temperature = temperature
-        self.attention_form = attention_form
-        losses.check_attention_form(attention_form)
-        losses.check_temperature(temperature)
-        self._check(teacher, taps)
-        named = (taps, teacher_taps or taps)
-        taps, teacher_taps = named if attention_weight else ((), ())
-        # Plain tuples of names and closures: Keras would track layers and variables,
-        # and the teacher would be saved and counted with the student.
-        self._tap_pairs = pair_taps(taps, teacher_taps)
+        self._check_weights(attention_form, temperature)
+        self._check_teacher(teacher, taps)
+        self._temperature, self._attention_form = temperature, attention_form
+        pairs = pair_taps(taps, teacher_taps or taps) if attention_weight else ()
+        # Tuples and closures: Keras would track layers and variables, and the teacher
+        # would be saved and counted with the student.
+        self._tap_pairs = pairs
+        self._l2_variables = lambda: l2_variables
         self._preprocess = preprocess or (lambda images: images)
-        self._student_outputs = forward(student, taps, student_logits)
+        own, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        self._student_outputs = forward(student, own, student_logits)
         self._teacher_outputs = None
         if teacher is not None and (attention_weight or logit_weight):
-            self._teacher_outputs = forward(teacher, teacher_taps, teacher_logits)
-            check_fit(self._student_outputs, self._teacher_outputs, self._tap_pairs)
+            self._teacher_outputs = forward(teacher, others, teacher_logits)
+            check_fit(self._student_outputs, self._teacher_outputs, pairs)
         if cross_entropy_weight or logit_weight:
             require_logits(student, "student", student_logits)
         if teacher is not None and logit_weight:
             require_logits(teacher, "teacher", teacher_logits)
-        self._l2_variables = lambda: l2_variables
-        self._look_at(teacher, *named)
         self._trackers = {
             name: tf.keras.metrics.Mean(name=name)
             for name in ("loss", "accuracy", *self._active_parts())
@@ -150,44 +147,6 @@ class Distiller(tf.keras.Model):
         own = list(self._trackers.values())
         return own + [m for m in super().metrics if all(m is not one for one in own)]
 
-    @property
-    def tap_pairs(self) -> tuple[tuple[str, str], ...]:
-        """Taps that are matched: (student's, teacher's) layer names."""
-        return self._tap_pairs
-
-    @property
-    def map_pairs(self) -> tuple[tuple[str, str], ...]:
-        """Taps whose maps can be looked at: (student's, teacher's) layer names.
-
-        Those that are matched; where none are, all that fit.
-        """
-        return self._map_pairs
-
-    def attention_maps(
-        self, images: tf.Tensor
-    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Attention maps of both networks, for looking at; nothing is changed.
-
-        Args:
-          images: `[B, H, W, C]`.
-
-        Returns:
-          By the student's tap: the student's maps and the teacher's, `[B, h, w]` each
-          and of L2 norm 1, as Eq. 2 compares them. Empty without `map_pairs`.
-        """
-        if self._shown_student is None or self._shown_teacher is None:
-            return {}
-        images = tf.convert_to_tensor(images)
-        own = self._shown_student(images, training=False)
-        taught = self._shown_teacher(images, training=False)
-        return {
-            student: (
-                losses.normalised_attention_map(own[student]),
-                losses.normalised_attention_map(taught[teacher]),
-            )
-            for student, teacher in self._map_pairs
-        }
-
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer on one batch; returns the running means."""
         images, labels, sample_weight = tf.keras.utils.unpack_x_y_sample_weight(data)
@@ -225,46 +184,23 @@ class Distiller(tf.keras.Model):
         outputs = self._student_outputs(images, training=False)
         return _without_last(outputs), _without_last(self._teach(images))
 
-    def _look_at(
-        self,
-        teacher: tf.keras.Model | None,
-        taps: Sequence[str],
-        teacher_taps: Sequence[str],
-    ) -> None:
-        """Chooses the taps whose maps can be looked at.
-
-        Forward passes of their own, so that taps without a weight are no part of the
-        training step.
-        """
-        self._map_pairs = self._tap_pairs
-        self._shown_student = self._shown_teacher = None
-        if teacher is None or self._teacher_outputs is None:
-            return
-        if not self._map_pairs:
-            pairs = comparable_pairs(self.student, teacher, taps, teacher_taps)
-            self._map_pairs = pairs
-        if self._map_pairs:
-            own, other = zip(*self._map_pairs, strict=True)
-            self._shown_student = forward(self.student, own, None)
-            self._shown_teacher = forward(teacher, other, None)
-
     def _active_parts(self) -> list[str]:
-        return [name for name, w in self.loss_weights_by_part.items() if w]
+        return [name for name, weight in self._part_weights.items() if weight]
 
-    def _check(self, teacher: tf.keras.Model | None, taps: Sequence[str]) -> None:
-        for name, weight in self.loss_weights_by_part.items():
-            if weight < 0.0:
-                raise InputError(
-                    f"The weight of {name} is {weight}, expected 0 or more."
-                )
-        if not self._active_parts() and not self.student.losses:
-            raise InputError(
-                "All loss weights are 0, expected at least one above 0: there is "
-                "nothing to train with."
-            )
-        taught = [
-            n for n in ("attention", "logit_matching") if n in self._active_parts()
-        ]
+    def _check_weights(self, attention_form: str, temperature: float) -> None:
+        weights = dict(self._part_weights)
+        l2 = weights.pop("l2")
+        if l2 < 0.0:
+            raise InputError(f"The weight of l2 is {l2}, expected 0 or more.")
+        # A student's own losses may be all there is.
+        if any(weights.values()) or not (l2 or self.student.losses):
+            Losses(**weights, attention_form=attention_form, temperature=temperature)
+
+    def _check_teacher(
+        self, teacher: tf.keras.Model | None, taps: Sequence[str]
+    ) -> None:
+        active = self._active_parts()
+        taught = [name for name in ("attention", "logit_matching") if name in active]
         if taught and teacher is None:
             raise InputError(
                 f"The loss {' and '.join(taught)} has a weight but there is no "
@@ -294,11 +230,11 @@ class Distiller(tf.keras.Model):
             values["attention"] = losses.attention_matching(
                 [outputs[student] for student, _ in self._tap_pairs],
                 [taught[teacher] for _, teacher in self._tap_pairs],
-                self.attention_form,
+                self._attention_form,
             )
         if "logit_matching" in active:
             values["logit_matching"] = losses.logit_matching(
-                logits, taught[LOGITS], self.temperature
+                logits, taught[LOGITS], self._temperature
             )
         parts = {name: _mean(value, sample_weight) for name, value in values.items()}
         if "l2" in active:
@@ -307,7 +243,7 @@ class Distiller(tf.keras.Model):
         return parts
 
     def _total(self, parts: dict[str, tf.Tensor]) -> tf.Tensor:
-        weighted = [self.loss_weights_by_part[name] * parts[name] for name in parts]
+        weighted = [self._part_weights[name] * parts[name] for name in parts]
         own = [tf.cast(loss, tf.float32) for loss in self.student.losses]
         return tf.add_n([*weighted, *own])
 

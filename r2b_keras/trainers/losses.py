@@ -8,23 +8,9 @@ from collections.abc import Sequence
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.recipes.schema import Losses
 
 EPSILON = 1e-12
-ATTENTION_FORMS = ("norm", "squared_mean", "max_normalised")
-
-
-def check_attention_form(form: str) -> None:
-    """Raises `InputError` unless `form` is one of `ATTENTION_FORMS`."""
-    if form not in ATTENTION_FORMS:
-        raise InputError(
-            f"Attention form is {form!r}, expected one of {', '.join(ATTENTION_FORMS)}."
-        )
-
-
-def check_temperature(temperature: float) -> None:
-    """Raises `InputError` unless `temperature` is positive."""
-    if temperature <= 0.0:
-        raise InputError(f"Temperature is {temperature}, expected a positive number.")
 
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -64,7 +50,7 @@ def normalised_attention_map(features: tf.Tensor) -> tf.Tensor:
     Returns:
       `[B, H, W]`, of L2 norm 1 (0 where all activations are 0).
     """
-    return tf.reshape(_divide_by_norm(attention_map(features)), tf.shape(features)[:3])
+    return tf.reshape(_by_norm(attention_map(features)), tf.shape(features)[:3])
 
 
 def attention_matching(
@@ -93,35 +79,40 @@ def attention_matching(
     Raises:
       InputError: an unknown form, lists of different length, or no taps at all.
     """
-    check_attention_form(form)
+    Losses(attention_form=form)  # raises for an unknown one
     if not student_features or len(student_features) != len(teacher_features):
         raise InputError(
             f"Attention matching got {len(student_features)} feature maps of the "
             f"student and {len(teacher_features)} of the teacher, expected equally "
             "many and at least one: name the same taps for both."
         )
-    pairs = zip(student_features, teacher_features, strict=True)
-    distances = [_tap_distance(s, tf.stop_gradient(t), form) for s, t in pairs]
+    normalise = _by_maximum if form == "max_normalised" else _by_norm
+    distance = _norm if form == "norm" else _mean_square
+    distances = []
+    for student, teacher in zip(student_features, teacher_features, strict=True):
+        q_student = normalise(attention_map(student))
+        q_teacher = normalise(attention_map(tf.stop_gradient(teacher)))
+        distances.append(distance(q_student - q_teacher))
     total = tf.add_n(distances)
     return total / len(distances) if form == "max_normalised" else total
 
 
-def _tap_distance(student: tf.Tensor, teacher: tf.Tensor, form: str) -> tf.Tensor:
-    normalise = _divide_by_maximum if form == "max_normalised" else _divide_by_norm
-    difference = normalise(attention_map(student)) - normalise(attention_map(teacher))
-    squared = tf.square(difference)
-    if form == "norm":
-        return tf.sqrt(tf.maximum(tf.reduce_sum(squared, axis=-1), EPSILON))
-    return tf.reduce_mean(squared, axis=-1)
-
-
-def _divide_by_norm(q: tf.Tensor) -> tf.Tensor:
+def _by_norm(q: tf.Tensor) -> tf.Tensor:
     squares = tf.reduce_sum(tf.square(q), axis=-1, keepdims=True)
     return q * tf.math.rsqrt(tf.maximum(squares, EPSILON))
 
 
-def _divide_by_maximum(q: tf.Tensor) -> tf.Tensor:
+def _by_maximum(q: tf.Tensor) -> tf.Tensor:
     return q / tf.maximum(tf.reduce_max(q, axis=-1, keepdims=True), EPSILON)
+
+
+def _norm(difference: tf.Tensor) -> tf.Tensor:
+    squares = tf.reduce_sum(tf.square(difference), axis=-1)
+    return tf.sqrt(tf.maximum(squares, EPSILON))
+
+
+def _mean_square(difference: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.square(difference), axis=-1)
 
 
 def logit_matching(
@@ -142,7 +133,7 @@ def logit_matching(
     Raises:
       InputError: a temperature that is not positive.
     """
-    check_temperature(temperature)
+    Losses(temperature=temperature)  # raises where it is not positive
     teacher = tf.stop_gradient(tf.cast(teacher_logits, tf.float32)) / temperature
     student = tf.cast(student_logits, tf.float32) / temperature
     log_teacher = tf.nn.log_softmax(teacher)

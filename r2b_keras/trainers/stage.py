@@ -1,8 +1,10 @@
-"""Trains one stage of a recipe in a workdir, from wherever it stands."""
+"""How a stage is trained: student, teacher, distiller, fit, record.
+
+`train_stage` is the whole of it, top to bottom; a chain calls it stage by stage.
+"""
 
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Callable
 
 from r2b_keras import data, models
@@ -43,6 +45,54 @@ class Run:
     execution: Execution
 
 
+def train_stage(run: Run, number: int) -> StageResult:
+    """Trains stage `number` to its end, resuming at its last finished epoch.
+
+    Order of initialisation: seed, student, start weights, teacher, optimizer,
+    checkpoint. The order matters for equal results.
+
+    Raises:
+      InputError: the teacher or the start weights are missing or do not fit, the
+        checkpoint is damaged, or a picture is broken.
+      NonFiniteLossError: the loss left the reals.
+    """
+    stage, dataset = run.recipe.stages[number], run.dataset
+    steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
+    run.workdir.stage(number).mkdir(exist_ok=True)
+    tf.keras.backend.clear_session()
+    tf.keras.utils.set_random_seed(_seed(run, number))
+    with run.workers.strategy.scope():
+        student = _make_student(run, stage)
+        teacher = None
+        if stage.losses.needs_teacher and stage.teacher is not None:
+            teacher = load_student(run.workdir, stage.teacher)
+        distiller = make_distiller(
+            stage, student, teacher, steps_per_epoch, run.execution, dataset.normalise
+        )
+        progress = _restore(run, number, distiller)
+    run.workers.require_equal(progress.epochs, "finished epochs")
+    with dataset.broken_image_is_named():
+        if progress.epochs < stage.epochs:
+            progress = _fit(run, number, distiller, teacher, progress)
+        return _record(run, number, student, progress)
+
+
+def _seed(run: Run, number: int) -> int:
+    """Each stage's own seed: it is the same trained alone or as part of a chain."""
+    return run.seed * 1000 + number
+
+
+def _make_student(run: Run, stage: Stage) -> tf.keras.Model:
+    """Builds the student, with the weights that it starts from."""
+    shape, num_classes = run.recipe.data.image_shape, run.dataset.num_classes
+    student = build_network(stage.student, shape, num_classes)
+    if stage.start_from is not None:
+        handover.hand_over(load_student(run.workdir, stage.start_from), student)
+        if stage.absorb_magnitude:
+            handover.absorb_magnitude(student)
+    return student
+
+
 def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
     """Loads the finished student of a stage.
 
@@ -64,53 +114,6 @@ def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
         ) from error
 
 
-def train_stage(run: Run, number: int) -> StageResult:
-    """Trains stage `number` to its end, resuming at its last finished epoch.
-
-    Order of initialisation: seed, student, start weights, teacher, optimizer,
-    checkpoint. The order matters for equal results.
-
-    Raises:
-      InputError: the teacher or the start weights are missing or do not fit, the
-        checkpoint is damaged, or a picture is broken.
-      NonFiniteLossError: the loss left the reals.
-    """
-    stage = run.recipe.stages[number]
-    run.workdir.stage(number).mkdir(exist_ok=True)
-    tf.keras.backend.clear_session()
-    tf.keras.utils.set_random_seed(_seed(run, number))
-    with run.workers.strategy.scope():
-        model = _make_distiller(run, stage)
-        progress = _restore(run, number, model)
-    run.workers.require_equal(progress.epochs, "finished epochs")
-    with run.dataset.broken_image_is_named():
-        if progress.epochs < stage.epochs:
-            progress = _fit(run, number, model, progress)
-        return _finish(run, number, model.student, progress)
-
-
-def _seed(run: Run, number: int) -> int:
-    """Each stage's own seed: it is the same trained alone or as part of a chain."""
-    return run.seed * 1000 + number
-
-
-def _make_distiller(run: Run, stage: Stage) -> Distiller:
-    dataset = run.dataset
-    shape = run.recipe.data.image_shape
-    student = build_network(stage.student, shape, dataset.num_classes)
-    if stage.start_from is not None:
-        handover.hand_over(load_student(run.workdir, stage.start_from), student)
-        if stage.absorb_magnitude:
-            handover.absorb_magnitude(student)
-    teacher = None
-    if stage.losses.needs_teacher and stage.teacher is not None:
-        teacher = load_student(run.workdir, stage.teacher)
-    steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
-    return make_distiller(
-        stage, student, teacher, steps_per_epoch, run.execution, dataset.normalise
-    )
-
-
 def make_distiller(
     stage: Stage,
     student: tf.keras.Model,
@@ -129,73 +132,73 @@ def make_distiller(
       execution: how steps are executed.
       preprocess: see `Distiller`.
     """
-    rate = schedules.learning_rate(
-        stage.schedule, stage.optimizer.learning_rate, stage.epochs, steps_per_epoch
-    )
-    coupled = stage.optimizer.decay == "l2"
-    model = Distiller(
+    losses, settings = stage.losses, stage.optimizer
+    distiller = Distiller(
         student,
         teacher,
         taps=models.intermediate_names(student),
-        cross_entropy_weight=stage.losses.cross_entropy,
-        attention_weight=stage.losses.attention,
-        attention_form=stage.losses.attention_form,
-        logit_weight=stage.losses.logit_matching,
-        temperature=stage.losses.temperature,
-        l2=stage.optimizer.weight_decay if coupled else 0.0,
+        cross_entropy_weight=losses.cross_entropy,
+        attention_weight=losses.attention,
+        attention_form=losses.attention_form,
+        logit_weight=losses.logit_matching,
+        temperature=losses.temperature,
+        l2=settings.weight_decay if settings.decay == "l2" else 0.0,
         l2_variables=optimizers.decayed_variables(student),
         preprocess=preprocess,
     )
-    optimizer = optimizers.make_optimizer(stage.optimizer, rate, student)
-    model.compile(
-        optimizer,
+    rate = schedules.learning_rate(
+        stage.schedule, settings.learning_rate, stage.epochs, steps_per_epoch
+    )
+    distiller.compile(
+        optimizers.make_optimizer(settings, rate, student),
         jit_compile=execution.xla,
         steps_per_execution=execution.steps_per_execution,
     )
-    model.optimizer.build(student.trainable_variables)
-    return model
+    distiller.optimizer.build(student.trainable_variables)
+    return distiller
 
 
-def _restore(run: Run, number: int, model: Distiller) -> checkpoints.Progress:
+def _restore(run: Run, number: int, distiller: Distiller) -> checkpoints.Progress:
     path = run.workdir.checkpoint(number)
     if not path.exists():
         return checkpoints.Progress()
-    progress = checkpoints.restore(path, model)
+    progress = checkpoints.restore(path, distiller)
     epochs = run.recipe.stages[number].epochs
     print(f"stage {number} resumes after epoch {progress.epochs}/{epochs}", flush=True)
     return progress
 
 
 def _fit(
-    run: Run, number: int, model: Distiller, progress: checkpoints.Progress
+    run: Run,
+    number: int,
+    distiller: Distiller,
+    teacher: tf.keras.Model | None,
+    progress: checkpoints.Progress,
 ) -> checkpoints.Progress:
+    """Trains the epochs that are left; every one is saved."""
     stage, dataset = run.recipe.stages[number], run.dataset
-    steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
-    save = SaveEpoch(run.workdir, number, progress, write=run.workers.is_chief)
-    images = run.workers.shared(
-        functools.partial(
-            dataset.train,
-            stage.batch_size,
-            stage.augmentation,
-            seed=_seed(run, number),
-            first_epoch=progress.epochs,
-            num_epochs=stage.epochs,
-            normalised=False,
-        ),
+    batches = functools.partial(
+        dataset.train,
         stage.batch_size,
+        stage.augmentation,
+        seed=_seed(run, number),
+        first_epoch=progress.epochs,
+        num_epochs=stage.epochs,
+        normalised=False,
     )
     validation = None
     if dataset.num_validation:
         validation = dataset.validation(evaluation.BATCH_SIZE, normalised=False)
     if run.workers.is_chief:
         print(_announcement(run, number), flush=True)
-    model.fit(
-        images,
+    save = SaveEpoch(run.workdir, number, progress, write=run.workers.is_chief)
+    distiller.fit(
+        run.workers.shared(batches, stage.batch_size),
         initial_epoch=progress.epochs,
         epochs=stage.epochs,
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=dataset.steps_per_epoch(stage.batch_size),
         validation_data=validation,
-        callbacks=_callbacks(run, number, save),
+        callbacks=[*_watchers(run, number, teacher), save],
         verbose=0,
     )
     return save.progress
@@ -215,43 +218,34 @@ def _announcement(run: Run, number: int) -> str:
     )
 
 
-def _callbacks(
-    run: Run, number: int, save: SaveEpoch
+def _watchers(
+    run: Run, number: int, teacher: tf.keras.Model | None
 ) -> list[tf.keras.callbacks.Callback]:
-    """What happens around the epochs, in this order; the chief alone reports."""
-    stage = run.recipe.stages[number]
-    logs = run.workdir.stage(number) / "tensorboard"
-    images_per_epoch = run.dataset.steps_per_epoch(stage.batch_size) * stage.batch_size
-    progress = ProgressReport(number, images_per_epoch)
+    """What looks at each epoch before it is saved, in this order; the chief reports."""
+    dataset, logs = run.dataset, run.workdir.stage(number) / "tensorboard"
+    batch_size = run.recipe.stages[number].batch_size
+    watchers: list[tf.keras.callbacks.Callback] = [StopOnNonFiniteLoss(number)]
+    if teacher is not None and dataset.num_validation:
+        first = dataset.validation(NUM_IMAGES, normalised=False).take(1)
+        ((pixels, _),) = first.as_numpy_iterator()
+        images, folder = dataset.normalise(pixels).numpy(), logs / "attention"
+        watchers.append(AttentionImages(folder, teacher, images, pixels / 255.0))
+    if not run.workers.is_chief:
+        return [*watchers, WeightFlips()]
+    images_per_epoch = dataset.steps_per_epoch(batch_size) * batch_size
     board = tf.keras.callbacks.TensorBoard(str(logs), write_graph=False)
-    chief = run.workers.is_chief
-    return [
-        StopOnNonFiniteLoss(number),
-        *_attention_images(run, logs),
-        *([progress] if chief else []),
-        WeightFlips(),
-        *([board] if chief else []),
-        save,
-    ]
+    return [*watchers, ProgressReport(number, images_per_epoch), WeightFlips(), board]
 
 
-def _attention_images(run: Run, logs: pathlib.Path) -> list[AttentionImages]:
-    """The callback that shows some validation images; none where none are held out."""
-    if not run.dataset.num_validation:
-        return []
-    first = run.dataset.validation(NUM_IMAGES, normalised=False).take(1)
-    ((pixels, _),) = first.as_numpy_iterator()
-    images = run.dataset.normalise(pixels).numpy()
-    return [AttentionImages(logs / "attention", images, pixels / 255.0)]
-
-
-def _finish(
+def _record(
     run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
 ) -> StageResult:
     """Has the chief record the stage; every process returns what it recorded."""
     student = _on_one_device(run, number, student)
     if run.workers.is_chief:
-        _record(run, number, student, progress)
+        with written_whole(run.workdir.model(number)) as aside:
+            student.save(aside)
+        run.workdir.save_result(_result(run, number, student, progress))
     run.workers.wait()
     run.workers.wait_for(run.workdir.stage(number) / "result.json")
     result = run.workdir.result(number)
@@ -269,33 +263,32 @@ def _on_one_device(run: Run, number: int, student: tf.keras.Model) -> tf.keras.M
     All processes take part: some variables are the mean of what each of them has. A
     finished network has no use for BatchNorm's synchronised kind.
     """
-    shape = run.recipe.data.image_shape
     network = run.recipe.stages[number].student
     one = run.workers.strategy.num_replicas_in_sync == 1
     if one and not network.synchronized_batch_norm:
         return student
     network = dataclasses.replace(network, synchronized_batch_norm=False)
+    shape = run.recipe.data.image_shape
     plain = build_network(network, shape, run.dataset.num_classes)
     plain.set_weights(student.get_weights())
     return plain
 
 
-def _record(
+def _result(
     run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
-) -> None:
-    """Saves the student, tests it once, and marks the stage complete."""
-    dataset = run.dataset
-    with written_whole(run.workdir.model(number)) as aside:
-        student.save(aside)
+) -> StageResult:
+    """Tests the finished student, once."""
+    dataset, network = run.dataset, run.recipe.stages[number].student
+
+    def evaluate(part: tf.data.Dataset) -> evaluation.Report:
+        return evaluation.evaluate(student, part, dataset.class_names)
+
     validation = None
     if dataset.num_validation:
-        part = dataset.validation(evaluation.BATCH_SIZE)
-        validation = evaluation.evaluate(student, part, dataset.class_names).top1
-    test = dataset.test(evaluation.BATCH_SIZE)
-    report = evaluation.evaluate(student, test, dataset.class_names)
+        validation = evaluate(dataset.validation(evaluation.BATCH_SIZE)).top1
+    report = evaluate(dataset.test(evaluation.BATCH_SIZE))
     size = models.model_size(student)
-    network = run.recipe.stages[number].student
-    result = StageResult(
+    return StageResult(
         stage=number,
         network=network.name,
         binarization=network.binarization,
@@ -308,4 +301,3 @@ def _record(
         parameters=size.parameters,
         binary_parameters=size.binary_parameters,
     )
-    run.workdir.save_result(result)

@@ -6,9 +6,8 @@ import threading
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.trainers import STRATEGIES
 from r2b_keras.trainers.workers import VARIABLE, Task, Workers, read_task
-
-STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 
 
 def make_workers(name: str) -> Workers:

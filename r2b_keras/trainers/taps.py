@@ -6,11 +6,10 @@ from typing import Any
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.models.intermediates import with_intermediates
+from r2b_keras.models.intermediates import OUTPUT, with_intermediates
 
 # No layer can have these names, so no tap can be mistaken for the logits.
 LOGITS = "(logits)"
-_OUTPUT = "(output)"
 Outputs = dict[str, tf.Tensor]
 
 
@@ -47,8 +46,8 @@ def forward(model: tf.keras.Model, taps: Sequence[str], logits: str | None) -> F
       InputError: a name that no layer has.
     """
     names = [*taps, logits] if logits else list(taps)
-    joined = with_intermediates(model, names, output=_OUTPUT)
-    key = logits or _OUTPUT
+    joined = with_intermediates(model, names, output=OUTPUT)
+    key = logits or OUTPUT
 
     def run(images: tf.Tensor, training: bool) -> Outputs:
         outputs = joined(images, training=training)
@@ -75,47 +74,6 @@ def pair_taps(
     return tuple(zip(taps, teacher_taps, strict=True))
 
 
-def comparable_pairs(
-    student: tf.keras.Model,
-    teacher: tf.keras.Model,
-    taps: Sequence[str],
-    teacher_taps: Sequence[str],
-) -> tuple[tuple[str, str], ...]:
-    """Those taps, side by side, whose attention maps can be compared.
-
-    Args:
-      student: functional or sequential Keras model.
-      teacher: the same.
-      taps: names in the student.
-      teacher_taps: names in the teacher, as many.
-
-    Returns:
-      (student's, teacher's) names of layers that both have, with one output
-      `[B, H, W, C]` each, of the same height and width.
-    """
-    own, taught = _map_sizes(student, taps), _map_sizes(teacher, teacher_taps)
-    return tuple(
-        (mine, other)
-        for mine, other in zip(taps, teacher_taps, strict=False)
-        if mine in own and other in taught and _equal(own[mine], taught[other])
-    )
-
-
-def _map_sizes(model: tf.keras.Model, names: Sequence[str]) -> dict[str, Any]:
-    """Height and width of the outputs of those layers that have just one map."""
-    shapes = {
-        # A layer that is used several times has no one output shape.
-        layer.name: getattr(layer, "output_shape", None)
-        for layer in model.layers
-        if layer.name in names
-    }
-    return {
-        name: shape[1:3]
-        for name, shape in shapes.items()
-        if isinstance(shape, tuple) and len(shape) == 4
-    }
-
-
 def check_fit(
     student: Forward, teacher: Forward, tap_pairs: Sequence[tuple[str, str]]
 ) -> None:
@@ -124,7 +82,7 @@ def check_fit(
         ours, theirs = student.shapes[own], teacher.shapes[other]
         rank, compared = (2, slice(1, 2)) if own == LOGITS else (4, slice(1, 3))
         ranks = (len(ours), len(theirs))
-        if ranks != (rank, rank) or not _equal(ours[compared], theirs[compared]):
+        if ranks != (rank, rank) or not _fits(ours[compared], theirs[compared]):
             raise InputError(
                 f"{own!r} of student {student.name!r} has shape {ours} and {other!r} "
                 f"of teacher {teacher.name!r} has {theirs}, expected taps "
@@ -133,6 +91,6 @@ def check_fit(
             )
 
 
-def _equal(ours: tuple[int | None, ...], theirs: tuple[int | None, ...]) -> bool:
+def _fits(ours: tuple[int | None, ...], theirs: tuple[int | None, ...]) -> bool:
     """Whether two shapes are equal as far as they are known."""
     return tf.TensorShape(ours).is_compatible_with(theirs)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import scipy.special
+from numpy_losses import numpy_attention, numpy_cross_entropy, numpy_logit_matching
 from small_networks import plain, randomize
 
 from r2b_keras.environment import tf
@@ -52,24 +52,6 @@ def outputs(model, names, pictures):
     found = tf.keras.Model(model.inputs, {n: model.get_layer(n).output for n in names})
     by_name = found(pictures, training=False)
     return [np.array(by_name[name], np.float64) for name in names]
-
-
-def numpy_cross_entropy(logits, labels):
-    return -(labels * scipy.special.log_softmax(logits, axis=-1)).sum(-1)
-
-
-def numpy_attention(student, teacher):
-    total = 0.0
-    for features in zip(student, teacher, strict=True):
-        maps = [(f**2).sum(-1).reshape(len(f), -1) for f in features]
-        s, t = (q / np.linalg.norm(q, axis=1, keepdims=True) for q in maps)
-        total = total + np.linalg.norm(s - t, axis=1)
-    return total
-
-
-def numpy_logit_matching(student, teacher, temperature):
-    p, q = (scipy.special.softmax(x / temperature, axis=-1) for x in (teacher, student))
-    return temperature**2 * scipy.special.rel_entr(p, q).sum(-1)
 
 
 def numpy_parts(model, teacher, pictures, labels):

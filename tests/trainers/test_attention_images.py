@@ -1,39 +1,38 @@
-"""Attention maps in TensorBoard: the maps, the pictures, and that nothing changes."""
+"""Attention maps of two networks: the maps, the pictures, and that nothing changes."""
 
 import io
 
 import numpy as np
 import pytest
+from numpy_losses import numpy_map
 from PIL import Image
-from small_distillers import (
-    TAPS,
-    TEACHER_TAPS,
-    compiled,
-    outputs,
-    student_network,
-    taught,
-    teacher_network,
-)
+from small_distillers import outputs, taught
 from small_networks import (
     assert_all_equal,
     classes,
     images,
     one_hot,
     plain,
+    randomize,
     values,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from r2b_keras.environment import tf
-from r2b_keras.trainers.attention_images import GAP, AttentionImages, grid
+from r2b_keras.trainers.attention_images import (
+    GAP,
+    AttentionImages,
+    attention_maps,
+    grid,
+)
 
+BLOCKS = ("block_1", "block_2")
 # The test networks take two channels, which are no picture.
 SHOWN = np.linspace(0, 1, 2 * 5 * 7).reshape(2, 5, 7, 1)
 
 
-def numpy_map(features):
-    squares = np.square(features).sum(-1)
-    return squares / np.sqrt(np.square(squares).sum((1, 2), keepdims=True))
+def network(seed, blocks=BLOCKS, **options):
+    return randomize(plain(blocks, **options), seed)
 
 
 def fit(model, *callbacks):
@@ -43,17 +42,30 @@ def fit(model, *callbacks):
 
 
 def test_maps_are_those_of_equation_2():
-    model = taught()
-    found = model.attention_maps(images(3))
-    own = outputs(model.student, TAPS, images(3))
-    theirs = outputs(teacher_network(), TEACHER_TAPS, images(3))
-    assert list(found) == list(TAPS)
-    for tap, mine, other in zip(TAPS, own, theirs, strict=True):
-        np.testing.assert_allclose(found[tap][0], numpy_map(mine), atol=1e-6)
-        np.testing.assert_allclose(found[tap][1], numpy_map(other), atol=1e-6)
-        # Eq. 2 compares maps of norm 1.
-        norms = np.sqrt(np.square(found[tap][0]).sum((1, 2)))
-        np.testing.assert_allclose(norms, 1, atol=1e-6)
+    student, teacher = network(8), network(9, channels=6)
+    found = attention_maps(student, teacher, images(3))
+    assert list(found) == list(BLOCKS)
+    for model, place in ((student, 0), (teacher, 1)):
+        for block, features in zip(
+            BLOCKS, outputs(model, BLOCKS, images(3)), strict=True
+        ):
+            maps = found[block][place]
+            expected = numpy_map(features)
+            expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+            np.testing.assert_allclose(maps.reshape(3, -1), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "shown"),
+    [
+        (lambda: network(9, strides=2), []),
+        (lambda: network(9, ("other", "block_2")), ["block_2"]),
+        (lambda: network(9, ("first", "second")), []),
+    ],
+    ids=["other sizes", "one block alone", "no blocks"],
+)
+def test_only_blocks_that_fit_are_shown(teacher, shown):
+    assert list(attention_maps(network(8), teacher(), images(2))) == shown
 
 
 def test_a_picture_by_hand():
@@ -68,61 +80,27 @@ def test_a_picture_by_hand():
     np.testing.assert_array_equal(picture[1], picture[0])
 
 
-def test_pictures_are_written_each_epoch(tmp_path):
-    fit(taught(), AttentionImages(tmp_path, images(2), SHOWN))
+@pytest.mark.parametrize("weight", [2.0, 0.0])
+def test_pictures_of_each_epoch_change_no_training(tmp_path, weight):
+    """Without a weight too: the last stage of the paper listens to logits alone."""
+    teacher = network(9, channels=6, name="teacher")
+
+    def model():
+        options = {"taps": BLOCKS, "teacher_taps": BLOCKS, "attention_weight": weight}
+        optimizer = tf.keras.optimizers.Adam(0.01)
+        return taught(network(8), teacher, False, optimizer, **options)
+
+    plainly = fit(model())
+    watched = fit(model(), AttentionImages(tmp_path, teacher, images(2), SHOWN))
+    assert_all_equal(values(watched.student.weights), values(plainly.student.weights))
+    assert_all_equal(
+        values(watched.optimizer.variables), values(plainly.optimizer.variables)
+    )
     events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
-    tags = [f"attention/{tap}" for tap in TAPS]
-    assert sorted(events.Tags()["tensors"]) == sorted(tags)
+    tags = [f"attention/{block}" for block in BLOCKS]
+    assert sorted(events.Tags()["tensors"]) == tags
     for tag in tags:
         written = events.Tensors(tag)
         assert [event.step for event in written] == [0, 1]
         png = written[0].tensor_proto.string_val[2]
         assert Image.open(io.BytesIO(png)).size == (3 * 56 + 2 * GAP, 2 * 56 + GAP)
-
-
-def test_maps_that_no_loss_compares_are_shown(tmp_path):
-    """As in the last stage of the paper, which listens to the logits alone."""
-    model = taught(attention_weight=0.0)
-    assert model.tap_pairs == ()
-    assert model.map_pairs == tuple(zip(TAPS, TEACHER_TAPS, strict=True))
-    matched = taught().attention_maps(images(3))
-    for tap, (own, other) in model.attention_maps(images(3)).items():
-        np.testing.assert_array_equal(own, matched[tap][0])
-        np.testing.assert_array_equal(other, matched[tap][1])
-    fit(model, AttentionImages(tmp_path, images(2), SHOWN))
-    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0}).Reload()
-    assert sorted(events.Tags()["tensors"]) == [f"attention/{tap}" for tap in TAPS]
-
-
-def test_only_taps_that_fit_are_shown():
-    """A teacher of other sizes, and one that has the second tap alone."""
-    teacher = plain(("first", "second"), channels=6, strides=2)
-    same = plain(("other", "second"), channels=6, name="teacher")
-    for other, pairs in ((teacher, ()), (same, (("tap_2", "second"),))):
-        model = taught(teacher=other, attention_weight=0.0)
-        assert model.map_pairs == pairs
-        assert list(model.attention_maps(images(2))) == [own for own, _ in pairs]
-    missing = taught(attention_weight=0.0, taps=("none", "tap_2"))
-    assert missing.map_pairs == (("tap_2", "second"),)
-
-
-@pytest.mark.parametrize("weight", [2.0, 0.0])
-def test_training_stays_the_same_to_the_bit(tmp_path, weight):
-    def model():
-        optimizer = tf.keras.optimizers.Adam(0.01)
-        return taught(eager=False, optimizer=optimizer, attention_weight=weight)
-
-    plainly = fit(model())
-    watched = fit(model(), AttentionImages(tmp_path, images(2), SHOWN))
-    assert list(tmp_path.iterdir())
-    assert_all_equal(values(watched.student.weights), values(plainly.student.weights))
-    assert_all_equal(
-        values(watched.optimizer.variables), values(plainly.optimizer.variables)
-    )
-
-
-def test_nothing_without_a_teacher(tmp_path):
-    model = compiled(student_network())
-    assert model.map_pairs == () and model.attention_maps(images(2)) == {}
-    fit(model, AttentionImages(tmp_path, images(2), SHOWN))
-    assert not list(tmp_path.iterdir())

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from numpy_losses import numpy_cross_entropy
 from small_distillers import (
     assert_logs,
     compiled,
-    numpy_cross_entropy,
     numpy_parts,
     outputs,
     student_network,
@@ -167,7 +167,6 @@ def test_smoothed_rows_of_few_bits_are_distributions(dtype):
     np.testing.assert_array_equal(*(tf.cast(x, tf.float32) for x in (found, rows)))
 
 
-@pytest.mark.slow  # XLA takes seconds to compile a step
 @pytest.mark.slow  # XLA takes seconds to compile a step
 @pytest.mark.parametrize(
     "labels", [np.array([0, 1, NUM_CLASSES]), np.eye(4, 3, 1, np.float32)[1:]]

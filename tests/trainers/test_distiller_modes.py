@@ -2,13 +2,8 @@
 
 import numpy as np
 import pytest
-from small_distillers import (
-    compiled,
-    numpy_attention,
-    numpy_cross_entropy,
-    numpy_logit_matching,
-    outputs,
-)
+from numpy_losses import numpy_attention, numpy_cross_entropy, numpy_logit_matching
+from small_distillers import compiled, outputs
 from small_networks import (
     IMAGE_SHAPE,
     NUM_CLASSES,

@@ -9,8 +9,8 @@ from r2b_keras.errors import InputError
 from r2b_keras.models.registry import build_network
 from r2b_keras.networks import Network
 from r2b_keras.recipes import Losses, Optimizer, Stage
-from r2b_keras.trainers import Distiller, manifest
-from r2b_keras.trainers.chain import PRECISION_POLICIES, train_chain
+from r2b_keras.trainers import PRECISIONS, Distiller, manifest
+from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.execution import Execution, device_names, facts, sentence
 from r2b_keras.trainers.optimizers import OnePassAdam, make_optimizer
 from r2b_keras.trainers.stage import make_distiller
@@ -25,7 +25,7 @@ def distiller():
     """Makes a stage's distiller in a precision."""
 
     def distiller(precision: str, **execution) -> tf.keras.Model:
-        tf.keras.mixed_precision.set_global_policy(PRECISION_POLICIES[precision])
+        tf.keras.mixed_precision.set_global_policy(PRECISIONS[precision])
         networks = [
             Network(name, kind, width=4, blocks=(1,), stem="small")
             for name, kind in (("real_to_binary18", "binary"), ("resnet18", "real"))
@@ -63,7 +63,7 @@ def two_gpus(monkeypatch):
         )
 
 
-@pytest.mark.parametrize("precision", PRECISION_POLICIES)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("xla", [False, True])
 def test_xla_is_what_is_asked_for_in_every_precision(
     distiller, two_gpus, precision, xla
