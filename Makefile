@@ -1,4 +1,4 @@
-# make train | test | lint | runtime | clean        make train PYTHON=python3.12
+# make train | test | check | lint | runtime | clean      make train PYTHON=python3.12
 # Everything runs in .venv, which is made on first use and made anew when pyproject.toml,
 # constraints.txt or PYTHON changes. `make runtime` builds the wheels of runtime/ into
 # dist/; the x86-64 one gets into .venv whenever runtime/ has changed.
@@ -21,13 +21,23 @@ RUNTIME_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' \
 RUNTIME_WHEEL := dist/r2b_runtime-$(RUNTIME_VERSION)-py3-none-manylinux_2_17_
 RUNTIME_STAMP := $(VENV)/.runtime
 
-.PHONY: train test lint runtime clean FORCE
+.PHONY: train test slow check lint runtime clean FORCE
 
 train: $(STAMP) $(RUNTIME_STAMP)
 	$(RUN) -m r2b_keras.train --recipe=digits --stage=3 --workdir=$(WORKDIR)
 
+# Two processes with one thread each: the tests' networks are too small for more.
+TEST := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+  $(RUN) -m pytest -n $(or $(WORKERS),2) --dist worksteal
+
+# The quick tests, and the others: `check` is everything.
 test: $(STAMP) $(RUNTIME_STAMP)
-	$(RUN) -m pytest
+	$(TEST) --timeout 300 -m "not slow"
+
+slow: $(STAMP) $(RUNTIME_STAMP)
+	$(TEST) --timeout 1200 -m slow
+
+check: test lint slow
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .

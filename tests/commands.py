@@ -1,20 +1,24 @@
-"""Runs the project's commands as a user does: in a process of their own."""
+"""Runs the project's commands as a user does, in this process or another."""
 
+import contextlib
 import functools
+import importlib
 import io
 import pathlib
 import signal
 import subprocess
 import sys
 import time
+import types
 import zipfile
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
 import pytest
-from absl import flags
+from absl import app, flags, logging
 
-from r2b_keras.errors import InputError
+from r2b_keras import command
 
 # Four stages of a network that trains in seconds.
 TINY = (
@@ -25,14 +29,77 @@ TINY = (
 )
 
 
-def command(name: str, *arguments: str) -> list[str]:
+def process(name: str, *arguments: str) -> list[str]:
+    """The command line that has the command in a process of its own."""
     return [sys.executable, "-m", f"r2b_keras.{name}", *arguments]
 
 
-def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
+def run_process(name: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Where the process is what is tested; everything else takes `run`."""
     return subprocess.run(
-        command(name, *arguments), capture_output=True, text=True, timeout=600
+        process(name, *arguments), capture_output=True, text=True, timeout=600
     )
+
+
+@contextlib.contextmanager
+def flags_of(name: str, *arguments: object) -> Iterator[list[str]]:
+    """The command has flags of its own, set as this command line says.
+
+    Yields:
+      What is no flag, behind the program's name.
+    """
+    module, own = importlib.import_module(f"r2b_keras.{name}"), flags.FlagValues()
+    line = [module.__file__, *map(str, arguments)]
+    with pytest.MonkeyPatch.context() as patch:
+        with patch.context() as defining:
+            for kind in (kind for kind in vars(flags) if kind.startswith("DEFINE")):
+                define = functools.partial(getattr(flags, kind), flag_values=own)
+                defining.setattr(flags, kind, define)
+            module.define_flags()
+        patch.setattr(module, "define_flags", lambda: None)
+        patch.setattr(module, "FLAGS", own)
+        patch.setattr(app, "FLAGS", own)
+        patch.setattr(sys, "argv", line)
+        yield app.parse_flags_with_usage(line)
+
+
+def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
+    """A command as its user runs it, but in this process: no seconds of start-up.
+
+    What native code prints by itself is missing from the result.
+    """
+    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    handler, verbosity = signal.getsignal(signal.SIGTERM), logging.get_verbosity()
+    try:
+        with (
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(errors),
+            pytest.raises(SystemExit) as end,
+            flags_of(name, *arguments) as given,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr(app, "run", lambda main: sys.exit(main(given)))
+            importlib.import_module(f"r2b_keras.{name}").start()
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        logging.set_verbosity(verbosity)
+        _reset_tensorflow()
+    texts = (_text(stream) for stream in (output, errors))
+    return subprocess.CompletedProcess([name, *arguments], end.value.code, *texts)
+
+
+def _reset_tensorflow() -> None:
+    """Takes back what a training sets for the rest of its process."""
+    if "tf_keras" in sys.modules:
+        from tensorflow.python.framework import config
+
+        config.disable_op_determinism()
+        sys.modules["tf_keras"].mixed_precision.set_global_policy("float32")
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    return stream.buffer.getvalue().decode()
 
 
 def run_and_interrupt(
@@ -40,19 +107,19 @@ def run_and_interrupt(
 ) -> tuple[int, str]:
     """Starts a training, sends a signal once it printed `after`; code and errors."""
     with subprocess.Popen(
-        command("train", *arguments),
+        process("train", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
-        for line in process.stdout:
+    ) as started:
+        for line in started.stdout:
             if after in line:
                 # Somewhere inside the next epoch rather than at its edge.
                 time.sleep(0.1)
-                process.send_signal(number)
+                started.send_signal(number)
                 break
-        _, errors = process.communicate(timeout=600)
-    return process.returncode, errors
+        _, errors = started.communicate(timeout=600)
+    return started.returncode, errors
 
 
 def assert_one_sentence(result: subprocess.CompletedProcess, *words: str) -> None:
@@ -65,47 +132,23 @@ def assert_one_sentence(result: subprocess.CompletedProcess, *words: str) -> Non
 
 
 class InThisProcess:
-    """A command as a function: no seconds of start-up, no flags of other commands."""
+    """A command, run as `run` does; code, output and errors apart."""
 
-    def __init__(
-        self, module, monkeypatch: pytest.MonkeyPatch, capsys, arguments: bool = False
-    ) -> None:
-        self._module, self._capsys, self._arguments = module, capsys, arguments
-        self._flags = flags.FlagValues()
-        with monkeypatch.context() as patch:
-            # `DEFINE` itself is for flags with a parser of their own.
-            kinds = ("_string", "_integer", "_bool", "_enum", "_list", "_float")
-            for kind in (*kinds, "", "_multi", "_multi_string"):
-                define = getattr(flags, f"DEFINE{kind}")
-                own = functools.partial(define, flag_values=self._flags)
-                patch.setattr(flags, f"DEFINE{kind}", own)
-            module.define_flags()
-        monkeypatch.setattr(module, "FLAGS", self._flags)
-
-    def parse(self, *arguments: object) -> tuple[flags.FlagValues, list[str]]:
-        """Its flags as a command line sets them, and what is no flag."""
-        self._flags.unparse_flags()
-        for name in self._flags:
-            self._flags[name].unparse()
-        return self._flags, self._flags(["command", *map(str, arguments)])[1:]
+    def __init__(self, module: types.ModuleType) -> None:
+        self._name = module.__name__.rpartition(".")[2]
 
     def run(self, *arguments: object) -> tuple[int, str, str]:
-        """Exit code, standard output and standard error."""
-        _, rest = self.parse(*arguments)
-        self._capsys.readouterr()
-        code = self._module.main(rest) if self._arguments else self._module.main()
-        captured = self._capsys.readouterr()
-        return code, captured.out, captured.err
+        result = run(self._name, *arguments)
+        return result.returncode, result.stdout, result.stderr
 
     def refusal(self, *arguments: object) -> str:
         """The sentence that it ends in, nothing printed before."""
-        with pytest.raises(InputError) as problem:
-            self.run(*arguments)
-        message = str(problem.value)
-        assert "\n" not in message and " object at " not in message
+        result = run(self._name, *arguments)
+        assert (result.returncode, result.stdout) == (command.EXIT_PROBLEM, "")
+        assert_one_sentence(result)
+        message = result.stderr.removesuffix("\n")
+        assert " object at " not in message
         assert message.endswith(".") and len(message) < 500
-        captured = self._capsys.readouterr()
-        assert captured.out == captured.err == ""
         return message
 
 

@@ -1,5 +1,6 @@
 """One seed for every test, printed at the top of the run."""
 
+import json
 import pathlib
 import random
 import signal
@@ -9,7 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from tests import commands
+pytest.register_assert_rewrite("tests.commands")
+from tests import commands, made_once  # noqa: E402 - after its assertions speak
 
 SEED = 20200426
 
@@ -35,20 +37,31 @@ def _fixed_seeds() -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
+def finished() -> tuple[pathlib.Path, subprocess.CompletedProcess]:
     """A workdir brought to stage 3 without interruption, and what was printed."""
-    workdir = tmp_path_factory.mktemp("finished") / "run"
-    result = commands.run("train", *commands.TINY, "--stage=3", f"--workdir={workdir}")
-    assert result.returncode == 0, result.stderr
-    return workdir, result
+    return _made("finished", "run", "train", *commands.TINY, "--stage=3", "--workdir=")
 
 
 @pytest.fixture(scope="session")
-def converted(
-    finished, tmp_path_factory
-) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
+def converted(finished) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
     """Its last stage as a flatbuffer, and what the conversion printed."""
-    path = tmp_path_factory.mktemp("converted") / "model.tflite"
-    result = commands.run("convert", f"--workdir={finished[0]}", f"--output={path}")
-    assert result.returncode == 0, result.stderr
-    return path, result
+    source = f"--workdir={finished[0]}"
+    return _made("converted", "model.tflite", "convert", source, "--output=")
+
+
+def _made(
+    name: str, product: str, *command: str
+) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
+    """What a command makes, its last flag naming the place, and what it printed."""
+
+    def make(folder: pathlib.Path) -> None:
+        (folder / "made").mkdir()
+        result = commands.run(
+            *command[:-1], f"{command[-1]}{folder / 'made' / product}"
+        )
+        assert result.returncode == 0, result.stderr
+        (folder / "printed.json").write_text(json.dumps(vars(result)))
+
+    folder = made_once.folder(name, make)
+    printed = json.loads((folder / "printed.json").read_text())
+    return folder / "made" / product, subprocess.CompletedProcess(**printed)

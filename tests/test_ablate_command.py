@@ -24,7 +24,7 @@ FEW = ("--rows=baseline,attention", "--seeds=2")
 
 def start(*arguments):
     return subprocess.Popen(
-        commands.command(*arguments), stdout=subprocess.PIPE, text=True
+        commands.process(*arguments), stdout=subprocess.PIPE, text=True
     )
 
 
@@ -169,7 +169,7 @@ def test_rows_may_be_added_and_another_recipe_is_refused(ablated):
         "ablate", *TINY, "--override=stages.3.epochs=2", f"--workdir={folder}"
     )
     assert other.returncode == 1
-    assert "is of another ablation: recipe.stages.3.epochs: 1 -> 2" in other.stderr
+    assert "by another ablation: recipe.stages.3.epochs: 1 -> 2. " in other.stderr
     assert other.stderr.count("\n") == 1
 
 

@@ -27,7 +27,7 @@ def model(tmp_path):
 
 def run(*arguments, **variables):
     return subprocess.run(
-        commands.command("benchmark", *map(str, arguments)),
+        commands.process("benchmark", *map(str, arguments)),
         capture_output=True,
         text=True,
         timeout=300,
@@ -152,7 +152,7 @@ def test_stopped_benchmark_leaves_no_process(model, tmp_path, number, code):
     arguments = [f"--model={model}", f"--model={model}", "--engines=litert"]
     arguments += [f"--output_dir={folder}", "--rounds=1000"]
     with subprocess.Popen(
-        commands.command("benchmark", *arguments),
+        commands.process("benchmark", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -179,7 +179,7 @@ def test_stopped_benchmark_leaves_no_process(model, tmp_path, number, code):
 def test_worker_that_dies_is_one_sentence(model):
     arguments = [f"--model={model}", "--engines=litert", "--rounds=1000"]
     with subprocess.Popen(
-        commands.command("benchmark", *arguments),
+        commands.process("benchmark", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -16,7 +16,7 @@ from r2b_keras.errors import InputError
 from r2b_keras.trainers import evaluation
 from r2b_keras.trainers.stage import load_student
 from r2b_keras.trainers.workdir import Workdir
-from tests.commands import InThisProcess, run
+from tests.commands import InThisProcess, flags_of, run
 from tests.converters import mutations, small_flatbuffers
 from tests.test_convert_command import corrupted
 
@@ -25,9 +25,15 @@ DIGITS = ModelCard(tuple("0123456789"), (8, 8, 1), (0.305,), (0.376,), recipe="d
 
 
 @pytest.fixture
-def here(monkeypatch, capsys):
+def here():
     """The command, run in this process."""
-    return InThisProcess(evaluate, monkeypatch, capsys)
+    return InThisProcess(evaluate)
+
+
+@pytest.fixture
+def model_given():
+    with flags_of("evaluate", "--model=m.tflite"):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +224,7 @@ def test_flags_without_a_meaning(here, given, unused):
         assert message.endswith(": leave it out.")
 
 
-def test_imagenets_classes_by_name_or_number(here):
+def test_imagenets_classes_by_name_or_number(model_given):
     """Folders and tfds have WordNet's numbers, cards have names."""
     numbers, names = zip(*list(imagenet.names().items())[:3], strict=True)
     config = recipes.get("digits").data
@@ -229,19 +235,17 @@ def test_imagenets_classes_by_name_or_number(here):
             ModelCard(own, (8, 8, 1), (0.305,), (0.376,)), engine, dataset
         )
     other = ModelCard(names[::-1], (8, 8, 1), (0.305,), (0.376,))
-    evaluate.FLAGS(["evaluate", "--model=m.tflite"])
     with pytest.raises(InputError, match="a class 'great white shark', and.* 'tench'"):
         evaluate._check_fits(other, engine, dataset)
 
 
 @pytest.mark.parametrize("source", ["folder", "tfds:some", "digits"])
-def test_cards_of_pictures_as_they_are_stored(here, source):
+def test_cards_of_pictures_as_they_are_stored(model_given, source):
     """Other sources have no pictures that a camera could have turned."""
     config = DataConfig(source, (8, 8, 1), (0.3,), (0.4,), 0, "whole")
     names = ("cat", "dog")
     engine = SimpleNamespace(input_shape=(1, 8, 8, 1), num_classes=2)
     images = SimpleNamespace(config=config, num_classes=2, class_names=names)
-    here.parse("--model=m.tflite")
     own = ModelCard(names, (8, 8, 1), (0.3,), (0.4,))
     evaluate._check_fits(own, engine, images)
     stored = dataclasses.replace(own, upright=False)

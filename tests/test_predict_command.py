@@ -233,9 +233,9 @@ def test_a_bad_picture_does_not_stop_the_others(real, folder, tmp_path):
 
 
 @pytest.fixture
-def refused(monkeypatch, capsys):
+def refused():
     """The sentence that the command, run in this process, ends with."""
-    return InThisProcess(predict, monkeypatch, capsys, arguments=True).refusal
+    return InThisProcess(predict).refusal
 
 
 def test_what_is_missing_is_asked_for(refused, real, foreign):
@@ -288,11 +288,9 @@ def test_flags_must_not_contradict_a_card(refused, real, foreign, tmp_path):
         assert flag in sentence and "contradicts the model card" in sentence
 
 
-def test_pictures_are_turned_as_the_card_or_the_flag_says(
-    monkeypatch, capsys, real, folder, tmp_path
-):
+def test_pictures_are_turned_as_the_card_or_the_flag_says(real, folder, tmp_path):
     by_exif, by_pixels = turned_by_half(paths_of(folder)[0], tmp_path)
-    command = InThisProcess(predict, monkeypatch, capsys, arguments=True)
+    command = InThisProcess(predict)
 
     def answer(*arguments):
         code, out, _ = command.run(*arguments, "--json")

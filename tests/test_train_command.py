@@ -8,12 +8,11 @@ import signal
 import numpy as np
 import pytest
 
-from r2b_keras import files, recipes, train
+from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import chain
 from tests.commands import (
     TINY,
-    InThisProcess,
     assert_one_sentence,
     run,
     run_and_interrupt,
@@ -150,9 +149,8 @@ def test_bad_input_is_one_sentence(arguments, words, tmp_path):
 
 
 @pytest.fixture
-def settings(tmp_path, monkeypatch, capsys):
+def settings(tmp_path, monkeypatch):
     """What a run would be trained with whose recipe's file says these things too."""
-    command = InThisProcess(train, monkeypatch, capsys)
 
     def stop(recipe, stage, workdir, **options):
         raise InputError(f"{stage} {options['seed']} {options['precision']}.")
@@ -163,9 +161,9 @@ def settings(tmp_path, monkeypatch, capsys):
         path = tmp_path / "recipe.json"
         recipe = recipes.to_dict(recipes.get("digits"))
         files.write_json(path, {"recipe": recipe, **values})
-        with pytest.raises(InputError) as problem:
-            command.run(f"--recipe={path}", f"--workdir={tmp_path}/run", *arguments)
-        return str(problem.value), capsys.readouterr().out
+        given = (f"--recipe={path}", f"--workdir={tmp_path}/run", *arguments)
+        result = run("train", *given)
+        return result.stderr.removesuffix("\n"), result.stdout
 
     return settings
 

@@ -34,8 +34,8 @@ SPACE = {
 
 
 @pytest.fixture
-def tune_here(monkeypatch, capsys) -> commands.InThisProcess:
-    return commands.InThisProcess(tune, monkeypatch, capsys)
+def tune_here() -> commands.InThisProcess:
+    return commands.InThisProcess(tune)
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +109,10 @@ def test_earlier_stages_are_trained_once(whole):
 
 
 @pytest.mark.slow
-def test_training_the_best_recipe_gives_the_trials_number(
-    whole, tmp_path, monkeypatch, capsys
-):
+def test_training_the_best_recipe_gives_the_trials_number(whole, tmp_path):
     sweep, _ = whole
     best = json.loads((sweep / "best_recipe.json").read_text())
-    train_here = commands.InThisProcess(train, monkeypatch, capsys)
-    code, _, _ = train_here.run(
+    code, _, _ = commands.InThisProcess(train).run(
         f"--recipe={sweep / 'best_recipe.json'}",
         f"--stage={best['stage']}",
         f"--seed={best['seed']}",
@@ -297,7 +294,7 @@ def start(given, name: str | None = None, port: int = 0) -> subprocess.Popen:
         environment["KERASTUNER_ORACLE_PORT"] = str(port)
         assert this_process(environment).name == name
     return subprocess.Popen(
-        commands.command("tune", *given),
+        commands.process("tune", *given),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

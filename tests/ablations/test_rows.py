@@ -111,7 +111,8 @@ def test_downsampling_is_the_students(downsample):
 def test_every_chain_has_every_row(name):
     for row in rows.ROWS:
         for downsample in rows.DOWNSAMPLES:
-            rows.make_recipe(recipes.get(name), row, downsample)
+            made = rows.make_recipe(recipes.get(name), row, downsample)
+            assert made.name == f"{name}/{row.name}_{downsample}"
 
 
 @pytest.mark.parametrize("name", ["analytic", "gamma_attention"])

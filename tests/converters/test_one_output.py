@@ -136,14 +136,12 @@ def pictures(tmp_path_factory):
 @pytest.mark.parametrize(
     ("activation", "probability"), [("sigmoid", np.asarray), (None, sigmoid)]
 )
-def test_from_a_keras_file_to_the_board(
-    pictures, tmp_path, monkeypatch, capsys, activation, probability
-):
+def test_from_a_keras_file_to_the_board(pictures, tmp_path, activation, probability):
     model = network(layers.Dense(1, activation=activation))
     model.save(tmp_path / "model.keras")
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
     output = tmp_path / "model.tflite"
-    code, printed, errors = InThisProcess(convert, monkeypatch, capsys).run(
+    code, printed, errors = InThisProcess(convert).run(
         *(f"--model={tmp_path / 'model.keras'}", f"--output={output}"),
         *("--mean=0.5,0.5,0.5", "--std=0.5,0.5,0.5", f"--verify_images={pictures}"),
         f"--labels={tmp_path / 'labels.txt'}",

@@ -17,6 +17,8 @@ import pytest
 from delegate_runs import Setting
 from model_list import FILES, LARGE_FILES
 
+from tests import made_once
+
 PROGRAM = pathlib.Path(__file__).with_name("model_files.py")
 KERNELS = delegate_runs.kernels()
 NAMES = [file.name for file in FILES]
@@ -29,8 +31,8 @@ def write(folder, *names):
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("models"))
+def folder():
+    return made_once.folder("models", write)
 
 
 @pytest.fixture(scope="session", params=NAMES)

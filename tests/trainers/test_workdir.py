@@ -146,7 +146,7 @@ def test_recipe_of_a_folder_without_one(tmp_path):
 @pytest.mark.parametrize("content", ["[]", "{}", '{"recipe": {"name": "digits"}}', "{"])
 def test_damaged_recipe_is_an_input_error(tmp_path, content):
     (tmp_path / "recipe.json").write_text(content)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="(holds|is) no recipe|not valid JSON"):
         Workdir(tmp_path).recipe()
 
 

@@ -167,7 +167,7 @@ def free_ports(count):
 def start(workdir: pathlib.Path) -> list[subprocess.Popen]:
     """Two processes that train one stage together, their output in files."""
     addresses = [f"localhost:{port}" for port in free_ports(2)]
-    command = commands.command(
+    command = commands.process(
         "train",
         "--recipe=digits",
         "--stage=0",

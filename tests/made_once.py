@@ -1,0 +1,67 @@
+"""What several tests need is made once for each state of the sources.
+
+It lies under build/tests/, shared by all processes of a test run and by later runs,
+until the package, what makes it, or a version that counts has changed.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+from r2b_keras import locks
+
+ROOT = pathlib.Path(__file__).parent.parent
+PLACE = ROOT / "build" / "tests"
+MAKERS = ("tests/conftest.py", "tests/commands.py", "tests/runtime/*.py")
+VERSIONS = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "numpy")
+# Younger states may be those of a test run that is not over.
+SECONDS_KEPT = 3600
+
+
+def folder(name: str, make: Callable[[pathlib.Path], object]) -> pathlib.Path:
+    """Has `make` fill a folder unless that was done; tests only read in it.
+
+    Args:
+      name: of the folder.
+      make: gets the folder, which is empty. What it leaves half made when it is
+        stopped is thrown away.
+    """
+    path, seal = PLACE / _state() / name, PLACE / _state() / f"{name}.sha256"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locks.held(PLACE / f"{name}.lock"):
+        if not seal.exists() or seal.read_text() != _digest(path, ["**/*"]):
+            _drop_old_states()
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir()
+            make(path)
+            seal.write_text(_digest(path, ["**/*"]))
+    return path
+
+
+@functools.cache
+def _state() -> str:
+    versions = " ".join(map(importlib.metadata.version, VERSIONS))
+    sources = _digest(ROOT, ["r2b_keras/**/*.py", *MAKERS])
+    return hashlib.sha256(f"{sys.version} {versions} {sources}".encode()).hexdigest()
+
+
+def _digest(folder: pathlib.Path, patterns: list[str]) -> str:
+    """Of the names and contents of all files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder)} {path.stat().st_size} ".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _drop_old_states() -> None:
+    (PLACE / _state()).touch()
+    for path in PLACE.iterdir():
+        if path.is_dir() and time.time() - path.stat().st_mtime > SECONDS_KEPT:
+            shutil.rmtree(path)
