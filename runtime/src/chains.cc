@@ -12,12 +12,15 @@ bool one_for_each_channel(const Value& value, int channels) {
          value.shape.elements() == channels;
 }
 
-// A factor computed for each channel of each image, or of all of them.
+// A factor computed for each channel of all images, or of each of them.
 bool is_gate(const Value& value, const Value& gated) {
-  return value.constant == nullptr && value.shape.rank == 4 && gated.shape.rank == 4 &&
-         value.shape.dims[1] == 1 && value.shape.dims[2] == 1 &&
-         value.shape.dims[3] == gated.shape.dims[3] &&
-         (value.shape.dims[0] == 1 || value.shape.dims[0] == gated.shape.dims[0]);
+  const int channels = gated.channels();
+  if (value.constant != nullptr || value.shape.rank < 1 || gated.shape.rank != 4 ||
+      value.shape.last() != channels) {
+    return false;
+  }
+  return value.shape.elements() == channels ||
+         value.shape == make_shape(gated.shape.dims[0], 1, 1, channels);
 }
 
 }  // namespace
@@ -154,11 +157,11 @@ bool Chains::absorb_batch_norm(Chain* chain) {
     const bool only_signs =
         !shifted.to_outside && shifted.shape == chain->current->shape &&
         std::all_of(users.begin(), users.end(), [this](size_t i) {
-          return op(i).kind == OperatorKind::kQuantize ||
-                 op(i).kind == OperatorKind::kMean;
+          return op(i).kind == OperatorKind::kQuantize || graph_.is_mean(op(i));
         });
     if (!only_signs || users.size() > 2 || users.empty() ||
-        (users.size() == 2 && op(users[0]).kind == op(users[1]).kind)) {
+        (users.size() == 2 &&
+         graph_.is_mean(op(users[0])) == graph_.is_mean(op(users[1])))) {
       continue;
     }
     chain->finish.scale = scale;
@@ -176,7 +179,7 @@ bool Chains::take_signs_of(Chain* chain, const Value& value) {
     if (done_[index]) continue;
     if (next.kind == OperatorKind::kQuantize && chain->finish.packed == nullptr) {
       chain->finish.packed = &graph_.output(next);
-    } else if (next.kind == OperatorKind::kMean && chain->mean == nullptr) {
+    } else if (graph_.is_mean(next) && chain->mean == nullptr) {
       chain->mean = &next;
       chain->finish.sums = add_sums(value);
     } else {

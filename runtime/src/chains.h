@@ -20,7 +20,7 @@ struct Chain {
   size_t last = 0;  // the last operator whose inputs must be there
   Finish finish;
   std::vector<size_t> operators;
-  const Operator* mean = nullptr;  // the MEAN that takes the channel sums
+  const Operator* mean = nullptr;  // what takes the channel sums
 };
 
 class Chains {

@@ -22,7 +22,7 @@ struct Span {
 // The steps of FinishRow (kernels.h) for a whole tensor; what is null is left out.
 // Constants are the graph's, one for each channel.
 struct Finish {
-  const Value* gate = nullptr;  // computed, [N, 1, 1, C] or [1, 1, 1, C]
+  const Value* gate = nullptr;  // computed, [N, 1, 1, C] or C elements
   const float* gate_constant = nullptr;
   const float* slope = nullptr;
   bool has_limits = false;

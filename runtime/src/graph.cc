@@ -143,6 +143,20 @@ bool Graph::infer_shapes(TfLiteContext* context, std::string* why) {
   return true;
 }
 
+bool Graph::is_mean(const Operator& op) const {
+  if (op.kind == OperatorKind::kMean) return true;
+  if (op.kind != OperatorKind::kAveragePool || op.activation != Activation::kNone) {
+    return false;
+  }
+  Axis vertical, horizontal;
+  std::string unused;
+  const auto holds_all = [](const Axis& axis) {
+    return axis.out == 1 && axis.end_tap(0) - axis.first_tap(0) == axis.in;
+  };
+  return make_axes(op, input(op, 0), nullptr, &vertical, &horizontal, &unused) &&
+         holds_all(vertical) && holds_all(horizontal);
+}
+
 std::vector<float> copy_floats(const Value& value) {
   std::vector<float> floats(static_cast<size_t>(value.shape.elements()));
   if (!floats.empty()) {

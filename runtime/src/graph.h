@@ -88,6 +88,8 @@ class Graph {
   Value& output(const Operator& op) const {
     return *values[static_cast<size_t>(op.output)];
   }
+  // True for MEAN, and for an AVERAGE_POOL_2D whose only window holds the whole map.
+  bool is_mean(const Operator& op) const;
   // Adds a value of the delegate's own.
   Value* add_value(TfLiteType type, const Shape& shape);
 

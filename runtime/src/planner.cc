@@ -66,6 +66,7 @@ bool Planner::plan(std::vector<std::unique_ptr<Step>>* steps, std::string* why) 
 }
 
 bool Planner::add_operator(size_t index, std::string* why) {
+  if (graph_.is_mean(op(index))) return add_elementwise(index) || add_alone(index, why);
   switch (op(index).kind) {
     case OperatorKind::kUnpackConstant:
       chains_.set_done(index);  // done when the graph was read
@@ -150,7 +151,7 @@ bool Planner::add_pooled(const Operator& head, const Chain& chain, std::string* 
   }
   const Operator& pool = op(readers[0]);
   if ((pool.kind != OperatorKind::kMaxPool && pool.kind != OperatorKind::kAveragePool) ||
-      pool.activation != Activation::kNone) {
+      pool.activation != Activation::kNone || graph_.is_mean(pool)) {
     return false;
   }
   Chain pooled;
@@ -187,7 +188,7 @@ bool Planner::add_elementwise(size_t index) {
   chain.last = index;
   if (chains_.absorb(&chain, index)) {
     chains_.extend(&chain);
-  } else if (first.kind == OperatorKind::kQuantize || first.kind == OperatorKind::kMean) {
+  } else if (first.kind == OperatorKind::kQuantize || graph_.is_mean(first)) {
     if (chains_.fuses()) chains_.take_signs_of(&chain, *source);
     if (!chains_.is_done(index)) {
       chains_.set_done(index);

@@ -115,13 +115,15 @@ class RealDraft(GraphDraft):
         )
 
     def _gate(self, left: Tensor | None = None) -> Tensor | None:
-        """A factor for each channel of each image, computed from any map."""
+        """A factor for each channel, of each image or of the only one."""
         left = left or self._map()
-        wanted = (left.shape[0], 1, 1, left.shape[3])
-        gate = self._map(lambda tensor: tensor.shape == wanted)
+        batch, channels = left.shape[0], left.shape[3]
+        keeps_dims = batch > 1 or self._below(3) > 0
+        wanted = (batch, 1, 1, channels) if keeps_dims else (batch, channels)
+        gate = self._tensor(lambda tensor: (tensor.kind, tensor.shape) == ("float", wanted))
         if gate is None:
-            source = self._map(lambda tensor: tensor.shape[3] == left.shape[3])
-            gate = self._mean_of(source, keeps_dims=True)
+            source = self._map(lambda tensor: tensor.shape[3] == channels)
+            gate = self._mean_of(source, keeps_dims)
         return None if gate is None else self._multiply(left, gate)
 
     def _mean(self) -> None:
@@ -130,6 +132,19 @@ class RealDraft(GraphDraft):
     def _mean_of(self, source: Tensor, keeps_dims: bool) -> Tensor | None:
         batch, height, width, channels = source.shape
         numbers = source.numbers.mean(height * width, is_whole=True)
+        if keeps_dims and self._below(3) == 0:
+            return self._add(
+                "AVERAGE_POOL_2D",
+                [source],
+                (batch, 1, 1, channels),
+                numbers,
+                table="Pool2DOptions",
+                padding=1,
+                strideH=height,
+                strideW=width,
+                filterHeight=height,
+                filterWidth=width,
+            )
         return self._add(
             "MEAN",
             [source, self._constant_of(np.array([1, 2]), "packed")],
