@@ -50,6 +50,10 @@ def run(
         refuse such arguments.
       kept: ends the sentence about a command that was stopped.
     """
+    for module, declared in flags.FLAGS.flags_by_module_dict().items():
+        if module.startswith("r2b_keras."):
+            for flag in declared:  # --help shows those of the script alone
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(lambda given: _run(main, given, needs_tensorflow, arguments, kept))
     raise SystemExit(0)
 

@@ -1,7 +1,9 @@
 """What gets into the wheel and the source archive, and what they ask for."""
 
 import ast
+import os
 import re
+import stat
 import subprocess
 import sys
 import tarfile
@@ -11,8 +13,13 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import r2b_keras
+from r2b_keras.board.card import ModelCard
+from r2b_keras.converters.card import attach
+from tests.converters.small_flatbuffers import dense
+from tests.test_environment import HIDE_MODULE
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "r2b_keras"
@@ -26,13 +33,20 @@ DISTRIBUTIONS = {
 }
 # Ours; r2b_runtime, built in runtime/, is an engine that may be missing.
 OWN = {"r2b_keras", "r2b_runtime"}
+# The command, and where it is from.
+RUN = """
+import sys
+import r2b_keras.__main__
+print(r2b_keras.__file__, file=sys.stderr)
+r2b_keras.__main__.main()
+"""
 
 
-def build(kind: str, folder: Path) -> Path:
+def build(kind: str, folder: Path, sources: Path = ROOT) -> Path:
     """Builds a `wheel` or an `sdist` without network and returns its file."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)],
-        cwd=ROOT,
+        cwd=sources,
         check=True,
         capture_output=True,
         timeout=120,
@@ -55,7 +69,8 @@ def metadata(wheel) -> Message:
 
 def our_modules() -> set[str]:
     """Paths of the package's modules, as they are named in an archive."""
-    return {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+    found = {*PACKAGE.rglob("*.py"), *(PACKAGE / "board").glob("*.py")}
+    return {path.relative_to(ROOT).as_posix() for path in found}
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
@@ -81,45 +96,69 @@ def test_metadata(metadata):
     assert metadata["Description-Content-Type"] == "text/markdown"
 
 
-def test_wheel_imports_from_an_unpacked_folder(wheel, tmp_path):
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    result = subprocess.run(
-        [sys.executable, "-m", "r2b_keras.train", "--list"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "digits" in result.stdout
-    result = subprocess.run(
-        [sys.executable, "-c", "import r2b_keras; print(r2b_keras.__file__)"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert Path(result.stdout.strip()) == tmp_path / "r2b_keras" / "__init__.py"
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """The unpacked source archive."""
+    folder = tmp_path_factory.mktemp("sources")
+    archive = build("sdist", folder / "dist")
+    with tarfile.open(archive) as file:
+        file.extractall(folder, filter="data")
+    return folder / f"r2b_keras-{r2b_keras.__version__}"
 
 
-def test_source_archive_is_enough_to_build_and_test(tmp_path):
-    archive = build("sdist", tmp_path)
-    with tarfile.open(archive) as sources:
-        names = {name.partition("/")[2] for name in sources.getnames()}
+def test_source_archive_is_enough_to_build_and_test(sources):
+    names = {str(path.relative_to(sources)) for path in sources.rglob("*")}
     wanted = {"pyproject.toml", "constraints.txt", "Makefile", "README.md", "LICENSE"}
     assert wanted | our_modules() <= names
-    assert "tests/test_packaging.py" in names
+    assert {"tests/test_packaging.py", ".ci/choose_python"} <= names
     assert {name.partition("/")[0] for name in names}.isdisjoint(
         {"models", "trainers", "converters", "runs", ".venv"}
     )
 
 
+def test_both_wheels_have_files_for_links(wheel, sources, tmp_path):
+    """`r2b_keras/board` leads out of the package in a checkout."""
+    of_sources = build("wheel", tmp_path / "dist", sources)
+    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(of_sources) as other:
+        assert sorted(one.namelist()) == sorted(other.namelist())
+        assert "r2b_keras/board/pictures.py" in one.namelist()
+        for name in one.namelist():
+            assert not stat.S_ISLNK(one.getinfo(name).external_attr >> 16)
+            if name.startswith("r2b_keras/board/"):
+                board = ROOT / "runtime/r2b_runtime/board" / Path(name).name
+                assert one.read(name) == other.read(name) == board.read_bytes()
+
+
+def test_wheel_runs_from_an_unpacked_folder_without_r2b_runtime(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "there")
+    (tmp_path / "sitecustomize.py").write_text(HIDE_MODULE.format("r2b_runtime"))
+    card = ModelCard(("cat", "dog", "emu"), (1, 64, 1), (0.5,), (0.25,))
+    (tmp_path / "model.tflite").write_bytes(attach(dense(64, 3), card))
+    Image.new("L", (90, 5), 200).save(tmp_path / "a.png")
+    result = subprocess.run(
+        [sys.executable, "-c", RUN, "predict", "--model=../model.tflite", "../a.png"],
+        cwd=tmp_path / "there",
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0 and result.stdout.count("%") == 3, result.stderr
+    assert Path(result.stderr.strip()) == tmp_path / "there/r2b_keras/__init__.py"
+
+
+def test_the_command(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith("/entry_points.txt"))
+        scripts = archive.read(name).decode().split("\n")
+    assert "r2b = r2b_keras.__main__:main" in scripts
+
+
 def test_every_import_is_a_declared_dependency(metadata):
     declared = {normal(name) for name in metadata.get_all("Requires-Dist")}
-    for path in PACKAGE.rglob("*.py"):
-        for module in imported_modules(path) - sys.stdlib_module_names - OWN:
+    for path in our_modules():
+        for module in imported_modules(ROOT / path) - sys.stdlib_module_names - OWN:
             name = normal(DISTRIBUTIONS.get(module, module))
             assert name in declared, f"{path} imports {module}: not in pyproject.toml"
 
