@@ -1,4 +1,4 @@
-"""`python -m r2b_keras.benchmark`, in processes of its own."""
+"""`python -m r2b_keras.benchmark`: table, chart, and what becomes of its workers."""
 
 import csv
 import os
@@ -25,14 +25,8 @@ def model(tmp_path):
     return path
 
 
-def run(*arguments, **variables):
-    return subprocess.run(
-        commands.process("benchmark", *map(str, arguments)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | variables,
-    )
+def run(*arguments):
+    return commands.run("benchmark", *arguments)
 
 
 def test_table_csv_and_chart(model, tmp_path):
@@ -68,10 +62,10 @@ def test_table_csv_and_chart(model, tmp_path):
     assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_defaults_are_the_librarys(model):
-    help_text = run("--help").stdout
-    assert f"(default: '{benchmarking.ROUNDS}')" in help_text
-    assert f"(default: '{benchmarking.SECONDS}')" in help_text
+def test_defaults_are_the_librarys():
+    with commands.flags_of("benchmark"):
+        given = (benchmark.FLAGS.rounds, benchmark.FLAGS.seconds)
+    assert given == (benchmarking.ROUNDS, benchmarking.SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -114,15 +108,16 @@ def test_folder_that_cannot_be_written(model, tmp_path):
     assert (tmp_path / "file").read_text() == "old"
 
 
-def test_missing_matplotlib_is_told_at_once(model, tmp_path):
-    (tmp_path / "matplotlib.py").write_text("raise ImportError")
+def test_missing_matplotlib_is_told_at_once(model, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     arguments = (f"--model={model}", "--engines=litert", *QUICK)
-    environment = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
-    result = run(*arguments, f"--output_dir={tmp_path / 'new'}", **environment)
+    result = run(*arguments, f"--output_dir={tmp_path / 'new'}")
     commands.assert_one_sentence(result, "pip install matplotlib")
     assert result.stdout == ""
     # Nobody misses it who wants no chart.
-    assert run(*arguments, **environment).returncode == 0
+    assert run(*arguments).returncode == 0
 
 
 def children(pid):

@@ -59,7 +59,6 @@ def accuracy(flatbuffer, test_part, engine=None):
     return np.mean(scores.argmax(axis=1) == labels)
 
 
-@pytest.mark.slow
 def test_json_is_one_object_beside_keras(finished, converted, test_part):
     """As a user runs it: the file, its stage, and how they agree."""
     path, _ = converted
@@ -79,7 +78,6 @@ def test_json_is_one_object_beside_keras(finished, converted, test_part):
     assert list(found["per_class"]) == list("0123456789")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["lce_indirect", "lce_reference", "r2b_runtime"])
 def test_the_card_names_the_recipe(here, converted, test_part, engine):
     path, _ = converted
@@ -95,7 +93,6 @@ def test_the_card_names_the_recipe(here, converted, test_part, engine):
     assert "agreement" not in printed
 
 
-@pytest.mark.slow
 def test_agreement_with_a_stage_in_words(here, finished, converted):
     code, printed, _ = here.run(f"--model={converted[0]}", f"--workdir={finished[0]}")
     assert code == 0
@@ -111,7 +108,6 @@ def test_agreement_with_a_stage_in_words(here, finished, converted):
     assert "does not do what the network of" in errors and errors.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_a_defect_shows(here, finished, converted, tmp_path):
     """A wrong bit with a card that fits it, as a converter with a defect would make."""
     path = tmp_path / "model.tflite"
@@ -121,7 +117,6 @@ def test_a_defect_shows(here, finished, converted, tmp_path):
     assert code == 1 and "REJECTED" in printed.splitlines()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float16", "int8"])
 def test_rounded_weights_are_judged_by_their_classes(
     here, finished, converted, tmp_path, test_part, kind
@@ -141,7 +136,6 @@ def negated_classifier(flatbuffer):
     return card.attach(wrong, card.read(flatbuffer))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "stage"),
     [(lambda exact: exact, ["--stage=0"]), (negated_classifier, [])],
@@ -160,7 +154,6 @@ def test_rounded_weights_of_another_network_are_refused(
     assert "does not do what the network of" in errors and errors.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_a_file_without_a_card(here, without_card, tmp_path, test_part):
     path = tmp_path / "foreign.tflite"
     path.write_bytes(without_card)
@@ -176,7 +169,6 @@ def test_a_file_without_a_card(here, without_card, tmp_path, test_part):
     assert "Keras" not in printed and f"top-1 {found['top1']:.2%}" in printed
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -200,7 +192,6 @@ def test_cards_of_other_data_are_refused(here, without_card, tmp_path, change, w
     assert words in here.refusal(f"--model={path}")
 
 
-@pytest.mark.slow
 def test_files_of_other_shapes_are_refused(here, without_card, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(small_flatbuffers.dense(num_inputs=64))
@@ -256,7 +247,6 @@ def test_cards_of_pictures_as_they_are_stored(model_given, source):
         evaluate._check_fits(stored, engine, images)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("defect", [False, True])
 def test_no_more_than_a_batch_of_images_is_held(
     here, finished, converted, tmp_path, monkeypatch, test_part, defect

@@ -112,7 +112,6 @@ def assert_top(guesses, shares, count=5):
     np.testing.assert_allclose(found, shares[order], atol=2e-3)
 
 
-@pytest.mark.slow
 def test_pictures_get_the_labels_that_keras_gives_them(real, folder):
     model, path = real
     paths = paths_of(folder)
@@ -129,7 +128,6 @@ def test_pictures_get_the_labels_that_keras_gives_them(real, folder):
     )
 
 
-@pytest.mark.slow
 def test_text_shows_percentages(real, folder):
     model, path = real
     names = paths_of(folder)[:2]
@@ -144,7 +142,6 @@ def test_text_shows_percentages(real, folder):
     )
 
 
-@pytest.mark.slow
 def test_binary_network_runs_in_larqs_engine(tmp_path, folder, refused):
     names = paths_of(folder)
     model = keras_model("real_to_binary18", "binary", names)
@@ -159,7 +156,6 @@ def test_binary_network_runs_in_larqs_engine(tmp_path, folder, refused):
     assert "litert cannot run" in sentence and "lce" in sentence
 
 
-@pytest.mark.slow
 def test_model_without_a_card_and_fewer_classes_than_asked_for(real, foreign, folder):
     path, _, flags = foreign
     name = paths_of(folder)[0]
@@ -173,7 +169,6 @@ def test_model_without_a_card_and_fewer_classes_than_asked_for(real, foreign, fo
     assert sum(guess["probability"] for guess in guesses) == pytest.approx(1)
 
 
-@pytest.mark.slow
 def test_neither_the_command_nor_its_engine_needs_tensorflow(real, folder, tmp_path):
     _, path = real
     for number, module in enumerate(("tensorflow", "tf_keras", "larq")):
@@ -196,7 +191,6 @@ def test_neither_the_command_nor_its_engine_needs_tensorflow(real, folder, tmp_p
     assert result.stdout.splitlines()[-2:] == ["0", "False"], result.stderr
 
 
-@pytest.mark.slow
 def test_a_package_that_is_missing_is_told(tmp_path):
     for module, package in (("PIL", "pillow"), ("absl", "absl-py")):
         (tmp_path / "sitecustomize.py").write_text(HIDE_MODULE.format(module))
@@ -207,7 +201,6 @@ def test_a_package_that_is_missing_is_told(tmp_path):
         assert_one_sentence(result, f"The package {package} is not installed")
 
 
-@pytest.mark.slow
 def test_a_bad_picture_does_not_stop_the_others(real, folder, tmp_path):
     _, path = real
     good = paths_of(folder)
@@ -336,13 +329,11 @@ def test_unknown_engine(refused, real):
     assert "There is no engine 'gpu'" in sentence
 
 
-@pytest.mark.slow
 def test_other_commands_still_refuse_what_is_no_option():
     result = run("evaluate", "picture.png")
     assert_one_sentence(result, "Unknown argument 'picture.png'")
 
 
-@pytest.mark.slow
 def test_class_names_that_a_terminal_cannot_show(real, folder):
     _, path = real
     result = subprocess.run(

@@ -20,7 +20,6 @@ from tests.commands import (
 )
 
 
-@pytest.mark.slow
 def test_prints_a_line_per_epoch_and_the_table(finished):
     workdir, result = finished
     epochs = [line for line in result.stdout.splitlines() if " epoch " in line]
@@ -32,7 +31,6 @@ def test_prints_a_line_per_epoch_and_the_table(finished):
     assert result.stderr == ""
 
 
-@pytest.mark.slow
 def test_writes_metrics_recipe_manifest_and_tensorboard(finished):
     workdir, _ = finished
     rows = _rows(workdir)
@@ -88,7 +86,6 @@ def _rows(workdir):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
 def test_finished_workdir_trains_nothing(finished):
     workdir, _ = finished
     before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*.*")}
@@ -98,14 +95,12 @@ def test_finished_workdir_trains_nothing(finished):
     assert before == {path: path.stat().st_mtime_ns for path in workdir.rglob("*.*")}
 
 
-@pytest.mark.slow
 def test_other_seed_is_refused(finished):
     workdir, _ = finished
     result = run("train", *TINY, "--stage=3", "--seed=1", f"--workdir={workdir}")
     assert_one_sentence(result, "seed: 0 -> 1", str(workdir))
 
 
-@pytest.mark.slow
 def test_damaged_teacher_is_named(finished, tmp_path):
     workdir = shutil.copytree(finished[0], tmp_path / "run")
     model = workdir / "stage_2" / "model.keras"
@@ -115,14 +110,12 @@ def test_damaged_teacher_is_named(finished, tmp_path):
     assert_one_sentence(result, str(model), "damaged")
 
 
-@pytest.mark.slow
 def test_only_names_what_is_missing(finished, tmp_path):
     result = run("train", *TINY, "--stage=2", "--only", f"--workdir={tmp_path / 'new'}")
     assert_one_sentence(result, "teacher (stage 1)", "--only")
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.slow
 def test_non_finite_loss_stops_with_stage_epoch_and_step(tmp_path):
     rate = "--override=stages.0.optimizer.learning_rate=1e30"
     result = run("train", *TINY, rate, "--stage=0", f"--workdir={tmp_path / 'run'}")
@@ -205,7 +198,6 @@ def test_list_and_dry_run_train_nothing(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.slow
 def test_evaluate_agrees_with_the_table(finished):
     workdir, _ = finished
     result = run("evaluate", f"--workdir={workdir}", "--stage=3", "--json")

@@ -132,7 +132,6 @@ def pictures(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "probability"), [("sigmoid", np.asarray), (None, sigmoid)]
 )
