@@ -329,11 +329,6 @@ def test_unknown_engine(refused, real):
     assert "There is no engine 'gpu'" in sentence
 
 
-def test_other_commands_still_refuse_what_is_no_option():
-    result = run("evaluate", "picture.png")
-    assert_one_sentence(result, "Unknown argument 'picture.png'")
-
-
 def test_class_names_that_a_terminal_cannot_show(real, folder):
     _, path = real
     result = subprocess.run(

@@ -120,7 +120,9 @@ class RealDraft(GraphDraft):
         batch, channels = left.shape[0], left.shape[3]
         keeps_dims = batch > 1 or self._below(3) > 0
         wanted = (batch, 1, 1, channels) if keeps_dims else (batch, channels)
-        gate = self._tensor(lambda tensor: (tensor.kind, tensor.shape) == ("float", wanted))
+        gate = self._tensor(
+            lambda tensor: (tensor.kind, tensor.shape) == ("float", wanted)
+        )
         if gate is None:
             source = self._map(lambda tensor: tensor.shape[3] == channels)
             gate = self._mean_of(source, keeps_dims)
