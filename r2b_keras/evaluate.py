@@ -197,7 +197,7 @@ def _check_fits(own: ModelCard | None, engine: Any, dataset: ImageDataset) -> No
                 f"{FLAGS.model} was made for {name} {value!r}, and the recipe has "
                 f"{expected[name]!r}: give the --recipe it was trained with."
             )
-    if own and not own.upright and config.may_be_turned:
+    if own and not own.upright and config.entry.may_be_turned:
         raise InputError(
             f"{FLAGS.model} was made for pictures as they are stored, and those of "
             f"{config.source} are turned by their EXIF orientation: train the network "

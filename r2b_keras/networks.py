@@ -1,46 +1,26 @@
-"""What a network is, as frozen values: its binarization and its options.
+"""What a network is, as frozen values, and the parts that it can be made of.
 
-Nothing here imports TensorFlow, so recipes can be listed and checked at once.
+Nothing here imports TensorFlow, so recipes can be listed and checked at once: code is
+named, "module:name", and imported when a network is built. A part of one's own is one
+more entry, there before the first recipe that names it is read:
+
+    RESCALINGS["my_scale"] = Rescaling("my_module:rescale")
+    BINARIZERS["my_sign"] = "my_module:MySign"
 """
 
-import math
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, Literal
 
-from r2b_keras.errors import InputError
-
-Activations = Literal["real", "tanh", "sign"]
-Weights = Literal["real", "sign"]
-Rescaling = Literal[
-    "none", "analytic", "channel_scale", "outer_product_scale", "gate", "gate_and_scale"
-]
-
-RESCALINGS: tuple[str, ...] = (
-    "none",
-    "analytic",
-    "channel_scale",
-    "outer_product_scale",
-    "gate",
-    "gate_and_scale",
+from r2b_keras.checks import (
+    nearest,
+    require,
+    require_choice,
+    require_count,
+    require_flag,
+    require_fraction_below_1,
+    require_positive,
 )
-# What an empty `Network.rescaling` means for each name of the registry. Sec. 4.1 takes
-# XNOR-Net++'s factors without saying which of its cases; one per channel costs nothing
-# once deployed.
-DEFAULT_RESCALINGS = {
-    "resnet18": "none",
-    "real_to_binary18": "gate_and_scale",
-    "strong_baseline18": "channel_scale",
-}
-GATED = ("gate", "gate_and_scale")
-# Those with a factor per channel that can hold the size of the weights before it:
-# learned ones, and XNOR-Net's, which is that size.
-SIZED = ("analytic", "channel_scale", "outer_product_scale", "gate_and_scale")
-STEMS = ("imagenet", "cifar", "small")
-DOWNSAMPLES = ("real", "binary")
-GATE_WIDTHS = ("out", "in")
-ACTIVATION_BINARIZERS = ("ste_sign", "approx_sign", "swish_sign")
-WEIGHT_BINARIZERS = ("ste_sign", "approx_sign", "swish_sign")
+from r2b_keras.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -48,61 +28,109 @@ class Binarization:
     """How the 3x3 convolutions see their inputs and weights (Sec. 4.2).
 
     Attributes:
-      name: the name that commands and recipes use.
       activations: "real" as they are, "tanh" squashed, "sign" binarized.
       weights: "real" as they are, "sign" binarized.
+      binary_parts: what is one bit wide, for people.
     """
 
-    name: str
-    activations: Activations
-    weights: Weights
+    activations: Literal["real", "tanh", "sign"]
+    weights: Literal["real", "sign"]
+    binary_parts: str
 
 
 BINARIZATIONS = {
-    binarization.name: binarization
-    for binarization in (
-        Binarization("real", activations="real", weights="real"),
-        Binarization("soft", activations="tanh", weights="real"),
-        Binarization("binary_activations", activations="sign", weights="real"),
-        Binarization("binary", activations="sign", weights="sign"),
-    )
-}
-
-# What of a network of each binarization is one bit wide, for people.
-BINARY_PARTS = {
-    "real": "nothing",
-    "soft": "nothing (tanh)",
-    "binary_activations": "activations",
-    "binary": "activations, weights",
+    "real": Binarization("real", "real", "nothing"),
+    "soft": Binarization("tanh", "real", "nothing (tanh)"),
+    "binary_activations": Binarization("sign", "real", "activations"),
+    "binary": Binarization("sign", "sign", "activations, weights"),
 }
 
 
-def _check_choice(field: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        choices = ", ".join(choice or "'' (the name's default)" for choice in allowed)
-        raise InputError(f"Network.{field} is {value!r}, expected one of {choices}.")
+@dataclass(frozen=True)
+class Rescaling:
+    """What multiplies a binary convolution's output.
+
+    Attributes:
+      layers: the function that adds its layers, "module:name", see
+        `r2b_keras.models.rescalings`; empty for none.
+      gated: whether it has a gate, whose bottleneck `Network` describes.
+      absorbs_magnitude: whether it has a factor per channel that can hold the size of
+        the weights before it; the layer gives it as `factor_per_channel`.
+      weight_binarizer: a binarizer of weights that goes with it, "module:name", in
+        place of the network's; one with the size of the weights in it.
+    """
+
+    layers: str = ""
+    gated: bool = False
+    absorbs_magnitude: bool = False
+    weight_binarizer: str = ""
 
 
-def _check_count(field: str, value: object) -> None:
-    if not isinstance(value, Integral) or value < 1:
-        raise InputError(
-            f"Network.{field} is {value!r}, expected a whole number of at least 1."
-        )
+_RESCALINGS = "r2b_keras.models.rescalings"
+# "analytic" is XNOR-Net's alpha and K (Eq. 1), "channel_scale" and
+# "outer_product_scale" the learned Gamma of XNOR-Net++, "gate" G alone and
+# "gate_and_scale" alpha and G (Eq. 3).
+RESCALINGS = {
+    "none": Rescaling(),
+    "analytic": Rescaling(
+        f"{_RESCALINGS}:activation_scale",
+        absorbs_magnitude=True,
+        weight_binarizer="larq.quantizers:MagnitudeAwareSign",
+    ),
+    "channel_scale": Rescaling(f"{_RESCALINGS}:channel_scale", absorbs_magnitude=True),
+    "outer_product_scale": Rescaling(
+        f"{_RESCALINGS}:outer_product_scale", absorbs_magnitude=True
+    ),
+    "gate": Rescaling(f"{_RESCALINGS}:gate", gated=True),
+    "gate_and_scale": Rescaling(
+        f"{_RESCALINGS}:gate_and_scale", gated=True, absorbs_magnitude=True
+    ),
+}
+
+# Quantizers of larq's kind, of activations and of weights, "module:class".
+BINARIZERS = {
+    "ste_sign": "larq.quantizers:SteSign",
+    "approx_sign": "larq.quantizers:ApproxSign",
+    "swish_sign": "larq.quantizers:SwishSign",
+}
 
 
-def _check_blocks(blocks: Any) -> None:
-    if not isinstance(blocks, tuple | list) or not blocks:
-        raise InputError(
-            f"Network.blocks is {blocks!r}, expected the number of blocks in each "
-            "group, for example (2, 2, 2, 2)."
-        )
-    for num_blocks in blocks:
-        _check_count("blocks", num_blocks)
+@dataclass(frozen=True)
+class Family:
+    """Networks of one name.
+
+    Attributes:
+      block: the function that makes a residual block, "module:name".
+      binarizations: those that it can be built with.
+      rescaling: what an empty `Network.rescaling` means.
+      stem_activation: "relu", "prelu", or empty for what the network says.
+    """
+
+    block: str
+    binarizations: tuple[str, ...]
+    rescaling: str
+    stem_activation: str = ""
 
 
-def _is_real(value: object) -> bool:
-    """Whether `value` is a finite number."""
-    return isinstance(value, Real) and math.isfinite(value)
+_BINARY_BLOCK = "r2b_keras.models.blocks:binary_block"
+_BINARY = ("soft", "binary_activations", "binary")
+# Sec. 4.1 takes XNOR-Net++'s factors for the strong baseline without saying which of
+# its cases; one per channel costs nothing once deployed.
+FAMILIES = {
+    "resnet18": Family("r2b_keras.models.blocks:real_block", ("real",), "none", "relu"),
+    "real_to_binary18": Family(_BINARY_BLOCK, _BINARY, "gate_and_scale"),
+    "strong_baseline18": Family(_BINARY_BLOCK, _BINARY, "channel_scale"),
+}
+DOWNSAMPLES = ("real", "binary")
+_CHOICES = {
+    "binarization": BINARIZATIONS,
+    "stem": ("imagenet", "cifar", "small"),
+    "stem_activation": ("prelu", "relu"),
+    "downsample": DOWNSAMPLES,
+    "gate_width": ("out", "in"),
+    "activation_binarizer": BINARIZERS,
+    "weight_binarizer": BINARIZERS,
+}
 
 
 @dataclass(frozen=True)
@@ -113,8 +141,8 @@ class Network:
     them, so that one set of options can describe a teacher and its students.
 
     Attributes:
-      name: an entry of the registry, see `r2b_keras.models.names()`.
-      binarization: a key of `BINARIZATIONS`.
+      name: a key of `FAMILIES`.
+      binarization: a key of `BINARIZATIONS`, one that the name has.
       width: channels of the first group; each further group doubles them.
       blocks: residual blocks in each group; (2, 2, 2, 2) is the ResNet-18 layout,
         (1, 1, 1, 1) ResNet-10's, (3, 4, 6, 3) ResNet-34's.
@@ -124,14 +152,11 @@ class Network:
         larq-zoo's released weights have.
       downsample: "real" or "binary" 1x1 convolution in the shortcut of a block that
         halves the resolution; always real in a network of binarization "real".
-      rescaling: what multiplies a binary convolution's output: "none"; "analytic",
-        XNOR-Net's alpha and K (Eq. 1); "channel_scale" and "outer_product_scale",
-        the learned Gamma of XNOR-Net++; "gate", G alone; "gate_and_scale", alpha and G
-        (Eq. 3). Empty takes the registry's default for the name.
+      rescaling: a key of `RESCALINGS`; empty takes the name's default.
       reduction: r of Sec. 4.3, the bottleneck of the gate.
       gate_width: the bottleneck is C_out / r ("out") or C_in / r ("in").
-      activation_binarizer: larq quantizer for activations where they are binarized.
-      weight_binarizer: larq quantizer for weights where they are binarized.
+      activation_binarizer: a key of `BINARIZERS`, used where activations are binarized.
+      weight_binarizer: a key of `BINARIZERS`, used where weights are binarized.
       pad_value: what surrounds a binary convolution's input, 0 or 1.
       batch_norm_momentum: share of the running statistics kept at each step. Ours, as
         is the epsilon: the paper prints neither. Both are the defaults of PyTorch, in
@@ -163,49 +188,57 @@ class Network:
 
     def __post_init__(self) -> None:
         """Refuses values that no network can have."""
-        _check_choice("binarization", self.binarization, tuple(BINARIZATIONS))
-        _check_choice("stem", self.stem, STEMS)
-        _check_choice("stem_activation", self.stem_activation, ("prelu", "relu"))
-        _check_choice("downsample", self.downsample, DOWNSAMPLES)
-        _check_choice("rescaling", self.rescaling, ("", *RESCALINGS))
-        _check_choice("gate_width", self.gate_width, GATE_WIDTHS)
-        _check_choice(
-            "activation_binarizer", self.activation_binarizer, ACTIVATION_BINARIZERS
-        )
-        _check_choice("weight_binarizer", self.weight_binarizer, WEIGHT_BINARIZERS)
+        if self.name not in FAMILIES:
+            raise InputError(
+                f"Network.name is {self.name!r}, expected one of "
+                f"{', '.join(FAMILIES)}; did you mean {nearest(self.name, FAMILIES)!r}?"
+            )
+        for field, choices in _CHOICES.items():
+            require_choice(f"Network.{field}", getattr(self, field), choices)
+        if self.rescaling:
+            require_choice("Network.rescaling", self.rescaling, RESCALINGS)
+        known = self.family.binarizations
+        if self.binarization not in known:
+            raise InputError(
+                f"Network {self.name!r} has no binarization {self.binarization!r}, "
+                f"expected one of {', '.join(known)}."
+            )
         for field in ("width", "reduction"):
-            _check_count(field, getattr(self, field))
-        _check_blocks(self.blocks)
+            require_count(f"Network.{field}", getattr(self, field))
+        self._check_blocks()
         # A list, as JSON has it, would compare unequal and have no hash.
         object.__setattr__(self, "blocks", tuple(self.blocks))
-        if self.pad_value not in (0.0, 1.0):
-            raise InputError(
-                f"Network.pad_value is {self.pad_value!r}, expected 0 or 1 (the values "
-                "that a deployed binary convolution can pad with)."
-            )
+        # The values that a deployed binary convolution can pad with.
+        padding = self.pad_value
+        require(padding in (0.0, 1.0), "Network.pad_value", padding, "0 or 1")
         momentum, epsilon = self.batch_norm_momentum, self.batch_norm_epsilon
-        if not (_is_real(momentum) and 0.0 <= momentum < 1.0):
-            raise InputError(
-                f"Network.batch_norm_momentum is {momentum!r}, expected a number of at "
-                "least 0 and below 1."
-            )
-        if not (_is_real(epsilon) and epsilon > 0.0):
-            raise InputError(
-                f"Network.batch_norm_epsilon is {epsilon!r}, expected a number above 0."
-            )
+        require_fraction_below_1("Network.batch_norm_momentum", momentum)
+        require_positive("Network.batch_norm_epsilon", epsilon)
         synchronized = self.synchronized_batch_norm
-        if not isinstance(synchronized, bool):
-            raise InputError(
-                f"Network.synchronized_batch_norm is {synchronized!r}, expected true "
-                "or false."
-            )
+        require_flag("Network.synchronized_batch_norm", synchronized)
+
+    def _check_blocks(self) -> None:
+        blocks: Any = self.blocks
+        require(
+            isinstance(blocks, tuple | list) and len(blocks) > 0,
+            "Network.blocks",
+            blocks,
+            "the number of blocks in each group, for example (2, 2, 2, 2)",
+        )
+        for num_blocks in blocks:
+            require_count("Network.blocks", num_blocks)
+
+    @property
+    def family(self) -> Family:
+        """What networks of its name have in common."""
+        return FAMILIES[self.name]
 
     @property
     def rescaling_used(self) -> str:
         """`rescaling`, the name's default where it is empty; of a real ResNet none."""
         if self.binarization == "real":
             return "none"
-        return self.rescaling or DEFAULT_RESCALINGS.get(self.name, "")
+        return self.rescaling or self.family.rescaling
 
     def map_layout(self) -> dict[str, object]:
         """What decides how many blocks there are and how large their feature maps."""
@@ -224,7 +257,7 @@ class Network:
         layout["stem_activation"] = self.stem_activation
         layout["downsample"] = self.downsample
         layout["rescaling"] = self.rescaling_used
-        if self.rescaling_used in GATED:
+        if RESCALINGS[self.rescaling_used].gated:
             layout["reduction"] = self.reduction
             layout["gate_width"] = self.gate_width
         return layout

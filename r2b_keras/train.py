@@ -8,7 +8,7 @@ from absl import flags
 
 from r2b_keras import command, path_flags, recipes
 from r2b_keras.errors import InputError
-from r2b_keras.networks import BINARY_PARTS
+from r2b_keras.networks import BINARIZATIONS
 from r2b_keras.trainers import PRECISIONS, STRATEGIES
 
 if TYPE_CHECKING:
@@ -132,9 +132,9 @@ def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str
         expected = expectations.expectation(recipe, result.stage, identity)
         word = expectations.judge(result.top1, expected).word
         off = word if word in (expectations.BELOW, expectations.ABOVE) else ""
+        binary = BINARIZATIONS[result.binarization].binary_parts
         line = (
-            f"{result.stage:>5}  {result.network:<18} "
-            f"{BINARY_PARTS[result.binarization]:<21} {result.top1:>7.2%} "
+            f"{result.stage:>5}  {result.network:<18} {binary:<21} {result.top1:>7.2%} "
             f"{expectations.interval(expected):>12} {result.epochs:>6} "
             f"{result.seconds:>8.1f} {result.bytes / 1024:>5.0f} KiB  {off}"
         )

@@ -27,7 +27,7 @@ from r2b_keras.converters.benchmark_baseline import float_baseline
 from r2b_keras.converters.card import attach
 from r2b_keras.converters.real_weights import KINDS, bytes_by_part, shrink
 from r2b_keras.environment import tf
-from r2b_keras.models.registry import build_network
+from r2b_keras.models import build_network
 
 SHAPE, NUM_CLASSES = (224, 224, 3), 1000
 

@@ -27,7 +27,7 @@ from turns import keep, ratio_columns, seconds, take_turns
 
 from r2b_keras import data, recipes
 from r2b_keras.environment import tf
-from r2b_keras.models.registry import build_network
+from r2b_keras.models import build_network
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers.execution import Execution
 from r2b_keras.trainers.stage import make_distiller

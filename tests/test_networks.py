@@ -44,8 +44,8 @@ def test_binarizations():
         (
             "rescaling",
             "gamma",
-            r"one of '' \(the name's default\), none, analytic, channel_scale, "
-            "outer_product_scale, gate, gate_and_scale",
+            "one of none, analytic, channel_scale, outer_product_scale, gate, "
+            "gate_and_scale",
         ),
         ("gate_width", "both", "one of out, in"),
         ("activation_binarizer", "sign", "one of ste_sign, approx_sign, swish_sign"),
@@ -62,9 +62,9 @@ def test_binarizations():
         ("batch_norm_momentum", 1.0, "at least 0 and below 1"),
         ("batch_norm_momentum", -0.1, "at least 0 and below 1"),
         ("batch_norm_momentum", "0.9", "at least 0 and below 1"),
-        ("batch_norm_epsilon", 0.0, "a number above 0"),
-        ("batch_norm_epsilon", float("nan"), "a number above 0"),
-        ("batch_norm_epsilon", float("inf"), "a number above 0"),
+        ("batch_norm_epsilon", 0.0, "a positive number"),
+        ("batch_norm_epsilon", float("nan"), "a positive number"),
+        ("batch_norm_epsilon", float("inf"), "a positive number"),
         ("synchronized_batch_norm", 1, "true or false"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from r2b_keras import data, models, recipes
 from r2b_keras.environment import tf
-from r2b_keras.models.registry import build_network
+from r2b_keras.models import build_network
 from r2b_keras.trainers import Distiller, optimizers
 from tests.commands import run
 

@@ -27,7 +27,7 @@ def float_baseline(flatbuffer: bytes) -> bytes:
       InputError: the file is no network for images, or a damaged one.
     """
     from r2b_keras.converters.flatbuffer import convert
-    from r2b_keras.models.registry import build_network
+    from r2b_keras.models import build_network
 
     given = engines.load(flatbuffer)
     height, width, channels = given.input_shape[1:]

@@ -4,6 +4,7 @@ Pixels are 0 to 255 here; the pipeline normalises afterwards.
 """
 
 import math
+import pkgutil
 from typing import TYPE_CHECKING
 
 from r2b_keras.data import seeds
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # ITU-R BT.601, as in PIL and tf.image.rgb_to_grayscale.
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
+# Imports have no place in a graph.
+_imported = tf.autograph.experimental.do_not_convert(pkgutil.resolve_name)
 CROP_AREA = (0.08, 1.0)
 CROP_ASPECT_RATIO = (3 / 4, 4 / 3)
 
@@ -23,7 +26,7 @@ CROP_ASPECT_RATIO = (3 / 4, 4 / 3)
 def augment(
     images: "tf.Tensor", augmentation: "Augmentation", seed: "tf.Tensor"
 ) -> "tf.Tensor":
-    """Applies flip, pad and crop, rotation and colour jitter to a batch.
+    """Applies all but the random resized crop and mix-up to a batch.
 
     Args:
       images: [B, H, W, C], uint8 or float32, 0 to 255.
@@ -32,8 +35,8 @@ def augment(
       seed: [2] int64.
 
     Returns:
-      [B, H, W, C], 0 to 255: float32 if images are rotated, else of the type that they
-      came in, colours rounded to whole levels.
+      [B, H, W, C], 0 to 255: float32 if images are rotated or there are other changes,
+      else of the type that they came in, colours rounded to whole levels.
     """
     motion_seed, colour_seed = seeds.split(seed, 2)
     moves = augmentation.flip or augmentation.pad_and_crop
@@ -45,6 +48,12 @@ def augment(
         images = jitter_colors(images, augmentation.color_jitter, colour_seed)
         if kind == tf.uint8:
             images = tf.cast(tf.round(images), kind)
+    for number, (change, strength) in enumerate(augmentation.changes):
+        # Folded in, so that the draws of the others stay as they are.
+        own_seed = tf.random.experimental.stateless_fold_in(seed, number)
+        apply = _imported(change.applies)
+        images = apply(tf.cast(images, tf.float32), strength, own_seed)
+        images = tf.clip_by_value(images, 0.0, 255.0)
     return images
 
 

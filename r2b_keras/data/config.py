@@ -1,16 +1,70 @@
 """What a recipe says about its data, as frozen values that need no TensorFlow."""
 
-import math
 from dataclasses import dataclass
 
 from r2b_keras.board.card import FRAMINGS
+from r2b_keras.checks import (
+    is_count,
+    require,
+    require_choice,
+    require_count,
+    require_flag,
+    require_range,
+)
 from r2b_keras.errors import InputError
 
-NAMED_SOURCES = ("digits", "fashion_mnist", "idx", "folder")
-TFDS_PREFIX = "tfds:"
-# Sources of photographs, whose subject is in the middle; recipes that do not say how
-# to frame them take the centre.
-PHOTOGRAPHS = ("folder", "tfds:imagenet2012")
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """A source of images.
+
+    Attributes:
+      opens: the function that opens it, "module:name"; it takes the `DataConfig` and
+        the folder of `--data_dir` or None, and returns a
+        `r2b_keras.data.sources.Source`.
+      framing: of recipes that do not say how; "center" for photographs, whose subject
+        is in the middle.
+      may_be_turned: whether its images come from files that may have an EXIF
+        orientation.
+    """
+
+    opens: str
+    framing: str = "whole"
+    may_be_turned: bool = False
+
+
+_MODULES = "r2b_keras.data.sources"
+_TFDS = f"{_MODULES}.prepared_tfds:open_source"
+# By what `DataConfig.source` names; one that ends in ":" stands for all that begin so.
+SOURCES = {
+    "digits": SourceEntry(f"{_MODULES}.digits:open_source"),
+    "fashion_mnist": SourceEntry(f"{_MODULES}.fashion_mnist:open_source"),
+    "idx": SourceEntry(f"{_MODULES}.idx:open_source"),
+    "folder": SourceEntry(f"{_MODULES}.folder:open_source", "center", True),
+    "tfds:": SourceEntry(_TFDS, may_be_turned=True),
+    "tfds:imagenet2012": SourceEntry(_TFDS, "center", may_be_turned=True),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A random change of the training images, beside those that `Augmentation` names.
+
+    Attributes:
+      applies: the function that does it, "module:name"; it takes a batch `[B, H, W, C]`
+        float32 of 0 to 255, the strength, and a seed `[2]` int64 that all its draws
+        follow from, and returns the batch, of the same shape.
+      low: the smallest strength.
+      high: the largest.
+    """
+
+    applies: str
+    low: float = 0.0
+    high: float = 1.0
+
+
+# By the name that `Augmentation.others` gives.
+AUGMENTATIONS: dict[str, Change] = {}
 
 
 @dataclass(frozen=True)
@@ -31,6 +85,8 @@ class Augmentation:
         factor uniform in [1 - s, 1 + s].
       mixup_alpha: mix pairs of images with a share drawn from Beta(alpha, alpha); 0 is
         off (Zhang et al., 2018).
+      others: "NAME:STRENGTH" each, NAME a key of `AUGMENTATIONS`; they come after the
+        colour jitter and before mix-up.
 
     Raises:
       InputError: a value is outside its range, or two crops are asked for at once.
@@ -42,21 +98,45 @@ class Augmentation:
     rotation_degrees: float = 0.0
     color_jitter: float = 0.0
     mixup_alpha: float = 0.0
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks every range."""
         for name in ("random_resized_crop", "flip"):
-            _check_type(name, getattr(self, name), bool)
-        _check_type("pad_and_crop", self.pad_and_crop, int)
-        _check_range("pad_and_crop", self.pad_and_crop, 0, 1024)
-        _check_range("rotation_degrees", self.rotation_degrees, 0, 180)
-        _check_range("color_jitter", self.color_jitter, 0, 1)
-        _check_range("mixup_alpha", self.mixup_alpha, 0, 100)
+            require_flag(name, getattr(self, name))
+        require_count("pad_and_crop", self.pad_and_crop, 0)
+        require_range("pad_and_crop", self.pad_and_crop, 0, 1024)
+        require_range("rotation_degrees", self.rotation_degrees, 0, 180)
+        require_range("color_jitter", self.color_jitter, 0, 1)
+        require_range("mixup_alpha", self.mixup_alpha, 0, 100)
+        object.__setattr__(self, "others", tuple(self.others))
+        for change, strength in self.changes:
+            require_range("others", strength, change.low, change.high)
         if self.random_resized_crop and self.pad_and_crop:
             raise InputError(
                 "random_resized_crop and pad_and_crop both choose the window of the "
                 f"image (pad_and_crop is {self.pad_and_crop}): turn one of them off."
             )
+
+    @property
+    def changes(self) -> list[tuple[Change, float]]:
+        """What `others` names: each change with its strength.
+
+        Raises:
+          InputError: one that there is not, or without a strength.
+        """
+        found = []
+        for other in self.others:
+            name, _, strength = other.partition(":")
+            require_choice("The augmentation", name, AUGMENTATIONS)
+            try:
+                found.append((AUGMENTATIONS[name], float(strength)))
+            except ValueError as error:
+                raise InputError(
+                    f"others has {other!r}, expected NAME:STRENGTH, for example "
+                    f"{name}:0.5."
+                ) from error
+        return found
 
 
 @dataclass(frozen=True)
@@ -66,7 +146,7 @@ class DataConfig:
     A pixel p of 0 to 255 reaches the network as (p / 255 - mean) / std.
 
     Attributes:
-      source: "digits", "fashion_mnist", "idx", "folder" or "tfds:NAME".
+      source: a key of `SOURCES`, or one of those that begin so ("tfds:cifar10").
       image_shape: (height, width, channels) at the network's input; images of another
         size or number of channels (1 is grey, 3 is RGB) are converted.
       mean: one number per channel, in units of pixel / 255.
@@ -74,7 +154,7 @@ class DataConfig:
       validation_size: images of the training part that are held out for choosing.
       framing: how a picture of another size becomes an image for the network: "whole",
         all of it scaled, or "center", the central 224/256 of the side that limits.
-        Left out, it is "center" for photographs and "whole" for other sources.
+        Left out, it is the source's own.
 
     Raises:
       InputError: a field is of the wrong kind or outside its range.
@@ -91,44 +171,44 @@ class DataConfig:
         """Checks every field; lists (from JSON) become tuples."""
         for name in ("image_shape", "mean", "std"):
             value = getattr(self, name)
-            if not isinstance(value, list | tuple):
-                raise InputError(f"{name} is {value!r}: give a tuple of numbers.")
+            require(isinstance(value, list | tuple), name, value, "several numbers")
             object.__setattr__(self, name, tuple(value))
-        self._check_source()
+        framing = self.framing or self.entry.framing
+        require_choice("framing", framing, FRAMINGS)
+        object.__setattr__(self, "framing", framing)
         self._check_image_shape()
         self._check_channel_values()
-        _check_type("validation_size", self.validation_size, int)
-        _check_range("validation_size", self.validation_size, 0, 2**31)
-        if self.framing == "":
-            chosen = "center" if self.source in PHOTOGRAPHS else "whole"
-            object.__setattr__(self, "framing", chosen)
-        if self.framing not in FRAMINGS:
-            raise InputError(
-                f"framing is {self.framing!r}: expected one of {', '.join(FRAMINGS)}."
-            )
+        require_count("validation_size", self.validation_size, 0)
 
     @property
-    def may_be_turned(self) -> bool:
-        """Whether its images come from files that may have an EXIF orientation."""
-        return self.source == "folder" or self.source.startswith(TFDS_PREFIX)
+    def entry(self) -> SourceEntry:
+        """What there is to know of the source.
 
-    def _check_source(self) -> None:
-        is_tfds = isinstance(self.source, str) and self.source.startswith(TFDS_PREFIX)
-        if self.source in NAMED_SOURCES or is_tfds and self.source != TFDS_PREFIX:
-            return
-        raise InputError(
-            f"source is {self.source!r}: expected one of {', '.join(NAMED_SOURCES)} or "
-            f"{TFDS_PREFIX}NAME, for example {TFDS_PREFIX}cifar10."
-        )
+        Raises:
+          InputError: there is none of this name.
+        """
+        source = str(self.source)
+        found = SOURCES.get(source) if not source.endswith(":") else None
+        prefix, colon, name = source.partition(":")
+        if found is None and name:
+            found = SOURCES.get(prefix + colon)
+        if found is None:
+            names = (f"{key}NAME" if key[-1] == ":" else key for key in SOURCES)
+            raise InputError(
+                f"source is {self.source!r}, expected one of {', '.join(names)}, for "
+                "example tfds:cifar10."
+            )
+        return found
 
     def _check_image_shape(self) -> None:
         shape = self.image_shape
-        whole = all(type(size) is int and size > 0 for size in shape)
-        if len(shape) != 3 or not whole or shape[2] not in (1, 3):
-            raise InputError(
-                f"image_shape is {shape!r}: expected (height, width, channels), "
-                "positive and with 1 (grey) or 3 (RGB) channels."
-            )
+        sizes = len(shape) == 3 and all(map(is_count, shape))
+        require(
+            sizes and shape[2] in (1, 3),
+            "image_shape",
+            shape,
+            "(height, width, channels), positive and with 1 (grey) or 3 (RGB) channels",
+        )
 
     def _check_channel_values(self) -> None:
         channels = self.image_shape[2]
@@ -140,17 +220,5 @@ class DataConfig:
                     f"{self.image_shape} has {channels} channels: give one per channel."
                 )
             for value in values:
-                _check_range(f"{name} (in units of pixel / 255)", value, 0, 1)
-        if min(self.std) == 0:
-            raise InputError(f"std is {self.std}: every number must be above 0.")
-
-
-def _check_type(name: str, value: object, expected: type) -> None:
-    if type(value) is not expected:
-        raise InputError(f"{name} is {value!r}: expected a value of {expected}.")
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
-        raise InputError(f"{name} is {value!r}: expected a number {low} to {high}.")
+                require_range(f"{name} (in units of pixel / 255)", value, 0, 1)
+        require(min(self.std) > 0, "std", self.std, "numbers above 0")

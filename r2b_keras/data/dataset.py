@@ -142,7 +142,7 @@ class ImageDataset:
           num_epochs: of the whole training, first_epoch included.
           normalised: False for pixels as they are sent to a device that is to do the
             rest, `normalise`: uint8, a quarter of the bytes, unless the augmentation
-            rotates or mixes images.
+            rotates or mixes images, or does something of one's own.
           share: the images of each batch that are wanted; nothing else is decoded. They
             are the same however many hosts share them, their augmentation is not.
 

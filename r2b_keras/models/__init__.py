@@ -4,6 +4,7 @@ Importing this imports TensorFlow; what describes a network, `r2b_keras.networks
 not.
 """
 
+from r2b_keras.models.building import build, build_network, names
 from r2b_keras.models.intermediates import intermediate_names, with_intermediates
 from r2b_keras.models.layers import (
     ActivationScale,
@@ -11,7 +12,6 @@ from r2b_keras.models.layers import (
     ChannelScale,
     OuterProductScale,
 )
-from r2b_keras.models.registry import build, names
 from r2b_keras.models.saved import load
 from r2b_keras.models.summary import ModelSize, model_size
 from r2b_keras.networks import BINARIZATIONS, Binarization, Network
@@ -26,6 +26,7 @@ __all__ = [
     "Network",
     "OuterProductScale",
     "build",
+    "build_network",
     "intermediate_names",
     "load",
     "model_size",

@@ -5,16 +5,13 @@ the block's name, so that a student and its successor have the same weights unde
 same names whatever their binarization.
 """
 
+import pkgutil
+from typing import Any
+
 from r2b_keras.environment import lq, tf
-from r2b_keras.models.layers import (
-    ActivationScale,
-    ChannelGating,
-    ChannelScale,
-    OuterProductScale,
-    SynchronizedBatchNorm,
-    Tanh,
-)
-from r2b_keras.networks import BINARIZATIONS, Network
+from r2b_keras.models.layers import SynchronizedBatchNorm
+from r2b_keras.models.rescalings import Convolution
+from r2b_keras.networks import BINARIZATIONS, BINARIZERS, RESCALINGS, Network
 
 layers = tf.keras.layers
 
@@ -78,27 +75,24 @@ def stem(x: tf.Tensor, network: Network, kind: str) -> tf.Tensor:
     return x
 
 
-def quantizers(network: Network) -> dict[str, object]:
+def quantizers(network: Network) -> dict[str, Any]:
     """Arguments that give a larq layer the network's binarization."""
     binarization = BINARIZATIONS[network.binarization]
-    arguments: dict[str, object] = {
-        "input_quantizer": None,
-        "kernel_quantizer": None,
-        "kernel_constraint": None,
-    }
-    if binarization.activations == "tanh":
-        arguments["input_quantizer"] = Tanh()
-    elif binarization.activations == "sign":
-        arguments["input_quantizer"] = network.activation_binarizer
+    of_inputs = {
+        "real": None,
+        "tanh": "r2b_keras.models.layers:Tanh",
+        "sign": BINARIZERS[network.activation_binarizer],
+    }[binarization.activations]
+    of_weights = None
     if binarization.weights == "sign":
-        # XNOR-Net's alpha, the mean of |W| per filter, is part of the binarized weight.
-        analytic = network.rescaling == "analytic"
-        arguments["kernel_quantizer"] = (
-            "magnitude_aware_sign" if analytic else network.weight_binarizer
-        )
+        own = RESCALINGS[network.rescaling_used].weight_binarizer
+        of_weights = own or BINARIZERS[network.weight_binarizer]
+    return {
+        "input_quantizer": of_inputs and pkgutil.resolve_name(of_inputs)(),
+        "kernel_quantizer": of_weights and pkgutil.resolve_name(of_weights)(),
         # A latent weight beyond +-1 gets no gradient and would stay there for ever.
-        arguments["kernel_constraint"] = "weight_clip"
-    return arguments
+        "kernel_constraint": of_weights and "weight_clip",
+    }
 
 
 def quantized_convolution(
@@ -139,44 +133,6 @@ def shortcut(x: tf.Tensor, filters: int, network: Network, name: str) -> tf.Tens
     return batch_norm(x, network, f"{name}_batch_norm")
 
 
-def rescale(
-    convolved: tf.Tensor,
-    normalized: tf.Tensor,
-    strides: int,
-    network: Network,
-    name: str,
-) -> tf.Tensor:
-    """Re-scales a binary convolution as the network says (Eq. 1, Eq. 3).
-
-    Args:
-      convolved: the convolution's output, `[B, H', W', C_out]`.
-      normalized: what the convolution binarized, `[B, H, W, C_in]`.
-      strides: the convolution's stride.
-      network: gives the kind of re-scaling.
-      name: first part of the layers' names.
-
-    Returns:
-      `[B, H', W', C_out]`.
-    """
-    kind = network.rescaling
-    if kind == "analytic":
-        factor = ActivationScale(3, strides, name=f"{name}_activation_scale")(
-            normalized
-        )
-        return layers.Multiply(name=f"{name}_rescale")([convolved, factor])
-    if kind == "outer_product_scale":
-        return OuterProductScale(name=f"{name}_scale")(convolved)
-    if kind in ("channel_scale", "gate_and_scale"):
-        convolved = ChannelScale(name=f"{name}_scale")(convolved)
-    if kind in ("gate", "gate_and_scale"):
-        channels_in, channels_out = normalized.shape[-1], convolved.shape[-1]
-        channels = channels_in if network.gate_width == "in" else channels_out
-        bottleneck = max(1, channels // network.reduction)
-        gate = ChannelGating(channels_out, bottleneck, name=f"{name}_gate")(normalized)
-        convolved = layers.Multiply(name=f"{name}_rescale")([convolved, gate])
-    return convolved
-
-
 def binary_half_block(
     x: tf.Tensor, filters: int, strides: int, network: Network, name: str, output: str
 ) -> tf.Tensor:
@@ -201,7 +157,10 @@ def binary_half_block(
         skip = shortcut(x, filters, network, f"{name}_shortcut")
     normalized = batch_norm(x, network, f"{name}_batch_norm")
     x = quantized_convolution(normalized, filters, 3, strides, network, f"{name}_conv")
-    x = rescale(x, normalized, strides, network, name)
+    rescaling = RESCALINGS[network.rescaling_used].layers
+    if rescaling:
+        convolution = Convolution(x, normalized, 3, strides, network, name)
+        x = pkgutil.resolve_name(rescaling)(convolution)
     x = activation(x, "prelu", f"{name}_prelu")
     return layers.Add(name=output)([x, skip])
 

@@ -81,6 +81,11 @@ class ChannelScale(tf.keras.layers.Layer):
         """Returns `inputs * scale`."""
         return inputs * self.scale
 
+    @property
+    def factor_per_channel(self) -> tf.Variable:
+        """What can take over the size of the weights before it, `[C]`."""
+        return self.scale
+
 
 @_register
 class OuterProductScale(tf.keras.layers.Layer):
@@ -116,6 +121,11 @@ class OuterProductScale(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs` times the outer product of the three vectors."""
         return inputs * (self.height_scale * self.width_scale * self.channel_scale)
+
+    @property
+    def factor_per_channel(self) -> tf.Variable:
+        """What can take over the size of the weights before it, `[C]`."""
+        return self.channel_scale
 
 
 @_register

@@ -1,10 +1,10 @@
 """Recipes: complete, frozen descriptions of how a chain of stages is trained."""
 
-import difflib
 import pathlib
 from typing import Any
 
 from r2b_keras import files
+from r2b_keras.checks import nearest
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import (
     cifar10,
@@ -80,10 +80,9 @@ def get(name: str) -> Recipe:
     if name.endswith(".json"):
         return _read(pathlib.Path(name))
     if name not in _RECIPES:
-        nearest = difflib.get_close_matches(name, names(), 1, cutoff=0.0)[0]
         raise InputError(
-            f"Unknown recipe {name!r}; did you mean {nearest!r}? The recipes are "
-            f"{', '.join(names())}."
+            f"Unknown recipe {name!r}; did you mean {nearest(name, names())!r}? The "
+            f"recipes are {', '.join(names())}."
         )
     return _RECIPES[name]
 

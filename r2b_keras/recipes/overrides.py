@@ -1,13 +1,13 @@
 """Typed changes of a recipe from the command line: `stages.3.epochs=4`."""
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from r2b_keras.checks import nearest
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.codec import OLD_NAMES
 from r2b_keras.recipes.schema import DESCRIPTIONS, Recipe, Stage
@@ -95,11 +95,10 @@ def _check_field(value: Any, key: str) -> None:
     if isinstance(value, Recipe | Stage) and key in ("name", *DESCRIPTIONS):
         raise InputError(f"{key!r} describes the recipe and is no setting of it.")
     if key not in names:
-        (nearest,) = difflib.get_close_matches(key, names, 1, cutoff=0.0)
-        if OLD_NAMES.get(key) in names:
-            nearest = OLD_NAMES[key]
+        today = OLD_NAMES.get(key)
+        meant = today if today in names else nearest(key, names)
         raise InputError(
-            f"{type(value).__name__} has no field {key!r}; did you mean {nearest!r}?"
+            f"{type(value).__name__} has no field {key!r}; did you mean {meant!r}?"
         )
 
 

@@ -1,13 +1,20 @@
 """What a recipe is: stages as frozen, checked values. Imports no TensorFlow."""
 
-import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from r2b_keras.checks import (
+    require,
+    require_choice,
+    require_count,
+    require_fraction_below_1,
+    require_positive,
+    require_range,
+)
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.errors import InputError
-from r2b_keras.networks import BINARIZATIONS, DEFAULT_RESCALINGS, SIZED, Network
+from r2b_keras.networks import BINARIZATIONS, RESCALINGS, Network
 
 OPTIMIZERS = ("adam", "sgd")
 DECAYS = ("l2", "decoupled")
@@ -16,23 +23,6 @@ ATTENTION_FORMS = ("norm", "squared_mean", "max_normalised")
 
 # Fields of `Recipe` and `Stage` that tell people about them and change no training.
 DESCRIPTIONS = ("summary", "expected")
-
-
-def _require(holds: bool, field_name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise InputError(f"{field_name} is {value!r}, expected {expected}.")
-
-
-def _positive(field_name: str, value: float) -> None:
-    _require(0 < value < math.inf, field_name, value, "a positive number")
-
-
-def _not_negative(field_name: str, value: float) -> None:
-    _require(0 <= value < math.inf, field_name, value, "0 or more")
-
-
-def _choice(field_name: str, value: str, allowed: tuple[str, ...]) -> None:
-    _require(value in allowed, field_name, value, f"one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True)
@@ -59,16 +49,11 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         """Refuses settings that cannot train."""
-        _choice("optimizer.name", self.name, OPTIMIZERS)
-        _choice("optimizer.decay", self.decay, DECAYS)
-        _positive("optimizer.learning_rate", self.learning_rate)
-        _not_negative("optimizer.weight_decay", self.weight_decay)
-        _require(
-            0 <= self.momentum < 1,
-            "optimizer.momentum",
-            self.momentum,
-            "at least 0 and below 1",
-        )
+        require_choice("optimizer.name", self.name, OPTIMIZERS)
+        require_choice("optimizer.decay", self.decay, DECAYS)
+        require_positive("optimizer.learning_rate", self.learning_rate)
+        require_range("optimizer.weight_decay", self.weight_decay, 0)
+        require_fraction_below_1("optimizer.momentum", self.momentum)
 
 
 @dataclass(frozen=True)
@@ -92,28 +77,17 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Refuses schedules that contradict themselves."""
-        _choice("schedule.kind", self.kind, SCHEDULES)
-        rising = list(self.drop_epochs) == sorted(set(self.drop_epochs))
-        _require(
-            rising and all(epoch > 0 for epoch in self.drop_epochs),
-            "schedule.drop_epochs",
-            self.drop_epochs,
-            "positive, rising epochs",
-        )
-        _require(
-            bool(self.drop_epochs) == (self.kind == "step"),
-            "schedule.drop_epochs",
-            self.drop_epochs,
-            "epochs for the kind 'step' and none for any other",
-        )
-        factor, fraction = self.drop_factor, self.final_fraction
-        _require(
-            0 < factor <= 1, "schedule.drop_factor", factor, "above 0 and at most 1"
-        )
-        _require(
-            0 <= fraction <= 1, "schedule.final_fraction", fraction, "between 0 and 1"
-        )
-        _not_negative("schedule.warmup_epochs", self.warmup_epochs)
+        require_choice("schedule.kind", self.kind, SCHEDULES)
+        drops = self.drop_epochs
+        rising = list(drops) == sorted(set(drops)) and all(drop > 0 for drop in drops)
+        require(rising, "schedule.drop_epochs", drops, "positive, rising epochs")
+        fits = bool(drops) == (self.kind == "step")
+        expected = "epochs for the kind 'step' and none for any other"
+        require(fits, "schedule.drop_epochs", drops, expected)
+        require_positive("schedule.drop_factor", self.drop_factor)
+        require_range("schedule.drop_factor", self.drop_factor, 0, 1)
+        require_range("schedule.final_fraction", self.final_fraction, 0, 1)
+        require_range("schedule.warmup_epochs", self.warmup_epochs, 0)
 
 
 @dataclass(frozen=True)
@@ -138,9 +112,9 @@ class Losses:
     def __post_init__(self) -> None:
         """Refuses negative weights, unknown forms, and no loss at all."""
         for name in ("cross_entropy", "attention", "logit_matching"):
-            _not_negative(f"losses.{name}", getattr(self, name))
-        _choice("losses.attention_form", self.attention_form, ATTENTION_FORMS)
-        _positive("losses.temperature", self.temperature)
+            require_range(f"losses.{name}", getattr(self, name), 0)
+        require_choice("losses.attention_form", self.attention_form, ATTENTION_FORMS)
+        require_positive("losses.temperature", self.temperature)
         if not (self.cross_entropy or self.needs_teacher):
             raise InputError(
                 "All weights of losses are 0, expected at least one above 0: there is "
@@ -173,13 +147,13 @@ class Expected:
 
     def __post_init__(self) -> None:
         """Refuses what is no fraction, and ends that do not hold it between them."""
-        _require(0 < self.top1 <= 1, "expected.top1", self.top1, "a fraction in (0, 1]")
-        _require(bool(self.source), "expected.source", self.source, "a source")
+        require(0 < self.top1 <= 1, "expected.top1", self.top1, "a fraction in (0, 1]")
+        require(bool(self.source), "expected.source", self.source, "a source")
         if self.low is None and self.high is None:
             return
         low = -math.inf if self.low is None else self.low
         high = -math.inf if self.high is None else self.high
-        _require(
+        require(
             0 <= low <= self.top1 <= high <= 1,
             "expected.low and high",
             (self.low, self.high),
@@ -222,9 +196,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Refuses a stage that contradicts itself."""
-        _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        _check_name(self.student.name)
+        require_count("epochs", self.epochs)
+        require_count("batch_size", self.batch_size)
         if self.losses.needs_teacher and self.teacher is None:
             raise InputError(
                 "A stage has weights for attention or logit matching but no teacher: "
@@ -252,24 +225,13 @@ class Stage:
                 "starts from real weights."
             )
         rescaling = self.student.rescaling_used
-        if rescaling not in SIZED:
+        if not RESCALINGS[rescaling].absorbs_magnitude:
             raise InputError(
                 f"absorb_magnitude is true, expected false for the rescaling "
                 f"{rescaling!r}, which has no factor that could take over the size of "
                 "the weights: set absorb_magnitude to false, or the rescaling of this "
                 "stage and of those that it starts from to 'gate_and_scale' (Eq. 3)."
             )
-
-
-def _check_name(name: str) -> None:
-    """Refuses a network that there is not, naming the nearest."""
-    names = list(DEFAULT_RESCALINGS)
-    if name not in names:
-        (nearest,) = difflib.get_close_matches(name, names, 1, cutoff=0.0)
-        raise InputError(
-            f"student.name is {name!r}, expected one of {', '.join(names)}; did you "
-            f"mean {nearest!r}?"
-        )
 
 
 def _has_binary_weights(network: Network) -> bool:
@@ -297,8 +259,8 @@ class Recipe:
 
         A network that does not fit would else be found only after hours of training.
         """
-        _require(bool(self.name), "name", self.name, "a name")
-        _require(bool(self.stages), "stages", self.stages, "at least one stage")
+        require(bool(self.name), "name", self.name, "a name")
+        require(bool(self.stages), "stages", self.stages, "at least one stage")
         for number, stage in enumerate(self.stages):
             self._check_link(number, "teacher", stage.teacher)
             self._check_link(number, "start_from", stage.start_from)
@@ -311,7 +273,7 @@ class Recipe:
     def _check_link(self, number: int, role: str, other: int | None) -> None:
         earlier = f"an earlier stage (0 to {number - 1}) or none" if number else "none"
         holds = other is None or 0 <= other < number
-        _require(holds, f"stages.{number}.{role}", other, earlier)
+        require(holds, f"stages.{number}.{role}", other, earlier)
 
     def _check_fit(
         self, number: int, role: str, layout: Callable[[Network], dict[str, object]]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from r2b_keras.networks import BINARY_PARTS
+from r2b_keras.networks import BINARIZATIONS
 from r2b_keras.recipes import Recipe
 from r2b_keras.reports import history, provenance
 from r2b_keras.reports.history import Metrics
@@ -93,4 +93,4 @@ def kibibytes(num_bytes: int) -> str:
 
 def binary_parts(binarization: str) -> str:
     """What of a network is one bit wide."""
-    return BINARY_PARTS[binarization]
+    return BINARIZATIONS[binarization].binary_parts

@@ -6,7 +6,7 @@ Imports no TensorFlow.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from r2b_keras.networks import BINARIZATIONS, GATED
+from r2b_keras.networks import BINARIZATIONS, RESCALINGS
 from r2b_keras.recipes import Stage
 
 
@@ -27,20 +27,13 @@ def _is_binary_block(stage: Stage) -> bool:
     return stage.student.binarization != "real"
 
 
-def _has_gate(stage: Stage) -> bool:
-    network = stage.student
-    # A name of somebody's own may have a gate of its own.
-    return _is_binary_block(stage) and (network.rescaling_used or GATED[0]) in GATED
-
-
 def _binarizes_activations(stage: Stage) -> bool:
     return BINARIZATIONS[stage.student.binarization].activations == "sign"
 
 
 def _binarizes_weights(stage: Stage) -> bool:
-    # XNOR-Net's factor has a binarizer of its own.
-    analytic = stage.student.rescaling == "analytic"
-    return BINARIZATIONS[stage.student.binarization].weights == "sign" and not analytic
+    own = RESCALINGS[stage.student.rescaling_used].weight_binarizer
+    return BINARIZATIONS[stage.student.binarization].weights == "sign" and not own
 
 
 _LOGITS = Need("losses.logit_matching above 0", lambda s: s.losses.logit_matching > 0)
@@ -49,7 +42,10 @@ _TEACHER = Need(
     "losses.attention or losses.logit_matching above 0",
     lambda s: s.losses.needs_teacher,
 )
-_GATE = Need("a student.rescaling with a gate", _has_gate)
+_GATE = Need(
+    "a student.rescaling with a gate",
+    lambda s: RESCALINGS[s.student.rescaling_used].gated,
+)
 _BLOCK = Need("a student.binarization other than 'real'", _is_binary_block)
 _SIGNED = Need("a student.binarization with binary activations", _binarizes_activations)
 _BINARY = Need(

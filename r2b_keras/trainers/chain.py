@@ -5,7 +5,6 @@ from typing import Any
 from r2b_keras import data, recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.models import registry
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import PRECISIONS, manifest
 from r2b_keras.trainers.execution import Execution, facts
@@ -114,7 +113,7 @@ def train_chain(
     numbers = stages_to_train(recipe, stage, workdir, only)
     stages = [recipe.stages[number] for number in numbers]
     # All is checked before anything is trained, rather than when a stage's turn comes.
-    _check_settings(stages, precision, strategy, library)
+    _check_settings(precision, strategy, library)
     workers = _set_up(stages, precision, strategy, deterministic)
     dataset = data.load(recipe.data, data_dir) if dataset is None else dataset
     _check_images(dataset, stages, workers)
@@ -139,10 +138,8 @@ def train_chain(
 
 
 def _check_settings(
-    stages: list[Stage], precision: str, strategy: str, library: StageLibrary | None
+    precision: str, strategy: str, library: StageLibrary | None
 ) -> None:
-    for stage in stages:
-        registry.find(stage.student)
     if precision not in PRECISIONS:
         raise InputError(
             f"Precision is {precision!r}, expected one of {', '.join(PRECISIONS)}."

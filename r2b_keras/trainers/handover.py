@@ -2,7 +2,6 @@
 
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
-from r2b_keras.models import ChannelScale, OuterProductScale
 
 _NORMALISING = tf.keras.layers.BatchNormalization
 
@@ -90,7 +89,7 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
         if isinstance(quantizer, lq.quantizers.MagnitudeAwareSign):
             continue
         readers = dict.fromkeys(node.outbound_layer for node in layer.outbound_nodes)
-        scales = [_scale_of_channels(reader) for reader in readers]
+        scales = [getattr(reader, "factor_per_channel", None) for reader in readers]
         if len(scales) == 1 and scales[0] is not None:
             found.append((layer, scales[0]))
         elif not all(isinstance(reader, _NORMALISING) for reader in readers):
@@ -104,12 +103,3 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
             magnitude = tf.reduce_mean(tf.abs(layer.kernel), axis=[0, 1, 2])
         scale.assign(scale * magnitude)
     return len(found)
-
-
-def _scale_of_channels(layer: tf.keras.layers.Layer) -> tf.Variable | None:
-    """The learned factor of each channel, None in other layers."""
-    if isinstance(layer, ChannelScale):
-        return layer.scale
-    if isinstance(layer, OuterProductScale):
-        return layer.channel_scale
-    return None

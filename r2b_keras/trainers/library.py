@@ -58,8 +58,10 @@ def _settings(recipe: Recipe, number: int) -> dict[str, Any]:
     if not stage.losses.needs_teacher:
         stage = dataclasses.replace(stage, teacher=None)
     values = recipes.to_dict(stage)
-    # By its name in older libraries, so that their stages are found.
+    # As in older libraries, so that their stages are found.
     values["student"]["precision"] = values["student"].pop("binarization")
+    if not stage.augmentation.others:
+        del values["augmentation"]["others"]
     return {name: value for name, value in values.items() if name not in DESCRIPTIONS}
 
 

@@ -11,8 +11,8 @@ from r2b_keras import data, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.files import written_whole
-from r2b_keras.models.registry import build_network
-from r2b_keras.networks import BINARY_PARTS
+from r2b_keras.models import build_network
+from r2b_keras.networks import BINARIZATIONS
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, schedules
 from r2b_keras.trainers.attention_images import NUM_IMAGES, AttentionImages
@@ -208,7 +208,7 @@ def _announcement(run: Run, number: int) -> str:
     """What is trained now, with how many images, and on what."""
     stage, dataset = run.recipe.stages[number], run.dataset
     student = stage.student
-    binary = BINARY_PARTS[student.binarization]
+    binary = BINARIZATIONS[student.binarization].binary_parts
     held_out = f", {dataset.num_validation} held out" if dataset.num_validation else ""
     return (
         f"stage {number}: {student.name}, binary: {binary}; {stage.epochs} epochs of "

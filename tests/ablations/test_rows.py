@@ -8,7 +8,7 @@ import pytest
 from r2b_keras import recipes
 from r2b_keras.ablations import rows
 from r2b_keras.errors import InputError
-from r2b_keras.models.registry import build_network
+from r2b_keras.models import build_network
 from r2b_keras.recipes import Schedule
 
 RESULTS = pathlib.Path(__file__).parent.parent.parent / "results"

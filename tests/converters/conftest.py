@@ -15,6 +15,6 @@ def built_once(monkeypatch):
 
 @functools.cache
 def _build_network(network, input_shape, num_classes):
-    from r2b_keras.models.registry import build_network
+    from r2b_keras.models import build_network
 
     return build_network(network, input_shape, num_classes)

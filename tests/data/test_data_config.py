@@ -19,7 +19,11 @@ GOOD = {
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("source", "mnist", "source is 'mnist': expected one of digits"),
+        (
+            "source",
+            "mnist",
+            "source is 'mnist', expected one of digits, ",
+        ),
         ("source", "tfds:", "source is 'tfds:'"),
         ("source", None, "source is None"),
         ("image_shape", (8, 8), "image_shape is"),

@@ -112,5 +112,5 @@ def test_framing_is_the_recipes_and_has_a_default_by_source():
     assert framing("folder") == framing("tfds:imagenet2012") == "center"
     assert framing("digits") == framing("tfds:cifar10") == "whole"
     assert framing("folder", "whole") == "whole"
-    with pytest.raises(ValueError, match="framing is 'left': expected one of whole"):
+    with pytest.raises(ValueError, match="framing is 'left', expected one of whole"):
         framing("folder", "left")

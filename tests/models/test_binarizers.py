@@ -6,7 +6,7 @@ import pytest
 
 from r2b_keras.environment import lq, tf
 from r2b_keras.models import blocks
-from r2b_keras.networks import ACTIVATION_BINARIZERS, RESCALINGS, Network
+from r2b_keras.networks import BINARIZERS, RESCALINGS, Network
 
 # 0 of either sign, both signs, the clip's edge, and beyond it.
 POINTS = np.array([-4.0, -1.5, -1.0, -0.3, -0.0, 0.0, 0.3, 1.0, 1.5, 4.0], "float32")
@@ -37,7 +37,9 @@ RULES = {"ste_sign": ste_rule, "approx_sign": approx_rule, "swish_sign": swish_r
 
 def convolution(input_shape, filters=4, kernel=3, strides=1, **options):
     """A quantized convolution as the blocks make it, and a model of it alone."""
-    network = Network("real_to_binary18", **{"binarization": "binary", **options})
+    binarization = options.pop("binarization", "binary")
+    name = "resnet18" if binarization == "real" else "real_to_binary18"
+    network = Network(name, binarization, **options)
     image = tf.keras.Input(input_shape)
     x = blocks.quantized_convolution(image, filters, kernel, strides, network, "conv")
     model = tf.keras.Model(image, x)
@@ -55,7 +57,7 @@ def random(shape, seed=0):
 
 
 def test_every_binarizer_has_a_rule_here():
-    assert set(RULES) == set(ACTIVATION_BINARIZERS)
+    assert set(RULES) == set(BINARIZERS)
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -53,7 +53,7 @@ def test_plain_data_is_what_the_fields_say():
         lambda plain: plain.update(stages=3),
         lambda plain: plain.update(more=1),
         lambda plain: plain["stages"][0].pop("student"),
-        lambda plain: plain["stages"][0].update(epochs="many"),
+        lambda plain: plain["stages"][0].update(losses=3),
         lambda plain: plain["stages"][0].update(losses=[1]),
     ],
 )

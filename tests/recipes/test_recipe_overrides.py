@@ -227,7 +227,8 @@ REFUSED = [
     ),
     (
         "stages.*.epochs=0",
-        "Override 'stages.*.epochs=0': epochs is 0, expected at least 1.",
+        "Override 'stages.*.epochs=0': epochs is 0, expected a whole number of at "
+        "least 1.",
     ),
     (
         "stages.3.optimizer.learning_rate=-1",
@@ -251,8 +252,8 @@ REFUSED = [
     ),
     (
         "data.validation_size=-1",
-        "Override 'data.validation_size=-1': validation_size is -1: expected a number "
-        "0 to 2147483648.",
+        "Override 'data.validation_size=-1': validation_size is -1, expected a whole "
+        "number of at least 0.",
     ),
 ]
 

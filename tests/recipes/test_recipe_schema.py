@@ -37,15 +37,15 @@ REFUSED = [
     ),
     (
         lambda: Optimizer(weight_decay=-1e-5),
-        "optimizer.weight_decay is -1e-05, expected 0 or more.",
+        "optimizer.weight_decay is -1e-05, expected a number of at least 0.",
     ),
     (
         lambda: Optimizer(weight_decay=math.nan),
-        "optimizer.weight_decay is nan, expected 0 or more.",
+        "optimizer.weight_decay is nan, expected a number of at least 0.",
     ),
     (
         lambda: Optimizer(momentum=1.0),
-        "optimizer.momentum is 1.0, expected at least 0 and below 1.",
+        "optimizer.momentum is 1.0, expected a number of at least 0 and below 1.",
     ),
     (
         lambda: Schedule("steps"),
@@ -71,31 +71,31 @@ REFUSED = [
     ),
     (
         lambda: Schedule(drop_factor=0.0),
-        "schedule.drop_factor is 0.0, expected above 0 and at most 1.",
+        "schedule.drop_factor is 0.0, expected a positive number.",
     ),
     (
         lambda: Schedule(drop_factor=10),
-        "schedule.drop_factor is 10, expected above 0 and at most 1.",
+        "schedule.drop_factor is 10, expected a number from 0 to 1.",
     ),
     (
         lambda: Schedule(final_fraction=1.5),
-        "schedule.final_fraction is 1.5, expected between 0 and 1.",
+        "schedule.final_fraction is 1.5, expected a number from 0 to 1.",
     ),
     (
         lambda: Schedule(warmup_epochs=-1),
-        "schedule.warmup_epochs is -1, expected 0 or more.",
+        "schedule.warmup_epochs is -1, expected a number of at least 0.",
     ),
     (
         lambda: Losses(cross_entropy=-1.0),
-        "losses.cross_entropy is -1.0, expected 0 or more.",
+        "losses.cross_entropy is -1.0, expected a number of at least 0.",
     ),
     (
         lambda: Losses(attention=-0.5),
-        "losses.attention is -0.5, expected 0 or more.",
+        "losses.attention is -0.5, expected a number of at least 0.",
     ),
     (
         lambda: Losses(logit_matching=math.nan),
-        "losses.logit_matching is nan, expected 0 or more.",
+        "losses.logit_matching is nan, expected a number of at least 0.",
     ),
     (
         lambda: Losses(attention_form="l2"),
@@ -131,11 +131,11 @@ REFUSED = [
     ),
     (
         lambda: stage(epochs=0),
-        "epochs is 0, expected at least 1.",
+        "epochs is 0, expected a whole number of at least 1.",
     ),
     (
         lambda: stage(batch_size=0),
-        "batch_size is 0, expected at least 1.",
+        "batch_size is 0, expected a whole number of at least 1.",
     ),
     (
         lambda: stage(losses=TAUGHT),
@@ -217,7 +217,7 @@ REFUSED = [
     ),
     (
         lambda: stage(student=Network("real_to_binary", "binary")),
-        "student.name is 'real_to_binary', expected one of resnet18, "
+        "Network.name is 'real_to_binary', expected one of resnet18, "
         "real_to_binary18, strong_baseline18; did you mean 'real_to_binary18'?",
     ),
 ]

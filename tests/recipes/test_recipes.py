@@ -8,8 +8,7 @@ import pytest
 
 from r2b_keras import recipes
 from r2b_keras.errors import InputError
-from r2b_keras.models import intermediate_names
-from r2b_keras.models.registry import REGISTRY, build_network
+from r2b_keras.models import build_network, intermediate_names
 from r2b_keras.trainers.handover import absorb_magnitude, hand_over
 
 SETS = ("digits", "fashion_mnist", "cifar10", "cifar100", "imagenet")
@@ -36,12 +35,6 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name():
     )
     with pytest.raises(InputError, match="did you mean"):
         recipes.get("")
-
-
-@pytest.mark.parametrize("name", recipes.names())
-def test_every_network_is_in_the_registry(name):
-    for stage in recipes.get(name).stages:
-        assert stage.student.binarization in REGISTRY[stage.student.name].binarizations
 
 
 @pytest.mark.parametrize("name", SETS)

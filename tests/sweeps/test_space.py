@@ -179,7 +179,7 @@ def test_impossible_range(ranges, words):
         ("stage.epochs", {"linear": [1, 5]}, "expected 'int' or 'choice'"),
         ("stage.epochs", {"log": [1, 5]}, "expected 'int' or 'choice'"),
         ("stage.epochs", {"int": [0, 5]}, "epochs is 0"),
-        ("stage.student.name", {"linear": [1, 5]}, "student.name is '1', expected"),
+        ("stage.student.name", {"linear": [1, 5]}, "Network.name is '1', expected"),
         ("stages.*.student.blocks", {"int": [1, 2]}, "expected 'choice'"),
         ("stage.absorb_magnitude", {"int": [0, 1]}, "expected true or false"),
         ("stage.optimizer.momentum", {"linear": [0.5, 1]}, "below 1"),

@@ -6,7 +6,7 @@ import pytest
 from r2b_keras import machine, recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.models.registry import build_network
+from r2b_keras.models import build_network
 from r2b_keras.networks import Network
 from r2b_keras.recipes import Losses, Optimizer, Stage
 from r2b_keras.trainers import PRECISIONS, Distiller, manifest

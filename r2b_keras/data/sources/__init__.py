@@ -1,20 +1,12 @@
 """The sources of images, by the name that a recipe gives."""
 
-import importlib
 import os
+import pkgutil
 from dataclasses import dataclass
 from typing import Any
 
-from r2b_keras.data.config import TFDS_PREFIX, DataConfig
+from r2b_keras.data.config import DataConfig
 from r2b_keras.errors import InputError
-
-MODULES = {
-    "digits": "digits",
-    "fashion_mnist": "fashion_mnist",
-    "folder": "folder",
-    "idx": "idx",
-    TFDS_PREFIX: "prepared_tfds",
-}
 
 
 @dataclass(frozen=True)
@@ -42,11 +34,9 @@ def open_source(
     Raises:
       InputError: files are missing or broken; the message names them.
     """
-    is_tfds = config.source.startswith(TFDS_PREFIX)
-    name = MODULES[TFDS_PREFIX if is_tfds else config.source]
-    module = importlib.import_module(f"{__name__}.{name}")
+    opens = pkgutil.resolve_name(config.entry.opens)
     try:
-        source: Source = module.open_source(config, data_dir)
+        source: Source = opens(config, data_dir)
     except OSError as error:
         raise InputError(
             f"{error.filename or data_dir} cannot be read ({error.strerror or error}): "

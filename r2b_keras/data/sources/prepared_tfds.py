@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from r2b_keras.data.arrays import ArrayExamples
-from r2b_keras.data.config import TFDS_PREFIX, DataConfig
+from r2b_keras.data.config import DataConfig
 from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
 from r2b_keras.data.streams import StreamedExamples
@@ -41,7 +41,7 @@ def open_source(
     Raises:
       InputError: the set is not prepared there, or is not for image classification.
     """
-    return open_named(config.source.removeprefix(TFDS_PREFIX), config, data_dir)
+    return open_named(config.source.removeprefix("tfds:"), config, data_dir)
 
 
 def open_named(

@@ -1,4 +1,4 @@
-"""Every network of the registry: shape, names, serialisation, options, errors."""
+"""Every network: shape, names, serialisation, options, errors."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,9 @@ import pytest
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
-from r2b_keras.models.registry import REGISTRY, build_network
-from r2b_keras.networks import BINARIZATIONS, RESCALINGS, Network
+from r2b_keras.networks import BINARIZATIONS, FAMILIES, RESCALINGS, Network
 
-ALL = [(name, p) for name, entry in REGISTRY.items() for p in entry.binarizations]
+ALL = [(name, p) for name, kind in FAMILIES.items() for p in kind.binarizations]
 BINARY = ("real_to_binary18", "binary")
 TINY = {"width": 8, "blocks": (1, 1), "stem": "cifar"}
 # Every rescaling, and every other option that changes a layer, in one of them.
@@ -177,7 +176,7 @@ def test_binarizations_have_the_same_weights(name):
     """Weights are handed over from stage to stage by name and shape."""
     shapes = [
         weight_shapes(build(name, binarization, downsample="binary"))
-        for binarization in REGISTRY[name].binarizations
+        for binarization in FAMILIES[name].binarizations
     ]
     assert shapes[0] == shapes[1] == shapes[2]
 
@@ -250,14 +249,14 @@ def test_build_network_and_equal_seeds():
     twins = []
     for _ in range(2):
         tf.keras.utils.set_random_seed(5)
-        twins.append(build_network(network, (8, 8, 3), 5).get_weights())
+        twins.append(models.build_network(network, (8, 8, 3), 5).get_weights())
     for first, second in zip(*twins, strict=True):
         np.testing.assert_array_equal(first, second)
 
 
 def test_unknown_name():
     known = "resnet18, real_to_binary18, strong_baseline18"
-    with pytest.raises(InputError, match=f"network 'resnet', expected one of {known}"):
+    with pytest.raises(InputError, match=f"name is 'resnet', expected one of {known}"):
         build("resnet", "real")
 
 

@@ -1,0 +1,70 @@
+"""What a setting may be: each check raises `InputError`, in one sentence."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+from r2b_keras.errors import InputError
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number, and not true or false."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return math.isfinite(value)
+
+
+def is_count(value: Any, least: int = 1) -> bool:
+    """Whether `value` is a whole number of at least `least`."""
+    return is_number(value) and isinstance(value, Integral) and int(value) >= least
+
+
+def nearest(word: object, words: Iterable[str]) -> str:
+    """The one of the words that may have been meant."""
+    return difflib.get_close_matches(str(word), list(words), 1, cutoff=0.0)[0]
+
+
+def require(holds: bool, name: str, value: object, expected: str) -> None:
+    """Refuses the value of the setting `name` unless it `holds`."""
+    if not holds:
+        raise InputError(f"{name} is {value!r}, expected {expected}.")
+
+
+def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Refuses what is none of the choices."""
+    choices = tuple(choices)
+    require(value in choices, name, value, f"one of {', '.join(choices)}")
+
+
+def require_flag(name: str, value: object) -> None:
+    """Refuses what is neither true nor false."""
+    require(isinstance(value, bool), name, value, "true or false")
+
+
+def require_count(name: str, value: object, least: int = 1) -> None:
+    """Refuses what is no whole number of at least `least`."""
+    expected = f"a whole number of at least {least}"
+    require(is_count(value, least), name, value, expected)
+
+
+def require_positive(name: str, value: object) -> None:
+    """Refuses what is no finite number above 0."""
+    require(_lies(value, 0, math.inf) and value != 0, name, value, "a positive number")
+
+
+def require_range(name: str, value: object, low: float, high: float = math.inf) -> None:
+    """Refuses what is no finite number from `low` to `high`, both allowed."""
+    expected = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
+    require(_lies(value, low, high), name, value, f"a number {expected}")
+
+
+def require_fraction_below_1(name: str, value: object) -> None:
+    """Refuses what is no number from 0 to 1, or is 1: a momentum, for example."""
+    holds = _lies(value, 0, 1) and value != 1
+    require(holds, name, value, "a number of at least 0 and below 1")
+
+
+def _lies(value: Any, low: float, high: float) -> bool:
+    return is_number(value) and low <= value <= high

@@ -1,0 +1,106 @@
+"""Networks from their descriptions; the names are in `r2b_keras.networks`."""
+
+import dataclasses
+import pkgutil
+from typing import Any
+
+from r2b_keras.checks import is_count, nearest, require, require_count
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
+from r2b_keras.models import blocks
+from r2b_keras.networks import FAMILIES, Network
+
+layers = tf.keras.layers
+
+
+def names() -> tuple[str, ...]:
+    """Names that `build` knows."""
+    return tuple(FAMILIES)
+
+
+def build_network(
+    network: Network, input_shape: tuple[int, int, int], num_classes: int
+) -> tf.keras.Model:
+    """Builds the network that `network` describes.
+
+    Args:
+      network: name, binarization and options.
+      input_shape: `(H, W, C)` of the images, in pixels.
+      num_classes: width of the last layer.
+
+    Returns:
+      A Keras model from images `[B, H, W, C]` to logits `[B, num_classes]`, with layers
+      named `block_1` ... `block_n` (the end of each block) and `logits`.
+
+    Raises:
+      InputError: an `input_shape` that is not one of images, or no classes.
+    """
+    _check_sizes(input_shape, num_classes)
+    family = FAMILIES[network.name]
+    block = pkgutil.resolve_name(family.block)
+    inputs = layers.Input(input_shape, name="image")
+    x = blocks.stem(inputs, network, family.stem_activation or network.stem_activation)
+    index = 0
+    for group, num_blocks in enumerate(network.blocks):
+        for position in range(num_blocks):
+            index += 1
+            strides = 2 if group > 0 and position == 0 else 1
+            filters = network.width * 2**group
+            x = block(x, filters, strides, network, f"block_{index}")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    # Float32 whatever the compute precision: the losses take logarithms of it.
+    logits = layers.Dense(
+        num_classes,
+        kernel_initializer=blocks.KERNEL_INITIALIZER,
+        dtype="float32",
+        name="logits",
+    )(x)
+    return tf.keras.Model(inputs, logits, name=f"{network.name}_{network.binarization}")
+
+
+def build(
+    name: str,
+    binarization: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    **options: Any,
+) -> tf.keras.Model:
+    """Builds a network by name.
+
+    Args:
+      name: one of `names()`.
+      binarization: "real" for `resnet18`; "soft" (tanh, real weights),
+        "binary_activations" or "binary" for the others.
+      input_shape: `(H, W, C)` of the images, in pixels.
+      num_classes: width of the last layer.
+      **options: fields of `r2b_keras.networks.Network`, for example `width=16`.
+
+    Returns:
+      A Keras model from images `[B, H, W, C]` to logits `[B, num_classes]`.
+
+    Raises:
+      InputError: an unknown name, binarization, option or value.
+    """
+    known = [field.name for field in dataclasses.fields(Network)[2:]]
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"Unknown option {option!r} of {name}; did you mean "
+                f"{nearest(option, known)!r}?"
+            )
+    return build_network(
+        Network(name, binarization, **options), input_shape, num_classes
+    )
+
+
+def _check_sizes(input_shape: Any, num_classes: Any) -> None:
+    sizes = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
+    # Height and width may be unknown.
+    known = [size for size in sizes[:2] if size is not None] + list(sizes[2:])
+    require(
+        len(sizes) == 3 and all(map(is_count, known)),
+        "The input shape",
+        input_shape,
+        "(height, width, channels) in pixels, for example (224, 224, 3)",
+    )
+    require_count("num_classes", num_classes)

@@ -1,0 +1,112 @@
+"""A re-scaling, a binarizer, a source and an augmentation from outside the package."""
+
+import numpy as np
+import pytest
+
+from r2b_keras import converters, data, models, networks, recipes
+from r2b_keras.data import config
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
+from r2b_keras.trainers.chain import train_chain
+from r2b_keras.trainers.workdir import Workdir
+from tests import own_parts
+
+NETWORK = {
+    "width": 8,
+    "blocks": (1, 1),
+    "stem": "cifar",
+    "rescaling": "factor",
+    "activation_binarizer": "narrow_sign",
+    "weight_binarizer": "narrow_sign",
+}
+
+
+@pytest.fixture(autouse=True)
+def _entries(monkeypatch):
+    """One entry each, and nothing else."""
+    name = own_parts.__name__
+    for registry, key, entry in (
+        (
+            networks.RESCALINGS,
+            "factor",
+            networks.Rescaling(f"{name}:rescale", absorbs_magnitude=True),
+        ),
+        (networks.BINARIZERS, "narrow_sign", f"{name}:NarrowSign"),
+        (config.SOURCES, "stripes", config.SourceEntry(f"{name}:open_stripes")),
+        (config.AUGMENTATIONS, "darken", config.Change(f"{name}:darken")),
+    ):
+        monkeypatch.setitem(registry, key, entry)
+
+
+def own_recipe():
+    dark = config.Augmentation(flip=True, others=("darken:0.25",))
+    real, binary = (
+        networks.Network("real_to_binary18", binarization, **NETWORK)
+        for binarization in ("binary_activations", "binary")
+    )
+    options = {"epochs": 4, "batch_size": 16, "augmentation": dark}
+    return recipes.Recipe(
+        "stripes",
+        "",
+        config.DataConfig("stripes", (8, 8, 1), (0.5,), (0.5,), validation_size=0),
+        (
+            recipes.Stage(real, **options),
+            recipes.Stage(binary, start_from=0, absorb_magnitude=True, **options),
+        ),
+    )
+
+
+@pytest.mark.slow
+def test_they_are_trained_saved_and_converted(tmp_path):
+    workdir = Workdir(tmp_path)
+    results = train_chain(own_recipe(), 1, workdir)
+    assert [result.top1 for result in results] == [1.0, 1.0]
+    model = models.load(workdir.model(1))
+    kinds = [type(layer) for layer in model.layers]
+    assert kinds.count(own_parts.Factor) == 4
+    convolution = model.get_layer("block_1a_conv")
+    for quantizer in (convolution.input_quantizer, convolution.kernel_quantizer):
+        assert isinstance(quantizer, own_parts.NarrowSign)
+    images = np.stack([images for images, _ in data.load(own_recipe().data).test(1)])
+    report = converters.verify(model, converters.convert(model), images[:, 0])
+    assert report.accepted, report.to_text()
+
+
+def test_they_are_written_read_and_overridden():
+    recipe = own_recipe()
+    assert recipes.from_dict(recipes.to_dict(recipe)) == recipe
+    changed = recipes.apply_overrides(
+        recipe,
+        ["stages.*.augmentation.others=darken:0.5", "stages.0.student.rescaling=gate"]
+        + ["stages.1.student.rescaling=gate", "stages.1.absorb_magnitude=false"],
+    )
+    assert [stage.augmentation.others for stage in changed.stages] == [
+        ("darken:0.5",)
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("lighten:0.5", "'lighten', expected one of darken"),
+        ("darken", "others has 'darken', expected NAME:STRENGTH, for example"),
+        ("darken:1.5", "others is 1.5, expected a number from 0.0 to 1.0"),
+    ],
+)
+def test_another_augmentation_that_there_is_not(other, words):
+    with pytest.raises(InputError, match=words):
+        config.Augmentation(others=(other,))
+
+
+def test_an_augmentation_of_ones_own_leaves_the_others_draws_alone():
+    batch = tf.constant(np.full((4, 3, 3, 1), 200, np.uint8))
+    jitter = config.Augmentation(color_jitter=0.4)
+    both = config.Augmentation(color_jitter=0.4, others=("darken:0.5",))
+    seed = tf.constant([1, 2], tf.int64)
+    plain, dark = (
+        data.augmentation.augment(batch, each, seed).numpy() for each in (jitter, both)
+    )
+    shares = 1 - dark / plain
+    assert shares.min() >= 0 and shares.max() < 0.5
+    # One draw an image.
+    assert len(np.unique(shares.round(5))) == 4
