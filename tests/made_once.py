@@ -46,7 +46,7 @@ def folder(name: str, make: Callable[[pathlib.Path], object]) -> pathlib.Path:
 @functools.cache
 def _state() -> str:
     versions = " ".join(map(importlib.metadata.version, VERSIONS))
-    sources = _digest(ROOT, ["r2b_keras/**/*.py", *MAKERS])
+    sources = _digest(ROOT, ["r2b_keras/**/*.py", "r2b_keras/board/*.py", *MAKERS])
     return hashlib.sha256(f"{sys.version} {versions} {sources}".encode()).hexdigest()
 
 

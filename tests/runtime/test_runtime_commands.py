@@ -18,7 +18,6 @@ from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import engines
 from r2b_keras.converters.card import attach
 from r2b_runtime import __main__ as commands
-from r2b_runtime import interpreter
 from tests.converters.small_flatbuffers import binary, dense
 from tests.data.picture_kinds import turned_by_half
 
@@ -83,6 +82,9 @@ def test_pictures_are_named_as_r2b_keras_names_them(run, model, paths):
     for path, guesses in found.items():
         assert guesses == classification.guess(engine, CARD, path, 2)
     assert len({guesses[0]["label"] for guesses in found.values()}) > 1
+    code, out, error = run("classify", model, paths[0], "none.jpg", "--threads=2")
+    assert code == 1 and out.count("%") == 3
+    assert error.startswith("There is no picture none.jpg") and error.count("\n") == 1
 
 
 def test_pictures_are_turned_as_the_card_or_the_flag_says(run, tmp_path, paths):
@@ -102,26 +104,6 @@ def test_pictures_are_turned_as_the_card_or_the_flag_says(run, tmp_path, paths):
         assert answers(file, by_exif) == [turned if upright else stored]
         assert answers(file, by_exif, "--upright") == [turned]
         assert answers(file, by_exif, "--no-upright") == [stored]
-
-
-def test_names_as_text(run, model, paths):
-    code, out, error = run("classify", model, paths[1], "--threads=2")
-    assert (code, error) == (0, "")
-    lines = out.splitlines()
-    assert lines[0] == paths[1] and len(lines) == 4
-    shares = [float(line.split()[0].rstrip("%")) for line in lines[1:]]
-    assert shares == sorted(shares, reverse=True)
-    assert abs(sum(shares) - 100) < 0.1
-
-
-def test_sound_pictures_are_named_beside_broken_ones(run, model, paths, tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"GIF")
-    code, out, error = run("classify", model, paths[0], broken, "none.jpg", paths[1])
-    assert code == 1
-    assert [line for line in out.splitlines() if line[0] != " "] == paths[:2]
-    assert "broken.png is neither" in error and "There is no picture none" in error
-    assert error.count("\n") == 2
 
 
 def test_time_of_a_network(run, tmp_path):
@@ -184,13 +166,6 @@ def test_kernels_that_this_machine_has_not(refused, model, paths, monkeypatch):
     assert "'mmx'" in refused(1, "classify", model, paths[0], "--kernel=mmx")
     monkeypatch.setenv("R2B_KERNEL", "sse")
     assert "R2B_KERNEL" in refused(1, "benchmark", model)
-
-
-def test_scores_that_are_no_numbers(run, model, paths, monkeypatch):
-    nan = np.full((1, 3), np.nan, np.float32)
-    monkeypatch.setattr(interpreter.Interpreter, "predict", lambda self, images: nan)
-    code, out, error = run("classify", model, paths[0])
-    assert (code, out) == (1, "") and "are not finite numbers" in error
 
 
 def test_litert_s_words_other_than_its_greeting_are_kept(capfd):
