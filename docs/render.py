@@ -261,6 +261,16 @@ def stage(run: str, number: int) -> dict[str, Any]:
     return found
 
 
+def expected(recipe: str, number: int) -> float:
+    """Top-1 that a recipe expects of a stage, as a fraction."""
+    from r2b_keras import recipes
+
+    found = recipes.get(recipe).stages[number].expected
+    if found is None:
+        raise PageError(f"stage {number} of {recipe} expects nothing")
+    return found.top1
+
+
 def ms(file: str, **columns: str) -> float:
     """Median latency in milliseconds of a row of a benchmark."""
     return float(row(file, **columns)["median_ms"])
