@@ -6,7 +6,6 @@ import math
 import pytest
 from chains import SMALL, chain, network, recipe, stage
 
-from r2b_keras import recipes
 from r2b_keras.errors import InputError
 from r2b_keras.networks import Network
 from r2b_keras.recipes import Expected, Losses, Optimizer, Schedule
@@ -199,13 +198,6 @@ def test_weights_are_handed_over_between_equal_layouts(first, then, field):
         return
     with pytest.raises(InputError, match=rf"stages\.1\.student\.{field} is"):
         recipe(*stages)
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_a_mistyped_name_is_refused_in_every_stage(number):
-    changes = [f"stages.{number}.student.name=real_to_binary"]
-    with pytest.raises(InputError, match="did you mean 'real_to_binary18'"):
-        recipes.apply_overrides(recipes.get("digits"), changes)
 
 
 def test_what_is_empty_is_named_as_it_is_filled_in():
