@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from r2b_keras import files
+from r2b_keras.checks import require_count
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
 from r2b_keras.data.config import Augmentation, DataConfig
@@ -216,8 +217,7 @@ class ImageDataset:
         self, name: str, examples: Examples, batch_size: int, normalised: bool
     ) -> tf.data.Dataset:
         """A part, decoded once and then kept in memory if it is not too large."""
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}: expected at least 1.")
+        require_count("batch_size", batch_size)
         if (name, batch_size) not in self._evaluation_datasets:
             batches = self._ordered(examples, batch_size)
             # Tells Keras how many batches there are.

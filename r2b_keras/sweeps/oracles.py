@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from r2b_keras import files
+from r2b_keras.checks import require_choice
 from r2b_keras.environment import kt
-from r2b_keras.errors import InputError
 from r2b_keras.sweeps import space as space_module
 from r2b_keras.sweeps.space import Field, Space
 from r2b_keras.sweeps.sweep import trial_number
@@ -280,8 +280,7 @@ def make_oracle(
     Raises:
       InputError: an unknown name.
     """
-    if tuner not in TUNERS:
-        raise InputError(f"Tuner is {tuner!r}, expected one of {', '.join(TUNERS)}.")
+    require_choice("Tuner", tuner, TUNERS)
     options: dict[str, Any] = {
         "objective": kt.Objective(OBJECTIVE, "max"),
         "hyperparameters": hyperparameters(space),
