@@ -16,6 +16,8 @@ import re
 import sys
 from typing import Any
 
+from r2b_keras import tables
+
 ROOT = pathlib.Path(__file__).parent.parent
 TEMPLATES = ROOT / "docs" / "templates"
 RESULTS = ROOT / "results"
@@ -54,11 +56,7 @@ def row(file: str, **columns: str) -> dict[str, str]:
 
 
 def column(file: str, name: str, **columns: str) -> list[float]:
-    """Numbers of a column of a CSV file under results/, of the rows with these values.
-
-    Raises:
-      PageError: there is no such row.
-    """
+    """Numbers of a column, of the rows with these values, of which there is one."""
     found = rows(file, **columns)
     if not found:
         raise PageError(f"results/{file} has no row of {columns}")
@@ -66,11 +64,7 @@ def column(file: str, name: str, **columns: str) -> list[float]:
 
 
 def claimed(claim: str) -> dict[str, str]:
-    """The claim of this name, with its interval.
-
-    Raises:
-      PageError: it is not claimed: it has too few seeds.
-    """
+    """The claim of this name, with its interval; one with too few seeds is none."""
     return row("claims.csv", claim=claim)
 
 
@@ -205,21 +199,17 @@ def gain(part: str, name: str, downsample: str = "real") -> str:
 
 def markdown(file: str) -> str:
     """A CSV file under results/ as a table."""
-    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
-        lines = list(csv.reader(content))
-    head = [name.replace("_", " ") for name in lines[0]]
-    cells = [head, ["---"] * len(head), *lines[1:]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+    found = rows(file)
+    head = [name.replace("_", " ") for name in found[0]]
+    return tables.markdown([head, *(each.values() for each in found)])
 
 
 def share(file: str, part: str) -> str:
     """Share of the time that all parts of a profile have whose names start so."""
-    found = [
-        float(each["share"]) for each in rows(file) if each["part"].startswith(part)
-    ]
+    found = [each for each in rows(file) if each["part"].startswith(part)]
     if not found:
         raise PageError(f"results/{file} has no part that starts with {part!r}")
-    return f"{100 * sum(found):.0f} %"
+    return percent(sum(float(each["share"]) for each in found), 0)
 
 
 def text(file: str) -> str:
@@ -237,7 +227,7 @@ def count(file: str, word: str) -> float:
 
 def percent(fraction: float | str, digits: int = 2) -> str:
     """A fraction as the pages write it."""
-    return f"{100 * float(fraction):.{digits}f} %"
+    return tables.percent(float(fraction), digits)
 
 
 def points(fraction: float, digits: int = 1) -> str:
@@ -247,18 +237,17 @@ def points(fraction: float, digits: int = 1) -> str:
 
 def kib(num_bytes: float) -> str:
     """Bytes as KiB."""
-    return f"{num_bytes / 1024:.0f} KiB"
-
-
-def top1(run: str, stage: int) -> float:
-    """Top-1 of a stage on the test set, a fraction."""
-    return float(values(f"{run}/stage_{stage}/result.json")["top1"])
+    return tables.kibibytes(num_bytes)
 
 
 def stage(run: str, number: int) -> dict[str, Any]:
     """What a finished stage gave."""
-    found: dict[str, Any] = values(f"{run}/stage_{number}/result.json")
-    return found
+    return dict(values(f"{run}/stage_{number}/result.json"))
+
+
+def top1(run: str, number: int) -> float:
+    """Top-1 of a stage on the test set, a fraction."""
+    return float(stage(run, number)["top1"])
 
 
 def expected(recipe: str, number: int) -> float:
@@ -321,8 +310,7 @@ def part(name: str) -> str:
         for own in ("all", _part(title, last, group)):
             found[own] = found.get(own, 0.0) + time
         last = title
-    share = f"{found[name] / found['all']:.0%}".replace("%", " %")
-    return f"{found[name]:.2f} | {share}"
+    return f"{found[name]:.2f} | {percent(found[name] / found['all'], 0)}"
 
 
 def _part(title: str, last: str, group: int) -> str:

@@ -20,7 +20,7 @@ from r2b_keras.trainers import PRECISIONS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from r2b_keras.ablations.runs import Ablation, Failure, Plan
+    from r2b_keras.ablations.runs import Ablation, Plan
 
 FLAGS = flags.FLAGS
 
@@ -65,9 +65,7 @@ def main() -> int:
         for downsample in FLAGS.downsample:
             rows.make_recipe(recipe, row, downsample)
     from r2b_keras.ablations import results, runs
-    from r2b_keras.charts import check_matplotlib
 
-    check_matplotlib()
     planned = runs.plan(FLAGS.rows, FLAGS.downsample, FLAGS.seeds)
     settings = {
         "precision": FLAGS.precision,
@@ -95,8 +93,8 @@ def _state(ablation: Ablation, run: Plan) -> str:
     return "failed" if ablation.failure(run) else ""
 
 
-def _tell(failed: Sequence[Failure], count: int, ablation: Ablation) -> str:
-    names = ", ".join(f"{f.row}_{f.downsample}_{f.seed}" for f in failed[:5])
+def _tell(failed: Sequence[Plan], count: int, ablation: Ablation) -> str:
+    names = ", ".join(run.name for run in failed[:5])
     more = " and more" if len(failed) > 5 else ""
     return (
         f"{len(failed)} of {count} runs failed ({names}{more}), table.md says why: "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import charts, command, files, path_flags
+from r2b_keras import command, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -97,7 +97,6 @@ def prepare_folder(path: str, models: list[str]) -> pathlib.Path:
       InputError: it cannot be made, a file in it cannot be written or is one of the
         models, or matplotlib is not installed.
     """
-    charts.check_matplotlib()
     folder = pathlib.Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)

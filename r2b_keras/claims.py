@@ -17,7 +17,6 @@ Imports no TensorFlow.
 
 import csv
 import dataclasses
-import io
 import math
 import pathlib
 import statistics
@@ -125,8 +124,5 @@ def _claim(row: dict[str, str]) -> Claim:
 
 def write(path: pathlib.Path, claims: Iterable[Claim]) -> None:
     """Writes the claims, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in dataclasses.fields(Claim)])
-    writer.writerows(dataclasses.astuple(claim) for claim in claims)
-    files.write_text(path, text.getvalue())
+    columns = [field.name for field in dataclasses.fields(Claim)]
+    files.write_csv(path, [dataclasses.asdict(claim) for claim in claims], columns)

@@ -1,8 +1,6 @@
 """Files that are written whole or not at all, and none that is being read."""
 
 import contextlib
-import csv
-import io
 import json
 import os
 import pathlib
@@ -10,6 +8,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from r2b_keras import tables
 from r2b_keras.errors import InputError
 
 # First part of the name of a file that is being written.
@@ -163,18 +162,19 @@ def printable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes at least one row as CSV, whole or not at all.
+def write_csv(
+    path: pathlib.Path,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str] | None = None,
+) -> None:
+    """Writes rows as CSV, whole or not at all; see `tables.to_csv`."""
+    write_text(path, tables.to_csv(rows, columns))
 
-    Columns are the keys of all rows, in the order in which they first appear; a row
-    that lacks one has an empty cell.
-    """
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    with written_whole(path) as aside:
+        aside.write_bytes(content)
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

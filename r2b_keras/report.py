@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import charts, command, files, path_flags
+from r2b_keras import command, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,12 +48,11 @@ def main() -> int:
             "--workdir=runs/digits, for example."
         )
     from r2b_keras.reports import deployed
-    from r2b_keras.reports.compose import compose
+    from r2b_keras.reports.page import compose
     from r2b_keras.trainers.workdir import Workdir
 
     workdir = Workdir(FLAGS.workdir)
     workdir.recipe()  # refuses what is no workdir, before anything takes time
-    charts.check_matplotlib()
     paths = FLAGS.model
     if paths is None:
         paths = [str(path) for path in deployed.find(workdir.path)]
@@ -122,15 +121,13 @@ def write(page: Page, output: pathlib.Path) -> pathlib.Path:
     Pictures that an earlier page left and this one does not have are removed.
     """
     folder = output.with_suffix("")
-    content = page.to_html()
     for picture in page.pictures:
-        with files.written_whole(folder / f"{picture.name}.png") as aside:
-            aside.write_bytes(picture.png)
+        files.write_bytes(folder / f"{picture.name}.png", picture.png)
     kept = {f"{picture.name}.png" for picture in page.pictures}
     for path in folder.iterdir():
         if _OURS.fullmatch(path.name) and path.name not in kept:
             path.unlink()
-    files.write_text(output, content)
+    files.write_text(output, page.html)
     return folder
 
 

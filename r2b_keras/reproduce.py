@@ -80,22 +80,23 @@ def compare(
     chosen: Sequence[Experiment], workdir: pathlib.Path, results: pathlib.Path
 ) -> int:
     """Runs the experiments with the seeds that it takes, and judges their claims."""
-    from r2b_keras.reproduction import seeds, verdicts
+    from r2b_keras.reproduction import comparison, seeds
 
     # Whatever is missing is told before anything takes time.
     claimed = claims.read(results / seeds.CLAIMS)
     recorded = seeds.read(results / seeds.FILE)
-    tried = verdicts.to_try(chosen, claimed, FLAGS.quick)
+    tried = comparison.to_try(chosen, claimed, FLAGS.quick)
     measured: seeds.Measured = {}
     with _claimed(workdir, workdir):
         for experiment in chosen:
-            for seed in verdicts.seeds_needed(experiment, tried):
+            for seed in comparison.seeds_needed(experiment, tried):
                 folder = run(experiment, seed, workdir)
                 seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
-    found = verdicts.judge(tried, claimed, recorded, measured)
-    print("\n" + verdicts.to_text(found))
-    off = sum(verdict.claim is not None and not verdict.holds for verdict in found)
-    open_ = sum(verdict.claim is None and not verdict.holds for verdict in found)
+    found = comparison.compare(tried, claimed, recorded, measured)
+    print("\n" + comparison.to_text(found))
+    failed = [each for each in found if not each.holds]
+    off = sum(each.claim is not None for each in failed)
+    open_ = len(failed) - off
     if off:
         print(f"{off} of {len(found)} claims do not hold, see above.", file=sys.stderr)
     if open_:

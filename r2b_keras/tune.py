@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from r2b_keras import charts, command, path_flags, recipes
+from r2b_keras import command, path_flags, recipes
 from r2b_keras.sweeps import space
 from r2b_keras.trainers import PRECISIONS
 
@@ -52,9 +52,8 @@ def main() -> int:
         recipe, stage, FLAGS.tuner, chosen, FLAGS.max_trials, FLAGS.seeds
     )
     path = FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}_sweep"
-    from r2b_keras.sweeps import own, results, running
+    from r2b_keras.sweeps import own, results, search
 
-    charts.check_matplotlib()
     settings = sweep.Settings(
         recipe=recipe,
         stage=stage,
@@ -63,11 +62,11 @@ def main() -> int:
         seed=FLAGS.seed,
         precision=FLAGS.precision,
         data_dir=FLAGS.data_dir,
-        dataset=running.load_images(recipe, FLAGS.data_dir),
+        dataset=search.load_images(recipe, FLAGS.data_dir),
         seeds=FLAGS.seeds,
     )
     trials = sweep.Sweep(path, settings)
-    rows = running.run(trials, FLAGS.max_trials)
+    rows = search.run(trials, FLAGS.max_trials)
     if rows:
         told = own.told(trials, rows)
         print(results.summary(trials, rows, FLAGS.max_trials, told))

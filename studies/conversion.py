@@ -22,9 +22,9 @@ import sys
 import numpy as np
 
 from r2b_keras import files
+from r2b_keras.board.card import attach
 from r2b_keras.converters import ModelCard, convert, count_operators, larq_zoo
 from r2b_keras.converters.benchmark_baseline import float_baseline
-from r2b_keras.converters.card import attach
 from r2b_keras.converters.real_weights import KINDS, bytes_by_part, shrink
 from r2b_keras.environment import tf
 from r2b_keras.models import build_network

@@ -108,18 +108,6 @@ def test_folder_that_cannot_be_written(model, tmp_path):
     assert (tmp_path / "file").read_text() == "old"
 
 
-def test_missing_matplotlib_is_told_at_once(model, tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    arguments = (f"--model={model}", "--engines=litert", *QUICK)
-    result = run(*arguments, f"--output_dir={tmp_path / 'new'}")
-    commands.assert_one_sentence(result, "pip install matplotlib")
-    assert result.stdout == ""
-    # Nobody misses it who wants no chart.
-    assert run(*arguments).returncode == 0
-
-
 def children(pid):
     path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in path.read_text().split()]

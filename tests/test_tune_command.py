@@ -13,7 +13,7 @@ from PIL import Image
 
 from r2b_keras import recipes, train, tune
 from r2b_keras.data import DataConfig
-from r2b_keras.sweeps.running import this_process
+from r2b_keras.sweeps.search import this_process
 from r2b_keras.trainers.workdir import Workdir
 from tests import commands
 from tests.recipes import chains

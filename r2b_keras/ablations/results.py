@@ -3,7 +3,7 @@
 from typing import Any
 
 from r2b_keras import files, locks
-from r2b_keras.ablations import chart, comparison, rows, tables
+from r2b_keras.ablations import comparison, row_chart, rows, tables
 from r2b_keras.ablations.runs import Ablation
 from r2b_keras.trainers import manifest
 
@@ -25,7 +25,7 @@ def write(ablation: Ablation) -> str:
       The table, as Markdown.
 
     Raises:
-      InputError: a result is damaged, or matplotlib is not installed.
+      InputError: a result is damaged.
     """
     # Held from reading on, so that no process replaces another's newer table.
     with locks.held(ablation.path / ".results.lock"):
@@ -44,9 +44,8 @@ def write(ablation: Ablation) -> str:
                 files.write_text(ablation.path / name, tables.to_csv(items))
         files.write_text(ablation.path / "table.md", table)
         if outcomes:
-            picture = chart.to_png(summaries, outcomes, _title(ablation))
-            with files.written_whole(ablation.path / "ablation.png") as aside:
-                aside.write_bytes(picture)
+            picture = row_chart.to_png(summaries, outcomes, _title(ablation))
+            files.write_bytes(ablation.path / "ablation.png", picture)
             files.write_json(ablation.path / "manifest.json", _manifest(ablation))
     return table
 

@@ -13,19 +13,6 @@ _BINARIZATIONS = ("real", "soft", "binary_activations", "binary")
 
 
 @dataclasses.dataclass(frozen=True)
-class PaperResult:
-    """What Table 3 prints for a row: top-1 on CIFAR-100, fractions.
-
-    Attributes:
-      real_weights: after the stage with binary activations and real weights.
-      binary_weights: after the last stage.
-    """
-
-    real_weights: float
-    binary_weights: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Row:
     """One row: a network and what teaches it.
 
@@ -37,78 +24,70 @@ class Row:
       logits: whether the distillation loss is.
       progressive: whether a student with tanh stands between the real teacher and the
         one with binary activations (Sec. 4.2).
-      paper: by kind of downsampling; empty where the paper leaves the row open.
+      paper: what Table 3 prints by kind of downsampling, top-1 on CIFAR-100 as
+        fractions: after the stage with binary activations and real weights, and after
+        the last stage. Empty where the paper leaves the row open.
     """
 
     name: str
     title: str
-    rescaling: str
+    rescaling: str = "channel_scale"
     attention: bool = False
     logits: bool = False
     progressive: bool = False
-    paper: dict[str, PaperResult] = dataclasses.field(default_factory=dict)
+    paper: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
-def _table_3(real: tuple[float, float], binary: tuple[float, float]) -> dict:
-    return {"real": PaperResult(*real), "binary": PaperResult(*binary)}
-
-
-BASELINE = "baseline"
+BASELINE, ATTENTION = "baseline", "attention"
+_GATE = "gate_and_scale"
 
 ROWS = (
     Row(
         BASELINE,
         "strong baseline",
-        "channel_scale",
-        paper=_table_3(real=(0.721, 0.696), binary=(0.693, 0.680)),
+        paper={"real": (0.721, 0.696), "binary": (0.693, 0.680)},
     ),
     Row(
-        "attention",
+        ATTENTION,
         "+ attention",
-        "channel_scale",
         attention=True,
-        paper=_table_3(real=(0.743, 0.726), binary=(0.722, 0.711)),
+        paper={"real": (0.743, 0.726), "binary": (0.722, 0.711)},
     ),
     Row(
         "attention_logits",
         "+ attention + logits",
-        "channel_scale",
         attention=True,
         logits=True,
-        paper=_table_3(real=(0.754, 0.739), binary=(0.731, 0.719)),
+        paper={"real": (0.754, 0.739), "binary": (0.731, 0.719)},
     ),
     Row(
         "gate",
         "+ G alone",
-        "gate_and_scale",
-        paper=_table_3(real=(0.720, 0.709), binary=(0.672, 0.662)),
+        _GATE,
+        paper={"real": (0.720, 0.709), "binary": (0.672, 0.662)},
     ),
     Row(
         "progressive",
         "+ progressive teacher-student",
-        "channel_scale",
         attention=True,
         logits=True,
         progressive=True,
-        paper=_table_3(real=(0.757, 0.746), binary=(0.738, 0.723)),
+        paper={"real": (0.757, 0.746), "binary": (0.738, 0.723)},
     ),
     Row(
         "all",
         "Real-to-Binary (all)",
-        "gate_and_scale",
+        _GATE,
         attention=True,
         logits=True,
         progressive=True,
-        paper=_table_3(real=(0.765, 0.762), binary=(0.750, 0.735)),
+        paper={"real": (0.765, 0.762), "binary": (0.750, 0.735)},
     ),
     # What the paper leaves open.
-    Row("gate_attention", "+ G + attention", "gate_and_scale", attention=True),
+    Row("gate_attention", "+ G + attention", _GATE, attention=True),
     Row("analytic", "analytic factors alone", "analytic"),
     Row(
-        "analytic_attention",
-        "analytic factors + attention",
-        "analytic",
-        attention=True,
+        "analytic_attention", "analytic factors + attention", "analytic", attention=True
     ),
     Row(
         "gamma_attention",
@@ -120,7 +99,6 @@ ROWS = (
 
 TITLES = {row.name: row.title for row in ROWS}
 
-ATTENTION = "attention"
 # Rows without attention matching, and what they become with it.
 MATCHED = {"gate": "gate_attention", "analytic": "analytic_attention"}
 

@@ -74,36 +74,6 @@ class Outcome:
     num_test_images: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """A run that cannot be trained to its end.
-
-    Attributes:
-      row: name of the row.
-      downsample: "real" or "binary".
-      seed: of the run.
-      reason: a sentence.
-    """
-
-    row: str
-    downsample: str
-    seed: int
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Images:
-    """What an ablation must know of its images.
-
-    Attributes:
-      fingerprint: of all of them.
-      num_test: images of the test part.
-    """
-
-    fingerprint: str
-    num_test: int
-
-
 def plan(names: Sequence[str], downsamples: Sequence[str], seeds: int) -> list[Plan]:
     """Lists the runs, all rows of a seed before the next seed.
 
@@ -147,14 +117,13 @@ class Ablation:
         self.library = StageLibrary(self.path / "stages")
 
     @functools.cached_property
-    def images(self) -> Images:
-        """Of the data that all runs share; loads it on first use.
+    def images(self) -> data.ImageDataset:
+        """The data that all runs share; loads it on first use.
 
         Raises:
           InputError: bad data.
         """
-        dataset = data.load(self.recipe.data, self.settings["data_dir"])
-        return Images(dataset.fingerprint, dataset.num_test)
+        return data.load(self.recipe.data, self.settings["data_dir"])
 
     def claim(self) -> None:
         """Takes the folder for this ablation: creates it, or checks that it is its own.
@@ -198,7 +167,7 @@ class Ablation:
         shown = (rows.REAL_WEIGHTS, rows.BINARY_WEIGHTS)
         return all(self.workdir(run).result(number) for number in shown)
 
-    def failure(self, run: Plan) -> Failure | None:
+    def failure(self, run: Plan) -> str | None:
         """Why a run has failed, None where it has not, or has been finished since.
 
         Raises:
@@ -212,7 +181,7 @@ class Ablation:
             raise InputError(
                 f"{path} gives no reason: delete it to train that run again."
             )
-        return Failure(run.row.name, run.downsample, run.seed, str(values["reason"]))
+        return str(values["reason"])
 
     def _record(self, run: Plan) -> pathlib.Path:
         return self.workdir(run).path / "failed.json"
@@ -240,9 +209,9 @@ class Ablation:
         """All finished runs of the folder, also those of earlier commands."""
         return [outcome for run in self._begun() if (outcome := self.outcome(run))]
 
-    def failures(self) -> list[Failure]:
-        """All failed runs of the folder, also those of earlier commands."""
-        return [failure for run in self._begun() if (failure := self.failure(run))]
+    def failures(self) -> list[tuple[Plan, str]]:
+        """All failed runs of the folder, also of earlier commands, and why."""
+        return [(run, why) for run in self._begun() if (why := self.failure(run))]
 
     def _begun(self) -> Iterator[Plan]:
         """Runs that have a folder, in the tables' order."""
@@ -266,9 +235,11 @@ class Ablation:
             self._recipe(run),
             rows.BINARY_WEIGHTS,
             self.workdir(run),
+            dataset=self.images,
             seed=run.seed,
+            precision=self.settings["precision"],
+            deterministic=self.settings["deterministic"],
             library=self.library,
-            **self.settings,
         )
 
     def _recipe(self, run: Plan) -> Recipe:
@@ -276,7 +247,7 @@ class Ablation:
 
     def train_all(
         self, runs: Sequence[Plan], report: Callable[[], object] = lambda: None
-    ) -> list[Failure]:
+    ) -> list[Plan]:
         """Trains all of these runs, each until it is finished or has failed.
 
         Several processes may work in one folder: each takes the next run that is free,
@@ -297,7 +268,7 @@ class Ablation:
             print(f"{len(runs) - len(missing)} of {len(runs)} runs done", flush=True)
             while not any(self._took(run, report) for run in missing):
                 time.sleep(_PAUSE)
-        return [failure for run in runs if (failure := self.failure(run))]
+        return [run for run in runs if self.failure(run)]
 
     def _is_over(self, run: Plan) -> bool:
         return self.is_finished(run) or self.failure(run) is not None

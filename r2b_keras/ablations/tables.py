@@ -1,15 +1,14 @@
 """An ablation's results as CSV and as Markdown."""
 
-import csv
 import dataclasses
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from r2b_keras import tables
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.comparison import Comparison, Interaction, Summary, holm
-from r2b_keras.ablations.runs import Failure
+from r2b_keras.ablations.runs import Plan
 
 _PAPER = {row.name: row.paper for row in rows.ROWS}
 
@@ -31,13 +30,12 @@ def to_csv(items: Sequence[Any]) -> str:
     """
     if not items:
         raise ValueError("There is nothing to write, expected at least one row.")
-    text = io.StringIO()
-    fields = [field.name for field in dataclasses.fields(items[0])]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(fields)
-    for item in items:
-        writer.writerow([_cell(getattr(item, field)) for field in fields])
-    return text.getvalue()
+    return tables.to_csv(
+        [
+            {f.name: _cell(getattr(item, f.name)) for f in dataclasses.fields(item)}
+            for item in items
+        ]
+    )
 
 
 def _cell(value: Any) -> Any:
@@ -51,7 +49,7 @@ def _cell(value: Any) -> Any:
 def to_markdown(
     summaries: Sequence[Summary],
     comparisons: Sequence[Comparison],
-    failures: Sequence[Failure] = (),
+    failures: Sequence[tuple[Plan, str]] = (),
     interactions: Sequence[Interaction] = (),
 ) -> str:
     """The rows as tables for people: one per kind of downsampling.
@@ -78,9 +76,8 @@ def to_markdown(
         parts.append(_interactions(interactions))
     if failures:
         lines = [
-            f"- {rows.TITLES[f.row]}, {f.downsample} downsample, seed {f.seed}: "
-            f"{f.reason}"
-            for f in failures
+            f"- {run.row.title}, {run.downsample} downsample, seed {run.seed}: {reason}"
+            for run, reason in failures
         ]
         parts.append("\n".join(["Failed, and left out above:", "", *lines, ""]))
     return "\n".join(parts)
@@ -96,58 +93,49 @@ def _table(
     }
     p_values = {name: c.p_value for name, c in to_baseline.items()}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    lines = [
-        f"{downsample} downsample | real weights | binary weights | to the baseline | "
-        "p | p, Holm | seeds | paper, CIFAR-100",
-        "---|---|---|---|---|---|---|---",
+    lines: list[Sequence[str]] = [
+        (
+            f"{downsample} downsample",
+            *("real weights", "binary weights", "to the baseline"),
+            *("p", "p, Holm", "seeds", "paper, CIFAR-100"),
+        )
     ]
     for summary in summaries:
-        cells = (
-            rows.TITLES[summary.row],
-            percent(summary.real_weights, summary.real_weights_spread),
-            percent(summary.binary_weights, summary.binary_weights_spread),
-            _difference(to_baseline.get(summary.row)),
-            _p_value(p_values.get(summary.row, math.nan)),
-            _p_value(corrected.get(summary.row, math.nan)),
-            str(len(summary.seeds)),
-            _of_the_paper(summary.row, downsample),
+        to_it = to_baseline.get(summary.row)
+        lines.append(
+            (
+                rows.TITLES[summary.row],
+                _with_spread(summary.real_weights, summary.real_weights_spread),
+                _with_spread(summary.binary_weights, summary.binary_weights_spread),
+                _with_spread(to_it.difference, to_it.interval, "+") if to_it else "",
+                _p_value(p_values.get(summary.row, math.nan)),
+                _p_value(corrected.get(summary.row, math.nan)),
+                str(len(summary.seeds)),
+                _of_the_paper(summary.row, downsample),
+            )
         )
-        lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines) + "\n"
+    return tables.markdown(lines) + "\n"
 
 
 def _interactions(interactions: Sequence[Interaction]) -> str:
+    head = ("what it adds", "without attention matching", "with it", "difference", "p")
     lines = [
-        "what it adds | without attention matching | with it | difference | p",
-        "---|---|---|---|---",
-    ]
-    for found in interactions:
-        cells = (
+        (
             f"{rows.TITLES[found.part]}, {found.downsample} downsample",
             f"{100 * found.without_matching:+.2f}",
             f"{100 * found.with_matching:+.2f}",
-            _change(found.difference, found.interval),
+            _with_spread(found.difference, found.interval, "+"),
             _p_value(found.p_value),
         )
-        lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines) + "\n"
+        for found in interactions
+    ]
+    return tables.markdown([head, *lines]) + "\n"
 
 
-def percent(value: float, spread: float) -> str:
-    """A fraction as percent, with its spread where there is one."""
-    text = f"{100 * value:.2f}"
+def _with_spread(value: float, spread: float, sign: str = "") -> str:
+    """A fraction in percent, with its spread or interval where there is one."""
+    text = f"{100 * value:{sign}.2f}"
     return text if math.isnan(spread) else f"{text} ± {100 * spread:.2f}"
-
-
-def _difference(comparison: Comparison | None) -> str:
-    if comparison is None:
-        return ""
-    return _change(comparison.difference, comparison.interval)
-
-
-def _change(difference: float, interval: float) -> str:
-    text = f"{100 * difference:+.2f}"
-    return text if math.isnan(interval) else f"{text} ± {100 * interval:.2f}"
 
 
 def _p_value(value: float) -> str:
@@ -160,4 +148,4 @@ def _of_the_paper(name: str, downsample: str) -> str:
     found = _PAPER[name].get(downsample)
     if found is None:
         return ""
-    return f"{100 * found.real_weights:.1f} -> {100 * found.binary_weights:.1f}"
+    return f"{100 * found[0]:.1f} -> {100 * found[1]:.1f}"

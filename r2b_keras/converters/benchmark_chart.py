@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from r2b_keras import charts
-from r2b_keras.charts import COLOURS, WIDTH, new_figure
+from r2b_keras import drawing
 from r2b_keras.converters.benchmark_report import Machine, in_words, number
 from r2b_keras.converters.benchmarking import Measurement
+from r2b_keras.drawing import COLOURS, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,12 +19,8 @@ _LABEL_LENGTH = 40
 
 
 def to_png(rows: Sequence[Measurement], machine: Machine) -> bytes:
-    """Draws the rows and returns the picture, see `draw`.
-
-    Raises:
-      InputError: matplotlib is not installed.
-    """
-    return charts.to_png(draw(rows, machine))
+    """Draws the rows and returns the picture, see `draw`."""
+    return drawing.to_png(draw(rows, machine))
 
 
 def draw(rows: Sequence[Measurement], machine: Machine) -> "Figure":
@@ -33,12 +29,9 @@ def draw(rows: Sequence[Measurement], machine: Machine) -> "Figure":
     Rows that could not be measured have none and are left out. A line on each bar goes
     from the 10th to the 90th percentile. The figure is `WIDTH` pixels wide and
     `FRAME_HEIGHT + ROW_HEIGHT * number of bars` high.
-
-    Raises:
-      InputError: matplotlib is not installed.
     """
     rows = [row for row in rows if not row.problem]
-    figure = new_figure(WIDTH, FRAME_HEIGHT + ROW_HEIGHT * len(rows))
+    figure = drawing.new_figure(WIDTH, FRAME_HEIGHT + ROW_HEIGHT * len(rows))
     axes = figure.subplots()
     _draw_bars(axes, rows)
     threads = in_words(rows[0].threads, "thread")
@@ -72,7 +65,7 @@ def _draw_bars(axes: "Axes", rows: Sequence[Measurement]) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     # Room for the last numbers.
     axes.set_xlim(0, 1.2 * max(row.p90_ms for row in rows))
-    axes.spines[["top", "right"]].set_visible(False)
+    drawing.open_frame(axes)
 
 
 def _shorten(name: str) -> str:

@@ -1,14 +1,12 @@
 """A benchmark's rows as text and as CSV, with the machine that they are of."""
 
-import csv
 import dataclasses
 import datetime
-import io
 import os
 import platform
 from collections.abc import Sequence
 
-from r2b_keras import __version__
+from r2b_keras import __version__, tables
 from r2b_keras.converters.benchmarking import Measurement
 from r2b_keras.machine import cpu_name, governor, num_cores, package_version
 
@@ -74,16 +72,12 @@ def to_csv(rows: Sequence[Measurement], machine: Machine) -> str:
     The columns are the fields of `Measurement` and of `Machine`, numbers unrounded;
     those that a row has not are empty.
     """
-    text = io.StringIO()
-    kinds: tuple[type, ...] = (Measurement, Machine)
-    names = [field.name for kind in kinds for field in dataclasses.fields(kind)]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
+    found = []
     for row in rows:
         values = dataclasses.asdict(row) | dataclasses.asdict(machine)
         missing = {x: "" for x in values if values[x] != values[x]}  # NaN is not itself
-        writer.writerow(values | missing)
-    return text.getvalue()
+        found.append(values | missing)
+    return tables.to_csv(found)
 
 
 def to_text(rows: Sequence[Measurement]) -> str:
@@ -92,15 +86,7 @@ def to_text(rows: Sequence[Measurement]) -> str:
         ("model", "engine", "ms", "10-90 %", "ratio", "10-90 %", "cores", "MiB", "KiB")
     ]
     lines += [_cells(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    table = [
-        "  ".join(
-            cell.ljust(width) if index < 2 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([*table, "", *_legend(rows)])
+    return "\n".join([tables.aligned(lines, left=(0, 1)), "", *_legend(rows)])
 
 
 def _legend(rows: Sequence[Measurement]) -> list[str]:

@@ -1,7 +1,6 @@
-"""Reports: one page about a run, with its figures.
+"""Reports: one page about a run, with its pictures.
 
-`r2b_keras.report` is the command. `page` and `figures` know how a page and a picture
-are made; `summary`, `evidence`, `costs` and `origin` write the sections, which
-`compose` puts together; every other module works out one kind of numbers and draws
-them.
+`r2b_keras.report` is the command. `page` puts the page together and renders
+`page.html`, which has all words that do not depend on a run; every other module works
+out one section of it: its numbers, its sentences and its pictures.
 """

@@ -1,14 +1,19 @@
 """Attention maps (Sec. 4.2, Eq. 2) of a student and its teacher, side by side."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from r2b_keras import drawing
+from r2b_keras.data import ImageDataset
 from r2b_keras.environment import tf
-from r2b_keras.reports import figures
-from r2b_keras.reports.page import Picture
+from r2b_keras.networks import BINARIZATIONS
+from r2b_keras.reports import pictures, predictions
+from r2b_keras.reports.pictures import Picture
+from r2b_keras.reports.predictions import Predictions
+from r2b_keras.reports.run_record import RunRecord
 from r2b_keras.trainers.attention_images import attention_maps
 
 if TYPE_CHECKING:
@@ -21,37 +26,24 @@ CELL, LABEL, HEAD, FOOT, GAP = 56, 22, 24, 26, 6
 MOST_COLUMNS, FONT_SIZE = 3, 11
 
 
-@dataclass(frozen=True)
-class TapMaps:
-    """One tap of both networks.
+def distances(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
+    """`[N]`, a tap's term of Eq. 2: 0 for equal maps, at most the root of 2.
 
-    Attributes:
-      tap: the layer's name.
-      teacher: `[N, h, w]`, each map of L2 norm 1.
-      student: the same of the student.
+    Args:
+      student: `[N, h, w]`, each map of L2 norm 1.
+      teacher: the same of the teacher.
     """
-
-    tap: str
-    teacher: np.ndarray
-    student: np.ndarray
-
-    @property
-    def distances(self) -> np.ndarray:
-        """`[N]`, the tap's term of Eq. 2: 0 for equal maps, at most the root of 2."""
-        difference = (self.student - self.teacher).astype(np.float64)
-        distance: np.ndarray = np.sqrt(np.square(difference).sum(axis=(1, 2)))
-        return distance
+    difference = (student - teacher).astype(np.float64)
+    distance: np.ndarray = np.sqrt(np.square(difference).sum(axis=(1, 2)))
+    return distance
 
 
-def maps(
-    student: tf.keras.Model, teacher: tf.keras.Model, images: np.ndarray
-) -> list[TapMaps]:
-    """Maps of all blocks that both have in the same size; see `attention_maps`."""
-    found = attention_maps(student, teacher, images)
-    return [TapMaps(tap, taught, own) for tap, (own, taught) in found.items()]
-
-
-def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Picture:
+def picture(
+    name: str,
+    image: np.ndarray,
+    taps: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    index: int,
+) -> Picture:
     """One image and its maps: the teacher's above the student's, then their distance.
 
     The two maps of a tap have one colour scale, from 0 to the larger maximum.
@@ -59,7 +51,7 @@ def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Pi
     Args:
       name: the picture's file name.
       image: `[H, W, C]` uint8.
-      taps: at least one.
+      taps: the student's maps and the teacher's, at least of one.
       index: the image's place in the maps.
     """
     num_lines = math.ceil(len(taps) / MOST_COLUMNS)
@@ -67,7 +59,7 @@ def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Pi
     width = LABEL + (per_line + 1) * (CELL + GAP)
     line_height = HEAD + 2 * CELL + GAP + FOOT
     height = num_lines * line_height
-    figure = figures.new_figure(width, height, layout=None)
+    figure = drawing.new_figure(width, height, layout=None)
 
     def place(x: float, y: float, values: np.ndarray, **options: Any) -> "Axes":
         """Draws an array with its upper left corner at (x, y), in CSS pixels."""
@@ -81,28 +73,77 @@ def picture(name: str, image: np.ndarray, taps: list[TapMaps], index: int) -> Pi
         place(0, HEAD, image[..., 0], cmap="gray", vmin=0, vmax=255)
     else:
         place(0, HEAD, image)
-    for number, tap in enumerate(taps):
+    words = {tap: f"{distances(*both)[index]:.2f}" for tap, both in taps.items()}
+    for number, (tap, (own, taught)) in enumerate(taps.items()):
         line, column = divmod(number, per_line)
         x = CELL + LABEL + GAP + column * (CELL + GAP)
         y = line * line_height + HEAD
-        maps_of_tap = (tap.teacher[index], tap.student[index])
+        maps_of_tap = (taught[index], own[index])
         top = max(float(values.max()) for values in maps_of_tap) or 1.0
-        scale = {"cmap": figures.COLOUR_MAP, "vmin": 0, "vmax": top}
+        scale = {"cmap": drawing.COLOUR_MAP, "vmin": 0, "vmax": top}
         for row, values in enumerate(maps_of_tap):
             axes = place(x, y + row * (CELL + GAP), values, **scale)
             if column == 0:
                 _label(axes, -0.06, 0.5, ("teacher", "student")[row], rotation=90)
-        _label(axes, 0.5, 2.04 + GAP / CELL, tap.tap.replace("_", " "), va="bottom")
-        _label(axes, 0.5, -0.03, f"{tap.distances[index]:.2f}", va="top")
-    words = ", ".join(f"{tap.tap} {tap.distances[index]:.2f}" for tap in taps)
-    alt = f"A test image with the teacher's and the student's maps; distances: {words}."
-    return figures.draw(name, figure, alt)
+        _label(axes, 0.5, 2.04 + GAP / CELL, tap.replace("_", " "), va="bottom")
+        _label(axes, 0.5, -0.03, words[tap], va="top")
+    told = ", ".join(f"{tap} {distance}" for tap, distance in words.items())
+    alt = f"A test image with the teacher's and the student's maps; distances: {told}."
+    return pictures.draw(name, figure, alt)
 
 
 def _label(axes: "Axes", x: float, y: float, words: str, **options: Any) -> None:
     """Writes beside a map; x and y in parts of its sides."""
-    options = {"ha": "center", "va": "center", **options}
-    options["fontsize"] = FONT_SIZE
-    if "rotation" in options:
-        options["ha"] = "right"
-    axes.text(x, y, words, transform=axes.transAxes, color=figures.SOFT, **options)
+    style = {"fontsize": FONT_SIZE, "color": drawing.SOFT, "va": "center"}
+    style["ha"] = "right" if "rotation" in options else "center"
+    axes.text(x, y, words, transform=axes.transAxes, **{**style, **options})
+
+
+def section(
+    record: RunRecord,
+    networks: Callable[[int], tf.keras.Model],
+    dataset: ImageDataset,
+    found: Predictions,
+    num_images: int,
+) -> list[dict[str, Any]]:
+    """Maps for every tap of every finished stage that has a teacher, for the template.
+
+    Args:
+      record: of the run.
+      networks: the students of finished stages.
+      dataset: the images.
+      found: for their labels.
+      num_images: how many are shown.
+    """
+    chosen = predictions.representatives(found.labels, num_images)
+    by_index = predictions.test_images(dataset, chosen)
+    images = np.stack([by_index[index] for index in chosen])
+    config = record.recipe.data
+    shown = predictions.pixels(images, config.mean, config.std)
+    stages = []
+    for number in record.results:
+        stage = record.recipe.stages[number]
+        if stage.teacher is None:
+            continue
+        taught = record.recipe.stages[stage.teacher].student.binarization
+        is_open = stage.teacher not in record.results
+        taps = {}
+        if not is_open:
+            taps = attention_maps(networks(number), networks(stage.teacher), images)
+        drawn = [
+            picture(f"stage_{number}_attention_{place + 1}", shown[place], taps, place)
+            for place in range(len(chosen))
+            if taps
+        ]
+        classes = [dataset.class_names[found.labels[index]] for index in chosen]
+        stages.append(
+            {
+                "number": number,
+                "teacher": stage.teacher,
+                "binary": BINARIZATIONS[taught].binary_parts,
+                "is_open": is_open,
+                "is_trained_on": bool(stage.losses.attention),
+                "pictures": list(zip(drawn, classes, strict=False)),
+            }
+        )
+    return stages

@@ -2,12 +2,22 @@
 
 import pathlib
 from dataclasses import dataclass
+from typing import Any
 
 from r2b_keras.board.card import ModelCard
-from r2b_keras.converters import benchmarking, card, engines, tflite_file
+from r2b_keras.converters import (
+    benchmark_report,
+    benchmarking,
+    card,
+    engines,
+    tflite_file,
+)
+from r2b_keras.converters.benchmark_report import number
 from r2b_keras.converters.benchmarking import Measurement
 from r2b_keras.errors import InputError
-from r2b_keras.reports.facts import Facts, percent
+from r2b_keras.reports.operations import Part, total
+from r2b_keras.reports.run_record import RunRecord
+from r2b_keras.tables import kibibytes, percent
 
 # One for each way to run a file: the delegate, Larq Compute Engine, stock LiteRT.
 ENGINES = ("r2b_runtime", "lce_indirect", "litert")
@@ -82,19 +92,19 @@ def inspect(
     ], problems
 
 
-def mismatch(file: Deployed, facts: Facts) -> str | None:
+def mismatch(file: Deployed, record: RunRecord) -> str | None:
     """A sentence where a file's card speaks of another run; None where it does not."""
     card = file.card
     if card is None:
         return None
-    if card.recipe not in (None, facts.recipe.name):
+    if card.recipe not in (None, record.recipe.name):
         return (
             f"{file.name} is of the recipe {card.recipe}, this run of "
-            f"{facts.recipe.name}."
+            f"{record.recipe.name}."
         )
-    if card.stage not in facts.results or card.accuracy is None:
+    if card.stage not in record.results or card.accuracy is None:
         return None
-    recorded = facts.results[card.stage].top1
+    recorded = record.results[card.stage].top1
     if card.accuracy == recorded:
         return None
     return (
@@ -103,8 +113,102 @@ def mismatch(file: Deployed, facts: Facts) -> str | None:
     )
 
 
-def is_of_run(file: Deployed, facts: Facts) -> bool:
+def is_of_run(file: Deployed, record: RunRecord) -> bool:
     """Whether a file's card says that it was made of one of this run's stages."""
     card = file.card
-    named = card is not None and card.recipe is not None and card.stage in facts.results
-    return named and mismatch(file, facts) is None
+    named = (
+        card is not None and card.recipe is not None and card.stage in record.results
+    )
+    return named and mismatch(file, record) is None
+
+
+def section(
+    record: RunRecord, files: list[Deployed], problems: list[str]
+) -> dict[str, Any]:
+    """Each converted file: what it is, and how fast it runs here, for the template.
+
+    Args:
+      record: of the run.
+      files: what was measured.
+      problems: sentences about engines that were not.
+    """
+    strangers = [told for file in files if (told := mismatch(file, record))]
+    machine = benchmark_report.describe_machine().to_text()
+    return {
+        "files": list(map(_file_cells, files)),
+        "notices": [*strangers, *problems],
+        "latencies": [
+            [
+                file.name,
+                row.engine,
+                number(row.median_ms),
+                f"{number(row.p10_ms)} to {number(row.p90_ms)}",
+                f"{row.num_inferences:,}",
+                f"{row.cores_used:.2f}",
+            ]
+            for file in files
+            for row in file.latencies
+        ],
+        "machine": machine.replace("\n", "; "),
+    }
+
+
+def _file_cells(file: Deployed) -> list[object]:
+    card, none = file.card, "\u2013"
+    kinds = dict(file.operators)
+    told: list[object] = ["no model card", *([none] * 5)]
+    if card is not None:
+        told = [
+            card.real_weights,
+            card.recipe or none,
+            none if card.stage is None else card.stage,
+            none if card.accuracy is None else percent(card.accuracy),
+            " \u00d7 ".join(map(str, card.image_shape)),
+            len(card.class_names),
+        ]
+    counts = (kinds.get("LceBconv2d", 0), sum(kinds.values()))
+    return [file.name, f"{file.num_bytes:,}", *told, *counts]
+
+
+def key_figures(
+    record: RunRecord, parts: dict[int, list[Part]], files: list[Deployed]
+) -> list[tuple[str, str]]:
+    """The figures of the last finished stage that stand at the top.
+
+    Size and latency are of one file, the fastest of those that were made of this stage.
+
+    Args:
+      record: of the run.
+      parts: of each finished stage.
+      files: what was measured.
+    """
+    last = record.last
+    if last is None:
+        return []
+    macs = total(parts[last.stage])
+    kind = "binary" if macs.binary_macs else "real"
+    found = [
+        ("test top-1", percent(last.top1)),
+        (f"{kind} MACs an image", _large(macs.binary_macs or macs.real_macs)),
+        ("weights, packed", kibibytes(last.bytes, ",.0f")),
+    ]
+    measured = [
+        (row.median_ms, file, row.engine)
+        for file in files
+        if file.card and file.card.stage == last.stage and is_of_run(file, record)
+        for row in file.latencies
+    ]
+    if measured:
+        median, file, engine = min(measured, key=lambda each: each[0])
+        found += [
+            (f"size of {file.name}", kibibytes(file.num_bytes, ",.0f")),
+            (f"median latency of {file.name}, {engine}", f"{number(median)} ms"),
+        ]
+    return found
+
+
+def _large(value: int) -> str:
+    for power, name in ((9, "G"), (6, "M"), (3, "k")):
+        if value >= 10**power:
+            return f"{value / 10**power:.1f} {name}"
+    return str(value)

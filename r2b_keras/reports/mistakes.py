@@ -1,28 +1,27 @@
 """The confusion matrix, and the images that cost the most."""
 
-import io
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from r2b_keras.reports import figures
-from r2b_keras.reports.page import Picture
+from r2b_keras import drawing
+from r2b_keras.data import ImageDataset
+from r2b_keras.reports import pictures, predictions
+from r2b_keras.reports.pictures import Picture
+from r2b_keras.reports.predictions import Predictions
+from r2b_keras.reports.run_record import RunRecord
+from r2b_keras.tables import percent
+from r2b_keras.trainers import evaluation
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
-
+NUM_MISTAKES, NUM_CONFUSED = 12, 8
 # More classes than these have no numbers in the cells, and no names beside them.
 MOST_COUNTED, MOST_NAMED = 20, 40
 # Up to so many, the matrix fits on a phone.
 MOST_NARROW = 10
-# Pixels of the shorter side of a picture, at least.
-SIDE = 160
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Mistake:
     """A test image that is taken for another class.
 
@@ -72,23 +71,6 @@ def worst(logits: np.ndarray, labels: np.ndarray, count: int) -> list[Mistake]:
     ]
 
 
-def photograph(name: str, image: np.ndarray, alt: str) -> Picture:
-    """An image as it is, small ones enlarged by repeating pixels.
-
-    Args:
-      name: the picture's file name.
-      image: `[H, W, C]` uint8, C of 1 or 3.
-      alt: what it shows.
-    """
-    times = max(1, round(SIDE / min(image.shape[:2])))
-    large = image.repeat(times, axis=0).repeat(times, axis=1)
-    content = io.BytesIO()
-    Image.fromarray(large.squeeze(-1) if large.shape[-1] == 1 else large).save(
-        content, format="PNG", optimize=True
-    )
-    return Picture(name, content.getvalue(), alt)
-
-
 def most_confused(confusion: np.ndarray, count: int) -> list[tuple[int, int, int]]:
     """The pairs (true, predicted, images) that are confused most often."""
     wrong = confusion - np.diag(np.diag(confusion))
@@ -106,45 +88,83 @@ def confusion_picture(confusion: np.ndarray, class_names: tuple[str, ...]) -> Pi
     """
     size = len(class_names)
     side = min(680, 80 + 32 * max(size, 8))
-    figure = figures.new_figure(side, side)
+    figure = drawing.new_figure(side, side)
     axes = figure.subplots()
     totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     # The square root shows the rare mistakes beside the many right answers.
-    drawn = axes.imshow(np.sqrt(confusion / totals), cmap="Blues", vmin=0, vmax=1)
-    axes.set_xlabel("predicted class", color=figures.SOFT, fontsize=figures.FONT_SIZE)
-    axes.set_ylabel("true class", color=figures.SOFT, fontsize=figures.FONT_SIZE)
-    axes.spines[:].set_color(figures.LINE)
-    axes.tick_params(length=0, labelcolor=figures.SOFT, labelsize=figures.SMALL)
-    names = [figures.drawable(name, 16) for name in class_names]
+    axes.imshow(np.sqrt(confusion / totals), cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted class", **pictures.LABEL)
+    axes.set_ylabel("true class", **pictures.LABEL)
+    axes.spines[:].set_color(drawing.LINE)
+    axes.tick_params(length=0, labelcolor=drawing.SOFT, labelsize=pictures.SMALL)
+    names = [drawing.drawable(name, 16) for name in class_names]
     if size <= MOST_NAMED:
-        axes.set_xticks(range(size), names, rotation=90 if _long(names) else 0)
+        turned = 90 if max(map(len, names)) > 3 else 0
+        axes.set_xticks(range(size), names, rotation=turned)
         axes.set_yticks(range(size), names)
     else:
         axes.set_xticks([])
         axes.set_yticks([])
     if size <= MOST_COUNTED:
-        _write_counts(axes, confusion, drawn)
+        words = {(r, c): str(confusion[r, c]) for r, c in np.argwhere(confusion)}
+        pictures.write_in_cells(axes, words)
     right, total = int(np.trace(confusion)), int(confusion.sum())
     alt = (
         f"Confusion matrix of {size} classes: {right:,} of {total:,} test images are "
         "on its diagonal, classified correctly."
     )
-    return figures.draw("confusion", figure, alt)
+    return pictures.draw("confusion", figure, alt)
 
 
-def _long(names: list[str]) -> bool:
-    return max(map(len, names)) > 3
+def section(
+    record: RunRecord, stage: int, dataset: ImageDataset, found: Predictions
+) -> dict[str, Any]:
+    """Confusion matrix and the images with the highest loss, for the template."""
+    names = dataset.class_names
+    report = evaluation.make_report(found.logits, found.labels, names)
+    recorded = record.results[stage].top1
+    totals = report.confusion.sum(axis=1)
+    rows = [
+        [names[true], names[other], count, percent(count / totals[true], 1)]
+        for true, other, count in most_confused(report.confusion, NUM_CONFUSED)
+    ]
+    return {
+        "stage": stage,
+        "top1": report.top1,
+        "recorded": recorded,
+        "changed": num_changed(report.top1, recorded, len(found.labels)),
+        "matrix": confusion_picture(report.confusion, names),
+        "is_wide": len(names) > MOST_NARROW,
+        "pairs": rows,
+        "worst": _worst(record, dataset, found),
+    }
 
 
-def _write_counts(axes: "Axes", confusion: np.ndarray, drawn: "AxesImage") -> None:
-    shown = np.asarray(drawn.get_array())
-    for row, column in np.argwhere(confusion):
-        axes.text(
-            column,
-            row,
-            str(confusion[row, column]),
-            ha="center",
-            va="center",
-            fontsize=figures.SMALL,
-            color=figures.ink_on(drawn.cmap(drawn.norm(shown[row, column]))),
+def num_changed(found: float, recorded: float, num_images: int) -> int:
+    """By how many images two top-1 differ, 0 where a machine's rounding explains it.
+
+    On another machine sums round otherwise, which turns an answer here and there: one
+    image in a thousand may differ, and one in all.
+    """
+    different = round(abs(found - recorded) * num_images)
+    return different if different > max(1, num_images // 1000) else 0
+
+
+def _worst(
+    record: RunRecord, dataset: ImageDataset, found: Predictions
+) -> list[dict[str, Any]]:
+    """The worst mistakes with their pictures and the names of their classes."""
+    mistakes = worst(found.logits, found.labels, NUM_MISTAKES)
+    images = predictions.test_images(dataset, [mistake.index for mistake in mistakes])
+    config, shown = record.recipe.data, []
+    for place, mistake in enumerate(mistakes, 1):
+        true = dataset.class_names[mistake.true]
+        said = dataset.class_names[mistake.predicted]
+        picture = pictures.photograph(
+            f"mistake_{place:02d}",
+            predictions.pixels(images[mistake.index], config.mean, config.std),
+            f"Test image {mistake.index} of class {true}, taken for {said}.",
         )
+        values = {"picture": picture, "true_class": true, "said": said}
+        shown.append({**values, **dataclasses.asdict(mistake)})
+    return shown

@@ -1,9 +1,13 @@
 """What a network computes and holds, part by part."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from r2b_keras.environment import lq, tf
 from r2b_keras.models import ChannelGating
+from r2b_keras.networks import BINARIZATIONS
+from r2b_keras.reports.run_record import RunRecord
+from r2b_keras.tables import kibibytes
 
 # In the order of the table.
 PARTS = (
@@ -58,13 +62,8 @@ def count(model: tf.keras.Model) -> list[Part]:
 
 def total(parts: list[Part]) -> Part:
     """All parts together."""
-    return Part(
-        "all",
-        sum(part.parameters for part in parts),
-        sum(part.bits for part in parts),
-        sum(part.binary_macs for part in parts),
-        sum(part.real_macs for part in parts),
-    )
+    numbers = ("parameters", "bits", "binary_macs", "real_macs")
+    return Part("all", *(sum(getattr(p, name) for p in parts) for name in numbers))
 
 
 def _part(layer: tf.keras.layers.Layer, num_binary: int) -> str:
@@ -78,3 +77,25 @@ def _part(layer: tf.keras.layers.Layer, num_binary: int) -> str:
             return _STEM
         return _SHORTCUT if "shortcut" in layer.name else _REAL
     return _CLASSIFIER if isinstance(layer, tf.keras.layers.Dense) else _REST
+
+
+def section(record: RunRecord, parts: dict[int, list[Part]]) -> dict[str, Any] | None:
+    """Rows of each finished stage, and of the last one's parts, for the template."""
+    if not parts:
+        return None
+    by_stage = [
+        [
+            number,
+            BINARIZATIONS[record.results[number].binarization].binary_parts,
+            *_cells(total(found)),
+        ]
+        for number, found in parts.items()
+    ]
+    last = parts[max(parts)]
+    by_part = [[part.name, *_cells(part)] for part in (*last, total(last))]
+    return {"stage": max(parts), "by_stage": by_stage, "by_part": by_part}
+
+
+def _cells(part: Part) -> list[str]:
+    counts = (part.binary_macs, part.real_macs, part.parameters)
+    return [*(f"{count:,}" for count in counts), kibibytes(part.bits / 8, ",.1f")]

@@ -5,33 +5,16 @@ import pathlib
 import shlex
 from typing import Any
 
-from r2b_keras import files, recipes
+from r2b_keras import recipes
 from r2b_keras.board.card import ModelCard
-from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
+from r2b_keras.reports import deployed
+from r2b_keras.reports.deployed import Deployed
+from r2b_keras.reports.run_record import RunRecord
 from r2b_keras.trainers.expectations import named_recipe
 from r2b_keras.trainers.workdir import Workdir
 
 LINE = 80
-
-
-def read_manifest(workdir: Workdir) -> dict[str, Any]:
-    """The `manifest.json`, empty where there is none.
-
-    Raises:
-      InputError: it is damaged.
-    """
-    path = workdir.path / "manifest.json"
-    if not path.exists():
-        return {}
-    manifest = files.read_json(path)
-    runs = manifest.get("runs", []) if isinstance(manifest, dict) else None
-    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
-        raise InputError(
-            f"{path} is no manifest of this package's: restore it, or move it away."
-        )
-    result: dict[str, Any] = manifest
-    return result
 
 
 def command_line(run: dict[str, Any]) -> str:
@@ -50,9 +33,9 @@ def command_line(run: dict[str, Any]) -> str:
     return _in_lines(words)
 
 
-def data_dir(manifest: dict[str, Any]) -> str | None:
+def data_dir(runs: list[dict[str, Any]]) -> str | None:
     """The folder of images that the last run was given which was given any."""
-    for run in reversed(manifest.get("runs", [])):
+    for run in reversed(runs):
         words = [str(word) for word in run.get("command", [])]
         # As absl reads flags: one hyphen or two, a value behind "=" or as a word of its
         # own, the last one counts.
@@ -79,9 +62,7 @@ def convert_command(
       images: the run's `data_dir`.
     """
     words = [
-        "python",
-        "-m",
-        "r2b_keras.convert",
+        *("python", "-m", "r2b_keras.convert"),
         f"--workdir={workdir.path}",
         f"--stage={card.stage}",
         f"--real_weights={card.real_weights}",
@@ -90,30 +71,18 @@ def convert_command(
     return _in_lines([*words, f"--output={name}"])
 
 
-def _images(folder: str | None) -> list[str]:
-    return [] if folder is None else [f"--data_dir={folder}"]
-
-
-def from_recipe_file(
-    workdir: Workdir,
-    recipe: Recipe,
-    identity: dict[str, Any],
-    images: str | None = None,
-) -> str:
+def train_command(record: RunRecord, images: str | None) -> str:
     """A command that trains the same chain in a new folder, from the saved recipe.
 
     Args:
-      workdir: the run's folder.
-      recipe: its chain.
-      identity: see `Workdir.identity`.
-      images: the run's `data_dir`.
+      record: of the run.
+      images: its `data_dir`.
     """
+    identity = record.identity
     words = [
-        "python",
-        "-m",
-        "r2b_keras.train",
-        f"--recipe={workdir.path / 'recipe.json'}",
-        f"--stage={len(recipe.stages) - 1}",
+        *("python", "-m", "r2b_keras.train"),
+        f"--recipe={record.workdir.path / 'recipe.json'}",
+        f"--stage={len(record.recipe.stages) - 1}",
         f"--seed={identity.get('seed', 0)}",
         f"--precision={identity.get('precision', 'float32')}",
         *_images(images),
@@ -121,6 +90,10 @@ def from_recipe_file(
     if not identity.get("deterministic", True):
         words.append("--nodeterministic")
     return _in_lines([*words, "--workdir=NEW_FOLDER"])
+
+
+def _images(folder: str | None) -> list[str]:
+    return [] if folder is None else [f"--data_dir={folder}"]
 
 
 def _in_lines(words: list[str]) -> str:
@@ -142,3 +115,59 @@ def changes(recipe: Recipe) -> list[str] | None:
     if named is None:
         return None
     return recipes.differences(recipes.to_dict(named), recipes.to_dict(recipe))
+
+
+def section(record: RunRecord, files: list[Deployed]) -> dict[str, Any]:
+    """All that is needed to run it again, for the template.
+
+    Args:
+      record: of the run.
+      files: what was converted.
+    """
+    images, identity = data_dir(record.runs), record.identity
+    own = [file for file in files if deployed.is_of_run(file, record)]
+    path = record.workdir.path / "recipe.json"
+    return {
+        "commands": [command_line(run) for run in record.runs],
+        "train": train_command(record, images),
+        "recipe": path.read_text(encoding="utf-8-sig"),
+        "changes": changes(record.recipe),
+        "conversions": [
+            convert_command(record.workdir, file.name, file.card, images)
+            for file in own
+            if file.card
+        ],
+        "unknown_files": [file.name for file in files if file not in own],
+        "facts": [
+            ("Seed", identity.get("seed")),
+            ("Precision", identity.get("precision")),
+            ("Deterministic", "yes" if identity.get("deterministic") else "no"),
+            ("Data fingerprint, SHA-256", identity.get("data_fingerprint")),
+            *_machines(record.runs),
+        ],
+    }
+
+
+def _machines(runs: list[dict[str, Any]]) -> list[tuple[str, object]]:
+    """Revision, machine and versions of the runs, of later ones where they differ."""
+    shown: list[tuple[str, object]] = []
+    seen: list[tuple[Any, ...]] = []
+    for number, run in enumerate(runs, 1):
+        found = tuple(run.get(key) for key in ("git_revision", "machine", "versions"))
+        if found in seen:
+            continue
+        seen.append(found)
+        which = "" if len(runs) == 1 else f", run {number}"
+        revision, machine, versions = found
+        shown += [
+            (f"Git revision{which}", revision or "not in a checkout"),
+            (f"Machine{which}", _in_words(machine)),
+            (f"Versions{which}", _in_words(versions)),
+        ]
+    return shown
+
+
+def _in_words(values: object) -> str:
+    if not isinstance(values, dict):
+        return "not recorded"
+    return ", ".join(f"{name} {value}" for name, value in values.items())

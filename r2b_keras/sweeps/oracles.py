@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 
 from r2b_keras import files
-from r2b_keras.checks import require_choice
 from r2b_keras.environment import kt
 from r2b_keras.sweeps import space as space_module
 from r2b_keras.sweeps.space import Field, Space
 from r2b_keras.sweeps.sweep import trial_number
 
-TUNERS = ("random", "hyperband", "bayesian")
 OBJECTIVE = "validation_top1"
 # A trial that has taken so many processes with it (by its memory, say) is given up.
 MOST_LOSSES = 3
@@ -34,7 +32,11 @@ _ENDLESS = 10**6
 # they take a seed of 0 for none.
 _SEED_STRIDE = 1_000_003
 
+# Name of the state's folder.
+TUNER = "tuner"
+
 Trial = Any  # keras_tuner.engine.trial.Trial
+_TRIAL = kt.engine.trial.Trial
 
 
 class _Lasting:
@@ -43,15 +45,14 @@ class _Lasting:
     # Of Keras Tuner's class.
     trials: dict[str, Trial]
     ongoing_trials: dict[str, Trial]
+    start_order: list[str]
     end_order: list[str]
     tuner_ids: set[str]
-    _retry_queue: list[str]
-    _get_oracle_fname: Callable[[], str]
-    _get_trial_dir: Callable[[str], str]
 
     def prepare(
         self,
         space: Space,
+        folder: pathlib.Path,
         gone: Callable[[str], bool],
         report: Callable[[Trial], None],
     ) -> None:
@@ -59,13 +60,16 @@ class _Lasting:
 
         Args:
           space: for the digits of the values.
+          folder: where the state is kept.
           gone: tells whether the worker of this name has ended.
           report: called with each trial that has ended.
         """
         self._fields = {field.name: field for field in space.fields}
+        self._file = folder / "oracle.json"
         self._gone = gone
         self._losses: dict[str, int] = collections.defaultdict(int)
-        self._restored: dict[str, Trial] = {}
+        # Trials whose process was lost, to be given to another.
+        self._lost: list[str] = []
         self._training: str | None = None
         self.report = report
         self.verbose = 0
@@ -87,10 +91,20 @@ class _Lasting:
     def create_trial(self, tuner_id: str) -> Trial:
         """Gives a worker a trial; tells it to wait while others' may come back."""
         self.release_lost()
+        if self._lost and tuner_id not in self.ongoing_trials:
+            return self._give_again(tuner_id)
         trial = super().create_trial(tuner_id)  # type: ignore[misc]
         if trial.status == "STOPPED" and self.ongoing_trials:
             self.tuner_ids.add(tuner_id)
             trial.status = "IDLE"
+        return trial
+
+    def _give_again(self, tuner_id: str) -> Trial:
+        trial = self.trials[self._lost.pop()]
+        trial.status = "RUNNING"
+        self.tuner_ids.add(tuner_id)
+        self.ongoing_trials[tuner_id] = trial
+        self.save()
         return trial
 
     def end_trial(self, trial: Trial) -> None:
@@ -103,26 +117,23 @@ class _Lasting:
     def _end(self, trial: Trial) -> bool:
         """Returns whether the trial had not ended before."""
         if trial.trial_id in self.end_order:
-            self._forget(trial.trial_id)
+            # Whoever else was running it has come too late.
+            self.ongoing_trials = {
+                worker: other
+                for worker, other in self.ongoing_trials.items()
+                if other.trial_id != trial.trial_id
+            }
             return False
-        if trial.trial_id in self._retry_queue:
-            self._retry_queue.remove(trial.trial_id)
+        if trial.trial_id in self._lost:
+            self._lost.remove(trial.trial_id)
         # What came over the service has lost digits.
         trial.hyperparameters = self.trials[trial.trial_id].hyperparameters
         super().end_trial(trial)  # type: ignore[misc]
         return True
 
-    def _forget(self, trial_id: str) -> None:
-        """Takes a trial that has ended from whoever else was running it."""
-        self.ongoing_trials = {
-            worker: trial
-            for worker, trial in self.ongoing_trials.items()
-            if trial.trial_id != trial_id
-        }
-
     @kt.synchronized
     def release_lost(self) -> None:
-        """Puts the trials of workers that are gone back into the queue."""
+        """Makes the trials of workers that are gone free for others."""
         lost = [worker for worker in self.ongoing_trials if self._gone(worker)]
         for worker in lost:
             self._lose(f"worker {worker}", self.ongoing_trials.pop(worker))
@@ -133,13 +144,12 @@ class _Lasting:
     def _lose(self, process: str, trial: Trial) -> None:
         self._losses[trial.trial_id] += 1
         if self._losses[trial.trial_id] < MOST_LOSSES:
-            self._retry_queue.append(trial.trial_id)
+            self._lost.append(trial.trial_id)
             what = "goes to another"
         else:
             trial.status = "FAILED"
             trial.message = f"its process was lost {MOST_LOSSES} times"
             self.end_order.append(trial.trial_id)
-            self._save_trial(trial)
             what = f"is given up, as {trial.message}"
         number = trial_number(trial.trial_id)
         print(f"{process} is gone: trial {number} {what}", flush=True)
@@ -163,55 +173,58 @@ class _Lasting:
             self._training = None
             self.save()
 
-    def _lose_last(self) -> None:
-        """Counts the loss of the last run's process, if it was killed in a trial."""
-        lost, self._training = self._training, None
-        for worker, trial in list(self._restored.items()):
-            if trial.trial_id == lost:
-                self._lose("the process of the last run", self._restored.pop(worker))
-
     def get_state(self) -> dict[str, Any]:
-        """What is saved."""
-        state = super().get_state()  # type: ignore[misc]
-        return {**state, "losses": self._losses, "training": self._training}
+        """What is saved, the trials too: a kill cannot part them from the rest."""
+        return {
+            **super().get_state(),  # type: ignore[misc]
+            "trials": [trial.get_state() for trial in self.trials.values()],
+            "losses": self._losses,
+            "lost": self._lost,
+            "training": self._training,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Takes up what was saved; a trial that it does not know never began."""
-        begun = set(state["start_order"])
-        self.trials = {id_: trial for id_, trial in self.trials.items() if id_ in begun}
+        """Takes up what was saved."""
+        if "trials" in state:
+            found = [_TRIAL.from_state(each) for each in state["trials"]]
+        else:
+            # Older sweeps have a file for each, as Keras Tuner has. One of a trial that
+            # the state does not know is what a kill has left.
+            paths = self._file.parent.glob("trial_*/trial.json")
+            loaded = [_TRIAL.load(str(path)) for path in sorted(paths)]
+            found = [t for t in loaded if t.trial_id in state["start_order"]]
+        self.trials = {trial.trial_id: trial for trial in found}
         super().set_state(state)  # type: ignore[misc]
         self._losses.update(state["losses"])
-        # Older sweeps did not note it.
+        self._lost = state.get("lost", [])
         self._training = state.get("training")
+
+    def reload(self) -> None:
+        """Reads the saved state, if any; workers that are alive keep their trials."""
+        if not self._file.exists():
+            return
+        self.set_state(files.read_json(self._file))
         # Keras Tuner saves before it takes a trial that has ended from this list.
-        self._restored = {
+        self.ongoing_trials = {
             worker: trial
             for worker, trial in self.ongoing_trials.items()
             if trial.trial_id not in self.end_order
         }
-
-    def reload(self) -> None:
-        """Reads the saved state; workers that are alive keep their trials."""
-        super().reload()  # type: ignore[misc]
-        known = {trial.trial_id for trial in self._restored.values()}
-        known |= set(self.end_order)
-        self._retry_queue = [id_ for id_ in self._retry_queue if id_ not in known]
-        self._lose_last()
-        self.ongoing_trials = self._restored
-        self.tuner_ids |= set(self._restored)
+        # The last run's process was killed in a trial.
+        lost, self._training = self._training, None
+        for worker, trial in list(self.ongoing_trials.items()):
+            if trial.trial_id == lost:
+                self._lose("the process of the last run", trial)
+                del self.ongoing_trials[worker]
+        self.tuner_ids |= set(self.ongoing_trials)
         self.save()
 
     def save(self) -> None:
         """Writes the state, whole or not at all."""
-        files.write_json(pathlib.Path(self._get_oracle_fname()), self.get_state())
-
-    def _save_trial(self, trial: Trial) -> None:
-        """Replaces Keras Tuner's method, whose file a kill can cut off."""
-        folder = pathlib.Path(self._get_trial_dir(trial.trial_id))
-        files.write_json(folder / "trial.json", trial.get_state())
+        files.write_json(self._file, self.get_state())
 
     def _compute_values_hash(self, values: dict[str, Any]) -> str:
-        """Values that are trained alike are alike."""
+        """Values that are trained alike are alike; no public hook tells it so."""
         rounded = {name: self._rounded(name, value) for name, value in values.items()}
         return super()._compute_values_hash(rounded)  # type: ignore[misc]
 
@@ -263,24 +276,22 @@ def make_oracle(
     max_trials: int,
     epochs: int,
     seed: int,
+    folder: pathlib.Path,
     gone: Callable[[str], bool],
     report: Callable[[Trial], None] = lambda trial: None,
 ) -> Any:
     """Makes the oracle of this name.
 
     Args:
-      tuner: one of `TUNERS`.
+      tuner: "random", "hyperband" or "bayesian".
       space: what varies.
       max_trials: how many trials there are at most.
       epochs: of the stage; the longest that Hyperband trains.
       seed: the same seed gives the same values, in one process.
+      folder: where the state is kept.
       gone: tells whether the worker of this name has ended.
       report: called with each trial that has ended.
-
-    Raises:
-      InputError: an unknown name.
     """
-    require_choice("Tuner", tuner, TUNERS)
     options: dict[str, Any] = {
         "objective": kt.Objective(OBJECTIVE, "max"),
         "hyperparameters": hyperparameters(space),
@@ -305,7 +316,7 @@ def make_oracle(
             **options,
         )
         oracle.max_trials = max_trials
-    oracle.prepare(space, gone, report)
+    oracle.prepare(space, folder, gone, report)
     return oracle
 
 

@@ -8,9 +8,7 @@ import statistics
 from collections.abc import Sequence
 
 from r2b_keras import claims, files, locks
-from r2b_keras.environment import tf
-from r2b_keras.errors import NonFiniteLossError
-from r2b_keras.sweeps import board
+from r2b_keras.sweeps import hparams, trials
 from r2b_keras.sweeps.results import (
     EPOCHS_NAME,
     FAILED,
@@ -21,9 +19,7 @@ from r2b_keras.sweeps.results import (
 )
 from r2b_keras.sweeps.space import as_text
 from r2b_keras.sweeps.sweep import Sweep
-from r2b_keras.trainers.chain import train_chain
-from r2b_keras.trainers.library import StageLibrary
-from r2b_keras.trainers.workdir import Workdir
+from r2b_keras.trainers.workdir import StageResult, Workdir
 
 
 def train(sweep: Sweep, wait: bool) -> None:
@@ -54,23 +50,13 @@ def _train(sweep: Sweep, offset: int) -> None:
     settings, folder = sweep.settings, sweep.own(offset)
     seed = settings.seed + offset
     print(f"\nthe recipe's own setting, seed {seed}", flush=True)
+    result: StageResult | None = None
     try:
-        *_, result = train_chain(
-            settings.recipe,
-            settings.stage,
-            Workdir(folder),
-            dataset=settings.dataset,
-            seed=seed,
-            precision=settings.precision,
-            library=StageLibrary(sweep.stages),
-        )
-    except (NonFiniteLossError, tf.errors.ResourceExhaustedError) as error:
-        reason = str(error).splitlines()[0]
-        files.write_json(folder / "failed.json", {"reason": reason})
-        print(f"the recipe's own setting failed: {reason}", flush=True)
-        result = None
+        result = trials.train(sweep, settings.recipe, folder, seed)
+    except trials.FAILURES as error:
+        trials.note_failure(folder, "the recipe's own setting", error)
     if offset == 0:
-        board.write_trial(sweep, 0, sweep.own_values(), result)
+        hparams.write_trial(sweep, 0, sweep.own_values(), result)
 
 
 def row(sweep: Sweep) -> TrialRow | None:

@@ -1,12 +1,10 @@
 """What the trials gave: `trials.csv`, the table on the terminal, the best recipe."""
 
-import csv
 import dataclasses
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from r2b_keras import files
+from r2b_keras import files, tables
 from r2b_keras.errors import InputError
 from r2b_keras.sweeps.space import as_text
 from r2b_keras.sweeps.sweep import EPOCHS, Sweep, trial_number
@@ -93,19 +91,21 @@ def to_csv(rows: Sequence[TrialRow]) -> str:
 
     The accuracy on the test images is not in it: to choose by it would spoil it.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = list(rows[0].values) if rows else []
-    head = ["trial", "status", "validation_top1", "epochs", "seconds", "bytes"]
-    writer.writerow([*head, *names, "reason"])
-    for row in rows:
-        numbers: list[Any] = [""] * 4
-        if row.result:
-            seconds = f"{row.result.seconds:.1f}"
-            numbers = [row.score, row.result.epochs, seconds, row.result.bytes]
-        values = [row.values[name] for name in names]
-        writer.writerow([row.number, row.status, *numbers, *values, row.reason])
-    return text.getvalue()
+    return tables.to_csv([_csv_row(row) for row in rows])
+
+
+def _csv_row(row: TrialRow) -> dict[str, Any]:
+    result = row.result
+    return {
+        "trial": row.number,
+        "status": row.status,
+        "validation_top1": row.score if result else "",
+        "epochs": result.epochs if result else "",
+        "seconds": f"{result.seconds:.1f}" if result else "",
+        "bytes": result.bytes if result else "",
+        **row.values,
+        "reason": row.reason,
+    }
 
 
 def to_text(rows: Sequence[TrialRow]) -> str:
@@ -116,15 +116,11 @@ def to_text(rows: Sequence[TrialRow]) -> str:
     for row in ranked(rows):
         numbers = [row.status, "-", "-"]
         if row.result:
-            size = f"{row.result.bytes / 1024:.0f} KiB"
+            size = tables.kibibytes(row.result.bytes)
             numbers = [f"{row.score:.2%}", f"{row.result.seconds:.1f}", size]
         number = str(row.number) if row.number else "recipe 0"
         lines.append([number, *numbers, *(row.values[n] for n in names)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
-        for line in lines
-    )
+    return tables.aligned(lines)
 
 
 def _heads(names: Sequence[str]) -> list[str]:

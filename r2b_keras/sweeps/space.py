@@ -24,7 +24,7 @@ from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.sweeps.durations import schedule_overrides
-from r2b_keras.sweeps.effects import NEEDS
+from r2b_keras.sweeps.preconditions import NEEDS
 
 KINDS = ("linear", "log", "int", "choice")
 # Digits of a value that are kept. Keras Tuner's service sends 32-bit numbers, which
@@ -302,7 +302,7 @@ def _check_effect(fields: tuple[Field, ...], tried: list[Recipe], stage: int) ->
     """Refuses a field that changes no trial.
 
     That is one of a stage on which the tuned one does not rest, and one that does
-    nothing without another that no trial has, see `effects`.
+    nothing without another that no trial has, see `preconditions`.
     """
     needed = {number for recipe in tried for number in recipe.stages_needed(stage)}
     for field in fields:

@@ -2,23 +2,17 @@
 
 import contextlib
 import functools
-import os
-import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 
-from r2b_keras import files
-from r2b_keras.environment import kt, tf
-from r2b_keras.errors import NonFiniteLossError
-from r2b_keras.sweeps import board
-from r2b_keras.sweeps.oracles import OBJECTIVE, Trial
+from r2b_keras.environment import kt
+from r2b_keras.sweeps import hparams, trials
+from r2b_keras.sweeps.oracles import OBJECTIVE, TUNER, Trial
 from r2b_keras.sweeps.sweep import Sweep, trial_number
-from r2b_keras.trainers.chain import train_chain
-from r2b_keras.trainers.library import StageLibrary
-from r2b_keras.trainers.workdir import StageResult, Workdir
+from r2b_keras.trainers.workdir import Workdir
 
 # Between two questions of a worker for which there is no trial yet.
 _IDLE_SECONDS = 1.0
@@ -66,74 +60,66 @@ class SweepTuner(kt.Tuner):
     Args:
       oracle: what chooses the values.
       sweep: the folder, and what trials train.
+      is_worker: whether another process, the chief, has the oracle that counts.
     """
 
-    def __init__(self, oracle: Any, sweep: Sweep) -> None:
+    def __init__(self, oracle: Any, sweep: Sweep, is_worker: bool = False) -> None:
         """Takes up what an earlier run has left in the folder."""
         self.oracle: Any
-        # A failed trial is a line in the table, not a traceback on the screen.
-        kt.src.config.DEBUG = False
         self.sweep = sweep
+        self._is_worker_process = is_worker
+        self._failed: dict[str, str] = {}
         self._waiting = False
-        super().__init__(oracle=oracle, directory=str(sweep.path), project_name="tuner")
-        if not self._is_worker() and os.path.exists(oracle._get_oracle_fname()):
-            oracle.reload()
-        if self._is_worker():
+        super().__init__(oracle=oracle, directory=str(sweep.path), project_name=TUNER)
+        if is_worker:
             self.oracle = PatientClient(self.oracle)
+        else:
+            oracle.reload()
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Trains the stage with the trial's values, and all that it rests on.
 
         Raises:
-          FailedTrialError: the trial cannot be trained; the sweep goes on.
-          TrialProblem: nor could others be.
+          TrialProblem: it cannot be trained, nor could others be.
         """
         number, values = trial_number(trial.trial_id), trial.hyperparameters.values
         try:
             with self.sweep.trial_held(number), self._noted(trial):
-                result = self._train(number, values)
-        except (NonFiniteLossError, tf.errors.ResourceExhaustedError) as error:
-            self._fail(number, values, error)
+                return {OBJECTIVE: self._train(number, values)}
+        except trials.FAILURES as error:
+            self._failed[trial.trial_id] = self._fail(number, values, error)
+            # Left out by `on_trial_end`. Raised, it would be a traceback on the screen.
+            return {OBJECTIVE: 0.0}
         except Exception as error:
             # Keras Tuner would take a full disk or a defect for the trial's failure.
             raise TrialProblem from error
-        return {OBJECTIVE: float(result.validation_top1 or 0.0)}
 
     def _noted(self, trial: Trial) -> contextlib.AbstractContextManager[None]:
         """Has a process alone note what it trains; of a worker the chief knows."""
-        if self._is_worker():
+        if self._is_worker_process:
             return contextlib.nullcontext()
-        return self.oracle.trained_here(trial.trial_id)
+        noted: contextlib.AbstractContextManager[None]
+        noted = self.oracle.trained_here(trial.trial_id)
+        return noted
 
-    def _train(self, number: int, values: dict[str, Any]) -> StageResult:
-        settings = self.sweep.settings
-        print(f"\ntrial {number}: {self._describe(values)}", flush=True)
-        results = train_chain(
-            self.sweep.recipe(values),
-            settings.stage,
-            Workdir(self.sweep.trial(number)),
-            dataset=settings.dataset,
-            seed=settings.seed,
-            precision=settings.precision,
-            library=StageLibrary(self.sweep.stages),
-        )
-        board.write_trial(self.sweep, number, values, results[-1])
-        return results[-1]
-
-    def _describe(self, values: dict[str, Any]) -> str:
+    def _train(self, number: int, values: dict[str, Any]) -> float:
         texts = self.sweep.texts(values)
         own = f"stages.{self.sweep.settings.stage}."
-        return "  ".join(f"{p.removeprefix(own)}={t}" for p, t in texts.items())
+        shown = "  ".join(f"{p.removeprefix(own)}={t}" for p, t in texts.items())
+        print(f"\ntrial {number}: {shown}", flush=True)
+        recipe, folder = self.sweep.recipe(values), self.sweep.trial(number)
+        result = trials.train(self.sweep, recipe, folder, self.sweep.settings.seed)
+        hparams.write_trial(self.sweep, number, values, result)
+        return float(result.validation_top1 or 0.0)
 
-    def _fail(self, number: int, values: dict[str, Any], error: Exception) -> None:
+    def _fail(self, number: int, values: dict[str, Any], error: Exception) -> str:
         """Marks the trial failed, unless every other would fail in the same way."""
         if self._is_shared(number, values):
             raise TrialProblem from error
-        reason = str(error).splitlines()[0]
-        files.write_json(self.sweep.failure(number), {"reason": reason})
-        board.write_trial(self.sweep, number, values, None)
-        print(f"trial {number} failed: {reason}", flush=True)
-        raise kt.errors.FailedTrialError(reason) from error
+        folder = self.sweep.trial(number)
+        reason = trials.note_failure(folder, f"trial {number}", error)
+        hparams.write_trial(self.sweep, number, values, None)
+        return reason
 
     def _is_shared(self, number: int, values: dict[str, Any]) -> bool:
         """Whether the stage that failed is the same in all trials."""
@@ -144,6 +130,12 @@ class SweepTuner(kt.Tuner):
         failed = missing[0] if missing else sweep.settings.stage
         varied = {path.split(".")[1] for path in sweep.texts(values)}
         return not varied & {"*", *map(str, recipe.stages_needed(failed))}
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Passes the trial on, as failed where it is."""
+        if trial.trial_id in self._failed:
+            trial.status, trial.message = "FAILED", self._failed.pop(trial.trial_id)
+        super().on_trial_end(trial)
 
     def pre_create_trial(self) -> None:
         """Waits a little before asking again for a trial that was not there."""
@@ -157,9 +149,5 @@ class SweepTuner(kt.Tuner):
 
     def save(self) -> None:
         """Writes the oracle's state; a tuner has none of its own."""
-        if not self._is_worker():
+        if not self._is_worker_process:
             self.oracle.save()
-
-    def _get_tuner_fname(self) -> str:
-        """No file, so that Keras Tuner neither reads nor announces one."""
-        return str(pathlib.Path(self.project_dir) / "none")

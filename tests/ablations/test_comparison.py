@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from r2b_keras.ablations import chart, tables
+from r2b_keras.ablations import row_chart, tables
 from r2b_keras.ablations.comparison import (
     compare,
     holm,
@@ -14,7 +14,7 @@ from r2b_keras.ablations.comparison import (
     paired_test,
     summarise,
 )
-from r2b_keras.ablations.runs import Failure, Outcome
+from r2b_keras.ablations.runs import Outcome, plan
 
 IMAGES = 1000
 
@@ -194,8 +194,8 @@ def test_tables_and_csv():
 
 
 def test_what_has_failed_is_listed():
-    failures = [Failure("gate", "binary", 2, "The loss is nan in stage 2.")]
-    text = tables.to_markdown([], [], failures)
+    run = plan(["gate"], ["binary"], 3)[2]
+    text = tables.to_markdown([], [], [(run, "The loss is nan in stage 2.")])
     expected = "- + G alone, binary downsample, seed 2: The loss is nan in stage 2."
     assert expected in text.splitlines()
 
@@ -203,7 +203,7 @@ def test_what_has_failed_is_listed():
 def test_the_chart_shows_every_seed_and_mean():
     found = outcomes()
     summaries = summarise(found)
-    (axes,) = chart.draw(summaries, found, "Rows").axes
+    (axes,) = row_chart.draw(summaries, found, "Rows").axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels[1] == "+ G alone"
     shown = [len(points.get_offsets()) for points in axes.collections]
@@ -211,11 +211,11 @@ def test_the_chart_shows_every_seed_and_mean():
     assert shown == [3, 1, 3, 1, 4, 1, 4, 1, 1, 1, 1, 1]
     means = [points.get_offsets()[0][0] for points in axes.collections[3::4]]
     np.testing.assert_allclose(means, [80.0, 86.25, 85.0])
-    assert chart.to_png(summaries, found, "Rows").startswith(b"\x89PNG")
+    assert row_chart.to_png(summaries, found, "Rows").startswith(b"\x89PNG")
     # With both kinds of downsampling, labels tell them apart.
     binary = [dataclasses.replace(outcome, downsample="binary") for outcome in found]
     both = summarise(found + binary)
-    (axes,) = chart.draw(both, found + binary, "Rows").axes
+    (axes,) = row_chart.draw(both, found + binary, "Rows").axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels[1] == "+ G alone, real downsample"
     assert labels[4] == "+ G alone, binary downsample"

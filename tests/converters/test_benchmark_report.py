@@ -12,7 +12,6 @@ import pytest
 from r2b_keras.converters import benchmark_chart, benchmark_report
 from r2b_keras.converters.benchmark_report import Machine, describe_machine
 from r2b_keras.converters.benchmarking import Measurement
-from r2b_keras.errors import InputError
 
 ROW = Measurement(
     model="binary.tflite",
@@ -199,9 +198,3 @@ def test_whiskers_end_at_the_percentiles():
     (whiskers,) = (one for one in axes.collections if hasattr(one, "get_segments"))
     ends = [(segment[0][0], segment[1][0]) for segment in whiskers.get_segments()]
     assert ends == [(pytest.approx(30.0), 41.5), (pytest.approx(0.012), 0.0125)]
-
-
-def test_missing_matplotlib_is_told(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(InputError, match=r"pip install matplotlib"):
-        benchmark_chart.to_png(ROWS, MACHINE)

@@ -24,9 +24,9 @@ def named_data():
 @pytest.fixture(scope="session")
 def page(finished, converted, named_data):
     """All sections, with one converted file."""
-    from r2b_keras.reports import compose
+    from r2b_keras.reports import page
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compose.data, "load", named_data)
+        patch.setattr(page.data, "load", named_data)
         flatbuffers = {"a<b>.tflite": converted[0].read_bytes()}
-        return compose.compose(Workdir(finished[0]), flatbuffers=flatbuffers)
+        return page.compose(Workdir(finished[0]), flatbuffers=flatbuffers)

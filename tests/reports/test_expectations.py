@@ -9,7 +9,7 @@ from r2b_keras import claims, data, files, recipes, train
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Expected
 from r2b_keras.recipes.measured import FINGERPRINTS, expected
-from r2b_keras.reports import facts, provenance, summary
+from r2b_keras.reports import provenance, run_record, stages
 from r2b_keras.trainers import expectations
 from r2b_keras.trainers.library import stage_key
 from r2b_keras.trainers.workdir import StageResult, Workdir
@@ -128,7 +128,7 @@ def test_a_precision_is_judged_by_its_own_claims(tmp_path, precision, top1):
     word = words[claims.place(top1, claim.low, claim.high)] if claim else None
     workdir.stage(2).mkdir()
     workdir.save_result(found)
-    verdict = facts.read(workdir, 359).verdict(2)
+    verdict = run_record.read(workdir, 359).verdict(2)
     assert verdict.word == (word or "no expectation")
     line = train.summary(DIGITS, [found], workdir).splitlines()[2]
     assert line.endswith("below expected") == (word == "below expected")
@@ -215,14 +215,14 @@ def test_recipes_saved_with_deviations_are_read():
     ],
 )
 def test_margins_in_words(top1, words):
-    assert summary.judged(expectations.judge(top1, MEASURED)) == words
+    assert stages.judged(expectations.judge(top1, MEASURED)) == words
 
 
 def test_what_is_not_judged_in_words():
     words = "Nothing was expected of it beforehand."
-    assert summary.judged(expectations.judge(0.9, None)) == words
+    assert stages.judged(expectations.judge(0.9, None)) == words
     words = (
         "That is 1.50 points below what was expected (paper); how far a good run may "
         "be from it is not known."
     )
-    assert summary.judged(expectations.judge(0.885, Expected(0.9, "paper"))) == words
+    assert stages.judged(expectations.judge(0.885, Expected(0.9, "paper"))) == words

@@ -83,7 +83,7 @@ def measure(tmp_path, content, *sizes):
 
 
 def test_fits_a_phone_and_a_desktop(page, tmp_path):
-    phone, desktop = measure(tmp_path, page.to_html(), PHONE, DESKTOP)
+    phone, desktop = measure(tmp_path, page.html, PHONE, DESKTOP)
     for found, size in ((phone, PHONE), (desktop, DESKTOP)):
         assert found["inner"] == size[0]
         assert found["scroll"] <= found["inner"]
@@ -101,38 +101,38 @@ def on_screen(content):
 
 
 def test_text_in_pictures_can_be_read(page, tmp_path):
-    phone, desktop = measure(tmp_path, page.to_html(), PHONE, DESKTOP)
-    (paper,) = measure(tmp_path, on_screen(page.to_html()), PAPER)
+    phone, desktop = measure(tmp_path, page.html, PHONE, DESKTOP)
+    (paper,) = measure(tmp_path, on_screen(page.html), PAPER)
     for found in (phone, desktop, paper):
         assert LEAST_TEXT <= found["text"] < 20
     # The curves of each stage are beside each other, three of them too.
     assert set(desktop["rows"]) == set(paper["rows"]) == {1}
     # The measure can fail.
-    small = page.to_html().replace("<main>", "<main><style>img{width:200px}</style>")
+    small = page.html.replace("<main>", "<main><style>img{width:200px}</style>")
     assert measure(tmp_path, small, PHONE)[0]["text"] < LEAST_TEXT
 
 
 def test_what_fits_a_sheet_of_paper_is_not_split(page, tmp_path):
-    (paper,) = measure(tmp_path, on_screen(page.to_html()), PAPER)
-    (screen,) = measure(tmp_path, page.to_html(), PAPER)
+    (paper,) = measure(tmp_path, on_screen(page.html), PAPER)
+    (screen,) = measure(tmp_path, page.html, PAPER)
     assert paper["split"] == 0 < screen["split"]
 
 
 def test_verdicts_are_seen_at_once_on_a_phone(page, tmp_path):
-    phone, desktop = measure(tmp_path, page.to_html(), PHONE, DESKTOP)
+    phone, desktop = measure(tmp_path, page.html, PHONE, DESKTOP)
     assert len(phone["first"]) == 4 and max(phone["first"]) <= 0
     assert phone["minor"] == 0 < desktop["minor"]
     # Longer words than those of this page.
-    longest = page.to_html().replace("no expectation", "\u25bc below expected")
+    longest = page.html.replace("no expectation", "\u25bc below expected")
     (found,) = measure(tmp_path, longest.replace("\u2013<", "\u221212.34<"), PHONE)
     assert max(found["first"]) <= 0
-    wide = page.to_html().replace("<main>", "<main><style>th{padding:2em}</style>")
+    wide = page.html.replace("<main>", "<main><style>th{padding:2em}</style>")
     assert max(measure(tmp_path, wide, PHONE)[0]["first"]) > 0
 
 
 def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
     """The measure above can fail."""
-    wide = page.to_html().replace("<main>", '<main><div style="width:600px">.</div>')
+    wide = page.html.replace("<main>", '<main><div style="width:600px">.</div>')
     phone, desktop = measure(tmp_path, wide, PHONE, DESKTOP)
     assert phone["scroll"] >= 600 > phone["inner"]
     assert desktop["scroll"] <= desktop["inner"]
@@ -141,7 +141,7 @@ def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
 def test_a_picture_that_is_cut_off_is_noticed(page, tmp_path):
     """Where the page does not scroll, its width tells nothing."""
     style = "<style>main{overflow:hidden}img{max-width:none!important}</style>"
-    clipped = page.to_html().replace("<main>", f"<main>{style}")
+    clipped = page.html.replace("<main>", f"<main>{style}")
     clipped = clipped.replace("<figure><img", '<figure><img style="width:600px"', 1)
     phone, desktop = measure(tmp_path, clipped, PHONE, DESKTOP)
     assert phone["scroll"] <= phone["inner"]
@@ -152,7 +152,7 @@ def test_a_picture_that_is_cut_off_is_noticed(page, tmp_path):
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_looks_dark_on_white(page, tmp_path, size):
     frames, shot = tmp_path / "frame.html", tmp_path / "shot.png"
-    body = f'<!DOCTYPE html><body style="margin:0">{frame(page.to_html(), size)}'
+    body = f'<!DOCTYPE html><body style="margin:0">{frame(page.html, size)}'
     frames.write_text(body, encoding="utf-8")
     window = f"--window-size={max(size[0], 600)},{size[1] + 200}"
     browse(tmp_path, window, f"--screenshot={shot}", f"file://{frames}")
@@ -167,7 +167,7 @@ def test_looks_dark_on_white(page, tmp_path, size):
 
 def test_prints_on_several_pages(page, tmp_path):
     source, paper = tmp_path / "report.html", tmp_path / "report.pdf"
-    source.write_text(page.to_html(), encoding="utf-8")
+    source.write_text(page.html, encoding="utf-8")
     browse(
         tmp_path,
         f"--print-to-pdf={paper}",

@@ -7,12 +7,11 @@ import pytest
 from r2b_keras import recipes
 from r2b_keras.board.card import ModelCard
 from r2b_keras.converters.benchmarking import Measurement
-from r2b_keras.reports import costs, provenance
+from r2b_keras.reports import deployed, provenance
 from r2b_keras.reports.deployed import Deployed
-from r2b_keras.reports.facts import Facts
 from r2b_keras.reports.history import Metrics
 from r2b_keras.reports.operations import Part
-from r2b_keras.reports.page import notice
+from r2b_keras.reports.run_record import RunRecord
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 
@@ -21,11 +20,11 @@ def result(number, top1):
     return StageResult(number, "n", "binary", top1, 1.0, 0.9, 1, 1.0, 62_464, 1, 1)
 
 
-FACTS = Facts(
+RECORD = RunRecord(
     workdir=Workdir("run"),
     recipe=recipes.get("digits"),
     identity={"seed": 0, "precision": "float32", "deterministic": True},
-    manifest={},
+    runs=[],
     metrics=Metrics({}),
     results={2: result(2, 0.97), 3: result(3, 0.98)},
     num_test=359,
@@ -54,23 +53,23 @@ def other(**changes):
 
 
 WITHOUT_FILES = [
-    ("test top-1", "98.00\u00a0%"),
-    ("binary MACs an image", "1.6\u00a0M"),
-    ("weights, packed", "61\u00a0KiB"),
+    ("test top-1", "98.00 %"),
+    ("binary MACs an image", "1.6 M"),
+    ("weights, packed", "61 KiB"),
 ]
 
 
 def test_key_figures_without_files():
-    assert costs.key_figures(FACTS, PARTS, []) == WITHOUT_FILES
-    empty = dataclasses.replace(FACTS, results={})
-    assert costs.key_figures(empty, {}, []) == []
+    assert deployed.key_figures(RECORD, PARTS, []) == WITHOUT_FILES
+    empty = dataclasses.replace(RECORD, results={})
+    assert deployed.key_figures(empty, {}, []) == []
 
 
 def test_key_figures_of_real_weights():
-    first = dataclasses.replace(FACTS, results={2: FACTS.results[2]})
-    assert costs.key_figures(first, PARTS, [])[1] == (
+    first = dataclasses.replace(RECORD, results={2: RECORD.results[2]})
+    assert deployed.key_figures(first, PARTS, [])[1] == (
         "real MACs an image",
-        "9.2\u00a0k",
+        "9.2 k",
     )
 
 
@@ -81,10 +80,10 @@ def test_size_and_latency_are_of_one_file():
         file("fast.tflite", 102_400, 0.7, 0.25),
         file("slow.tflite", 92_160, 3.0),
     ]
-    assert costs.key_figures(FACTS, PARTS, files) == [
+    assert deployed.key_figures(RECORD, PARTS, files) == [
         *WITHOUT_FILES,
-        ("size of fast.tflite", "100\u00a0KiB"),
-        ("median latency of fast.tflite, lce_indirect", "0.2500\u00a0ms"),
+        ("size of fast.tflite", "100 KiB"),
+        ("median latency of fast.tflite, lce_indirect", "0.2500 ms"),
     ]
 
 
@@ -100,7 +99,7 @@ def test_size_and_latency_are_of_one_file():
 )
 def test_files_of_other_networks_are_not_at_the_top(card):
     files = [file("other.tflite", 1024, 0.1, card=card)]
-    assert costs.key_figures(FACTS, PARTS, files) == WITHOUT_FILES
+    assert deployed.key_figures(RECORD, PARTS, files) == WITHOUT_FILES
 
 
 def test_strangers_are_told():
@@ -113,12 +112,10 @@ def test_strangers_are_told():
         file("coat.tflite", 1, card=other(recipe="fashion_mnist")),
         file("again.tflite", 1, card=other(accuracy=0.9721)),
     ]
-    assert costs._strangers(FACTS, files) == [
-        notice("coat.tflite is of the recipe fashion_mnist, this run of digits."),
-        notice(
-            "again.tflite says 97.21\u00a0% of stage 3, this folder 98.00\u00a0%: it "
-            "is of another run."
-        ),
+    assert [told for f in files if (told := deployed.mismatch(f, RECORD))] == [
+        "coat.tflite is of the recipe fashion_mnist, this run of digits.",
+        "again.tflite says 97.21 % of stage 3, this folder 98.00 %: it is of another "
+        "run.",
     ]
 
 
@@ -136,26 +133,25 @@ def test_strangers_are_told():
 )
 def test_the_folder_of_images_is_read_from_the_commands(commands, folder):
     runs = [{"command": command} for command in commands]
-    assert provenance.data_dir({"runs": runs}) == folder
+    assert provenance.data_dir(runs) == folder
 
 
 def test_commands_name_the_folder_of_images():
-    recipe, identity = FACTS.recipe, FACTS.identity
-    plainly = provenance.from_recipe_file(FACTS.workdir, recipe, identity)
+    plainly = provenance.train_command(RECORD, None)
     assert "--data_dir" not in plainly
-    line = provenance.from_recipe_file(FACTS.workdir, recipe, identity, "my images")
+    line = provenance.train_command(RECORD, "my images")
     assert line.replace(" \\\n    '--data_dir=my images'", "") == plainly
     assert line != plainly
 
 
 def test_a_conversion_by_its_card():
     card = other(real_weights="int8", stage=2)
-    line = provenance.convert_command(FACTS.workdir, "a b.tflite", card, "images")
+    line = provenance.convert_command(RECORD.workdir, "a b.tflite", card, "images")
     assert line == (
         "python -m r2b_keras.convert \\\n    --workdir=run \\\n    --stage=2 \\\n"
         "    --real_weights=int8 \\\n    --data_dir=images \\\n"
         "    '--output=a b.tflite'"
     )
     assert "--data_dir" not in provenance.convert_command(
-        FACTS.workdir, "a.tflite", CARD, None
+        RECORD.workdir, "a.tflite", CARD, None
     )

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from r2b_keras import recipes
-from r2b_keras.reports import curves, figures, gates, mistakes
+from r2b_keras import drawing, recipes
+from r2b_keras.reports import curves, gates, mistakes, pictures
 from r2b_keras.reports.history import FLIPS, History
 
 # WCAG 2.1, success criterion 1.4.3.
@@ -35,15 +35,15 @@ ALL = history(
 )
 
 
-@pytest.mark.parametrize("name", [figures.COLOUR_MAP, "Blues"])
+@pytest.mark.parametrize("name", [drawing.COLOUR_MAP, "Blues"])
 def test_ink_is_read_on_every_colour(name):
     for colour in matplotlib.colormaps[name](np.linspace(0, 1, 256)):
-        ink = figures.ink_on(colour)
+        ink = drawing.ink_on(colour)
         assert contrast(ink, colour[:3]) >= LEAST_CONTRAST
 
 
 def test_text_of_the_page_is_read_on_white():
-    for colour in (figures.BLACK, figures.SOFT):
+    for colour in (drawing.BLACK, drawing.SOFT):
         assert contrast(colour, "white") >= LEAST_CONTRAST
 
 
@@ -77,7 +77,7 @@ def test_values_of_gates_are_read_and_their_scale_is_told():
         inks.add(text.get_color())
     assert inks == {"black", "white"}
     by_gate = {f"block_{n}a_gate": values[:, [n]] for n in range(6)}
-    (_, overall), (_, last) = gates.pictures(by_gate, names)
+    (_, overall), (_, last) = gates.draw_both(by_gate, names)
     assert overall.endswith("colours from 0.40, dark, to 0.60, bright")
     low, high = gates.colour_scale(values[:, 5])
     assert last.endswith(f"colours from {low:.2f}, dark, to {high:.2f}, bright")
@@ -97,21 +97,21 @@ def test_lines_of_a_legend_are_told_apart():
 
 
 def test_pictures_know_their_smallest_text():
-    figure = figures.new_figure(200, 100)
+    figure = drawing.new_figure(200, 100)
     figure.text(0.1, 0.1, "small", fontsize=6)
     figure.text(0.1, 0.5, "large", fontsize=12)
     figure.text(0.1, 0.9, " ", fontsize=1)
     figure.text(0.1, 0.9, "hidden", fontsize=2, visible=False)
-    picture = figures.draw("text", figure, "two words")
+    picture = pictures.draw("text", figure, "two words")
     assert picture.smallest_text == pytest.approx(6 * 96 / 72)
     assert (picture.size, picture.scale) == ((400, 200), 0.5)
-    assert figures.draw("none", figures.new_figure(9, 9), "").smallest_text is None
+    assert pictures.draw("none", drawing.new_figure(9, 9), "").smallest_text is None
 
 
 def test_pictures_are_as_wide_as_they_are_read():
     """Shrunk to a phone's 358 pixels, or a third of paper's 688: 9 pixels are left."""
     stage = recipes.get("digits").stages[2]
-    drawn = curves.pictures(2, stage, ALL)
+    drawn = curves.draw_stage(2, stage, ALL)
     assert len(drawn) == 3
     for picture in drawn:
         width = picture.size[0] * picture.scale

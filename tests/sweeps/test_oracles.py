@@ -6,7 +6,6 @@ import pytest
 from small_sweeps import RATE, TEMPERATURE, make_sweep
 
 from r2b_keras.environment import kt
-from r2b_keras.errors import InputError
 from r2b_keras.sweeps import oracles
 from r2b_keras.sweeps.oracles import OBJECTIVE
 
@@ -21,12 +20,13 @@ def make(folder, tuner="random", seed=0, max_trials=6, alive=ALIVE, report=None)
         max_trials=max_trials,
         epochs=9,
         seed=seed,
+        folder=folder / "tuner",
         gone=lambda name: name not in alive,
         report=report or (lambda trial: None),
     )
     oracle._set_project_dir(str(folder), "tuner")
-    if (folder / "tuner" / "oracle.json").exists():
-        oracle.reload()
+    (folder / "tuner").mkdir(parents=True, exist_ok=True)
+    oracle.reload()
     return oracle
 
 
@@ -175,13 +175,21 @@ def test_a_trial_that_is_stopped_again_and_again_is_not_given_up(tmp_path):
 
 
 def test_the_state_of_an_older_sweep_is_read(tmp_path):
+    """Its trials lie beside the state; one that was cut off there never began."""
     oracle = make(tmp_path)
-    oracle.create_trial("tuner0")
+    end(oracle, oracle.create_trial("tuner0"), 0.7)
+    running = oracle.create_trial("tuner0")
     path = tmp_path / "tuner" / "oracle.json"
     state = json.loads(path.read_text())
-    del state["training"]
+    for name in ("training", "trials", "lost"):
+        del state[name]
+    oracle.create_trial("tuner1")
     path.write_text(json.dumps(state))
-    assert make(tmp_path).create_trial("tuner0").trial_id == "0"
+    new = make(tmp_path)
+    assert sorted(new.trials) == ["0", "1"] and new.trials["0"].score == 0.7
+    again = new.create_trial("tuner0")
+    assert again.hyperparameters.values == running.hyperparameters.values
+    assert make(tmp_path).create_trial("tuner0").trial_id == "1"
 
 
 def test_workers_wait_while_a_trial_may_come_back(tmp_path):
@@ -256,8 +264,3 @@ def test_files_are_written_whole(tmp_path, monkeypatch):
     with pytest.raises(TypeError):
         oracle.save()
     assert path.read_text() == before and json.loads(before)["end_order"] == ["0"]
-
-
-def test_unknown_tuner():
-    with pytest.raises(InputError, match="'grid', expected one of random, hyperband"):
-        make(None, tuner="grid")

@@ -8,7 +8,7 @@ from small_sweeps import RATE, TEMPERATURE, failed, finished, make_result, make_
 
 from r2b_keras import claims, locks, recipes
 from r2b_keras.errors import NonFiniteLossError
-from r2b_keras.sweeps import own
+from r2b_keras.sweeps import own, trials
 from r2b_keras.sweeps.results import FAILED, FINISHED
 from r2b_keras.trainers.workdir import Workdir
 
@@ -30,7 +30,7 @@ def trained(monkeypatch):
         workdir.save_result(result)
         return [result]
 
-    monkeypatch.setattr(own, "train_chain", train)
+    monkeypatch.setattr(trials, "train_chain", train)
     return done
 
 

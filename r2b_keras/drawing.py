@@ -1,76 +1,66 @@
-"""How all figures are drawn: sizes, colours, type, and the PNG at the end."""
+"""How all pictures are drawn: figures without a window system, colours, type, PNG."""
 
 import functools
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from r2b_keras.reports.page import Picture
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Twice what a page shows, so that phones and printers draw sharp lines.
-DOTS_PER_INCH = 192
-# CSS pixels are 96 to an inch, points 72.
-SCALE = 96 / DOTS_PER_INCH
-_PIXELS_PER_POINT = 96 / 72
+# Sizes are in pixels as CSS has them.
+PIXELS_PER_INCH = 96
+PIXELS_PER_POINT = PIXELS_PER_INCH / 72
+# Pixels: a chart that stands alone.
+WIDTH = 1000
 
-# Colours that colour-blind readers tell apart too (Okabe and Ito).
-BLACK, GREEN = "#1b1f24", "#009E73"
-BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
-SOFT, LINE = "#57606a", "#d0d7de"
+# Told apart by colour-blind readers too (Okabe and Ito).
+BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+PURPLE, SKY, VERMILLION = "#CC79A7", "#56B4E9", "#D55E00"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
+BLACK, SOFT, LINE = "#1b1f24", "#57606a", "#d0d7de"
 # Even steps of lightness, made for colour-blind readers (Nuñez et al., 2018).
 COLOUR_MAP = "cividis"
-
-# Points: what is read, and what may be smaller in pictures that are not shrunk.
-FONT_SIZE, SMALL = 10.5, 8.5
 _FONT = "DejaVu Sans"  # comes with matplotlib: the same everywhere
 
 
 def new_figure(
     width: float, height: float, layout: Literal["constrained"] | None = "constrained"
 ) -> "Figure":
-    """An empty figure.
+    """An empty figure of this size in pixels.
 
     Args:
-      width: in CSS pixels of the page.
+      width: in pixels.
       height: the same.
       layout: how matplotlib arranges what is in it; None for places of one's own.
     """
     # Without pyplot: no window system, and nothing of the caller's is changed.
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width / 96, height / 96), layout=layout)
+    size = (width / PIXELS_PER_INCH, height / PIXELS_PER_INCH)
+    return Figure(figsize=size, dpi=PIXELS_PER_INCH, layout=layout)
 
 
-def draw(name: str, figure: "Figure", alt: str) -> Picture:
-    """Draws a figure; the same figure gives the same bytes.
+def to_png(figure: "Figure", sharpness: int = 1) -> bytes:
+    """The picture of a figure; the same figure gives the same bytes.
 
     Args:
-      name: the picture's file name.
       figure: what to draw.
-      alt: what it shows, for those who do not see it.
+      sharpness: dots of the picture to a pixel of the figure, along each side.
     """
     from matplotlib import rc_context
 
     content = io.BytesIO()
     with rc_context({"font.family": _FONT}):
-        figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
-    return Picture(name, content.getvalue(), alt, SCALE, _smallest_text(figure))
+        figure.savefig(content, format="png", dpi=sharpness * PIXELS_PER_INCH)
+    return content.getvalue()
 
 
-def _smallest_text(figure: "Figure") -> float | None:
-    """CSS pixels of the smallest type in a figure that has been drawn."""
-    from matplotlib.text import Text
-
-    sizes = [
-        float(found.get_fontsize())
-        for found in figure.findobj(Text)
-        if isinstance(found, Text) and found.get_visible() and found.get_text().strip()
-    ]
-    return min(sizes) * _PIXELS_PER_POINT if sizes else None
+def open_frame(axes: "Axes", *sides: str) -> None:
+    """Takes the frame off at these sides, as it carries no number there."""
+    axes.spines[list(sides or ("top", "right"))].set_visible(False)
+    axes.set_axisbelow(True)
 
 
 def ink_on(colour: Sequence[float]) -> str:
@@ -89,15 +79,6 @@ def ink_on(colour: Sequence[float]) -> str:
     luminance = sum(w * c for w, c in zip(weights, linear, strict=True))
     on_white, on_black = 1.05 / (luminance + 0.05), (luminance + 0.05) / 0.05
     return "white" if on_white > on_black else "black"
-
-
-def tidy(axes: "Axes") -> None:
-    """Takes off what carries no number."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(LINE)
-    axes.tick_params(color=LINE, labelcolor=SOFT, labelsize=FONT_SIZE)
-    axes.grid(axis="y", color=LINE, linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def drawable(words: str, length: int = 24) -> str:

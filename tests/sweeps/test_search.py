@@ -3,7 +3,7 @@
 import pytest
 
 from r2b_keras.errors import InputError
-from r2b_keras.sweeps.running import Process, this_process
+from r2b_keras.sweeps.search import Process, this_process
 
 IP, PORT, ID = (
     "KERASTUNER_ORACLE_IP",

@@ -1,4 +1,4 @@
-"""What is known of a run before any network is loaded."""
+"""What a run's folder says before any network is loaded."""
 
 import contextlib
 from dataclasses import dataclass
@@ -6,23 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from r2b_keras.networks import BINARIZATIONS
+from r2b_keras.data import ImageDataset
+from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
-from r2b_keras.reports import history, provenance
+from r2b_keras.reports import history
 from r2b_keras.reports.history import Metrics
+from r2b_keras.trainers import manifest
 from r2b_keras.trainers.expectations import Verdict, expectation, judge
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunRecord:
     """A run's folder, read.
 
     Attributes:
       workdir: the folder.
       recipe: what it was made for.
       identity: seed, precision and data fingerprint, see `recipe.json`.
-      manifest: commands, versions and machines, empty where there is none.
+      runs: the manifest's: commands, versions and machines; none without a manifest.
       metrics: the epochs.
       results: of the finished stages, by number.
       num_test: test images.
@@ -31,7 +33,7 @@ class Facts:
     workdir: Workdir
     recipe: Recipe
     identity: dict[str, Any]
-    manifest: dict[str, Any]
+    runs: list[dict[str, Any]]
     metrics: Metrics
     results: dict[int, StageResult]
     num_test: int
@@ -55,8 +57,19 @@ class Facts:
                 return int(checkpoint["progress/epochs"])
         return 0
 
+    def check_data(self, dataset: ImageDataset) -> None:
+        """Raises `InputError` unless the images are those of the run."""
+        wanted = self.identity.get("data_fingerprint")
+        if wanted is not None and dataset.fingerprint != wanted:
+            raise InputError(
+                f"The images of {self.recipe.data.source} have the fingerprint "
+                f"{dataset.fingerprint[:12]}, expected {str(wanted)[:12]} as in "
+                f"{self.workdir.path}: give the --data_dir that the run was trained "
+                "with."
+            )
 
-def read(workdir: Workdir, num_test: int) -> Facts:
+
+def read(workdir: Workdir, num_test: int) -> RunRecord:
     """Reads a run's folder.
 
     Raises:
@@ -64,33 +77,12 @@ def read(workdir: Workdir, num_test: int) -> Facts:
     """
     recipe = workdir.recipe()
     found = {number: workdir.result(number) for number in range(len(recipe.stages))}
-    return Facts(
+    return RunRecord(
         workdir=workdir,
         recipe=recipe,
         identity=workdir.identity(),
-        manifest=provenance.read_manifest(workdir),
+        runs=manifest.runs_of(workdir.path / "manifest.json"),
         metrics=history.read(workdir.path / "metrics.csv"),
         results={number: result for number, result in found.items() if result},
         num_test=num_test,
     )
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """A share for people, "92.53 %"."""
-    return f"{100 * share:.{digits}f}\u00a0%"
-
-
-def points(difference: float) -> str:
-    """A difference of two shares in percentage points, with its sign."""
-    words = f"{100 * difference:+.2f}"
-    return "0.00" if words[1:] == "0.00" else words.replace("-", "\u2212")
-
-
-def kibibytes(num_bytes: int) -> str:
-    """A size for people, "227 KiB"."""
-    return f"{num_bytes / 1024:,.0f}\u00a0KiB"
-
-
-def binary_parts(binarization: str) -> str:
-    """What of a network is one bit wide."""
-    return BINARIZATIONS[binarization].binary_parts

@@ -4,7 +4,7 @@ import tensorflow as tf
 from small_sweeps import RATE, TEMPERATURE, make_result, make_sweep
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from r2b_keras.sweeps import board
+from r2b_keras.sweeps import hparams
 
 
 def read(folder):
@@ -24,8 +24,8 @@ def read(folder):
 def test_experiment(tmp_path):
     sweep = make_sweep(tmp_path, tuner="hyperband")
     # A second run takes the place of the first.
-    board.write_experiment(sweep)
-    board.write_experiment(sweep)
+    hparams.write_experiment(sweep)
+    hparams.write_experiment(sweep)
     records, _ = read(tmp_path / "hparams" / "sweep")
     found = metadata.parse_experiment_plugin_data(records[metadata.EXPERIMENT_TAG])
     infos = {info.name: info for info in found.hparam_infos}
@@ -45,8 +45,8 @@ def test_experiment(tmp_path):
 def test_finished_trial(tmp_path):
     sweep = make_sweep(tmp_path, tuner="hyperband")
     values = {RATE: 0.001235, TEMPERATURE: "8", "tuner/epochs": 7}
-    board.write_trial(sweep, 3, values, make_result(0.9375))
-    board.write_trial(sweep, 3, values, make_result(0.9375))
+    hparams.write_trial(sweep, 3, values, make_result(0.9375))
+    hparams.write_trial(sweep, 3, values, make_result(0.9375))
     records, scalars = read(tmp_path / "hparams" / "trial_003")
     start = metadata.parse_session_start_info_plugin_data(
         records[metadata.SESSION_START_INFO_TAG]
@@ -66,7 +66,7 @@ def test_finished_trial(tmp_path):
 
 def test_failed_trial(tmp_path):
     values = {RATE: 0.001235, TEMPERATURE: "8"}
-    board.write_trial(make_sweep(tmp_path), 0, values, None)
+    hparams.write_trial(make_sweep(tmp_path), 0, values, None)
     records, scalars = read(tmp_path / "hparams" / "trial_000")
     end = metadata.parse_session_end_info_plugin_data(
         records[metadata.SESSION_END_INFO_TAG]

@@ -10,7 +10,7 @@ from r2b_keras import claims, recipes, train
 from r2b_keras.claims import LEAST_SEEDS
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.measured import expected
-from r2b_keras.reproduction import checkout, experiments, seeds, verdicts
+from r2b_keras.reproduction import checkout, comparison, experiments, seeds
 from r2b_keras.reproduction.experiments import (
     EXPERIMENTS,
     Experiment,
@@ -59,10 +59,10 @@ def judged(recorded, measured, quick=True):
     claimed = {claim.claim: claim for claim in seeds.claims(recorded)}
     tried = [
         statement
-        for statement in verdicts.to_try(chosen, claimed, quick)
+        for statement in comparison.to_try(chosen, claimed, quick)
         if all(term in measured for term in statement.terms)
     ]
-    return verdicts.judge(tried, claimed, recorded, measured)
+    return comparison.compare(tried, claimed, recorded, measured)
 
 
 def with_value(statement, value):
@@ -80,7 +80,7 @@ def test_a_wrong_value_fails_every_claim(text):
     steps = {claim.low - statement.unit: "below", claim.low: "as claimed"}
     steps |= {claim.high + statement.unit: "above", claim.high: "as claimed"}
     for value, word in steps.items():
-        (found,) = verdicts.judge(
+        (found,) = comparison.compare(
             [statement], CLAIMED, RECORDED, with_value(statement, value)
         )
         assert (found.word, found.holds) == (word, word == "as claimed")
@@ -95,7 +95,7 @@ def test_what_pages_call_larger_is_refuted_by_equal_numbers():
     for pair in found:
         statement = STATEMENTS[" - ".join(pair)]
         without = with_value(statement, 0.0)
-        (verdict,) = verdicts.judge([statement], CLAIMED, RECORDED, without)
+        (verdict,) = comparison.compare([statement], CLAIMED, RECORDED, without)
         assert not verdict.holds
 
 
@@ -134,6 +134,9 @@ NOT_COMMITTED_CODE = {
     "fashion_mnist_strong_baseline_as_in_the_paper",
 }
 OLD_TABLES = {
+    "digits_bfloat16",
+    "digits_strong_baseline",
+    "digits_without_absorb_magnitude",
     "fashion_mnist",
     "fashion_mnist_strong_baseline",
     "fashion_mnist_strong_baseline_as_in_the_paper",
@@ -256,10 +259,10 @@ def test_seeds_that_are_needed(small):
     recorded = known([0.9] * 5, [0.8] * 5)
     claimed = {claim.claim: claim for claim in seeds.claims(recorded)}
     for quick, count in ((False, 5), (True, 1)):
-        tried = verdicts.to_try([SMALL, OTHER], claimed, quick)
-        assert verdicts.seeds_needed(SMALL, tried) == range(count)
-    tried = verdicts.to_try([SMALL], claimed, False)
-    assert verdicts.seeds_needed(SMALL, tried) == range(1)
+        tried = comparison.to_try([SMALL, OTHER], claimed, quick)
+        assert comparison.seeds_needed(SMALL, tried) == range(count)
+    tried = comparison.to_try([SMALL], claimed, False)
+    assert comparison.seeds_needed(SMALL, tried) == range(1)
 
 
 def test_seeds_of_other_code_are_forgotten(small):
@@ -282,7 +285,7 @@ def test_seeds_of_other_code_are_forgotten(small):
 
 def test_the_table(small):
     recorded = known([0.90, 0.91, 0.92, 0.93, 0.94])
-    lines = verdicts.to_text(judged(recorded, known([0.5]))).splitlines()
+    lines = comparison.to_text(judged(recorded, known([0.5]))).splitlines()
     assert lines[0].split() == ["claimed", "low", "high", "measured"]
     wanted = ["small:", "top-1", "92.00%", "84.03%", "99.97%", "50.00%", "BELOW"]
     assert lines[1].split() == wanted

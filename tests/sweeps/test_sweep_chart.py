@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from small_sweeps import failed, finished, make_sweep
 
-from r2b_keras.sweeps import charts
+from r2b_keras.sweeps import sweep_chart
 from r2b_keras.sweeps.axes import make_axes
 from r2b_keras.sweeps.results import RUNNING, TrialRow
 
@@ -45,7 +45,7 @@ def test_axes():
 
 
 def test_lines_go_through_the_values():
-    figure = charts.draw(make_sweep(), ROWS)
+    figure = sweep_chart.draw(make_sweep(), ROWS)
     lines, *_ = figure.axes
     drawn = [line for line in lines.lines if len(line.get_xdata()) == 3]
     ends = {round(line.get_ydata()[0], 6): line for line in drawn}
@@ -69,7 +69,7 @@ def test_lines_go_through_the_values():
 
 
 def test_points_show_accuracy_over_the_field():
-    figure = charts.draw(make_sweep(), ROWS)
+    figure = sweep_chart.draw(make_sweep(), ROWS)
     _, rate, temperature = figure.axes
     assert rate.get_xscale() == "log" and temperature.get_xscale() == "linear"
     points = scatters(rate)
@@ -85,7 +85,7 @@ def test_points_show_accuracy_over_the_field():
 
 def test_the_legend_says_what_is_drawn():
     def words(rows):
-        figure = charts.draw(make_sweep(), rows)
+        figure = sweep_chart.draw(make_sweep(), rows)
         return [text.get_text() for legend in figure.legends for text in legend.texts]
 
     best = finished(2, 0.95)
@@ -103,7 +103,7 @@ def test_the_legend_says_what_is_drawn():
 
 def test_the_recipes_own_value_may_lie_outside_of_the_space():
     own = finished(0, 0.93, rate="0.5", temperature="4")
-    figure = charts.draw(make_sweep(), [own, *ROWS[1:]])
+    figure = sweep_chart.draw(make_sweep(), [own, *ROWS[1:]])
     _, rate, temperature = figure.axes
     np.testing.assert_allclose(scatters(rate)["own"], [(0.5, 93.0)])
     assert rate.get_xlim()[1] > 0.5
@@ -111,12 +111,12 @@ def test_the_recipes_own_value_may_lie_outside_of_the_space():
     assert labels == ["1", "2", "8", "4"]
     # A logarithm has no place for 0: its lower end takes it.
     zero = finished(0, 0.93, rate="0", temperature="4")
-    figure = charts.draw(make_sweep(), [zero, *ROWS[1:]])
+    figure = sweep_chart.draw(make_sweep(), [zero, *ROWS[1:]])
     np.testing.assert_allclose(scatters(figure.axes[1])["own"], [(0.001, 93.0)])
 
 
 def test_colour_is_accuracy():
-    figure = charts.draw(make_sweep(), ROWS)
+    figure = sweep_chart.draw(make_sweep(), ROWS)
     (points,) = [c for c in figure.axes[1].collections if c.get_label() == "finished"]
     better, worse = map(to_hex, points.get_facecolors())
     assert better != worse
@@ -129,7 +129,7 @@ def test_hyperband_has_an_axis_of_epochs():
         )
         for row, epochs in zip(ROWS[:3], ("7", "3", "20"), strict=True)
     ]
-    figure = charts.draw(make_sweep(tuner="hyperband"), rows)
+    figure = sweep_chart.draw(make_sweep(tuner="hyperband"), rows)
     ticks = [label.get_text() for label in figure.axes[3].get_xticklabels()]
     assert figure.axes[3].get_xlabel() == "epochs" and ticks == ["3", "7", "20"]
 
@@ -138,7 +138,7 @@ def test_hyperband_has_an_axis_of_epochs():
     "rows", [[finished(0, 0.9)], [failed(0)], [RUNS], [failed(0), finished(1, 0.9)]]
 )
 def test_few_trials(rows):
-    assert charts.draw(make_sweep(), rows).axes
+    assert sweep_chart.draw(make_sweep(), rows).axes
 
 
 @pytest.mark.parametrize(("count", "height"), [(1, 840), (3, 840), (4, 1160)])
@@ -151,5 +151,5 @@ def test_size_follows_the_number_of_fields(count, height):
     sweep = make_sweep(content=content)
     values = {name: str(ranges["choice"][0]) for name, ranges in content.items()}
     rows = [TrialRow(0, "finished", values, ROWS[0].result)]
-    image = Image.open(io.BytesIO(charts.to_png(sweep, rows)))
+    image = Image.open(io.BytesIO(sweep_chart.to_png(sweep, rows)))
     assert image.format == "PNG" and image.size == (1300, height)

@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from r2b_keras import charts
-from r2b_keras.charts import new_figure
+from r2b_keras import drawing
 from r2b_keras.sweeps.axes import Axis, make_axes
 from r2b_keras.sweeps.results import FAILED, FINISHED, TrialRow, best, ranked
 from r2b_keras.sweeps.sweep import Sweep
@@ -21,14 +20,13 @@ LINES_HEIGHT, SCATTER_HEIGHT = 520, 320
 
 _COLUMNS = 3
 _MAP = "viridis"
-_FAILED = "#D55E00"
-_BEST = "#CC79A7"
+_FAILED, _BEST = drawing.VERMILLION, drawing.PURPLE
 _OWN = "black"
 
 
 def to_png(sweep: Sweep, rows: Sequence[TrialRow]) -> bytes:
     """Draws the trials and returns the picture, see `draw`."""
-    return charts.to_png(draw(sweep, rows))
+    return drawing.to_png(draw(sweep, rows))
 
 
 def draw(sweep: Sweep, rows: Sequence[TrialRow]) -> "Figure":
@@ -42,14 +40,11 @@ def draw(sweep: Sweep, rows: Sequence[TrialRow]) -> "Figure":
     Args:
       sweep: for the fields and the title.
       rows: at least one trial.
-
-    Raises:
-      InputError: matplotlib is not installed.
     """
     fields = make_axes(sweep.settings.space, rows)
     num_rows = math.ceil(len(fields) / _COLUMNS)
     height = LINES_HEIGHT + num_rows * SCATTER_HEIGHT
-    figure = new_figure(WIDTH, height)
+    figure = drawing.new_figure(WIDTH, height)
     heights = [LINES_HEIGHT, *[SCATTER_HEIGHT] * num_rows]
     grid = figure.add_gridspec(1 + num_rows, _COLUMNS, height_ratios=heights)
     lines = figure.add_subplot(grid[0, :])
@@ -71,27 +66,30 @@ def _legend(rows: Sequence[TrialRow]) -> "list[Line2D]":
     from matplotlib.lines import Line2D
 
     finished = {row.number for row in rows if row.status == FINISHED}
-    found = []
-    if finished:
-        middle = colormaps[_MAP](0.45)
-        found.append(
-            Line2D(
-                [], [], color=middle, marker="o", label="finished, coloured by top-1"
-            )
-        )
-    if 0 in finished:
-        found.append(
-            Line2D([], [], color=_OWN, marker="s", label="the recipe's own setting")
-        )
-    if finished:
-        found.append(
-            Line2D([], [], color=_BEST, marker="*", linewidth=3.0, label="best")
-        )
-    if any(row.status == FAILED for row in rows):
-        found.append(
-            Line2D([], [], color=_FAILED, linestyle="--", marker="x", label="failed")
-        )
-    return found
+    has_failed = any(row.status == FAILED for row in rows)
+    signs: list[tuple[bool, dict[str, Any]]] = [
+        (
+            bool(finished),
+            {
+                "label": "finished, coloured by top-1",
+                "color": colormaps[_MAP](0.45),
+                "marker": "o",
+            },
+        ),
+        (
+            0 in finished,
+            {"label": "the recipe's own setting", "color": _OWN, "marker": "s"},
+        ),
+        (
+            bool(finished),
+            {"label": "best", "color": _BEST, "marker": "*", "linewidth": 3.0},
+        ),
+        (
+            has_failed,
+            {"label": "failed", "color": _FAILED, "linestyle": "--", "marker": "x"},
+        ),
+    ]
+    return [Line2D([], [], **style) for is_drawn, style in signs if is_drawn]
 
 
 def _title(sweep: Sweep, rows: Sequence[TrialRow]) -> str:
@@ -176,30 +174,16 @@ def _draw_points(
     axes: "Axes", field: Axis, score: Axis, rows: Sequence[TrialRow]
 ) -> None:
     finished = [row for row in ranked(rows) if row.status == FINISHED]
-    if finished:
-        axes.scatter(
-            [field.spread(row) for row in finished],
-            [100 * row.score for row in finished],
-            color=[_shade(score, row) for row in finished],
-            s=28,
-            label="finished",
-        )
-        own = [row for row in finished if row.number == 0]
-        axes.scatter(
-            [field.spread(row) for row in own],
-            [100 * row.score for row in own],
-            color=_OWN,
-            marker="s",
-            label="own",
-        )
-        axes.scatter(
-            [field.spread(finished[0])],
-            [100 * finished[0].score],
-            color=_BEST,
-            marker="*",
-            s=170,
-            label="best",
-        )
+    shades = [_shade(score, row) for row in finished]
+    own = [row for row in finished if row.number == 0]
+    for label, shown, style in (
+        ("finished", finished, {"color": shades, "s": 28}),
+        ("own", own, {"color": _OWN, "marker": "s"}),
+        ("best", finished[:1], {"color": _BEST, "marker": "*", "s": 170}),
+    ):
+        places = [field.spread(row) for row in shown]
+        heights = [100 * row.score for row in shown]
+        axes.scatter(places, heights, label=label, **style)
     _draw_failed(axes, field, score, [row for row in rows if row.status == FAILED])
     if field.log:
         axes.set_xscale("log")
@@ -210,7 +194,7 @@ def _draw_points(
     axes.set_ylabel(score.name, fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    drawing.open_frame(axes)
 
 
 def _draw_failed(

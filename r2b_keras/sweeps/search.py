@@ -14,8 +14,8 @@ from typing import Any
 from r2b_keras import data, files
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
-from r2b_keras.sweeps import board, charts, leases, own, results
-from r2b_keras.sweeps.oracles import Trial, make_oracle
+from r2b_keras.sweeps import hparams, leases, own, results, sweep_chart
+from r2b_keras.sweeps.oracles import TUNER, Trial, make_oracle
 from r2b_keras.sweeps.results import TrialRow
 from r2b_keras.sweeps.sweep import Sweep, trial_number
 from r2b_keras.sweeps.tuner import SweepTuner, TrialProblem
@@ -114,11 +114,11 @@ def run(sweep: Sweep, max_trials: int) -> list[TrialRow]:
             stack.enter_context(leases.held(sweep.workers, name))
         if process.role != WORKER:
             _tidy(sweep, process)
-            board.write_experiment(sweep)
+            hparams.write_experiment(sweep)
         if process.role != CHIEF:
             own.train(sweep, wait=process.role == ALONE)
         oracle = _make_oracle(sweep, max_trials)
-        tuner = SweepTuner(oracle, sweep)
+        tuner = SweepTuner(oracle, sweep, process.role == WORKER)
         if max_trials > 1:
             # Keras Tuner takes no trials for no limit.
             _search(tuner, oracle, process)
@@ -143,6 +143,7 @@ def _make_oracle(sweep: Sweep, max_trials: int) -> Any:
         max_trials=max_trials - 1,
         epochs=settings.recipe.stages[settings.stage].epochs,
         seed=settings.seed,
+        folder=sweep.path / TUNER,
         gone=leases.Watch(sweep.workers).gone,
         report=report,
     )
@@ -151,7 +152,7 @@ def _make_oracle(sweep: Sweep, max_trials: int) -> Any:
 
 def _tidy(sweep: Sweep, process: Process) -> None:
     """Removes what a killed process had not finished; workers may be at work."""
-    for folder in (sweep.path / "tuner", sweep.hparams):
+    for folder in (sweep.path / TUNER, sweep.hparams):
         files.remove_partial(folder)
     for aside in sweep.path.glob(f"{files.PARTIAL}*"):
         aside.unlink(missing_ok=True)
@@ -213,8 +214,7 @@ def _report(sweep: Sweep, oracle: Any) -> list[TrialRow]:
     rows = [first, *rows] if first else rows
     if rows:
         files.write_text(sweep.path / "trials.csv", results.to_csv(rows))
-        with files.written_whole(sweep.path / "sweep.png") as aside:
-            aside.write_bytes(charts.to_png(sweep, rows))
+        files.write_bytes(sweep.path / "sweep.png", sweep_chart.to_png(sweep, rows))
     best = results.best(rows)
     if best is not None:
         results.write_best_recipe(sweep, best)

@@ -4,6 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
+from r2b_keras import tables
 from r2b_keras.claims import WITHIN, Claim, place
 from r2b_keras.reproduction import experiments, seeds
 from r2b_keras.reproduction.experiments import Experiment, Statement
@@ -13,7 +14,7 @@ EQUAL, UNJUDGED = "equal", "no claim"
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """A statement, tried.
 
     Attributes:
@@ -42,7 +43,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """The verdict for people."""
+        """What came of it, for people."""
         if not self.holds:
             return self.word.upper()
         return EQUAL if self.measured == self.recorded else self.word
@@ -75,16 +76,16 @@ def seeds_needed(experiment: Experiment, tried: Iterable[Statement]) -> range:
     return range(max(runs, default=0))
 
 
-def judge(
+def compare(
     tried: Iterable[Statement],
     claims: Mapping[str, Claim],
     recorded: Measured,
     measured: Measured,
-) -> list[Verdict]:
+) -> list[Comparison]:
     """Holds each statement against its claim.
 
     Args:
-      tried: what to judge.
+      tried: what to hold against its claim.
       claims: by the statement's text.
       recorded: all seeds, as they are committed.
       measured: the new runs.
@@ -95,7 +96,7 @@ def judge(
         used = range(statement.runs)
         old = seeds.values(recorded, statement)
         found.append(
-            Verdict(
+            Comparison(
                 statement,
                 claims.get(statement.text),
                 statistics.fmean(old[seed] for seed in used)
@@ -107,26 +108,18 @@ def judge(
     return found
 
 
-def to_text(verdicts: Sequence[Verdict]) -> str:
-    """The table of all verdicts."""
+def to_text(comparisons: Sequence[Comparison]) -> str:
+    """The table of all comparisons."""
     head = ("", "claimed", "low", "high", "measured", "")
-    lines = [head, *(_cells(verdict) for verdict in verdicts)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            f"{cell:<{width}}" if place in (0, 5) else f"{cell:>{width}}"
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return tables.aligned([head, *map(_cells, comparisons)], left=(0, 5))
 
 
-def _cells(verdict: Verdict) -> tuple[str, ...]:
-    claim, shown = verdict.claim, verdict.statement
+def _cells(found: Comparison) -> tuple[str, ...]:
+    claim, shown = found.claim, found.statement
     ends = (claim.value, claim.low, claim.high) if claim else ()
     numbers = [_number(shown, value) for value in ends] or ["-"] * 3
-    measured = _number(shown, verdict.measured)
-    return (shown.text, *numbers, measured, verdict.text)
+    measured = _number(shown, found.measured)
+    return (shown.text, *numbers, measured, found.text)
 
 
 def _number(statement: Statement, value: float) -> str:

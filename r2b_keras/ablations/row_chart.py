@@ -3,25 +3,24 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from r2b_keras import charts
+from r2b_keras import drawing
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.comparison import Summary
 from r2b_keras.ablations.runs import Outcome
-from r2b_keras.charts import COLOURS, WIDTH, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _FRAME_HEIGHT, _ROW_HEIGHT = 110, 34
-_REAL, _BINARY = COLOURS[4], COLOURS[5]
+_REAL, _BINARY = drawing.SKY, drawing.VERMILLION
 
 
 def to_png(
     summaries: Sequence[Summary], outcomes: Sequence[Outcome], title: str
 ) -> bytes:
     """Draws the rows and returns the picture, see `draw`."""
-    return charts.to_png(draw(summaries, outcomes, title))
+    return drawing.to_png(draw(summaries, outcomes, title))
 
 
 def draw(
@@ -30,11 +29,10 @@ def draw(
     """Draws a line for each row, from its mean with real weights to its mean after.
 
     Small dots are single seeds. Rows with binary downsampling follow the others.
-
-    Raises:
-      InputError: matplotlib is not installed.
     """
-    figure = new_figure(WIDTH, _FRAME_HEIGHT + _ROW_HEIGHT * len(summaries))
+    figure = drawing.new_figure(
+        drawing.WIDTH, _FRAME_HEIGHT + _ROW_HEIGHT * len(summaries)
+    )
     axes = figure.subplots()
     for place, summary in enumerate(summaries):
         own = [
@@ -51,9 +49,8 @@ def draw(
     axes.set_yticks(range(len(summaries)), labels, fontsize=9)
     axes.set_ylim(len(summaries) - 0.5, -0.5)
     axes.grid(axis="x", color="#dddddd", linewidth=0.8)
-    axes.set_axisbelow(True)
+    drawing.open_frame(axes, "top", "right", "left")
     axes.tick_params(axis="y", length=0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_xlabel("top-1 on the test set, %", fontsize=9)
     axes.set_title(title, fontsize=11)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncol=2, frameon=False)

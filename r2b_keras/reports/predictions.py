@@ -1,25 +1,26 @@
-"""One pass of a finished network over the test set, and some of its images."""
+"""What a finished network says about the test images, and some of these images."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from r2b_keras.data import ImageDataset
 from r2b_keras.environment import tf
 from r2b_keras.models.intermediates import OUTPUT, with_intermediates
-from r2b_keras.reports.gates import GateMeans
 from r2b_keras.trainers.evaluation import BATCH_SIZE
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Predictions:
     """What a network says about every test image.
 
     Attributes:
       logits: `[N, K]`.
       labels: `[N]`, true classes.
-      gates: mean values by gate layer, `[K, C]` each; see `GateMeans`.
+      gates: mean outputs by gate layer and class, `[K, C]` each; NaN for a class
+        without images.
     """
 
     logits: np.ndarray
@@ -27,9 +28,9 @@ class Outcome:
     gates: dict[str, np.ndarray]
 
 
-def run(
+def predict(
     model: tf.keras.Model, dataset: ImageDataset, gate_names: Sequence[str] = ()
-) -> Outcome:
+) -> Predictions:
     """Runs a network over the test set once.
 
     Args:
@@ -38,21 +39,32 @@ def run(
       gate_names: layers whose outputs `[B, 1, 1, C]` are averaged by class.
     """
     joined = with_intermediates(model, gate_names, output=OUTPUT)
-    gates = {name: GateMeans(dataset.num_classes) for name in gate_names}
+    sums: dict[str, Any] = dict.fromkeys(gate_names, 0)
     logits, labels = [], []
     with dataset.broken_image_is_named():
         for images, targets in dataset.test(BATCH_SIZE).as_numpy_iterator():
             outputs = joined.predict_on_batch(images)
-            classes = np.argmax(targets, axis=1)
-            for name, means in gates.items():
-                means.add(outputs[name], classes)
+            for name in gate_names:
+                sums[name] = sums[name] + sums_by_class(outputs[name], targets)
             logits.append(outputs[OUTPUT])
-            labels.append(classes)
-    return Outcome(
-        np.concatenate(logits),
-        np.concatenate(labels),
-        {name: means.result() for name, means in gates.items()},
-    )
+            labels.append(np.argmax(targets, axis=1))
+    found = np.concatenate(labels)
+    counts = np.bincount(found, minlength=dataset.num_classes)
+    counts = np.where(counts, counts, np.nan)
+    means = {name: total / counts[:, None] for name, total in sums.items()}
+    return Predictions(np.concatenate(logits), found, means)
+
+
+def sums_by_class(values: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Sums over the images of each class, `[K, C]` in 64 bits.
+
+    Args:
+      values: `[B, 1, 1, C]`.
+      targets: `[B, K]`, one-hot.
+    """
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    sums: np.ndarray = targets.astype(np.float64).T @ flat
+    return sums
 
 
 def test_images(dataset: ImageDataset, indices: Iterable[int]) -> dict[int, np.ndarray]:

@@ -1,0 +1,49 @@
+"""Trains one trial, and notes why it cannot be trained."""
+
+import pathlib
+
+from r2b_keras import files
+from r2b_keras.environment import tf
+from r2b_keras.errors import NonFiniteLossError
+from r2b_keras.recipes import Recipe
+from r2b_keras.sweeps.sweep import Sweep
+from r2b_keras.trainers.chain import train_chain
+from r2b_keras.trainers.library import StageLibrary
+from r2b_keras.trainers.workdir import StageResult, Workdir
+
+# What is a trial's own fault.
+FAILURES = (NonFiniteLossError, tf.errors.ResourceExhaustedError)
+
+
+def train(sweep: Sweep, recipe: Recipe, folder: pathlib.Path, seed: int) -> StageResult:
+    """Trains the stage that is tuned, and all that it rests on.
+
+    Args:
+      sweep: its settings, and the stages that trials share.
+      recipe: of the trial.
+      folder: its workdir.
+      seed: for weights, order and augmentation.
+
+    Raises:
+      NonFiniteLossError: the loss left the reals.
+      ResourceExhaustedError: the network does not fit into memory.
+    """
+    settings = sweep.settings
+    *_, result = train_chain(
+        recipe,
+        settings.stage,
+        Workdir(folder),
+        dataset=settings.dataset,
+        seed=seed,
+        precision=settings.precision,
+        library=StageLibrary(sweep.stages),
+    )
+    return result
+
+
+def note_failure(folder: pathlib.Path, name: str, error: Exception) -> str:
+    """Notes in a trial's folder why it has failed, says so and returns the reason."""
+    reason = str(error).splitlines()[0]
+    files.write_json(folder / "failed.json", {"reason": reason})
+    print(f"{name} failed: {reason}", flush=True)
+    return reason
