@@ -53,7 +53,6 @@ def classifier(shape=(8, 8, 1), num_classes=10):
     return tf.keras.Model(image, layers.Dense(num_classes)(x), name="mine")
 
 
-@pytest.mark.slow
 def test_a_stage_of_a_workdir(finished, dataset):
     source = sources.from_workdir(finished[0])
     card = source.card
@@ -80,14 +79,12 @@ def test_a_stage_of_a_workdir(finished, dataset):
     assert accuracy == card.accuracy
 
 
-@pytest.mark.slow
 def test_another_stage_and_fewer_images(finished, dataset):
     source = sources.from_workdir(finished[0], stage=1, limit=100)
     assert source.card.stage == 1 and source.card.network["binarization"] == "soft"
     assert len(source.images) == 100
 
 
-@pytest.mark.slow
 def test_a_workdir_with_pictures_of_ones_own(finished, folder):
     source = sources.from_workdir(finished[0], verify_images=str(folder))
     expected = [
@@ -117,7 +114,6 @@ def test_a_recipe_without_a_validation_part(dataset):
     assert_balanced(found, *expected)
 
 
-@pytest.mark.slow
 def test_stages_that_are_not_there(finished, tmp_path):
     assert "--stage=4 is out of range" in refusal(sources.from_workdir, finished[0], 4)
     assert "holds no recipe.json" in refusal(sources.from_workdir, tmp_path)
@@ -257,7 +253,6 @@ def test_pictures_of_every_class(tmp_path):
     assert classes(6)[0] == 5
 
 
-@pytest.mark.slow
 def test_a_stage_that_was_trained_with_16_bits(finished, dataset, tmp_path):
     workdir = shutil.copytree(finished[0], tmp_path / "run")
     path = workdir / "stage_3" / "model.keras"
@@ -276,7 +271,6 @@ def test_a_stage_that_was_trained_with_16_bits(finished, dataset, tmp_path):
     assert not np.array_equal(mixed(images), trained(images))
 
 
-@pytest.mark.slow
 def test_larq_zoos_network(tmp_path, folder, monkeypatch):
     """At 64x64, as building it for pictures of 224x224 takes long."""
     small = functools.partial(larq_zoo.load_weights, input_shape=IMAGE_SHAPE)

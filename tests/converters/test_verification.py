@@ -337,7 +337,6 @@ def digits(finished, converted):
     return source.model, tflite_file.read_bytes(converted[0]), batch[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", [None, *engines.NAMES[1:4], "r2b_runtime"])
 def test_digits_agree_in_every_engine(digits, engine):
     """All 359 images; a few have an activation that is all but at its threshold."""
@@ -356,7 +355,6 @@ def test_digits_agree_in_every_engine(digits, engine):
     assert found.largest_difference < 1e-5 * found.largest_score
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_one_wrong_bit_of_a_filter_is_rejected(digits, number):
     """One of thousands: most best classes stay, and a loose tolerance would pass it."""
@@ -368,7 +366,6 @@ def test_one_wrong_bit_of_a_filter_is_rejected(digits, number):
     assert found.largest_difference < 0.5 * found.largest_score
 
 
-@pytest.mark.slow
 def test_files_and_images_that_cannot_be_compared(digits):
     model, flatbuffer, x = digits
     message = refusal(verification.verify, model, flatbuffer, x[:0])
