@@ -171,9 +171,9 @@ def _decode_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.Tensor
     window = tf.case(
         [
             (_is_rgb_jpeg(encoded), lambda: _decode_jpeg_window(encoded, choose)),
-            (_is_png(encoded), lambda: _decode_png_window(encoded, choose)),
+            (_is_png(encoded), lambda: _cut(_decode_png(encoded), choose)),
         ],
-        default=lambda: _cut(_decode_by_pillow(encoded), choose),
+        default=lambda: _cut(_call(pictures.decode, encoded, tf.uint8), choose),
     )
     return tf.ensure_shape(window, [None, None, 3])
 
@@ -205,14 +205,8 @@ def _decode_jpeg_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.T
     return _turn(image[:, left - first : left - first + width], orientation)
 
 
-def _decode_png_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.Tensor":
-    image = tf.image.decode_png(encoded, channels=3)
-    return _cut(_turn(image, _orientation(encoded)), choose)
-
-
-def _decode_by_pillow(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
-    image = _call(pictures.decode, encoded, tf.uint8)
-    return tf.ensure_shape(image, [None, None, 3])
+def _decode_png(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
+    return _turn(tf.image.decode_png(encoded, channels=3), _orientation(encoded))
 
 
 def _orientation(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
@@ -279,6 +273,7 @@ def _turn(image: "tf.Tensor", orientation: "tf.Tensor") -> "tf.Tensor":
 
 
 def _cut(image: "tf.Tensor", choose: "Choose") -> "tf.Tensor":
+    image = tf.ensure_shape(image, [None, None, 3])
     top, left, height, width = tf.unstack(choose(tf.shape(image)[:2]))
     return image[top : top + height, left : left + width]
 
@@ -295,20 +290,13 @@ def _to_shape(
     if channels == 1:
         images = to_channels(images, 1)
     if images.shape[-3:-1] != size:
-        images = _resize(images, size, always_antialiased)
+        shrinking = tf.reduce_max(tf.shape(images)[-3:-1] / tf.constant(size))
+        exact = tf.cond(
+            always_antialiased | (shrinking > pictures.LARGEST_PLAIN_SHRINKING),
+            lambda: tf.image.resize(images, size, antialias=True),
+            lambda: tf.image.resize(images, size),
+        )
+        # Whole numbers, as images in memory have them, are a quarter of the memory.
+        images = tf.saturate_cast(tf.round(exact), tf.uint8)
     # Grey is copied after it was resized.
-    result = to_channels(images, channels)
-    return tf.ensure_shape(result, [*images.shape[:-3], *shape])
-
-
-def _resize(
-    images: "tf.Tensor", size: tuple[int, int], always_antialiased: bool
-) -> "tf.Tensor":
-    shrinking = tf.reduce_max(tf.shape(images)[-3:-1] / tf.constant(size))
-    images = tf.cond(
-        always_antialiased | (shrinking > pictures.LARGEST_PLAIN_SHRINKING),
-        lambda: tf.image.resize(images, size, antialias=True),
-        lambda: tf.image.resize(images, size),
-    )
-    # Whole numbers, as images in memory have them, are a quarter of the memory.
-    return tf.saturate_cast(tf.round(images), tf.uint8)
+    return tf.ensure_shape(to_channels(images, channels), [*images.shape[:-3], *shape])

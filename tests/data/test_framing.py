@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from image_samples import read_all, write_image
+from image_samples import read_all, smooth_image, write_image
 
 from r2b_keras.board import pictures
 from r2b_keras.data import Augmentation, DataConfig, decoding, load
@@ -11,6 +11,7 @@ from r2b_keras.data.shares import Share
 from r2b_keras.environment import tf
 
 HEIGHT, WIDTH = 240, 320
+IMAGENET = (224, 224, 3)
 CASES = [
     *(((32, 32, 3), framing) for framing in ("whole", "center")),
     *(((32, 64, 3), framing) for framing in ("whole", "center")),
@@ -80,6 +81,43 @@ def test_pixels_have_one_shape_in_training_and_evaluation(crops, shape, framing)
     area = np.prod(windows, axis=1) / (HEIGHT * WIDTH)
     largest = min(1, WIDTH / HEIGHT / aspect, aspect * HEIGHT / WIDTH)
     assert 0.06 < area.min() < 0.2 and 0.6 * largest < area.max() < 1.05
+
+
+def resized_by_hand(image, height, width):
+    """Bilinear between pixel centres, edges repeated."""
+
+    def weights(out, size):
+        centres = np.clip((np.arange(out) + 0.5) * size / out - 0.5, 0, size - 1)
+        return np.maximum(1 - np.abs(centres[:, None] - np.arange(size)), 0)
+
+    down, across = weights(height, image.shape[0]), weights(width, image.shape[1])
+    return np.einsum("yh,xw,hwc->yxc", down, across, image, optimize=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [
+        *(((375, 500), IMAGENET), ((100, 120), IMAGENET), ((224, 224), IMAGENET)),
+        *(((300, 290), IMAGENET), ((140, 200), (64, 96, 3)), ((90, 150), (96, 64, 3))),
+    ],
+)
+def test_the_centre_against_numpy(size, shape):
+    image = smooth_image(*size, seed=1)
+    scale = 224 / 256 * min(size[0] / shape[0], size[1] / shape[1])
+    height, width = round(scale * shape[0]), round(scale * shape[1])
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    window = image[top : top + height, left : left + width]
+    found = decoding.decode_framed(tf.io.encode_png(image), shape, "center").numpy()
+    # Half a level of rounding, and float32.
+    np.testing.assert_allclose(found, resized_by_hand(window, *shape[:2]), atol=0.51)
+
+
+def test_large_pictures_are_antialiased():
+    """Stripes of one pixel become even grey, not stripes of another width."""
+    image = np.zeros((1300, 1300, 3), np.uint8)
+    image[:, ::2] = 255
+    found = decoding.decode_framed(tf.io.encode_png(image), IMAGENET, "center").numpy()
+    assert np.abs(found.astype(int) - 127).max() < 20
 
 
 @pytest.mark.parametrize("framing", ["whole", "center"])

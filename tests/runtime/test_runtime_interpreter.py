@@ -227,45 +227,21 @@ def test_a_run_leaves_earlier_scores_alone():
 
 
 def mixing():
-    """The dense network, then minus the mean of its batch."""
-
-    def change(model, graph):
-        scores = graph.tensors[2]
-        axis, mean, difference = schema.TensorT(), schema.TensorT(), schema.TensorT()
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(np.zeros(1, np.int32).tobytes(), np.uint8)
-        model.buffers.append(buffer)
-        axis.shape, axis.type = np.array([1], np.int32), schema.TensorType.INT32
-        axis.buffer, axis.name = len(model.buffers) - 1, b"axis"
-        mean.shape = np.array([1, 3], np.int32)
-        difference.shape = scores.shape
-        mean.name, difference.name = b"mean", b"difference"
-        graph.tensors += [axis, mean, difference]
-        for index, (name, inputs, outputs, options) in enumerate(
-            [
-                ("MEAN", [2, 3], [4], schema.ReducerOptionsT()),
-                ("SUB", [2, 4], [5], schema.SubOptionsT()),
-            ]
-        ):
-            operator, code = schema.OperatorT(), schema.OperatorCodeT()
-            operator.opcodeIndex = index + 1
-            operator.inputs, operator.outputs = inputs, outputs
-            kind = type(options).__name__[:-1]
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
-            operator.builtinOptions = options
-            if name == "MEAN":
-                options.keepDims = True
-            code.builtinCode = getattr(schema.BuiltinOperator, name)
-            code.deprecatedBuiltinCode = code.builtinCode
-            graph.operators.append(operator)
-            model.operatorCodes.append(code)
-        graph.outputs = [5]
-
-    return changed(dense(), change)
+    """Three numbers, minus the mean of the batch."""
+    file = GraphFile()
+    image, mean, result = (
+        file.input("float", (1, 3)),
+        file.tensor("float", (1, 3)),
+        file.tensor("float", (1, 3)),
+    )
+    axis = file.constant("packed", np.zeros(1))
+    file.builtin("MEAN", [image, axis], mean, table="ReducerOptions", keepDims=True)
+    file.builtin("SUB", [image, mean], result, table="SubOptions")
+    return file.content(result)
 
 
 def test_networks_that_mix_the_images_of_a_batch_are_refused():
-    x = images(3, (1, 64, 1))
+    x = images(3, (3,))
     np.testing.assert_array_equal(Interpreter(mixing()).predict(x), np.zeros((3, 3)))
     message = refusal(Interpreter, mixing(), batch_size=2)
     assert "does not run batches of 2 images" in message
