@@ -94,7 +94,8 @@ def test_no_mutation_is_accepted(make, least):
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(4), *(pytest.param(k, marks=pytest.mark.slow) for k in range(4, 20))]
+    "seed",
+    [*range(4), *(pytest.param(k, marks=pytest.mark.slow) for k in range(4, 20))],
 )
 def test_intact_files_are_accepted(seed):
     model, flatbuffer = converted(NETWORKS[seed % len(NETWORKS)], seed)
