@@ -1,5 +1,11 @@
 """A re-scaling, a binarizer, a source and an augmentation from outside the package."""
 
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -11,6 +17,7 @@ from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.workdir import Workdir
 from tests import own_parts
 
+ROOT = pathlib.Path(__file__).parent.parent
 NETWORK = {
     "width": 8,
     "blocks": (1, 1),
@@ -83,6 +90,19 @@ def test_they_are_written_read_and_overridden():
     assert [stage.augmentation.others for stage in changed.stages] == [
         ("darken:0.5",)
     ] * 2
+
+
+def test_the_page_about_them(tmp_path):
+    page = (ROOT / "docs" / "own_network.md").read_text("utf-8")
+    blocks = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    for name, block in zip(("my_parts.py", "my_train.py"), blocks, strict=True):
+        (tmp_path / name).write_text(block)
+    command = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)[-1]
+    words = [sys.executable, *shlex.split(command.replace("\\\n", " "))[1:]]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("rescaling: my_scale") == 4
+    assert done.stdout.count("others: my_noise:0.1") == 4
 
 
 @pytest.mark.parametrize(

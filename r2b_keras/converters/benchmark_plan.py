@@ -1,9 +1,9 @@
 """What a benchmark measures, and in which order."""
 
-import difflib
 import random
 from collections.abc import Mapping, Sequence
 
+from r2b_keras.checks import nearest
 from r2b_keras.converters import card, engines
 from r2b_keras.errors import InputError
 
@@ -52,10 +52,9 @@ def plan(
 def check_engines(names: Sequence[str]) -> None:
     """Raises `InputError` for a name that no engine has; it names the nearest."""
     for name in set(names) - set(engines.NAMES):
-        (nearest,) = difflib.get_close_matches(name, engines.NAMES, 1, cutoff=0.0)
         raise InputError(
-            f"There is no engine {name!r}; did you mean {nearest!r}? Expected of "
-            f"{', '.join(engines.NAMES)}."
+            f"There is no engine {name!r}; did you mean "
+            f"{nearest(name, engines.NAMES)!r}? Expected of {', '.join(engines.NAMES)}."
         )
 
 

@@ -45,6 +45,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from r2b_keras.checks import require_count, require_positive
 from r2b_keras.converters.benchmark_plan import orders, plan
 from r2b_keras.converters.benchmark_process import Visit, WorkerProcess
 from r2b_keras.converters.benchmark_worker import num_settling
@@ -189,12 +190,8 @@ def _unable(
 def check_amounts(threads: int, rounds: int, seconds: float) -> None:
     """Raises `InputError` unless all are positive, and the first two whole numbers."""
     for name, value in (("threads", threads), ("rounds", rounds)):
-        if not isinstance(value, int) or value < 1:
-            raise InputError(
-                f"{name} is {value!r}, expected a whole number of at least 1."
-            )
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise InputError(f"seconds is {seconds!r}, expected a positive number.")
+        require_count(name, value)
+    require_positive("seconds", seconds)
 
 
 def num_inferences(warmup: Visit, seconds: float) -> int:

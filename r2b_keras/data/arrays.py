@@ -2,25 +2,28 @@
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from r2b_keras.data import decoding, seeds
 from r2b_keras.data.augmentation import crop_and_resize
+from r2b_keras.data.config import Augmentation
+from r2b_keras.data.examples import Examples, in_parallel
 from r2b_keras.data.shares import Share
-from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from r2b_keras.data.config import Augmentation
+# Sets that could stay encoded are held in memory up to this.
+MEMORY_BYTES = 2**30
 
 
-@dataclass(frozen=True, eq=False)
-class ArrayExamples:
+def fit_in_memory(num_images: int, image_shape: tuple[int, ...]) -> bool:
+    """Whether so many images are held in memory rather than encoded."""
+    return num_images * int(np.prod(image_shape)) <= MEMORY_BYTES
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArrayExamples(Examples):
     """Images and labels in memory.
 
     The images keep the size they came in, and become the network's when they are used:
@@ -28,11 +31,11 @@ class ArrayExamples:
     array of its images.
 
     Attributes:
-      images: [M, h, w, c] uint8, c being 1 or 3.
-      labels: [N] int64, 0 to num_classes - 1.
-      image_shape: (height, width, channels) at the network's input.
-      framing: "whole" or "center"; see `pictures.frame`.
-      rows: [N] int64, which of the images these are; None for all of them.
+      images: `[M, h, w, c]` uint8, c being 1 or 3.
+      labels: see `Examples`.
+      image_shape: see `Examples`.
+      framing: see `Examples`.
+      rows: `[N]` int64, which of the images these are; None for all of them.
     """
 
     images: np.ndarray
@@ -40,11 +43,6 @@ class ArrayExamples:
     image_shape: tuple[int, int, int]
     framing: str = "whole"
     rows: np.ndarray | None = None
-
-    @property
-    def num_examples(self) -> int:
-        """Number of images."""
-        return len(self.labels)
 
     def content(self) -> Iterable[bytes | memoryview]:
         """What the fingerprint is taken over: shape, images and labels."""
@@ -55,13 +53,6 @@ class ArrayExamples:
             yield from (self.images[row].tobytes() for row in self.rows)
         yield self.labels.astype("<i8").tobytes()
 
-    def split(
-        self, size: int, kept: int = 0, held_out: int = 0
-    ) -> tuple["ArrayExamples", "ArrayExamples"]:
-        """Holds out examples; see `stratified_split`."""
-        first, second = stratified_split(self.labels, size, kept, held_out)
-        return self.take(first), self.take(second)
-
     def take(self, indices: np.ndarray) -> "ArrayExamples":
         """The examples at these indices."""
         rows = indices if self.rows is None else self.rows[indices]
@@ -70,19 +61,12 @@ class ArrayExamples:
     def train_batches(
         self,
         batch_size: int,
-        augmentation: "Augmentation",
+        augmentation: Augmentation,
         seed: int,
         epochs: range,
         share: Share,
-    ) -> "tf.data.Dataset":
-        """Shuffled batches, a whole number per epoch.
-
-        Of the augmentation only the random resized crop is done here; it cuts from
-        images that have the network's size already.
-
-        Returns:
-          A dataset of (images [B, H, W, C] uint8, labels [B] int64, seed [2] int64).
-        """
+    ) -> tf.data.Dataset:
+        """See `Examples`; crops are cut from images of the network's size already."""
         height, width, _ = self.image_shape
         aspect = 1.0
         if self.framing == "center":
@@ -102,26 +86,20 @@ class ArrayExamples:
             return batch, labels, batch_seed
 
         order = seeds.shuffled_batches(self.num_examples, batch_size, seed, epochs)
-        return order.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return in_parallel(order, read)
 
-    def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
-        """Every example once, in order: (images [B, H, W, C] uint8, labels [B])."""
+    def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
+        """See `Examples`."""
 
         def read(indices: Any) -> tuple[Any, Any]:
             batch, labels = self._gather(indices)
             return decoding.frame(batch, self.image_shape, self.framing), labels
 
-        return (
-            tf.data.Dataset.range(self.num_examples)
-            .batch(batch_size)
-            .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return in_parallel(
+            tf.data.Dataset.range(self.num_examples).batch(batch_size), read
         )
 
-    def find_broken_image(self) -> str | None:
-        """None: these images are decoded already."""
-        return None
-
-    def _gather(self, indices: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
+    def _gather(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Images [B, h, w, c] uint8 and labels [B] of some examples.
 
         In NumPy: TensorFlow would keep copies of the whole array.

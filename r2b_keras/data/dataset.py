@@ -5,23 +5,21 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from r2b_keras import files
+from r2b_keras.checks import require_count
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
-from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.config import Augmentation, DataConfig
-from r2b_keras.data.examples import Examples
+from r2b_keras.data.encoded import EncodedExamples
+from r2b_keras.data.examples import Examples, in_parallel
 from r2b_keras.data.shares import Share
 from r2b_keras.data.sources import Source, open_source
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 # Decoded validation and test images are kept in memory up to this many bytes.
 CACHE_BYTES = 512 * 2**20
@@ -71,9 +69,12 @@ class ImageDataset:
         self.fingerprint = _fingerprint(source)
         self._train, self._validation = _hold_out(config, source)
         self._test = source.test
+        self.num_train = self._train.num_examples
+        self.num_validation = self._validation.num_examples
+        self.num_test = self._test.num_examples
         self._check_classes()
         parts = (self._validation, self._test)
-        self._unchecked = [p for p in parts if not isinstance(p, ArrayExamples)]
+        self._unchecked = [p for p in parts if isinstance(p, EncodedExamples)]
         self._evaluation_datasets: dict[tuple[str, int], tf.data.Dataset] = {}
 
     def _check_classes(self) -> None:
@@ -89,21 +90,6 @@ class ImageDataset:
                     f"The {name} part of {self.config.source} has no images {what}: "
                     "add some."
                 )
-
-    @property
-    def num_train(self) -> int:
-        """Images to train on."""
-        return self._train.num_examples
-
-    @property
-    def num_validation(self) -> int:
-        """Images held out for choosing."""
-        return self._validation.num_examples
-
-    @property
-    def num_test(self) -> int:
-        """Images that are only reported on."""
-        return self._test.num_examples
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Number of whole batches in an epoch; the remaining images are left out.
@@ -127,7 +113,7 @@ class ImageDataset:
         num_epochs: int = 1,
         normalised: bool = True,
         share: Share = WHOLE,
-    ) -> "tf.data.Dataset":
+    ) -> tf.data.Dataset:
         """Augmented training batches of the epochs first_epoch to num_epochs - 1.
 
         Epoch k is the same, to the bit, whichever epoch the dataset starts with. All
@@ -163,11 +149,8 @@ class ImageDataset:
         share.size(batch_size)
         epochs = range(first_epoch, num_epochs)
         raw = self._train.train_batches(batch_size, augmentation, seed, epochs, share)
-        batches = raw.map(
-            functools.partial(self._augmented, augmentation, normalised),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+        augmented = functools.partial(self._augmented, augmentation, normalised)
+        batches = in_parallel(raw, augmented)
         # Tells Keras how many batches there are; flat_map cannot know.
         count = tf.data.experimental.assert_cardinality(steps * len(epochs))
         return _with_options(batches.apply(count).prefetch(tf.data.AUTOTUNE))
@@ -176,10 +159,10 @@ class ImageDataset:
         self,
         augmentation: Augmentation,
         normalised: bool,
-        images: "tf.Tensor",
-        labels: "tf.Tensor",
-        batch_seed: "tf.Tensor",
-    ) -> "tuple[tf.Tensor, tf.Tensor]":
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        batch_seed: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """A raw training batch as the trainer sees it; see `train`."""
         change_seed, mix_seed = seeds.split(batch_seed, 2)
         images = augmentations.augment(images, augmentation, change_seed)
@@ -189,7 +172,7 @@ class ImageDataset:
             images, labels = augmentations.mix_up(images, labels, alpha, mix_seed)
         return self.normalise(images) if normalised else images, labels
 
-    def validation(self, batch_size: int, normalised: bool = True) -> "tf.data.Dataset":
+    def validation(self, batch_size: int, normalised: bool = True) -> tf.data.Dataset:
         """The validation part in a fixed order; see `test`.
 
         Raises:
@@ -200,10 +183,9 @@ class ImageDataset:
                 "There is no validation part, as validation_size is 0: set it to the "
                 "number of training images to hold out."
             )
-        part = self._evaluation("validation", self._validation, batch_size)
-        return self._normalised(part) if normalised else part
+        return self._evaluation("validation", self._validation, batch_size, normalised)
 
-    def test(self, batch_size: int, normalised: bool = True) -> "tf.data.Dataset":
+    def test(self, batch_size: int, normalised: bool = True) -> tf.data.Dataset:
         """The test part: every image once, in a fixed order, never augmented.
 
         Args:
@@ -214,10 +196,9 @@ class ImageDataset:
           A dataset of (images [B, H, W, C] float32, normalised; labels
           [B, num_classes] float32, one-hot).
         """
-        part = self._evaluation("test", self._test, batch_size)
-        return self._normalised(part) if normalised else part
+        return self._evaluation("test", self._test, batch_size, normalised)
 
-    def normalise(self, images: Any) -> "tf.Tensor":
+    def normalise(self, images: Any) -> tf.Tensor:
         """What the network sees, (pixel / 255 - mean) / std.
 
         Args:
@@ -232,23 +213,38 @@ class ImageDataset:
         offset = tf.constant(-np.array(self.config.mean) / std, tf.float32)
         return tf.cast(images, tf.float32) * scale + offset
 
-    def _ordered(self, examples: Examples, batch_size: int) -> "tf.data.Dataset":
+    def _evaluation(
+        self, name: str, examples: Examples, batch_size: int, normalised: bool
+    ) -> tf.data.Dataset:
+        """A part, decoded once and then kept in memory if it is not too large."""
+        require_count("batch_size", batch_size)
+        if (name, batch_size) not in self._evaluation_datasets:
+            batches = self._ordered(examples, batch_size)
+            # Tells Keras how many batches there are.
+            count = -(-examples.num_examples // batch_size)
+            batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+            height, width, channels = self.config.image_shape
+            if height * width * channels * examples.num_examples <= CACHE_BYTES:
+                batches = batches.cache()
+            batches = _with_options(batches.prefetch(tf.data.AUTOTUNE))
+            self._evaluation_datasets[name, batch_size] = batches
+        part = self._evaluation_datasets[name, batch_size]
+        return self._normalised(part) if normalised else part
+
+    def _ordered(self, examples: Examples, batch_size: int) -> tf.data.Dataset:
         """Every example once: pixels, uint8, and one-hot labels."""
-        return examples.ordered_batches(batch_size).map(
+        return in_parallel(
+            examples.ordered_batches(batch_size),
             lambda images, labels: (images, tf.one_hot(labels, self.num_classes)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
         )
 
-    def _normalised(self, batches: "tf.data.Dataset") -> "tf.data.Dataset":
-        normalised = batches.map(
-            lambda images, labels: (self.normalise(images), labels),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
+    def _normalised(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        normalised = in_parallel(
+            batches, lambda images, labels: (self.normalise(images), labels)
         )
         return _with_options(normalised.prefetch(tf.data.AUTOTUNE))
 
-    def sample(self, num_images: int, batch_size: int) -> "tf.data.Dataset":
+    def sample(self, num_images: int, batch_size: int) -> tf.data.Dataset:
         """Some images, of each class its share, always the same ones.
 
         They are of the validation part, where there is one, or else of the test part:
@@ -313,23 +309,6 @@ class ImageDataset:
                 f"{broken}: put a sound copy in its place and run the command again."
             ) from error
 
-    def _evaluation(
-        self, part: str, examples: Examples, batch_size: int
-    ) -> "tf.data.Dataset":
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}: expected at least 1.")
-        if (part, batch_size) not in self._evaluation_datasets:
-            batches = self._ordered(examples, batch_size)
-            # Tells Keras how many batches there are.
-            count = -(-examples.num_examples // batch_size)
-            batches = batches.apply(tf.data.experimental.assert_cardinality(count))
-            height, width, channels = self.config.image_shape
-            if height * width * channels * examples.num_examples <= CACHE_BYTES:
-                batches = batches.cache()
-            batches = _with_options(batches.prefetch(tf.data.AUTOTUNE))
-            self._evaluation_datasets[part, batch_size] = batches
-        return self._evaluation_datasets[part, batch_size]
-
 
 def load(
     config: DataConfig, data_dir: str | os.PathLike[str] | None = None
@@ -375,7 +354,7 @@ def _fingerprint(source: Source) -> str:
     return digest.hexdigest()
 
 
-def _with_options(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     # Without a share of its own, a replica takes its part of each batch.

@@ -5,7 +5,7 @@ window that is wanted. CMYK and WebP are left to Pillow.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,8 @@ from r2b_keras.board import exif, pictures
 from r2b_keras.data.augmentation import CROP_AREA, CROP_ASPECT_RATIO
 from r2b_keras.environment import tf
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    # From the size [height, width] of a picture to (top, left, height, width).
-    Choose = Callable[[tf.Tensor], tf.Tensor]
+# From the size [height, width] of a picture to (top, left, height, width).
+Choose = Callable[[tf.Tensor], tf.Tensor]
 
 # As Pillow decodes JPEG. TensorFlow's own choice, the fast transform, is off by 0.8 of
 # a level on average.
@@ -33,7 +30,7 @@ _PIXELS, _PIXELS_PLACE = b"IDAT", 37
 _CMYK_COMPONENTS = 4
 
 
-def decode(encoded: "tf.Tensor | bytes", channels: int) -> "tf.Tensor":
+def decode(encoded: tf.Tensor | bytes, channels: int) -> tf.Tensor:
     """A whole picture, upright.
 
     Args:
@@ -59,8 +56,8 @@ def check(encoded: bytes) -> None:
 
 
 def decode_framed(
-    encoded: "tf.Tensor", shape: tuple[int, int, int], framing: str
-) -> "tf.Tensor":
+    encoded: tf.Tensor, shape: tuple[int, int, int], framing: str
+) -> tf.Tensor:
     """A picture as evaluation sees it.
 
     Args:
@@ -72,7 +69,7 @@ def decode_framed(
       [*shape] uint8.
     """
 
-    def center(size: "tf.Tensor") -> "tf.Tensor":
+    def center(size: tf.Tensor) -> tf.Tensor:
         return _central_window(size, shape[:2])
 
     choose = _whole_window if framing == "whole" else center
@@ -81,8 +78,8 @@ def decode_framed(
 
 
 def decode_random_crop(
-    encoded: "tf.Tensor", shape: tuple[int, int, int], framing: str, seed: "tf.Tensor"
-) -> "tf.Tensor":
+    encoded: tf.Tensor, shape: tuple[int, int, int], framing: str, seed: tf.Tensor
+) -> tf.Tensor:
     """A random window, 8 to 100 % of the area, resized.
 
     Its aspect ratio is 3/4 to 4/3 of that of evaluation's window, so that pixels have
@@ -99,7 +96,7 @@ def decode_random_crop(
     """
     aspect = 1.0 if framing == "whole" else shape[1] / shape[0]
 
-    def window(size: "tf.Tensor") -> "tf.Tensor":
+    def window(size: tf.Tensor) -> tf.Tensor:
         # The whole picture's aspect ratio becomes 1 on a square.
         longer = tf.reduce_max(size)
         canvas = tf.stack([longer, longer]) if framing == "whole" else size
@@ -120,9 +117,7 @@ def decode_random_crop(
     return _to_shape(window_of_picture, shape, always_antialiased=False)
 
 
-def frame(
-    images: "tf.Tensor", shape: tuple[int, int, int], framing: str
-) -> "tf.Tensor":
+def frame(images: tf.Tensor, shape: tuple[int, int, int], framing: str) -> tf.Tensor:
     """Pictures that are decoded, as evaluation sees them.
 
     Args:
@@ -140,7 +135,7 @@ def frame(
     return _to_shape(images, shape, always_antialiased=framing == "whole")
 
 
-def to_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
+def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
     """See `pictures.to_channels`."""
     if images.shape[-1] == channels:
         return images
@@ -153,11 +148,11 @@ def to_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
     return tf.cast(grey, tf.uint8)[..., tf.newaxis]
 
 
-def _whole_window(size: "tf.Tensor") -> "tf.Tensor":
+def _whole_window(size: tf.Tensor) -> tf.Tensor:
     return tf.concat([[0, 0], size], axis=0)
 
 
-def _central_window(size: "tf.Tensor", wanted: tuple[int, int]) -> "tf.Tensor":
+def _central_window(size: tf.Tensor, wanted: tuple[int, int]) -> tf.Tensor:
     """The window of `pictures.frame`, with the same float32 arithmetic."""
     available = tf.cast(size, tf.float32)
     scale = pictures.CENTRAL_SHARE * tf.reduce_min(available / wanted)
@@ -166,7 +161,7 @@ def _central_window(size: "tf.Tensor", wanted: tuple[int, int]) -> "tf.Tensor":
     return tf.concat([(size - kept) // 2, kept], axis=0)
 
 
-def _decode_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.Tensor":
+def _decode_window(encoded: tf.Tensor | bytes, choose: Choose) -> tf.Tensor:
     """Decodes the window [h, w, 3] uint8 that is chosen for the upright picture."""
     window = tf.case(
         [
@@ -178,7 +173,7 @@ def _decode_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.Tensor
     return tf.ensure_shape(window, [None, None, 3])
 
 
-def _is_rgb_jpeg(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
+def _is_rgb_jpeg(encoded: tf.Tensor | bytes) -> tf.Tensor:
     """Whether it is a JPEG of one or three colours."""
     return tf.cond(
         tf.io.is_jpeg(encoded),
@@ -187,12 +182,12 @@ def _is_rgb_jpeg(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
     )
 
 
-def _is_png(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
+def _is_png(encoded: tf.Tensor | bytes) -> tf.Tensor:
     start = tf.strings.substr(encoded, 0, len(exif.PNG_START))
     return tf.equal(start, exif.PNG_START)
 
 
-def _decode_jpeg_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.Tensor":
+def _decode_jpeg_window(encoded: tf.Tensor | bytes, choose: Choose) -> tf.Tensor:
     stored = tf.image.extract_jpeg_shape(encoded)[:2]
     orientation = _orientation(encoded)
     window = _stored_window(choose, stored, orientation)
@@ -205,16 +200,16 @@ def _decode_jpeg_window(encoded: "tf.Tensor | bytes", choose: "Choose") -> "tf.T
     return _turn(image[:, left - first : left - first + width], orientation)
 
 
-def _decode_png(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
+def _decode_png(encoded: tf.Tensor | bytes) -> tf.Tensor:
     return _turn(tf.image.decode_png(encoded, channels=3), _orientation(encoded))
 
 
-def _orientation(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
+def _orientation(encoded: tf.Tensor | bytes) -> tf.Tensor:
     """The EXIF orientation of a JPEG or PNG, 1 to 8."""
     # Never shorter than the places that are looked at.
     start = tf.strings.join([tf.strings.substr(encoded, 0, 64), bytes(64)])
 
-    def has(place: int, wanted: bytes) -> "tf.Tensor":
+    def has(place: int, wanted: bytes) -> tf.Tensor:
         return tf.equal(tf.strings.substr(start, place, len(wanted)), wanted)
 
     def find(content: bytes) -> np.int32:
@@ -230,8 +225,8 @@ def _orientation(encoded: "tf.Tensor | bytes") -> "tf.Tensor":
 
 
 def _call(
-    function: Callable[[bytes], Any], encoded: "tf.Tensor | bytes", kind: "tf.DType"
-) -> "tf.Tensor":
+    function: Callable[[bytes], Any], encoded: tf.Tensor | bytes, kind: tf.DType
+) -> tf.Tensor:
     """What a Python function gives for the content of a file."""
 
     def call(content: Any) -> Any:
@@ -244,8 +239,8 @@ def _call(
 
 
 def _stored_window(
-    choose: "Choose", stored: "tf.Tensor", orientation: "tf.Tensor"
-) -> "tf.Tensor":
+    choose: Choose, stored: tf.Tensor, orientation: tf.Tensor
+) -> tf.Tensor:
     """Where the window chosen for the upright picture lies in the stored one."""
     swapped = orientation > 4
     kind = (orientation - 1) % 4
@@ -257,11 +252,11 @@ def _stored_window(
     return tf.concat([begin, tf.where(swapped, extent[::-1], extent)], axis=0)
 
 
-def _turn(image: "tf.Tensor", orientation: "tf.Tensor") -> "tf.Tensor":
+def _turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """See `exif.turn`."""
     kind = (orientation - 1) % 4
 
-    def turned() -> "tf.Tensor":
+    def turned() -> tf.Tensor:
         swapped = orientation > 4
         result = tf.cond(swapped, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
         step_down = tf.where(kind >= 2, -1, 1)
@@ -272,15 +267,15 @@ def _turn(image: "tf.Tensor", orientation: "tf.Tensor") -> "tf.Tensor":
     return tf.ensure_shape(result, [None, None, 3])
 
 
-def _cut(image: "tf.Tensor", choose: "Choose") -> "tf.Tensor":
+def _cut(image: tf.Tensor, choose: Choose) -> tf.Tensor:
     image = tf.ensure_shape(image, [None, None, 3])
     top, left, height, width = tf.unstack(choose(tf.shape(image)[:2]))
     return image[top : top + height, left : left + width]
 
 
 def _to_shape(
-    images: "tf.Tensor", shape: tuple[int, int, int], always_antialiased: bool
-) -> "tf.Tensor":
+    images: tf.Tensor, shape: tuple[int, int, int], always_antialiased: bool
+) -> tf.Tensor:
     """Brings windows to the network's channels and size.
 
     Bilinear; antialiased, which takes four times as long, only where it matters, unless

@@ -1,106 +1,88 @@
-"""What sets of encoded images (files, or tfds) have in common: decode, then batch."""
+"""Examples that stay encoded, in files or in tfds's records, until they are used."""
 
-from typing import TYPE_CHECKING, Any
+import abc
+from typing import Any
 
 from r2b_keras.data import decoding, seeds
+from r2b_keras.data.config import Augmentation
+from r2b_keras.data.examples import Examples, in_parallel
 from r2b_keras.data.shares import Share
 from r2b_keras.environment import tf
 
-if TYPE_CHECKING:
-    import tensorflow as tf
 
-    from r2b_keras.data.config import Augmentation
+class EncodedExamples(Examples):
+    """What the two kinds have in common: decode, then batch.
 
-
-def train_batches(
-    examples: "tf.data.Dataset",
-    image_shape: tuple[int, int, int],
-    framing: str,
-    batch_size: int,
-    augmentation: "Augmentation",
-    seed: int,
-    share: Share,
-) -> "tf.data.Dataset":
-    """Decodes examples in parallel, cropping them if asked, and batches them.
-
-    Args:
-      examples: of (encoded, label, epoch, position in the epoch), all scalars; each
-        epoch a whole number of batches.
-      image_shape: (height, width, channels) of the result.
-      framing: "whole" or "center"; see `pictures.frame`.
-      batch_size: images per batch.
-      augmentation: only its random_resized_crop is done here.
-      seed: of the training.
-      share: which images of each batch are decoded, and are in the result.
-
-    Returns:
-      A dataset of (images [B, H, W, C] uint8, labels [B] int64, seed [2]).
+    A kind says how its examples are read: in order, and shuffled.
     """
 
-    def decode(encoded: Any, label: Any, epoch: Any, position: Any) -> Any:
-        if augmentation.random_resized_crop:
-            example_seed = seeds.derive(seed, epoch, seeds.EXAMPLE, position)
-            image = decoding.decode_random_crop(
-                encoded, image_shape, framing, example_seed
-            )
-        else:
-            image = decoding.decode_framed(encoded, image_shape, framing)
-        return image, label, epoch, position
+    @abc.abstractmethod
+    def _read(self) -> tf.data.Dataset:
+        """Every example once, in order: (encoded, label), scalars."""
 
-    def add_seed(images: Any, labels: Any, epochs: Any, positions: Any) -> Any:
-        step = positions[0] // batch_size
-        batch_seed = seeds.derive(seed, epochs[0], seeds.BATCH, step)
-        return images, labels, share.seed(batch_seed)
+    @abc.abstractmethod
+    def _shuffled(
+        self, batch_size: int, seed: int, epochs: range, share: Share
+    ) -> tf.data.Dataset:
+        """A share of the epochs' examples, in batches that are whole without it.
 
-    decoded = share.of_examples(examples, batch_size).map(
-        decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    size = share.size(batch_size)
-    return decoded.batch(size, drop_remainder=True).map(add_seed)
+        Returns:
+          A dataset of (encoded, label, epoch, position in the epoch), scalars.
+        """
 
+    @abc.abstractmethod
+    def _problem(self, number: int) -> str:
+        """What is wrong with an example that cannot be decoded."""
 
-def ordered_batches(
-    examples: "tf.data.Dataset",
-    image_shape: tuple[int, int, int],
-    framing: str,
-    batch_size: int,
-) -> "tf.data.Dataset":
-    """Decodes and frames each image and batches them.
+    def train_batches(
+        self,
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        epochs: range,
+        share: Share,
+    ) -> tf.data.Dataset:
+        """See `Examples`; crops are cut from the pictures as they are stored."""
+        shape, framing = self.image_shape, self.framing
 
-    Args:
-      examples: of (encoded, label), scalars.
-      image_shape: (height, width, channels) of the result.
-      framing: "whole" or "center"; see `pictures.frame`.
-      batch_size: images per batch; the last may be smaller.
+        def decode(encoded: Any, label: Any, epoch: Any, position: Any) -> Any:
+            if augmentation.random_resized_crop:
+                example_seed = seeds.derive(seed, epoch, seeds.EXAMPLE, position)
+                image = decoding.decode_random_crop(
+                    encoded, shape, framing, example_seed
+                )
+            else:
+                image = decoding.decode_framed(encoded, shape, framing)
+            return image, label, epoch, position
 
-    Returns:
-      A dataset of (images [B, H, W, C] uint8, labels [B] int64).
-    """
+        def add_seed(images: Any, labels: Any, epochs: Any, positions: Any) -> Any:
+            step = positions[0] // batch_size
+            batch_seed = seeds.derive(seed, epochs[0], seeds.BATCH, step)
+            return images, labels, share.seed(batch_seed)
 
-    def decode(encoded: Any, label: Any) -> Any:
-        return decoding.decode_framed(encoded, image_shape, framing), label
+        examples = self._shuffled(batch_size, seed, epochs, share)
+        size = share.size(batch_size)
+        return in_parallel(examples, decode).batch(size, True).map(add_seed)
 
-    decoded = examples.map(
-        decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    return decoded.batch(batch_size)
+    def ordered_batches(self, batch_size: int) -> tf.data.Dataset:
+        """See `Examples`."""
 
+        def decode(encoded: Any, label: Any) -> Any:
+            image = decoding.decode_framed(encoded, self.image_shape, self.framing)
+            return image, label
 
-def first_broken(examples: "tf.data.Dataset") -> int | None:
-    """Decodes every image; the number of the first that cannot be, or None.
+        return in_parallel(self._read(), decode).batch(batch_size)
 
-    Args:
-      examples: of (encoded, label), scalars.
-    """
-    heights = examples.map(
-        lambda encoded, _: tf.shape(decoding.decode(encoded, 3))[0],
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    number = 0
-    try:
-        for _ in heights:
-            number += 1
-    except tf.errors.OpError:
-        return number
-    return None
+    def find_broken_image(self) -> str | None:
+        """Decodes every image; says what the first that fails is, or None."""
+
+        def height(encoded: Any, label: Any) -> tf.Tensor:
+            return tf.shape(decoding.decode(encoded, 3))[0]
+
+        number = 0
+        try:
+            for _ in in_parallel(self._read(), height):
+                number += 1
+        except tf.errors.OpError:
+            return self._problem(number)
+        return None

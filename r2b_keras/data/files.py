@@ -5,38 +5,33 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from r2b_keras.board import exif, pictures
-from r2b_keras.data import decoding, encoded, seeds
+from r2b_keras.data import decoding, seeds
+from r2b_keras.data.encoded import EncodedExamples
+from r2b_keras.data.examples import in_parallel
 from r2b_keras.data.shares import Share
-from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from r2b_keras.data.config import Augmentation
 
 # Bytes at either end of a file that tell whether it is a picture, and a whole one.
 END_BYTES = 64
 
 
-@dataclass(frozen=True, eq=False)
-class FileExamples:
+@dataclasses.dataclass(frozen=True, eq=False)
+class FileExamples(EncodedExamples):
     """Files of images and their labels.
 
     Attributes:
       folder: the folder that the fingerprint's names are relative to.
       paths: N files.
-      labels: [N] int64, 0 to num_classes - 1.
-      image_shape: (height, width, channels) of the decoded images.
-      framing: "whole" or "center"; see `pictures.frame`.
+      labels: see `Examples`.
+      image_shape: see `Examples`.
+      framing: see `Examples`.
     """
 
     folder: Path
@@ -45,38 +40,26 @@ class FileExamples:
     image_shape: tuple[int, int, int]
     framing: str
 
-    @property
-    def num_examples(self) -> int:
-        """Number of images."""
-        return len(self.paths)
-
     def content(self) -> Iterable[bytes]:
         """What the fingerprint is taken over: relative paths, sizes and labels."""
         for path, label in zip(self.paths, self.labels, strict=True):
             relative = path.relative_to(self.folder).as_posix()
             yield os.fsencode(f"{relative} {path.stat().st_size} {label}\n")
 
-    def split(
-        self, size: int, kept: int = 0, held_out: int = 0
-    ) -> tuple["FileExamples", "FileExamples"]:
-        """Holds out examples; see `stratified_split`."""
-        first, second = stratified_split(self.labels, size, kept, held_out)
-        return self.take(first), self.take(second)
-
     def take(self, indices: np.ndarray) -> "FileExamples":
         """The examples at these indices."""
         paths = tuple(self.paths[index] for index in indices)
         return dataclasses.replace(self, paths=paths, labels=self.labels[indices])
 
-    def train_batches(
-        self,
-        batch_size: int,
-        augmentation: "Augmentation",
-        seed: int,
-        epochs: range,
-        share: Share,
-    ) -> "tf.data.Dataset":
-        """Shuffled batches, a whole number per epoch; see `encoded.train_batches`."""
+    def _read(self) -> tf.data.Dataset:
+        return in_parallel(
+            tf.data.Dataset.from_tensor_slices(self._tensors()),
+            lambda path, label: (tf.io.read_file(path), label),
+        )
+
+    def _shuffled(
+        self, batch_size: int, seed: int, epochs: range, share: Share
+    ) -> tf.data.Dataset:
         paths, labels = self._tensors()
         used = self.num_examples // batch_size * batch_size
 
@@ -86,46 +69,17 @@ class FileExamples:
             return numbered.map(lambda position, index: (index, epoch, position))
 
         def read(index: Any, epoch: Any, position: Any) -> Any:
-            content = tf.io.read_file(paths[index])
-            return content, labels[index], epoch, position
+            return tf.io.read_file(paths[index]), labels[index], epoch, position
 
         order = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
-        examples = share.of_examples(order, batch_size).map(
-            read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
-        return encoded.train_batches(
-            examples,
-            self.image_shape,
-            self.framing,
-            batch_size,
-            augmentation,
-            seed,
-            share,
-        )
+        # Other hosts' files are not even read.
+        return in_parallel(share.of_examples(order, batch_size), read)
 
-    def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
-        """Every example once, in order; see `encoded.ordered_batches`."""
-        return encoded.ordered_batches(
-            self._read(), self.image_shape, self.framing, batch_size
-        )
-
-    def find_broken_image(self) -> str | None:
-        """Decodes every file; the first that fails, with the reason, or None."""
-        number = encoded.first_broken(self._read())
-        if number is None:
-            return None
+    def _problem(self, number: int) -> str:
         path = self.paths[number]
         return decoding_problem(path) or f"{path} could not be read"
 
-    def _read(self) -> "tf.data.Dataset":
-        """(encoded, label) in order."""
-        return tf.data.Dataset.from_tensor_slices(self._tensors()).map(
-            lambda path, label: (tf.io.read_file(path), label),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-
-    def _tensors(self) -> "tuple[tf.Tensor, tf.Tensor]":
+    def _tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.device("CPU:0"):
             names = tf.constant([os.fsencode(path) for path in self.paths], tf.string)
             return names, tf.constant(self.labels, tf.int64)

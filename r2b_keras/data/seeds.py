@@ -3,12 +3,7 @@
 An epoch is therefore the same whether the training was interrupted before it or not.
 """
 
-from typing import TYPE_CHECKING
-
 from r2b_keras.environment import tf
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 # What a seed is for, so that no two draws share one.
 ORDER, BATCH, EXAMPLE, CHUNK = range(4)
@@ -16,10 +11,10 @@ ORDER, BATCH, EXAMPLE, CHUNK = range(4)
 
 def derive(
     seed: int,
-    epoch: "tf.Tensor | int",
+    epoch: tf.Tensor | int,
     purpose: int,
-    position: "tf.Tensor | int" = 0,
-) -> "tf.Tensor":
+    position: tf.Tensor | int = 0,
+) -> tf.Tensor:
     """The seed [2] int64 of one thing in an epoch.
 
     Args:
@@ -34,12 +29,12 @@ def derive(
     return tf.ensure_shape(fold_in(mixed, tf.cast(position, tf.int64)), [2])
 
 
-def split(seed: "tf.Tensor", num: int) -> "list[tf.Tensor]":
+def split(seed: tf.Tensor, num: int) -> list[tf.Tensor]:
     """`num` independent seeds [2] from one."""
     return tf.unstack(tf.random.experimental.stateless_split(seed, num), num=num)
 
 
-def shuffled(num_examples: int, seed: int, epoch: "tf.Tensor | int") -> "tf.Tensor":
+def shuffled(num_examples: int, seed: int, epoch: tf.Tensor | int) -> tf.Tensor:
     """The order [N] int64 of the examples in an epoch."""
     return tf.random.experimental.stateless_shuffle(
         tf.range(num_examples, dtype=tf.int64), derive(seed, epoch, ORDER)
@@ -48,7 +43,7 @@ def shuffled(num_examples: int, seed: int, epoch: "tf.Tensor | int") -> "tf.Tens
 
 def shuffled_batches(
     num_examples: int, batch_size: int, seed: int, epochs: range
-) -> "tf.data.Dataset":
+) -> tf.data.Dataset:
     """Batches of indices in a new order each epoch; the rest of an epoch is dropped.
 
     Returns:
@@ -56,7 +51,7 @@ def shuffled_batches(
     """
     steps = num_examples // batch_size
 
-    def one_epoch(epoch: "tf.Tensor") -> "tf.data.Dataset":
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = shuffled(num_examples, seed, epoch)[: steps * batch_size]
         batches = tf.reshape(order, [steps, batch_size])
         numbered = tf.data.Dataset.from_tensor_slices(batches).enumerate()

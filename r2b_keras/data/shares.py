@@ -1,13 +1,10 @@
 """How several hosts share each batch: every one reads and decodes its own images."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -35,14 +32,14 @@ class Share:
             )
         return batch_size // self.count
 
-    def of_batch(self, rows: "tf.Tensor") -> "tf.Tensor":
+    def of_batch(self, rows: tf.Tensor) -> tf.Tensor:
         """Those rows of a batch `[B, ...]` that are this host's, `[B / count, ...]`."""
         size = self.size(rows.shape[0])
         return rows[self.index * size : (self.index + 1) * size]
 
     def of_examples(
-        self, examples: "tf.data.Dataset", batch_size: int
-    ) -> "tf.data.Dataset":
+        self, examples: tf.data.Dataset, batch_size: int
+    ) -> tf.data.Dataset:
         """Those examples that are this host's.
 
         Args:
@@ -53,12 +50,12 @@ class Share:
             return examples
         size = self.size(batch_size)
 
-        def is_own(*example: Any) -> "tf.Tensor":
+        def is_own(*example: Any) -> tf.Tensor:
             return example[-1] % batch_size // size == self.index
 
         return examples.filter(is_own)
 
-    def seed(self, batch_seed: "tf.Tensor") -> "tf.Tensor":
+    def seed(self, batch_seed: tf.Tensor) -> tf.Tensor:
         """A seed `[2]` for this host's images, the batch's own where it has all."""
         if self.count == 1:
             return batch_seed

@@ -3,18 +3,15 @@
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from r2b_keras.data import decoding, encoded, seeds
+from r2b_keras.data import decoding, seeds
+from r2b_keras.data.encoded import EncodedExamples
+from r2b_keras.data.examples import in_parallel
 from r2b_keras.data.shares import Share
 from r2b_keras.environment import tf
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from r2b_keras.data.config import Augmentation
 
 # Splits of up to this many bytes are read for their labels when they are opened.
 LABELS_BYTES = 2**29
@@ -24,7 +21,7 @@ CHUNK_BYTES = 2**28
 
 
 @dataclass(frozen=True, eq=False)
-class StreamedExamples:
+class StreamedExamples(EncodedExamples):
     """A range of a split; the images stay encoded until they are used.
 
     An epoch reads the set's files in a new order, 16 at a time, and shuffles chunks of
@@ -36,8 +33,8 @@ class StreamedExamples:
       split_name: name of the split.
       start: first example of the range.
       stop: the one after the last.
-      image_shape: (height, width, channels) of the decoded images.
-      framing: "whole" or "center"; see `pictures.frame`.
+      image_shape: see `Examples`.
+      framing: see `Examples`.
     """
 
     builder: Any
@@ -79,58 +76,32 @@ class StreamedExamples:
     def split(
         self, size: int, kept: int = 0, held_out: int = 0
     ) -> tuple["StreamedExamples", "StreamedExamples"]:
-        """Holds out the first `size` examples; tfds has shuffled them.
+        """Holds out the first `size` examples: tfds has shuffled them.
 
         The labels are not looked at.
         """
-        del kept, held_out
         middle = self.start + size
         return replace(self, start=middle), replace(self, stop=middle)
 
-    def train_batches(
-        self,
-        batch_size: int,
-        augmentation: "Augmentation",
-        seed: int,
-        epochs: range,
-        share: Share,
-    ) -> "tf.data.Dataset":
-        """Shuffled batches, a whole number per epoch; see `encoded.train_batches`."""
+    def decoded(self, channels: int) -> tf.data.Dataset:
+        """Every example once, in order: (image [h, w, channels] uint8, label)."""
+        return in_parallel(
+            self._read(),
+            lambda content, label: (decoding.decode(content, channels), label),
+        )
+
+    def _shuffled(
+        self, batch_size: int, seed: int, epochs: range, share: Share
+    ) -> tf.data.Dataset:
         used = self.num_examples // batch_size * batch_size
         parts = [self._epoch(seed, epoch, used) for epoch in epochs]
-        return encoded.train_batches(
-            _concatenate(parts),
-            self.image_shape,
-            self.framing,
-            batch_size,
-            augmentation,
-            seed,
-            share,
-        )
+        return share.of_examples(_concatenate(parts), batch_size)
 
-    def ordered_batches(self, batch_size: int) -> "tf.data.Dataset":
-        """Every example once, in order; see `encoded.ordered_batches`."""
-        return encoded.ordered_batches(
-            self._read(), self.image_shape, self.framing, batch_size
-        )
-
-    def decoded(self, channels: int) -> "tf.data.Dataset":
-        """Every example once, in order: (image [h, w, channels] uint8, label)."""
-        return self._read().map(
-            lambda content, label: (decoding.decode(content, channels), label),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-
-    def find_broken_image(self) -> str | None:
-        """Decodes every image; says which is the first that fails, or None."""
+    def _problem(self, number: int) -> str:
         name = f"{self.builder.info.full_name}, split {self.split_name}"
-        number = encoded.first_broken(self._read())
-        if number is None:
-            return None
         return f"image {self.start + number} of {name} is broken or cut off"
 
-    def _epoch(self, seed: int, epoch: int, used: int) -> "tf.data.Dataset":
+    def _epoch(self, seed: int, epoch: int, used: int) -> tf.data.Dataset:
         """(encoded, label, epoch, position) of the first `used` shuffled examples."""
         # NumPy's generator takes no negative numbers.
         order = np.random.default_rng([seed % 2**63, epoch])
@@ -160,7 +131,7 @@ class StreamedExamples:
         example_bytes = max(split.num_bytes // max(split.num_examples, 1), 1)
         return max(min(CHUNK_BYTES // example_bytes, self.num_examples), 1)
 
-    def _read(self, sort_files: Any = None) -> "tf.data.Dataset":
+    def _read(self, sort_files: Any = None) -> tf.data.Dataset:
         """(encoded image, label) in the order of the files."""
         import tensorflow_datasets as tfds
 
@@ -176,7 +147,7 @@ class StreamedExamples:
         return dataset.map(lambda example: (example[image_key], example[label_key]))
 
 
-def _concatenate(parts: "list[tf.data.Dataset]") -> "tf.data.Dataset":
+def _concatenate(parts: list[tf.data.Dataset]) -> tf.data.Dataset:
     """One after the other, as a balanced tree, so that many epochs stay shallow."""
     while len(parts) > 1:
         pairs = [parts[index : index + 2] for index in range(0, len(parts), 2)]

@@ -6,6 +6,7 @@ sign functions; what follows is what it does not have.
 
 from typing import Any
 
+from r2b_keras.checks import require_count
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 
@@ -146,11 +147,8 @@ class ActivationScale(tf.keras.layers.Layer):
     def __init__(self, kernel_size: int, strides: int, **kwargs: Any) -> None:
         """Validates and stores the geometry of the convolution."""
         super().__init__(**kwargs)
-        if kernel_size < 1 or strides < 1:
-            raise InputError(
-                f"ActivationScale got kernel_size={kernel_size} and strides={strides}, "
-                "expected both to be at least 1."
-            )
+        require_count("ActivationScale.kernel_size", kernel_size)
+        require_count("ActivationScale.strides", strides)
         self.kernel_size = kernel_size
         self.strides = strides
 
@@ -196,10 +194,7 @@ class ChannelGating(tf.keras.layers.Dense):
     ) -> None:
         """Validates and stores the sizes."""
         super().__init__(units, use_bias=use_bias, **kwargs)
-        if bottleneck < 1:
-            raise InputError(
-                f"ChannelGating got bottleneck={bottleneck}, expected at least 1."
-            )
+        require_count("ChannelGating.bottleneck", bottleneck)
         self.bottleneck = bottleneck
         self.input_spec = tf.keras.layers.InputSpec(ndim=4)
 

@@ -15,27 +15,9 @@ quarter of the width. All numbers below are ours: the paper has no such small se
 """
 
 from r2b_keras.data.config import Augmentation, DataConfig
-from r2b_keras.networks import Network
-from r2b_keras.recipes.measured import expected
-from r2b_keras.recipes.schema import (
-    Losses,
-    Optimizer,
-    Recipe,
-    Schedule,
-    Stage,
-)
-
-
-def _network(name: str, binarization: str) -> Network:
-    return Network(
-        name,
-        binarization,
-        width=16,
-        blocks=(2, 2, 2),
-        stem="cifar",
-        activation_binarizer="approx_sign",
-    )
-
+from r2b_keras.recipes import chains, short
+from r2b_keras.recipes.measured import expected_of_stages
+from r2b_keras.recipes.schema import Recipe
 
 _DATA = DataConfig(
     source="digits",
@@ -44,85 +26,31 @@ _DATA = DataConfig(
     std=(0.376,),
     validation_size=144,
 )
-_AUGMENTATION = Augmentation(pad_and_crop=1, rotation_degrees=10.0)
+_SETTINGS = short.settings(
+    {"width": 16, "blocks": (2, 2, 2), "stem": "cifar"},
+    batch_size=64,
+    last_rate=5e-3,
+    augmentation=Augmentation(pad_and_crop=1, rotation_degrees=10.0),
+)
 
-REAL_TO_BINARY = Recipe(
-    name="digits",
-    summary="handwritten digits of scikit-learn, four stages, no download",
-    data=_DATA,
-    stages=(
-        Stage(
-            student=_network("resnet18", "real"),
-            epochs=10,
-            batch_size=64,
-            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
-            schedule=Schedule("cosine", warmup_epochs=1),
-            augmentation=_AUGMENTATION,
-            expected=expected("digits", 0),
+RECIPES = (
+    Recipe(
+        "digits",
+        "handwritten digits of scikit-learn, four stages, no download",
+        _DATA,
+        chains.real_to_binary(
+            _SETTINGS, [10, 10, 15, 20], expected_of_stages("digits", 4)
         ),
-        Stage(
-            student=_network("real_to_binary18", "soft"),
-            teacher=0,
-            epochs=10,
-            batch_size=64,
-            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
-            schedule=Schedule("cosine", warmup_epochs=1),
-            losses=Losses(attention=1.0, logit_matching=1.0),
-            augmentation=_AUGMENTATION,
-            expected=expected("digits", 1),
-        ),
-        Stage(
-            student=_network("real_to_binary18", "binary_activations"),
-            teacher=1,
-            epochs=15,
-            batch_size=64,
-            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
-            schedule=Schedule("cosine", warmup_epochs=1),
-            losses=Losses(attention=1.0, logit_matching=1.0),
-            augmentation=_AUGMENTATION,
-            expected=expected("digits", 2),
-        ),
-        Stage(
-            student=_network("real_to_binary18", "binary"),
-            teacher=2,
-            start_from=2,
-            absorb_magnitude=True,
-            epochs=20,
-            batch_size=64,
-            optimizer=Optimizer(learning_rate=5e-3),
-            schedule=Schedule("cosine"),
-            losses=Losses(logit_matching=1.0),
-            augmentation=_AUGMENTATION,
-            expected=expected("digits", 3),
+    ),
+    # Equal in data, width and total epochs to the four stages above.
+    Recipe(
+        "digits/strong_baseline",
+        "handwritten digits of scikit-learn, the strong baseline's two stages",
+        _DATA,
+        chains.strong_baseline(
+            _SETTINGS,
+            [27, 28],
+            expected_of_stages("digits/strong_baseline", 2),
         ),
     ),
 )
-# Equal in data, width and total epochs to the four stages above.
-STRONG_BASELINE = Recipe(
-    name="digits/strong_baseline",
-    summary="handwritten digits of scikit-learn, the strong baseline's two stages",
-    data=_DATA,
-    stages=(
-        Stage(
-            student=_network("strong_baseline18", "binary_activations"),
-            epochs=27,
-            batch_size=64,
-            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
-            schedule=Schedule("cosine", warmup_epochs=1),
-            augmentation=_AUGMENTATION,
-            expected=expected("digits/strong_baseline", 0),
-        ),
-        Stage(
-            student=_network("strong_baseline18", "binary"),
-            start_from=0,
-            absorb_magnitude=True,
-            epochs=28,
-            batch_size=64,
-            optimizer=Optimizer(learning_rate=5e-3),
-            schedule=Schedule("cosine"),
-            augmentation=_AUGMENTATION,
-            expected=expected("digits/strong_baseline", 1),
-        ),
-    ),
-)
-RECIPES = (REAL_TO_BINARY, STRONG_BASELINE)

@@ -26,22 +26,9 @@ test images:
 """
 
 from r2b_keras.data.config import Augmentation, DataConfig
-from r2b_keras.networks import Network
-from r2b_keras.recipes.measured import expected
-from r2b_keras.recipes.schema import (
-    Losses,
-    Optimizer,
-    Recipe,
-    Schedule,
-    Stage,
-)
-
-
-def _network(name: str, binarization: str) -> Network:
-    return Network(
-        name, binarization, width=16, stem="small", activation_binarizer="approx_sign"
-    )
-
+from r2b_keras.recipes import chains, short
+from r2b_keras.recipes.measured import expected_of_stages
+from r2b_keras.recipes.schema import Recipe
 
 _DATA = DataConfig(
     source="fashion_mnist",
@@ -50,86 +37,34 @@ _DATA = DataConfig(
     std=(0.353,),
     validation_size=5000,
 )
-_AUGMENTATION = Augmentation(flip=True, pad_and_crop=2)
+_SETTINGS = short.settings(
+    {"width": 16, "stem": "small"},
+    batch_size=128,
+    last_rate=3e-3,
+    augmentation=Augmentation(flip=True, pad_and_crop=2),
+)
 
-REAL_TO_BINARY = Recipe(
-    name="fashion_mnist",
-    summary="Fashion-MNIST, four stages",
-    data=_DATA,
-    stages=(
-        Stage(
-            student=_network("resnet18", "real"),
-            epochs=4,
-            batch_size=128,
-            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
-            schedule=Schedule("cosine", warmup_epochs=1),
-            augmentation=_AUGMENTATION,
-            expected=expected("fashion_mnist", 0),
+RECIPES = (
+    Recipe(
+        "fashion_mnist",
+        "Fashion-MNIST, four stages",
+        _DATA,
+        chains.real_to_binary(
+            _SETTINGS,
+            [4, 2, 4, 6],
+            expected_of_stages("fashion_mnist", 4),
+            stage_2_start=1,
         ),
-        Stage(
-            student=_network("real_to_binary18", "soft"),
-            teacher=0,
-            epochs=2,
-            batch_size=128,
-            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
-            schedule=Schedule("cosine", warmup_epochs=1),
-            losses=Losses(attention=1.0, logit_matching=1.0),
-            augmentation=_AUGMENTATION,
-            expected=expected("fashion_mnist", 1),
-        ),
-        Stage(
-            student=_network("real_to_binary18", "binary_activations"),
-            teacher=1,
-            start_from=1,
-            epochs=4,
-            batch_size=128,
-            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
-            schedule=Schedule("cosine", warmup_epochs=1),
-            losses=Losses(attention=1.0, logit_matching=1.0),
-            augmentation=_AUGMENTATION,
-            expected=expected("fashion_mnist", 2),
-        ),
-        Stage(
-            student=_network("real_to_binary18", "binary"),
-            teacher=2,
-            start_from=2,
-            absorb_magnitude=True,
-            epochs=6,
-            batch_size=128,
-            optimizer=Optimizer(learning_rate=3e-3),
-            schedule=Schedule("cosine"),
-            losses=Losses(logit_matching=1.0),
-            augmentation=_AUGMENTATION,
-            expected=expected("fashion_mnist", 3),
+    ),
+    # Equal in data, width and total epochs to the four stages above.
+    Recipe(
+        "fashion_mnist/strong_baseline",
+        "Fashion-MNIST, the strong baseline's two stages",
+        _DATA,
+        chains.strong_baseline(
+            _SETTINGS,
+            [8, 8],
+            expected_of_stages("fashion_mnist/strong_baseline", 2),
         ),
     ),
 )
-# Equal in data, width and total epochs to the four stages above.
-STRONG_BASELINE = Recipe(
-    name="fashion_mnist/strong_baseline",
-    summary="Fashion-MNIST, the strong baseline's two stages",
-    data=_DATA,
-    stages=(
-        Stage(
-            student=_network("strong_baseline18", "binary_activations"),
-            epochs=8,
-            batch_size=128,
-            optimizer=Optimizer(learning_rate=2e-3, weight_decay=1e-5),
-            schedule=Schedule("cosine", warmup_epochs=1),
-            augmentation=_AUGMENTATION,
-            expected=expected("fashion_mnist/strong_baseline", 0),
-        ),
-        Stage(
-            student=_network("strong_baseline18", "binary"),
-            start_from=0,
-            absorb_magnitude=True,
-            epochs=8,
-            batch_size=128,
-            optimizer=Optimizer(learning_rate=3e-3),
-            schedule=Schedule("cosine"),
-            augmentation=_AUGMENTATION,
-            expected=expected("fashion_mnist/strong_baseline", 1),
-        ),
-    ),
-)
-RECIPES = (REAL_TO_BINARY, STRONG_BASELINE)

@@ -42,6 +42,11 @@ def expected(recipe: str, stage: int, precision: str = "float32") -> Expected | 
     return Expected(found.value, SOURCE, found.low, found.high)
 
 
+def expected_of_stages(recipe: str, num_stages: int) -> list[Expected | None]:
+    """What each stage of a named recipe reaches, in float32."""
+    return [expected(recipe, stage) for stage in range(num_stages)]
+
+
 @functools.cache
 def _claims() -> dict[str, claims.Claim]:
     return claims.read(_CLAIMS)

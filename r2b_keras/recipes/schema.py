@@ -205,16 +205,12 @@ class Stage:
             )
         if self.absorb_magnitude:
             self._check_absorption()
-        if self.schedule.warmup_epochs > self.epochs:
-            raise InputError(
-                f"schedule.warmup_epochs is {self.schedule.warmup_epochs}, expected at "
-                f"most the stage's {self.epochs} epochs."
-            )
-        if self.schedule.drop_epochs and self.schedule.drop_epochs[-1] >= self.epochs:
-            raise InputError(
-                f"schedule.drop_epochs is {self.schedule.drop_epochs}, expected all to "
-                f"be before the end of the stage at epoch {self.epochs}."
-            )
+        warmup, drops = self.schedule.warmup_epochs, self.schedule.drop_epochs
+        expected = f"at most the stage's {self.epochs} epochs"
+        require(warmup <= self.epochs, "schedule.warmup_epochs", warmup, expected)
+        before = all(drop < self.epochs for drop in drops)
+        expected = f"all to be before the end of the stage at epoch {self.epochs}"
+        require(before, "schedule.drop_epochs", drops, expected)
 
     def _check_absorption(self) -> None:
         """Refuses to absorb a magnitude that is kept, or that nothing can take over."""

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from r2b_keras import folders, locks, recipes
+from r2b_keras.checks import require_count
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps import space as space_module
@@ -83,10 +84,8 @@ def check_settings(
     Raises:
       InputError: no trials, or a space that Hyperband cannot have.
     """
-    if max_trials < 1:
-        raise InputError(f"--max_trials is {max_trials}, expected at least 1.")
-    if seeds < 1:
-        raise InputError(f"--seeds is {seeds}, expected at least 1.")
+    require_count("--max_trials", max_trials)
+    require_count("--seeds", seeds)
     if tuner != "hyperband":
         return
     epochs = recipe.stages[stage].epochs

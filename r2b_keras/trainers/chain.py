@@ -3,6 +3,7 @@
 from typing import Any
 
 from r2b_keras import data, recipes
+from r2b_keras.checks import require_choice
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe, Stage
@@ -140,10 +141,7 @@ def train_chain(
 def _check_settings(
     precision: str, strategy: str, library: StageLibrary | None
 ) -> None:
-    if precision not in PRECISIONS:
-        raise InputError(
-            f"Precision is {precision!r}, expected one of {', '.join(PRECISIONS)}."
-        )
+    require_choice("Precision", precision, PRECISIONS)
     if library is not None and strategy == "multi_worker":
         raise InputError(
             "A library of stages was given with the strategy 'multi_worker', expected "

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from r2b_keras.checks import require_range
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
@@ -190,8 +191,7 @@ class Distiller(tf.keras.Model):
     def _check_weights(self, attention_form: str, temperature: float) -> None:
         weights = dict(self._part_weights)
         l2 = weights.pop("l2")
-        if l2 < 0.0:
-            raise InputError(f"The weight of l2 is {l2}, expected 0 or more.")
+        require_range("The weight of l2", l2, 0)
         # A student's own losses may be all there is.
         if any(weights.values()) or not (l2 or self.student.losses):
             Losses(**weights, attention_form=attention_form, temperature=temperature)

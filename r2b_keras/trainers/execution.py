@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from r2b_keras import machine
+from r2b_keras.checks import require_count
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
 from r2b_keras.trainers.workers import Workers
 
 
@@ -28,11 +28,7 @@ class Execution:
 
     def __post_init__(self) -> None:
         """Refuses what executes nothing."""
-        if self.steps_per_execution < 1:
-            raise InputError(
-                f"steps_per_execution is {self.steps_per_execution}, expected at least "
-                "1."
-            )
+        require_count("steps_per_execution", self.steps_per_execution)
 
 
 def device_names(workers: Workers) -> list[str]:

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
+from r2b_keras.checks import require_choice
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
 from r2b_keras.recipes.schema import SCHEDULES, Schedule
 
 
@@ -46,10 +46,7 @@ class LearningRate(tf.keras.optimizers.schedules.LearningRateSchedule):
         final_fraction: float = 0.0,
     ) -> None:
         """Checks the kind and stores the arguments."""
-        if kind not in SCHEDULES:
-            raise InputError(
-                f"Schedule is {kind!r}, expected one of {', '.join(SCHEDULES)}."
-            )
+        require_choice("Schedule", kind, SCHEDULES)
         self.kind = kind
         self.peak = peak
         self.total_steps = total_steps

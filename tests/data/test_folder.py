@@ -9,7 +9,7 @@ from image_samples import random_images, read_all, write_image
 
 from r2b_keras.board import pictures as predict_pictures
 from r2b_keras.board.card import ModelCard
-from r2b_keras.data import Augmentation, DataConfig, load
+from r2b_keras.data import Augmentation, DataConfig, arrays, load
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.files import FileExamples
 from r2b_keras.data.sources import folder as folder_source
@@ -317,7 +317,7 @@ def test_a_picture_that_breaks_later_can_be_found(pictures, monkeypatch):
     content = path.read_bytes()
     # Both ends are whole, so that only decoding shows it.
     path.write_bytes(content[:60] + bytes(len(content) - 90) + content[-30:])
-    monkeypatch.setattr(folder_source, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(arrays, "MEMORY_BYTES", 0)
     dataset = load(CONFIG, pictures)
     with pytest.raises(tf.errors.InvalidArgumentError):
         read_all(dataset.train(27, Augmentation(), 0, 0, 1))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from image_samples import read_all
 
-from r2b_keras.data import Augmentation, DataConfig, load
+from r2b_keras.data import Augmentation, DataConfig, arrays, load
 from r2b_keras.data.arrays import ArrayExamples
-from r2b_keras.data.sources import idx, prepared_tfds
+from r2b_keras.data.sources import idx
 from r2b_keras.data.streams import StreamedExamples
 from r2b_keras.environment import tf
 
@@ -253,9 +253,9 @@ def test_damaged_files_are_named(tmp_path):
 
 
 def test_the_limit_for_memory(prepared, monkeypatch):
-    monkeypatch.setattr(prepared_tfds, "MEMORY_BYTES", 60 * 243)
+    monkeypatch.setattr(arrays, "MEMORY_BYTES", 60 * 243)
     assert isinstance(open_set("tfds:only_train", prepared)._train, ArrayExamples)
-    monkeypatch.setattr(prepared_tfds, "MEMORY_BYTES", 60 * 243 - 1)
+    monkeypatch.setattr(arrays, "MEMORY_BYTES", 60 * 243 - 1)
     dataset = open_set("tfds:only_train", prepared)
     assert isinstance(dataset._train, StreamedExamples)
     assert (dataset.num_train, dataset.num_validation, dataset.num_test) == (42, 6, 12)

@@ -5,7 +5,6 @@ import pytest
 
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
-from r2b_keras.errors import InputError
 from r2b_keras.networks import BINARIZATIONS, FAMILIES, RESCALINGS, Network
 
 ALL = [(name, p) for name, kind in FAMILIES.items() for p in kind.binarizations]
@@ -252,12 +251,6 @@ def test_build_network_and_equal_seeds():
         twins.append(models.build_network(network, (8, 8, 3), 5).get_weights())
     for first, second in zip(*twins, strict=True):
         np.testing.assert_array_equal(first, second)
-
-
-def test_unknown_name():
-    known = "resnet18, real_to_binary18, strong_baseline18"
-    with pytest.raises(InputError, match=f"name is 'resnet', expected one of {known}"):
-        build("resnet", "real")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def value_at(recipe, path):
         ("stages.3.schedule.drop_epochs", "4,6,9", (4, 6, 9)),
         ("stages.3.schedule.drop_epochs", "(4, 6)", (4, 6)),
         ("stages.3.schedule.drop_epochs", "4", (4,)),
-        ("stages.0.student.blocks", "2, 2", None),
+        ("data.image_shape", "9, 7, 1", (9, 7, 1)),
         ("data.mean", "0.5", (0.5,)),
         ("data.validation_size", "0", 0),
         ("data.source", "tfds:mnist", "tfds:mnist"),
@@ -38,14 +38,7 @@ def value_at(recipe, path):
     ],
 )
 def test_a_value_gets_the_type_of_its_field(path, text, expected):
-    if path.endswith("blocks"):
-        # The students are taught by attention: all of one depth.
-        path, expected = "stages.*.student.blocks", (2, 2)
-        changed = apply_overrides(chain(), [f"{path}={text}"])
-        assert [s.student.blocks for s in changed.stages] == [expected] * 4
-        return
-    changed = apply_overrides(chain(), [f"{path}={text}"])
-    value = value_at(changed, path)
+    value = value_at(apply_overrides(chain(), [f"{path}={text}"]), path)
     assert value == expected
     assert type(value) is type(expected)
 
@@ -112,148 +105,80 @@ def test_no_change_gives_the_same_recipe():
 REFUSED = [
     (
         "stages.3.epochs",
-        "Override 'stages.3.epochs' has no '=': expected key=value, for example "
-        "stages.3.epochs=10.",
+        "has no '=': expected key=value, for example stages.3.epochs=10.",
     ),
-    (
-        "=10",
-        "Override '=10' has no '=': expected key=value, for example "
-        "stages.3.epochs=10.",
-    ),
-    (
-        "stages.3.epoch=10",
-        "Override 'stages.3.epoch=10': Stage has no field 'epoch'; did you mean "
-        "'epochs'?",
-    ),
-    (
-        "stage.3.epochs=10",
-        "Override 'stage.3.epochs=10': Recipe has no field 'stage'; did you mean "
-        "'stages'?",
-    ),
+    ("=10", "has no '=': expected key=value, for example stages.3.epochs=10."),
+    ("stages.3.epoch=10", "Stage has no field 'epoch'; did you mean 'epochs'?"),
+    ("stage.3.epochs=10", "Recipe has no field 'stage'; did you mean 'stages'?"),
     (
         "stages.3.student.precision=real",
-        "Override 'stages.3.student.precision=real': Network has no field 'precision'; "
-        "did you mean 'binarization'?",
+        "Network has no field 'precision'; did you mean 'binarization'?",
     ),
     (
         "stages.3.optimizer.lerning_rate=1",
-        "Override 'stages.3.optimizer.lerning_rate=1': Optimizer has no field "
-        "'lerning_rate'; did you mean 'learning_rate'?",
+        "Optimizer has no field 'lerning_rate'; did you mean 'learning_rate'?",
     ),
-    (
-        "stages.4.epochs=10",
-        "Override 'stages.4.epochs=10': there is no stage '4', expected 0 to 3, or * "
-        "for all.",
-    ),
-    (
-        "stages.-1.epochs=10",
-        "Override 'stages.-1.epochs=10': there is no stage '-1', expected 0 to 3, or * "
-        "for all.",
-    ),
-    (
-        "stages.epochs=10",
-        "Override 'stages.epochs=10': there is no stage 'epochs', expected 0 to 3, or "
-        "* for all.",
-    ),
-    (
-        "stages.²=10",
-        "Override 'stages.²=10': there is no stage '²', expected 0 to 3, or * for all.",
-    ),
+    ("stages.4.epochs=10", "there is no stage '4', expected 0 to 3, or * for all."),
+    ("stages.-1.epochs=10", "there is no stage '-1', expected 0 to 3, or * for all."),
+    ("stages.epochs=10", "there is no stage 'epochs', expected 0 to 3, or * for all."),
+    ("stages.²=10", "there is no stage '²', expected 0 to 3, or * for all."),
     (
         "stages.3=10",
-        "Override 'stages.3=10': stage 3 is not one value: name a field of it, for "
-        "example stages.3.epochs.",
+        "stage 3 is not one value: name a field of it, for example stages.3.epochs.",
     ),
     (
         "stages=10",
-        "Override 'stages=10': stages is not one value: name a field of it, for "
-        "example stages.0.epochs.",
+        "stages is not one value: name a field of it, for example stages.0.epochs.",
     ),
     (
         "stages.3.losses=0",
-        "Override 'stages.3.losses=0': losses is not one value: name a field of it, "
-        "for example losses.cross_entropy.",
+        "losses is not one value: name a field of it, for example "
+        "losses.cross_entropy.",
     ),
-    (
-        "stages.3.epochs.x=1",
-        "Override 'stages.3.epochs.x=1': 'epochs' is a single value and has no field "
-        "'x'.",
-    ),
-    (
-        "data.mean.0=1",
-        "Override 'data.mean.0=1': 'mean' is a single value and has no field '0'.",
-    ),
-    (
-        "name=other",
-        "Override 'name=other': 'name' describes the recipe and is no setting of it.",
-    ),
+    ("stages.3.epochs.x=1", "'epochs' is a single value and has no field 'x'."),
+    ("data.mean.0=1", "'mean' is a single value and has no field '0'."),
+    ("name=other", "'name' describes the recipe and is no setting of it."),
     (
         "stages.1.expected.top1=0.9",
-        "Override 'stages.1.expected.top1=0.9': 'expected' describes the recipe and is "
-        "no setting of it.",
+        "'expected' describes the recipe and is no setting of it.",
     ),
-    (
-        "stages.3.epochs=2.5",
-        "Override 'stages.3.epochs=2.5': epochs got '2.5', expected a whole number.",
-    ),
-    (
-        "stages.3.epochs=none",
-        "Override 'stages.3.epochs=none': epochs got 'none', expected a whole number.",
-    ),
-    (
-        "stages.3.teacher=last",
-        "Override 'stages.3.teacher=last': teacher got 'last', expected a whole number "
-        "or none.",
-    ),
+    ("stages.3.epochs=2.5", "epochs got '2.5', expected a whole number."),
+    ("stages.3.epochs=none", "epochs got 'none', expected a whole number."),
+    ("stages.3.teacher=last", "teacher got 'last', expected a whole number or none."),
     (
         "stages.3.optimizer.learning_rate=fast",
-        "Override 'stages.3.optimizer.learning_rate=fast': learning_rate got 'fast', "
-        "expected a number.",
+        "learning_rate got 'fast', expected a number.",
     ),
     (
         "stages.0.student.batch_norm_epsilon=nan",
-        "Override 'stages.0.student.batch_norm_epsilon=nan': batch_norm_epsilon got "
-        "'nan', expected a number.",
+        "batch_norm_epsilon got 'nan', expected a number.",
     ),
-    (
-        "stages.0.augmentation.flip=yes",
-        "Override 'stages.0.augmentation.flip=yes': flip got 'yes', expected true or "
-        "false.",
-    ),
+    ("stages.0.augmentation.flip=yes", "flip got 'yes', expected true or false."),
     (
         "stages.3.schedule.drop_epochs=4,x",
-        "Override 'stages.3.schedule.drop_epochs=4,x': drop_epochs got 'x', expected a "
-        "whole number.",
+        "drop_epochs got 'x', expected a whole number.",
     ),
-    (
-        "stages.*.epochs=0",
-        "Override 'stages.*.epochs=0': epochs is 0, expected a whole number of at "
-        "least 1.",
-    ),
+    ("stages.*.epochs=0", "epochs is 0, expected a whole number of at least 1."),
     (
         "stages.3.optimizer.learning_rate=-1",
-        "Override 'stages.3.optimizer.learning_rate=-1': optimizer.learning_rate is "
-        "-1.0, expected a positive number.",
+        "optimizer.learning_rate is -1.0, expected a positive number.",
     ),
     (
         "stages.3.teacher=3",
-        "Override 'stages.3.teacher=3': stages.3.teacher is 3, expected an earlier "
-        "stage (0 to 2) or none.",
+        "stages.3.teacher is 3, expected an earlier stage (0 to 2) or none.",
     ),
     (
         "stages.3.student.width=16",
-        "Override 'stages.3.student.width=16': stages.3.student.width is 16, expected "
-        "8 as in stage 2, its start_from: give both stages the same.",
+        "stages.3.student.width is 16, expected 8 as in stage 2, its start_from: give "
+        "both stages the same.",
     ),
     (
         "stages.0.student.stem=resnet",
-        "Override 'stages.0.student.stem=resnet': Network.stem is 'resnet', expected "
-        "one of imagenet, cifar, small.",
+        "Network.stem is 'resnet', expected one of imagenet, cifar, small.",
     ),
     (
         "data.validation_size=-1",
-        "Override 'data.validation_size=-1': validation_size is -1, expected a whole "
-        "number of at least 0.",
+        "validation_size is -1, expected a whole number of at least 0.",
     ),
 ]
 
@@ -262,7 +187,8 @@ REFUSED = [
 def test_a_bad_override_is_refused_in_one_sentence(override, message):
     with pytest.raises(InputError) as error:
         apply_overrides(chain(), [override])
-    assert str(error.value) == message
+    head, _, rest = str(error.value).partition(repr(override))
+    assert (head, rest.lstrip(": ")) == ("Override ", message)
 
 
 def test_a_refusal_names_the_overrides_that_led_to_it_and_no_others():

@@ -134,9 +134,6 @@ NOT_COMMITTED_CODE = {
     "fashion_mnist_strong_baseline_as_in_the_paper",
 }
 OLD_TABLES = {
-    "digits_bfloat16",
-    "digits_strong_baseline",
-    "digits_without_absorb_magnitude",
     "fashion_mnist",
     "fashion_mnist_strong_baseline",
     "fashion_mnist_strong_baseline_as_in_the_paper",

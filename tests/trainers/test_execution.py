@@ -111,7 +111,7 @@ def test_steps_at_once_are_the_steps_one_by_one(distiller):
 
 
 def test_no_steps_at_once():
-    with pytest.raises(InputError, match="steps_per_execution is 0, expected at least"):
+    with pytest.raises(InputError, match="steps_per_execution is 0, expected a whole"):
         Execution(steps_per_execution=0)
 
 

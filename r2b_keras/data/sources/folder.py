@@ -9,7 +9,7 @@ import numpy as np
 
 from r2b_keras.board.pictures import SUFFIXES
 from r2b_keras.data import decoding
-from r2b_keras.data.arrays import ArrayExamples
+from r2b_keras.data.arrays import ArrayExamples, fit_in_memory
 from r2b_keras.data.config import DataConfig
 from r2b_keras.data.files import (
     FileExamples,
@@ -30,8 +30,6 @@ LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
 # Up to this many bytes of files every image is decoded once for a check; beyond it
 # only the ends of each are looked at, which ImageNet needs a minute for.
 FULL_CHECK_BYTES = 2**29
-# Images that have the network's size already are held in memory up to this.
-MEMORY_BYTES = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,9 +220,9 @@ def _list_examples(
 
 def _fits_in_memory(paths: Sequence[Path], shape: tuple[int, int, int]) -> bool:
     """Whether all pictures have the network's size, and are few enough."""
-    if len(paths) * int(np.prod(shape)) > MEMORY_BYTES:
-        return False
-    return all(image_size(path) == shape[:2] for path in paths)
+    return fit_in_memory(len(paths), shape) and all(
+        image_size(path) == shape[:2] for path in paths
+    )
 
 
 def _read_all(examples: FileExamples) -> ArrayExamples:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r2b_keras.data.arrays import ArrayExamples
+from r2b_keras.data.arrays import ArrayExamples, fit_in_memory
 from r2b_keras.data.config import DataConfig
 from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
@@ -20,8 +20,6 @@ from r2b_keras.errors import InputError
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-# Sets of equally large images are held in memory up to this; others stay encoded.
-MEMORY_BYTES = 2**30
 READ_BATCH = 1024
 
 
@@ -67,7 +65,8 @@ def open_named(
     image_size = builder.info.features[image_key].shape
     held = sum(each.num_examples for each in streamed.values())
     parts: dict[str, Any] = dict(streamed)
-    if None not in image_size and held * np.prod(image_size) <= MEMORY_BYTES:
+    # Others than equally large images stay encoded.
+    if None not in image_size and fit_in_memory(held, image_size):
         for role, each in streamed.items():
             parts[role] = _to_arrays(name, each, image_size)
     for each in parts.values():
