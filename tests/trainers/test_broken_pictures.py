@@ -103,13 +103,3 @@ def test_every_stages_batch_is_looked_at_before_the_first_is_trained(
     with pytest.raises(InputError, match="batch_size is 9: expected 1 to 8"):
         train_chain(recipe, 1, Workdir(tmp_path / "run"), data_dir=pictures)
     assert not (tmp_path / "run").exists()
-
-
-def test_classes_without_test_images_are_told_before_training(pictures, tmp_path):
-    for part in ("train", "test"):
-        (pictures / part).rename(tmp_path / part)
-    (tmp_path / "test/cat").rename(pictures / "cat")
-    (pictures / "dog").mkdir()
-    (tmp_path / "test/dog/0.jpg").rename(pictures / "dog/0.jpg")
-    with pytest.raises(InputError, match="dog has one picture, expected at least two"):
-        train_chain(RECIPE, 0, Workdir(tmp_path / "run"), data_dir=pictures)

@@ -1,23 +1,14 @@
 """Which stages a run trains, without training any."""
 
 import pytest
+from small_workdirs import finished
 
 from r2b_keras import recipes
 from r2b_keras.errors import InputError
 from r2b_keras.trainers.chain import stages_to_train
-from r2b_keras.trainers.workdir import StageResult, Workdir
+from r2b_keras.trainers.workdir import Workdir
 
 DIGITS = recipes.get("digits")
-
-
-def finished(workdir, *numbers):
-    for number in numbers:
-        folder = workdir.stage(number)
-        folder.mkdir(parents=True)
-        workdir.save_result(
-            StageResult(number, "n", "real", 0.9, 0.9, 0.9, 1, 1.0, 1, 1, 0)
-        )
-    return workdir
 
 
 @pytest.mark.parametrize(
@@ -32,12 +23,11 @@ def finished(workdir, *numbers):
     ],
 )
 def test_missing_stages_in_order(tmp_path, done, stage, expected):
-    workdir = finished(Workdir(tmp_path), *done)
-    assert stages_to_train(DIGITS, stage, workdir) == expected
+    assert stages_to_train(DIGITS, stage, finished(tmp_path, *done)) == expected
 
 
 def test_only_trains_one_stage(tmp_path):
-    workdir = finished(Workdir(tmp_path), 0)
+    workdir = finished(tmp_path, 0)
     assert stages_to_train(DIGITS, 1, workdir, only=True) == [1]
     assert stages_to_train(DIGITS, 0, workdir, only=True) == []
 
@@ -49,8 +39,7 @@ def test_only_names_teacher_and_start_weights(tmp_path):
 
 def test_only_needs_no_grandparents(tmp_path):
     """Stage 3 rests on stage 2 alone once that is finished."""
-    workdir = finished(Workdir(tmp_path), 2)
-    assert stages_to_train(DIGITS, 3, workdir, only=True) == [3]
+    assert stages_to_train(DIGITS, 3, finished(tmp_path, 2), only=True) == [3]
 
 
 @pytest.mark.parametrize("stage", [-1, 4])

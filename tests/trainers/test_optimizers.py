@@ -204,8 +204,3 @@ def test_one_pass_adam_takes_kerass_steps():
     ):
         np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-7)
     np.testing.assert_allclose(*variables, rtol=0, atol=2e-5)
-
-
-def test_adam_has_the_epsilon_that_the_recipes_name():
-    optimizer = make_optimizer(Optimizer("adam"), 0.1, plain())
-    assert (optimizer.epsilon, optimizer.beta_1, optimizer.beta_2) == (1e-7, 0.9, 0.999)

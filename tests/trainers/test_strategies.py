@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 import subprocess
 import sys
 import types
@@ -14,15 +15,33 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.trainers.strategies import STRATEGIES, check_batch, make_workers
 
-# Every loss part there is, so that each must be shared out among the replicas: the
-# teacher's, L2 decay and the student's own regularisation.
-PROGRAM = """
+# Two devices where this machine has one.
+DEVICES = """
 import json, sys
 from r2b_keras.environment import tf
 devices = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], devices
 )
+"""
+
+
+def printed(program, *arguments):
+    """What a program prints that sees two devices."""
+    result = subprocess.run(
+        [sys.executable, "-c", DEVICES + program, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=pathlib.Path(__file__).parent,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+# Every loss part there is, so that each must be shared out among the replicas: the
+# teacher's, L2 decay and the student's own regularisation.
+PROGRAM = """
 import numpy as np
 from small_networks import classes, images, one_hot, plain, randomize
 from r2b_keras.recipes import Optimizer
@@ -67,16 +86,8 @@ print(json.dumps([train("none"), train("mirrored")]))
 
 
 @pytest.mark.slow
-def test_two_replicas_take_the_steps_of_one(request):
-    result = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        capture_output=True,
-        text=True,
-        cwd=request.path.parent,
-        timeout=600,
-    )
-    assert result.returncode == 0, result.stderr
-    one, two = json.loads(result.stdout.splitlines()[-1])
+def test_two_replicas_take_the_steps_of_one():
+    one, two = json.loads(printed(PROGRAM).splitlines()[-1])
     assert (one["replicas"], two["replicas"]) == (1, 2)
     # Sums of 64 terms in another order: some units in the last place of float32.
     assert set(one["history"]) == {
@@ -101,12 +112,6 @@ def test_two_replicas_take_the_steps_of_one(request):
 # by is the gradient. Then an evaluation whose last batch leaves one replica without
 # images.
 SYNCHRONISED = """
-import json
-from r2b_keras.environment import tf
-devices = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], devices
-)
 from small_networks import classes, images, one_hot
 from r2b_keras import models
 from r2b_keras.trainers import Distiller
@@ -148,17 +153,9 @@ print(json.dumps([gradients(*case) for case in (
 
 
 @pytest.fixture(scope="module")
-def gradients(request):
+def gradients():
     """Gradients of one batch of 64, and of two of 32 with and without synchronising."""
-    result = subprocess.run(
-        [sys.executable, "-c", SYNCHRONISED],
-        capture_output=True,
-        text=True,
-        cwd=request.path.parent,
-        timeout=600,
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
+    return json.loads(printed(SYNCHRONISED).splitlines()[-1])
 
 
 def largest_difference(found, expected):
@@ -188,12 +185,6 @@ def test_a_replica_without_images_changes_no_mean(gradients):
 
 # The whole chain, one epoch a stage, as commands run it.
 CHAIN = """
-import dataclasses, json, sys
-from r2b_keras.environment import tf
-devices = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], devices
-)
 from r2b_keras import recipes
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.workdir import Workdir
@@ -208,13 +199,7 @@ for name in ("none", "mirrored"):
 
 @pytest.mark.slow
 def test_a_chain_under_replicas_is_the_chain_without(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-c", CHAIN, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert result.returncode == 0, result.stderr
+    printed(CHAIN, str(tmp_path))
     rows = {}
     for name in ("none", "mirrored"):
         with (tmp_path / name / "metrics.csv").open() as file:
