@@ -203,7 +203,7 @@ def test_no_figure_of_ours_is_typed_into_a_recipe():
     assert CLAIMED[f"{ours} - {without}: stage 3, top-1"].low > 0
     gain = "What\n            # the digits gain by it is claimed in results/claims.csv."
     users = {path.name for path in folder.glob("*.py") if gain in path.read_text()}
-    assert users == {"cifar10.py", "cifar100.py", "imagenet.py"}
+    assert users == {"chains.py"}
 
 
 def test_few_seeds_are_no_claim(small):
