@@ -34,14 +34,24 @@ def run_python(*arguments: str, **variables: str) -> subprocess.CompletedProcess
     )
 
 
-def test_bare_import_is_light():
-    result = run_python(
-        "-c",
-        "import sys, r2b_keras\n"
-        "heavy = {'tensorflow', 'tf_keras', 'keras', 'larq', 'numpy', 'sklearn'}\n"
-        "print(sorted(heavy & set(sys.modules)))",
-    )
-    assert result.stdout == "[]\n", result.stderr
+KERAS = ("tensorflow", "tf_keras", "keras", "larq", "larq_compute_engine")
+CONVERTERS = ("binary_operators", "card", "engines", "real_weights", "tflite_file")
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        (["r2b_keras"], (*KERAS, "numpy", "sklearn")),
+        (["r2b_keras.data", "r2b_keras.data.config"], (*KERAS, "numpy")),
+        # What boards and `predict` take.
+        ([f"r2b_keras.converters.{name}" for name in CONVERTERS], KERAS),
+        (["r2b_runtime"], (*KERAS, "numpy", "PIL", "ai_edge_litert", "r2b_keras")),
+    ],
+)
+def test_imports_are_light(modules, heavy):
+    code = f"import sys, {', '.join(modules)}\nprint(*{set(heavy)} & set(sys.modules))"
+    result = run_python("-c", code)
+    assert (result.stdout, result.stderr) == ("\n", "")
 
 
 @pytest.mark.parametrize("version", [(3, 10, 0), (3, 11, 7), (3, 12, 99)])

@@ -1,8 +1,5 @@
 """Real weights in fewer bits: files put together by hand, and a converted network."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -364,9 +361,3 @@ def test_unknown_kinds_and_damaged_files():
             real_weights.shrink(damaged, "int8")
         with pytest.raises(InputError, match=r"\.tflite file"):
             real_weights.bytes_by_part(damaged)
-
-
-def test_needs_no_tensorflow():
-    code = "import sys; from r2b_keras.converters import real_weights as r; "
-    code += "sys.exit('tensorflow' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,8 +1,5 @@
 """Flatbuffers as objects: round trips, and files that are damaged or none at all."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from small_flatbuffers import binary, changed, custom, dense, packed, refusal
@@ -305,17 +302,3 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tflite_file.pathlib.Path, "read_bytes", refuse)
     assert "(Permission denied)" in refusal(tflite_file.read_bytes, tmp_path / "a")
-
-
-def test_boards_need_no_tensorflow():
-    code = (
-        "import sys\n"
-        "from r2b_keras.converters import binary_operators, card, engines, "
-        "real_weights, tflite_file\n"
-        "heavy = {'tensorflow', 'tf_keras', 'keras', 'larq', 'larq_compute_engine'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
-    )
-    assert result.stdout == "[]\n", result.stderr
