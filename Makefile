@@ -67,12 +67,13 @@ $(TOOLS): $(STAMP)
 	$(PIP) -c constraints.txt --no-build-isolation -e '.[test]'
 	touch $@
 
-# The stamp is written last: an installation that was cut off starts again.
+# The stamp is written last: an installation that was cut off starts again. Most modules
+# are never imported: Python compiles those that are.
 $(STAMP): pyproject.toml constraints.txt
 	@chosen=$$(.ci/choose_python $(PYTHON)) || exit; \
 	echo "Making $(VENV) with $$chosen: a download of about 0.6 GB, 3 GB on disk."; \
 	rm -rf build/runtime && \
 	$$chosen -m venv --clear $(VENV) && \
 	$(PIP) -c constraints.txt hatchling && \
-	$(PIP) -c constraints.txt --no-build-isolation -e . && \
+	$(PIP) --no-compile -c constraints.txt --no-build-isolation -e . && \
 	echo "$$chosen" > $(STAMP)

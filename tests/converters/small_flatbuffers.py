@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flatbuffers import flexbuffers
 
+import r2b_runtime
 from r2b_keras.converters import tflite_file
 from r2b_keras.errors import InputError
 
@@ -141,8 +142,8 @@ def packed(values):
 
 
 def refusal(function, *arguments, **options):
-    """The message of the `InputError` that a call ends in: one short sentence."""
-    with pytest.raises(InputError) as caught:
+    """The message that a call of either package ends in: one short sentence."""
+    with pytest.raises((InputError, r2b_runtime.InputError)) as caught:
         function(*arguments, **options)
     message = str(caught.value)
     assert "\n" not in message and " object at " not in message
@@ -155,6 +156,16 @@ def changed(flatbuffer, change):
     model = tflite_file.parse(flatbuffer)
     change(model, model.subgraphs[0])
     return tflite_file.serialize(model)
+
+
+def tensor(make, index, **fields):
+    """What `make` makes, but one of its tensors has other fields."""
+
+    def change(model, graph):
+        for name, value in fields.items():
+            setattr(graph.tensors[index], name, value)
+
+    return changed(make(), change)
 
 
 def _constant(model, name, values, kind="FLOAT32"):

@@ -16,6 +16,7 @@ from small_flatbuffers import (
     dense,
     grouped,
     refusal,
+    tensor,
 )
 
 from r2b_keras.converters import engines, tflite_file
@@ -214,14 +215,6 @@ def second(side):
         setattr(graph, side, [getattr(graph, side)[0]] * 2)
 
     return changed(dense(), change)
-
-
-def tensor(make, index, **fields):
-    def change(model, graph):
-        for name, value in fields.items():
-            setattr(graph.tensors[index], name, value)
-
-    return changed(make(), change)
 
 
 @pytest.mark.parametrize(
