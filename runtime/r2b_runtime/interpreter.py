@@ -34,7 +34,7 @@ class Interpreter:
     for each runs them side by side. `set_input`, `run` and `output` are steps of one
     thread: what another one sets between them counts.
 
-    A forked child may use the object as well: it reads the file again before it runs.
+    A forked child may use the object too: it loads the network again before it runs.
 
     Attributes:
       input_shape: (batch, height, width, channels), or what the network takes.
@@ -71,7 +71,7 @@ class Interpreter:
         """
         _require_count("num_threads", num_threads)
         _require_count("batch_size", batch_size)
-        self._model = model if isinstance(model, bytes) else _existing(model)
+        self._model = model if isinstance(model, bytes) else _read(model)
         self.num_threads = min(num_threads, _MAX_THREADS)
         self._options = kernel, fuse, claim, profile
         # LiteRT's interpreter is for one thread at a time, and releases Python's lock.
@@ -152,17 +152,13 @@ class Interpreter:
         Raises:
           InputError: the card is damaged or of another format.
         """
-        content = self._model
-        return metadata.read_card(
-            content if isinstance(content, bytes) else _read(pathlib.Path(content))
-        )
+        return metadata.read_card(self._model)
 
     def _load(self, batch_size: int) -> Any:
         """An interpreter of LiteRT with its tensors; sets what describes it."""
-        source = "model_content" if isinstance(self._model, bytes) else "model_path"
         try:
             litert = library.litert().Interpreter(
-                **{source: self._model},
+                model_content=self._model,
                 num_threads=self.num_threads,
                 experimental_delegates=[self.delegate],
             )
@@ -242,33 +238,16 @@ def _require_count(name: str, value: int) -> None:
         raise InputError(f"{name} is {value!r}, expected a whole number of at least 1.")
 
 
-def _existing(model: str | os.PathLike[str]) -> str | bytes:
-    """The path of a file that can be read; its content where LiteRT takes no such path.
-
-    LiteRT's paths are UTF-8.
-    """
+def _read(model: str | os.PathLike[str]) -> bytes:
     try:
-        name = os.fspath(model)
+        path = pathlib.Path(model)
     except TypeError as error:
         raise InputError(
             f"The model is {type(model).__name__}, expected the path of a .tflite file "
             "or its content as bytes."
         ) from error
-    with _opened(pathlib.Path(name)) as file:
-        in_utf8 = os.fsencode(name).decode(errors="replace") == name
-        content: str | bytes = str(name) if in_utf8 else file.read()
-        return content
-
-
-def _read(path: pathlib.Path) -> bytes:
-    with _opened(path) as file:
-        content: bytes = file.read()
-        return content
-
-
-def _opened(path: pathlib.Path) -> Any:
     try:
-        return path.open("rb")
+        return path.read_bytes()
     except FileNotFoundError:
         raise InputError(
             f"There is no file {path}: expected a .tflite file, as "
