@@ -10,7 +10,7 @@ from r2b_keras.data import decoding, seeds
 from r2b_keras.data.augmentation import crop_and_resize
 from r2b_keras.data.config import Augmentation
 from r2b_keras.data.examples import Examples, in_parallel
-from r2b_keras.data.shares import Share
+from r2b_keras.data.seeds import Epochs
 from r2b_keras.environment import tf
 
 # Sets that could stay encoded are held in memory up to this.
@@ -59,12 +59,7 @@ class ArrayExamples(Examples):
         return dataclasses.replace(self, labels=self.labels[indices], rows=rows)
 
     def train_batches(
-        self,
-        batch_size: int,
-        augmentation: Augmentation,
-        seed: int,
-        epochs: range,
-        share: Share,
+        self, augmentation: Augmentation, epochs: Epochs
     ) -> tf.data.Dataset:
         """See `Examples`; crops are cut from images of the network's size already."""
         height, width, _ = self.image_shape
@@ -73,8 +68,8 @@ class ArrayExamples(Examples):
             aspect = width * self.images.shape[1] / (height * self.images.shape[2])
 
         def read(indices: Any, batch_seed: Any) -> tuple[Any, Any, Any]:
-            batch, labels = self._gather(share.of_batch(indices))
-            batch_seed = share.seed(batch_seed)
+            batch, labels = self._gather(epochs.share.of_batch(indices))
+            batch_seed = epochs.share.seed(batch_seed)
             if not augmentation.random_resized_crop:
                 batch = decoding.frame(batch, self.image_shape, self.framing)
                 return batch, labels, batch_seed
@@ -85,7 +80,7 @@ class ArrayExamples(Examples):
             batch = tf.cast(tf.round(batch), tf.uint8)
             return batch, labels, batch_seed
 
-        order = seeds.shuffled_batches(self.num_examples, batch_size, seed, epochs)
+        order = seeds.shuffled_batches(self.num_examples, epochs)
         return in_parallel(order, read)
 
     def ordered_batches(self, batch_size: int) -> tf.data.Dataset:

@@ -16,15 +16,13 @@ from r2b_keras.data import seeds
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.data.encoded import EncodedExamples
 from r2b_keras.data.examples import Examples, in_parallel
-from r2b_keras.data.shares import Share
+from r2b_keras.data.shares import WHOLE, Share
 from r2b_keras.data.sources import Source, open_source
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
 # Decoded validation and test images are kept in memory up to this many bytes.
 CACHE_BYTES = 512 * 2**20
-# Of a batch that one host reads alone.
-WHOLE = Share()
 # What TensorFlow raises for pictures that are broken or gone.
 READ_ERRORS = (
     tf.errors.InvalidArgumentError,
@@ -147,12 +145,13 @@ class ImageDataset:
                 "num_epochs - 1."
             )
         share.size(batch_size)
-        epochs = range(first_epoch, num_epochs)
-        raw = self._train.train_batches(batch_size, augmentation, seed, epochs, share)
+        numbers = range(first_epoch, num_epochs)
+        epochs = seeds.Epochs(numbers, batch_size, seed, share)
+        raw = self._train.train_batches(augmentation, epochs)
         augmented = functools.partial(self._augmented, augmentation, normalised)
         batches = in_parallel(raw, augmented)
         # Tells Keras how many batches there are; flat_map cannot know.
-        count = tf.data.experimental.assert_cardinality(steps * len(epochs))
+        count = tf.data.experimental.assert_cardinality(steps * len(numbers))
         return _with_options(batches.apply(count).prefetch(tf.data.AUTOTUNE))
 
     def _augmented(

@@ -6,7 +6,7 @@ from typing import Any
 from r2b_keras.data import decoding, seeds
 from r2b_keras.data.config import Augmentation
 from r2b_keras.data.examples import Examples, in_parallel
-from r2b_keras.data.shares import Share
+from r2b_keras.data.seeds import Epochs
 from r2b_keras.environment import tf
 
 
@@ -21,10 +21,8 @@ class EncodedExamples(Examples):
         """Every example once, in order: (encoded, label), scalars."""
 
     @abc.abstractmethod
-    def _shuffled(
-        self, batch_size: int, seed: int, epochs: range, share: Share
-    ) -> tf.data.Dataset:
-        """A share of the epochs' examples, in batches that are whole without it.
+    def _shuffled(self, epochs: Epochs) -> tf.data.Dataset:
+        """This host's examples, in a new order each epoch.
 
         Returns:
           A dataset of (encoded, label, epoch, position in the epoch), scalars.
@@ -35,19 +33,14 @@ class EncodedExamples(Examples):
         """What is wrong with an example that cannot be decoded."""
 
     def train_batches(
-        self,
-        batch_size: int,
-        augmentation: Augmentation,
-        seed: int,
-        epochs: range,
-        share: Share,
+        self, augmentation: Augmentation, epochs: Epochs
     ) -> tf.data.Dataset:
         """See `Examples`; crops are cut from the pictures as they are stored."""
         shape, framing = self.image_shape, self.framing
 
         def decode(encoded: Any, label: Any, epoch: Any, position: Any) -> Any:
             if augmentation.random_resized_crop:
-                example_seed = seeds.derive(seed, epoch, seeds.EXAMPLE, position)
+                example_seed = seeds.derive(epochs.seed, epoch, seeds.EXAMPLE, position)
                 image = decoding.decode_random_crop(
                     encoded, shape, framing, example_seed
                 )
@@ -55,13 +48,13 @@ class EncodedExamples(Examples):
                 image = decoding.decode_framed(encoded, shape, framing)
             return image, label, epoch, position
 
-        def add_seed(images: Any, labels: Any, epochs: Any, positions: Any) -> Any:
-            step = positions[0] // batch_size
-            batch_seed = seeds.derive(seed, epochs[0], seeds.BATCH, step)
-            return images, labels, share.seed(batch_seed)
+        def add_seed(images: Any, labels: Any, numbers: Any, positions: Any) -> Any:
+            step = positions[0] // epochs.batch_size
+            batch_seed = seeds.derive(epochs.seed, numbers[0], seeds.BATCH, step)
+            return images, labels, epochs.share.seed(batch_seed)
 
-        examples = self._shuffled(batch_size, seed, epochs, share)
-        size = share.size(batch_size)
+        examples = self._shuffled(epochs)
+        size = epochs.share.size(epochs.batch_size)
         return in_parallel(examples, decode).batch(size, True).map(add_seed)
 
     def ordered_batches(self, batch_size: int) -> tf.data.Dataset:

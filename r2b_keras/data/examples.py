@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from r2b_keras.data.config import Augmentation
-from r2b_keras.data.shares import Share
+from r2b_keras.data.seeds import Epochs
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 
@@ -51,12 +51,7 @@ class Examples(abc.ABC):
 
     @abc.abstractmethod
     def train_batches(
-        self,
-        batch_size: int,
-        augmentation: Augmentation,
-        seed: int,
-        epochs: range,
-        share: Share,
+        self, augmentation: Augmentation, epochs: Epochs
     ) -> tf.data.Dataset:
         """Shuffled batches of a share, a whole number per epoch.
 

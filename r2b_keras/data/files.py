@@ -15,7 +15,7 @@ from r2b_keras.board import exif, pictures
 from r2b_keras.data import decoding, seeds
 from r2b_keras.data.encoded import EncodedExamples
 from r2b_keras.data.examples import in_parallel
-from r2b_keras.data.shares import Share
+from r2b_keras.data.seeds import Epochs
 from r2b_keras.environment import tf
 
 # Bytes at either end of a file that tell whether it is a picture, and a whole one.
@@ -57,23 +57,22 @@ class FileExamples(EncodedExamples):
             lambda path, label: (tf.io.read_file(path), label),
         )
 
-    def _shuffled(
-        self, batch_size: int, seed: int, epochs: range, share: Share
-    ) -> tf.data.Dataset:
+    def _shuffled(self, epochs: Epochs) -> tf.data.Dataset:
         paths, labels = self._tensors()
+        batch_size, numbers = epochs.batch_size, epochs.numbers
         used = self.num_examples // batch_size * batch_size
 
         def one_epoch(epoch: Any) -> Any:
-            order = seeds.shuffled(self.num_examples, seed, epoch)[:used]
+            order = seeds.shuffled(self.num_examples, epochs.seed, epoch)[:used]
             numbered = tf.data.Dataset.from_tensor_slices(order).enumerate()
             return numbered.map(lambda position, index: (index, epoch, position))
 
         def read(index: Any, epoch: Any, position: Any) -> Any:
             return tf.io.read_file(paths[index]), labels[index], epoch, position
 
-        order = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
+        order = tf.data.Dataset.range(numbers.start, numbers.stop).flat_map(one_epoch)
         # Other hosts' files are not even read.
-        return in_parallel(share.of_examples(order, batch_size), read)
+        return in_parallel(epochs.share.of_examples(order, batch_size), read)
 
     def _problem(self, number: int) -> str:
         path = self.paths[number]

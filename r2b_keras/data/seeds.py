@@ -3,10 +3,30 @@
 An epoch is therefore the same whether the training was interrupted before it or not.
 """
 
+from dataclasses import dataclass
+
+from r2b_keras.data.shares import WHOLE, Share
 from r2b_keras.environment import tf
 
 # What a seed is for, so that no two draws share one.
 ORDER, BATCH, EXAMPLE, CHUNK = range(4)
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """Epochs of whole batches, as one host reads them.
+
+    Attributes:
+      numbers: which, counted from 0.
+      batch_size: images of a batch, over all hosts.
+      seed: of the whole training.
+      share: the images of each batch that are wanted.
+    """
+
+    numbers: range
+    batch_size: int
+    seed: int
+    share: Share = WHOLE
 
 
 def derive(
@@ -41,22 +61,22 @@ def shuffled(num_examples: int, seed: int, epoch: tf.Tensor | int) -> tf.Tensor:
     )
 
 
-def shuffled_batches(
-    num_examples: int, batch_size: int, seed: int, epochs: range
-) -> tf.data.Dataset:
+def shuffled_batches(num_examples: int, epochs: Epochs) -> tf.data.Dataset:
     """Batches of indices in a new order each epoch; the rest of an epoch is dropped.
 
     Returns:
       A dataset of (indices [B] int64, seed of the batch [2] int64).
     """
-    steps = num_examples // batch_size
+    steps = num_examples // epochs.batch_size
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = shuffled(num_examples, seed, epoch)[: steps * batch_size]
-        batches = tf.reshape(order, [steps, batch_size])
+        order = shuffled(num_examples, epochs.seed, epoch)
+        order = order[: steps * epochs.batch_size]
+        batches = tf.reshape(order, [steps, epochs.batch_size])
         numbered = tf.data.Dataset.from_tensor_slices(batches).enumerate()
         return numbered.map(
-            lambda step, indices: (indices, derive(seed, epoch, BATCH, step))
+            lambda step, indices: (indices, derive(epochs.seed, epoch, BATCH, step))
         )
 
-    return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
+    numbers = epochs.numbers
+    return tf.data.Dataset.range(numbers.start, numbers.stop).flat_map(one_epoch)

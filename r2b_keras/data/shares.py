@@ -62,3 +62,7 @@ class Share:
         return tf.random.experimental.stateless_fold_in(
             batch_seed, tf.constant(self.index, tf.int64)
         )
+
+
+# Of a batch that one host reads alone.
+WHOLE = Share()

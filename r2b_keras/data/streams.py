@@ -10,7 +10,7 @@ import numpy as np
 from r2b_keras.data import decoding, seeds
 from r2b_keras.data.encoded import EncodedExamples
 from r2b_keras.data.examples import in_parallel
-from r2b_keras.data.shares import Share
+from r2b_keras.data.seeds import Epochs
 from r2b_keras.environment import tf
 
 # Splits of up to this many bytes are read for their labels when they are opened.
@@ -90,12 +90,10 @@ class StreamedExamples(EncodedExamples):
             lambda content, label: (decoding.decode(content, channels), label),
         )
 
-    def _shuffled(
-        self, batch_size: int, seed: int, epochs: range, share: Share
-    ) -> tf.data.Dataset:
-        used = self.num_examples // batch_size * batch_size
-        parts = [self._epoch(seed, epoch, used) for epoch in epochs]
-        return share.of_examples(_concatenate(parts), batch_size)
+    def _shuffled(self, epochs: Epochs) -> tf.data.Dataset:
+        used = self.num_examples // epochs.batch_size * epochs.batch_size
+        parts = [self._epoch(epochs.seed, number, used) for number in epochs.numbers]
+        return epochs.share.of_examples(_concatenate(parts), epochs.batch_size)
 
     def _problem(self, number: int) -> str:
         name = f"{self.builder.info.full_name}, split {self.split_name}"

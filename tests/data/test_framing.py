@@ -7,7 +7,7 @@ from image_samples import read_all, smooth_image, write_image
 from r2b_keras.board import pictures
 from r2b_keras.data import Augmentation, DataConfig, decoding, load
 from r2b_keras.data.arrays import ArrayExamples
-from r2b_keras.data.shares import Share
+from r2b_keras.data.seeds import Epochs
 from r2b_keras.environment import tf
 
 HEIGHT, WIDTH = 240, 320
@@ -46,7 +46,7 @@ def crops_of_an_array(shape, framing):
         np.stack([ramps()] * 150), np.arange(150) % 2, shape, framing
     )
     augmentation = Augmentation(random_resized_crop=True)
-    batches = examples.train_batches(150, augmentation, 0, range(1), Share())
+    batches = examples.train_batches(augmentation, Epochs(range(1), 150, 0))
     return next(iter(batches))[0]
 
 
