@@ -172,10 +172,10 @@ def test_every_dependency_is_pinned(metadata):
     assert {normal(name) for name in metadata.get_all("Requires-Dist")} <= pins
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Top-level names of all modules that a file imports, wherever in the file."""
+def imported_modules(path: Path, python: tuple[int, int] | None = None) -> set[str]:
+    """Top-level names of all modules that a file of some Python imports anywhere."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(), feature_version=python)):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -1,12 +1,10 @@
 """The installed package r2b_runtime: what it holds, asks for and imports."""
 
-import ast
 import ctypes
 import importlib.metadata
 import pathlib
 import re
 import struct
-import subprocess
 import sys
 import zipfile
 
@@ -14,6 +12,8 @@ import pytest
 
 import r2b_runtime
 from r2b_runtime import library
+from tests.test_packaging import imported_modules
+from tests.test_r2b_command import python
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SOURCES = ROOT / "runtime" / "r2b_runtime"
@@ -114,39 +114,25 @@ def test_what_it_asks_for():
     assert metadata["License-Expression"] == "Apache-2.0"
     names = {re.match("[a-z-]+", each)[0] for each in metadata.get_all("Requires-Dist")}
     assert names == {"ai-edge-litert", "numpy", "pillow"}
-    imported = set()
-    for path in SOURCES.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 9))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                imported.add(node.module.partition(".")[0])
+    files = SOURCES.rglob("*.py")
+    imported = set().union(*(imported_modules(path, (3, 9)) for path in files))
     # LiteRT itself is imported by name, in one place.
     known = set(sys.stdlib_module_names) | {"__future__", "r2b_runtime"}
     assert imported - known == {"numpy", "PIL"}
 
 
-def run_python(code, **variables):
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={"PATH": "/usr/bin:/bin", **variables},
-    )
-
-
 @pytest.mark.slow
 def test_nothing_of_tensorflow_or_r2b_keras_is_imported():
-    result = run_python(
+    result = python(
+        "-c",
         "import sys, r2b_runtime\n"
         "from r2b_runtime import pictures, timing\n"
         "from r2b_runtime.board import classification\n"
         "r2b_runtime.delegate()\n"
         "heavy = {'tensorflow', 'tf_keras', 'keras', 'larq', 'r2b_keras', 'absl'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        "print(sorted(heavy & set(sys.modules)))",
     )
-    assert result.stdout == "[]\n", result.stderr
+    assert result == (0, "[]\n", "")
 
 
 def test_names_that_there_are_none():
