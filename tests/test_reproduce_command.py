@@ -64,16 +64,27 @@ def trained(monkeypatch):
     return values, done
 
 
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def both(results, tmp_path):
+    return (f"--results={results}", f"--workdir={tmp_path / 'work'}")
+
+
 def rows(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_recording_keeps_each_seed_and_makes_the_claims(command, trained, tmp_path):
+def test_recording_keeps_each_seed_and_makes_the_claims(
+    command, trained, results, both
+):
     values, done = trained
-    results = tmp_path / "results"
-    results.mkdir()
-    both = (f"--results={results}", f"--workdir={tmp_path / 'work'}")
     assert command.run("--record", *both)[0] == 0
     assert done == [0, 1, 2, 3, 4, 5]
     kept = {p.relative_to(results).as_posix() for p in results.rglob("*.*")}
@@ -102,12 +113,11 @@ def test_recording_keeps_each_seed_and_makes_the_claims(command, trained, tmp_pa
 
 
 def test_what_another_process_recorded_meanwhile_stays(
-    command, trained, tmp_path, monkeypatch
+    command, trained, results, both, monkeypatch
 ):
     other = dataclasses.replace(SMALL, name="other")
     monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL, other))
-    results, run = tmp_path / "results", reproduce._run
-    results.mkdir()
+    run = reproduce._run
 
     def beside(experiment, step, seed, workdir):
         run(experiment, step, seed, workdir)
@@ -115,18 +125,16 @@ def test_what_another_process_recorded_meanwhile_stays(
             reproduce.record(other, workdir, results)
 
     monkeypatch.setattr(reproduce, "_run", beside)
-    both = (f"--results={results}", f"--workdir={tmp_path / 'work'}")
     assert command.run("--record", "--experiment=small", *both)[0] == 0
     names = [row["experiment"] for row in rows(results / "seeds.csv")]
     assert names == ["small"] * 6 + ["other"] * 6
     assert len(rows(results / "claims.csv")) == 2
 
 
-def test_recording_that_was_stopped_goes_on(command, trained, tmp_path, monkeypatch):
+def test_recording_that_was_stopped_goes_on(
+    command, trained, results, both, monkeypatch
+):
     values, done = trained
-    results = tmp_path / "results"
-    results.mkdir()
-    both = (f"--results={results}", f"--workdir={tmp_path / 'work'}")
     values[3:] = [KeyboardInterrupt] * 3
     run = reproduce._run
 
@@ -156,11 +164,9 @@ def test_recording_that_was_stopped_goes_on(command, trained, tmp_path, monkeypa
         (1.0, 1, "ABOVE"),
     ],
 )
-def test_a_claim_holds_or_not(command, trained, tmp_path, value, code, text):
+def test_a_claim_holds_or_not(command, trained, results, both, value, code, text):
     values, done = trained
-    results = tmp_path / "results"
-    results.mkdir()
-    command.run("--record", f"--results={results}", f"--workdir={tmp_path / 'work'}")
+    command.run("--record", *both)
     values[0] = value
     done.clear()
     found, output, errors = command.run(f"--results={results}")

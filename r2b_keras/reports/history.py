@@ -2,9 +2,10 @@
 
 import csv
 import io
+import itertools
 import math
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 FLIPS = "flipped_weights"
@@ -47,13 +48,8 @@ def read(path: pathlib.Path) -> Metrics:
     content = path.read_text(encoding="utf-8-sig", errors="replace")
     lines = csv.DictReader(io.StringIO(content.replace("\0", "\ufffd")), strict=False)
     if not {"stage", "epoch"} <= set(lines.fieldnames or ()):
-        return Metrics(
-            {},
-            (
-                f"{path.name} holds no table with the columns stage and epoch, so "
-                "there are no curves.",
-            ),
-        )
+        told = f"{path.name} holds no table with the columns stage and epoch, so there "
+        return Metrics({}, (f"{told}are no curves.",))
     found: dict[tuple[int, int], dict[str, float]] = {}
     damaged: list[int] = []
     for line in lines:
@@ -61,16 +57,15 @@ def read(path: pathlib.Path) -> Metrics:
         if row is None:
             damaged.append(lines.line_num)
         else:
-            key = (int(row.pop("stage")), int(row.pop("epoch")))
-            found[key] = row
-    problems: tuple[str, ...] = ()
-    if damaged:
-        which = f"line{'s' * (len(damaged) > 1)} {in_ranges(damaged)}"
-        problems = (
-            f"{path.name} is damaged: {which} cannot be read and "
-            f"{'are' if len(damaged) > 1 else 'is'} left out of the curves.",
-        )
-    return Metrics(_by_stage(found), problems)
+            found[int(row.pop("stage")), int(row.pop("epoch"))] = row
+    if not damaged:
+        return Metrics(_by_stage(found))
+    which, be = ("lines", "are") if len(damaged) > 1 else ("line", "is")
+    problem = (
+        f"{path.name} is damaged: {which} {in_ranges(damaged)} cannot be read and {be} "
+        "left out of the curves."
+    )
+    return Metrics(_by_stage(found), (problem,))
 
 
 def _numbers(line: dict[str | None, str | None]) -> dict[str, float] | None:
@@ -115,15 +110,10 @@ def missing(history: History | None, num_epochs: int) -> str | None:
 
 def in_ranges(numbers: Iterable[int]) -> str:
     """Rising whole numbers for people: "1 to 3, 7"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(_run(run) for run in runs)
-
-
-def _run(run: Sequence[int]) -> str:
-    joint = " to " if len(run) > 2 else ", "
-    return str(run[0]) if len(run) == 1 else f"{run[0]}{joint}{run[-1]}"
+    # Numbers that follow each other are equally far ahead of their places.
+    runs = itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+    words = []
+    for _, pairs in runs:
+        run = [str(number) for _, number in pairs]
+        words += run if len(run) < 3 else [f"{run[0]} to {run[-1]}"]
+    return ", ".join(words)

@@ -41,12 +41,9 @@ def check(root: pathlib.Path, results: pathlib.Path) -> None:
 def _check_committed(root: pathlib.Path, results: pathlib.Path) -> None:
     # Quoted names would be of no use in a message.
     listed = _git(root, "-c", "core.quotePath=off", "status", "--porcelain=v1", "-uall")
+    names = [line[3:].split(" -> ")[-1].strip('"') for line in listed.splitlines()]
     own = results.resolve()
-    changed = [
-        line[3:].split(" -> ")[-1].strip('"')
-        for line in listed.splitlines()
-        if own not in (root / line[3:].split(" -> ")[-1].strip('"')).resolve().parents
-    ]
+    changed = [name for name in names if own not in (root / name).resolve().parents]
     if changed:
         raise InputError(
             f"The checkout has changes that are not committed ({_some(changed)}), "
@@ -55,6 +52,8 @@ def _check_committed(root: pathlib.Path, results: pathlib.Path) -> None:
 
 
 def _check_versions(constraints: str) -> None:
+    from r2b_keras.environment import tf
+
     different = []
     for line in constraints.splitlines():
         # What follows a semicolon says for which Python; others do not install it.
@@ -63,7 +62,9 @@ def _check_versions(constraints: str) -> None:
             continue
         name, _, wanted = text.partition("==")
         # A build may be installed under another name, such as tensorflow-cpu.
-        found = _tensorflow() if name == "tensorflow" else machine.package_version(name)
+        found = (
+            machine.package_version(name) if name != "tensorflow" else tf.__version__
+        )
         if found is not None and found != wanted:
             different.append(f"{name} {found}, not {wanted}")
     if different:
@@ -72,13 +73,6 @@ def _check_versions(constraints: str) -> None:
             f"({_some(different)}), expected those: make the environment anew with "
             "`make clean test`, then record."
         )
-
-
-def _tensorflow() -> str:
-    """Version of the TensorFlow that Python finds."""
-    from r2b_keras.environment import tf
-
-    return str(tf.__version__)
 
 
 def check_run(folder: pathlib.Path) -> None:
@@ -137,24 +131,20 @@ def hold(workdir: pathlib.Path, code: str) -> None:
 
 
 def _git(root: pathlib.Path, *arguments: str) -> str:
-    result = _run(root, *arguments)
-    if result.returncode != 0:
-        raise InputError(
-            f"git {' '.join(arguments)} failed in {root} "
-            f"({result.stderr.strip()}), expected a checkout with a commit."
-        )
-    return result.stdout
-
-
-def _run(root: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["git", "-C", str(root), *arguments]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        result = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     except FileNotFoundError as error:
         raise InputError(
             "There is no git, expected it: results are recorded with the revision "
             "that made them."
         ) from error
+    except subprocess.CalledProcessError as error:
+        raise InputError(
+            f"git {' '.join(arguments)} failed in {root} ({error.stderr.strip()}), "
+            "expected a checkout with a commit."
+        ) from error
+    return result.stdout
 
 
 def _some(names: list[str]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from r2b_keras import files
 from r2b_keras.environment import kt
 from r2b_keras.sweeps import space as space_module
-from r2b_keras.sweeps.space import Field, Space
+from r2b_keras.sweeps.space import Space
 from r2b_keras.sweeps.sweep import trial_number
 
 OBJECTIVE = "validation_top1"
@@ -256,17 +256,13 @@ def hyperparameters(space: Space) -> Any:
     """The space as Keras Tuner has it; choices are words, as overrides have them."""
     found = kt.HyperParameters()
     for field in space.fields:
-        _add(found, field)
+        if field.kind == "choice":
+            found.Choice(field.name, list(field.choices))
+        elif field.kind == "int":
+            found.Int(field.name, int(field.low), int(field.high))
+        else:
+            found.Float(field.name, field.low, field.high, sampling=field.kind)
     return found
-
-
-def _add(found: Any, field: Field) -> None:
-    if field.kind == "choice":
-        found.Choice(field.name, list(field.choices))
-    elif field.kind == "int":
-        found.Int(field.name, int(field.low), int(field.high))
-    else:
-        found.Float(field.name, field.low, field.high, sampling=field.kind)
 
 
 def make_oracle(
