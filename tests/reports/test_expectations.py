@@ -33,30 +33,24 @@ def result(number=3, top1=0.9):
 
 
 @pytest.mark.parametrize(
-    ("top1", "word"),
+    ("expected", "top1", "word"),
     [
-        (0.8879, "below expected"),
-        (0.888, "on track"),
-        (0.912, "on track"),
-        (0.9121, "above expected"),
-        (0.0, "below expected"),
+        (MEASURED, 0.8879, "below expected"),
+        (MEASURED, 0.888, "on track"),
+        (MEASURED, 0.912, "on track"),
+        (MEASURED, 0.9121, "above expected"),
+        (MEASURED, 0.0, "below expected"),
+        # Nothing says how far a good run may be from another's number.
+        (Expected(0.9, "paper"), 0.1, "no interval"),
+        (Expected(0.9, "paper"), 1.0, "no interval"),
+        (None, 0.1, "no expectation"),
     ],
 )
-def test_a_stage_is_judged_by_the_interval(top1, word):
-    verdict = expectations.judge(top1, MEASURED)
-    assert (verdict.word, verdict.expected) == (word, MEASURED)
-    assert verdict.margin == pytest.approx(top1 - 0.9)
-
-
-def test_a_single_number_is_not_judged():
-    """Nothing says how far a good run may be from another's number."""
-    expected = Expected(0.9, "paper")
-    for top1 in (0.1, 0.9, 1.0):
-        verdict = expectations.judge(top1, expected)
-        assert verdict.word == "no interval"
-        assert verdict.margin == pytest.approx(top1 - 0.9)
-    none = expectations.judge(0.1, None)
-    assert (none.word, none.margin) == ("no expectation", None)
+def test_a_stage_is_judged_by_the_interval(expected, top1, word):
+    verdict = expectations.judge(top1, expected)
+    assert (verdict.word, verdict.expected) == (word, expected)
+    margin = pytest.approx(top1 - 0.9) if expected else None
+    assert verdict.margin == margin
 
 
 @pytest.mark.parametrize(
@@ -190,39 +184,25 @@ def test_recipes_saved_with_deviations_are_read():
 
 
 @pytest.mark.parametrize(
-    ("top1", "words"),
+    ("expected", "top1", "words"),
     [
+        (MEASURED, 0.91, "1.00 points above {}, within the {}: on track."),
+        (MEASURED, 0.89, "1.00 points below {}, within the {}: on track."),
+        (MEASURED, 0.88, "2.00 points below {}, outside of the {}: below expected."),
+        (MEASURED, 0.90001, "just {}, within the {}: on track."),
         (
-            0.91,
-            "That is 1.00 points above what was expected (measured), within the "
-            "interval 88.8-91.2%: on track.",
-        ),
-        (
-            0.89,
-            "That is 1.00 points below what was expected (measured), within the "
-            "interval 88.8-91.2%: on track.",
-        ),
-        (
-            0.88,
-            "That is 2.00 points below what was expected (measured), outside of the "
-            "interval 88.8-91.2%: below expected.",
-        ),
-        (
-            0.90001,
-            "That is just what was expected (measured), within the interval "
-            "88.8-91.2%: on track.",
+            Expected(0.9, "paper"),
+            0.885,
+            "1.50 points below {}; how far a good run may be from it is not known.",
         ),
     ],
 )
-def test_margins_in_words(top1, words):
-    assert stages.judged(expectations.judge(top1, MEASURED)) == words
+def test_margins_in_words(expected, top1, words):
+    what = f"what was expected ({expected.source})"
+    found = stages.judged(expectations.judge(top1, expected))
+    assert found == "That is " + words.format(what, "interval 88.8-91.2%")
 
 
-def test_what_is_not_judged_in_words():
+def test_what_nobody_expected_in_words():
     words = "Nothing was expected of it beforehand."
     assert stages.judged(expectations.judge(0.9, None)) == words
-    words = (
-        "That is 1.50 points below what was expected (paper); how far a good run may "
-        "be from it is not known."
-    )
-    assert stages.judged(expectations.judge(0.885, Expected(0.9, "paper"))) == words
