@@ -130,91 +130,77 @@ class Statement:
         return not self.is_size and self.second is None
 
 
-def _training(recipe: str, *flags: str) -> tuple[Step, ...]:
-    arguments = (
-        "train",
-        f"--recipe={recipe}",
-        "--workdir={folder}",
-        "--seed={seed}",
-        "--library={stages}",
-        *flags,
-    )
-    # Once it is complete, the same command prints its table.
-    return Step(arguments), Step(arguments, "table.txt")
-
-
 def _accuracies(*stages: int) -> tuple[Number, ...]:
+    titles = {stage: stage_claim("", stage).removeprefix(": ") for stage in stages}
     return tuple(
-        Number(
-            stage_claim("", stage).removeprefix(": "),
-            f"stage_{stage}/result.json",
-            "top1",
-        )
-        for stage in stages
+        Number(title, f"stage_{stage}/result.json", "top1")
+        for stage, title in titles.items()
     )
 
 
-def _conversions(*engines: str) -> tuple[Step, ...]:
-    """Converts in all sizes; the first file is also run by these engines."""
-    steps: list[Step] = []
-    for kind in REAL_WEIGHTS:
-        model = f"{{folder}}/{kind}.tflite"
-        convert = (
-            "convert",
-            "--workdir={folder}",
-            f"--real_weights={kind}",
-            f"--output={model}",
-        )
-        compare = ("evaluate", "--workdir={folder}", f"--model={model}", "--json")
-        steps += [Step(convert), Step(compare, f"{kind}.json")]
-    model = f"--model={{folder}}/{REAL_WEIGHTS[0]}.tflite"
-    for engine in engines:
-        run = ("evaluate", "--workdir={folder}", model, f"--engine={engine}", "--json")
-        steps.append(Step(run, f"{engine}.json"))
-    return tuple(steps)
+def _conversion(kind: str, engine: str | None = None) -> tuple[Step, ...]:
+    """Converts with real weights of a kind; or evaluates such a file in an engine."""
+    workdir, model = "--workdir={folder}", f"{{folder}}/{kind}.tflite"
+    evaluate = ("evaluate", workdir, f"--model={model}")
+    if engine:
+        return (Step((*evaluate, f"--engine={engine}", "--json"), f"{engine}.json"),)
+    convert = ("convert", workdir, f"--real_weights={kind}", f"--output={model}")
+    return (Step(convert), Step((*evaluate, "--json"), f"{kind}.json"))
 
 
-def _converted(*engines: str) -> tuple[Number, ...]:
-    numbers: list[Number] = []
-    for kind in REAL_WEIGHTS:
-        numbers += [
-            Number(f"{kind} file, top-1", f"{kind}.json", "top1"),
-            Number(f"{kind} file, equal answers", f"{kind}.json", "agreement"),
-            Number(f"{kind} file, bytes", f"{kind}.json", "bytes", _KIBIBYTE),
-        ]
-    for name in engines:
-        numbers += [
-            Number(f"{name}, top-1", f"{name}.json", "top1"),
-            Number(f"{name}, equal answers", f"{name}.json", "agreement"),
-        ]
-    return tuple(numbers)
+def _converted(title: str, name: str, has_size: bool = True) -> tuple[Number, ...]:
+    numbers = (
+        Number(f"{title}, top-1", f"{name}.json", "top1"),
+        Number(f"{title}, equal answers", f"{name}.json", "agreement"),
+    )
+    size = Number(f"{title}, bytes", f"{name}.json", "bytes", _KIBIBYTE)
+    return (*numbers, size) if has_size else numbers
 
 
 def _experiment(
     name: str,
     summary: str,
     stages: tuple[int, ...],
-    *train: str,
+    recipe: str,
+    *flags: str,
     converts: bool = False,
     engines: tuple[str, ...] = (),
     is_quick: bool = False,
     is_compared: bool = False,
     num_seeds: int = LEAST_SEEDS,
 ) -> Experiment:
-    """An experiment on one of the two sets; its name begins with that of the recipe."""
-    steps = _training(*train)
-    numbers = _accuracies(*stages)
-    if converts:
-        steps = (steps[0], *_conversions(*engines), steps[1])
-        numbers = (*numbers, *_converted(*engines))
-    is_small = name.startswith("digits")
+    """An experiment on one of the two sets; its name begins with that of the recipe.
+
+    Args:
+      name: see `Experiment`.
+      summary: the same.
+      stages: whose accuracies count.
+      recipe: what `train` is given.
+      *flags: more for it.
+      converts: whether the last stage is converted, in all sizes.
+      engines: which run the first of these files too.
+      is_quick: see `Experiment`.
+      is_compared: the same.
+      num_seeds: the same.
+    """
+    folders = ("--workdir={folder}", "--seed={seed}", "--library={stages}")
+    train = ("train", f"--recipe={recipe}", *folders, *flags)
+    steps, numbers = [Step(train)], [*_accuracies(*stages)]
+    for kind in REAL_WEIGHTS if converts else ():
+        steps += _conversion(kind)
+        numbers += _converted(f"{kind} file", kind)
+    for engine in engines:
+        steps += _conversion(REAL_WEIGHTS[0], engine)
+        numbers += _converted(engine, engine, has_size=False)
+    # Once it is complete, the same command prints its table.
+    steps.append(Step(train, "table.txt"))
     return Experiment(
         name,
         summary,
         is_quick,
-        steps,
-        numbers,
-        num_images=359 if is_small else 10_000,
+        tuple(steps),
+        tuple(numbers),
+        num_images=359 if name.startswith("digits") else 10_000,
         num_seeds=num_seeds,
         is_compared=is_compared,
     )
@@ -304,13 +290,11 @@ def statements() -> list[Statement]:
             units[term] = number.unit or 1 / experiment.num_images
             if not experiment.is_compared:
                 found.append(Statement(term, None, units[term]))
-    known = {experiment.name for experiment in EXPERIMENTS}
-    found += [
+    return found + [
         Statement(first, second, units[first], _PAIRS)
         for first, second in _DIFFERENCES
-        if {first.experiment, second.experiment} <= known
+        if {first, second} <= units.keys()
     ]
-    return found
 
 
 def choose(names: list[str], quick: bool) -> list[Experiment]:

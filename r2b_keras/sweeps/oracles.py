@@ -18,7 +18,7 @@ from r2b_keras import files
 from r2b_keras.environment import kt
 from r2b_keras.sweeps import space as space_module
 from r2b_keras.sweeps.space import Space
-from r2b_keras.sweeps.sweep import trial_number
+from r2b_keras.sweeps.sweep import Sweep, trial_number
 
 OBJECTIVE = "validation_top1"
 # A trial that has taken so many processes with it (by its memory, say) is given up.
@@ -31,9 +31,6 @@ _ENDLESS = 10**6
 # Oracles count on from their seed, so neighbours would share most of their draws; and
 # they take a seed of 0 for none.
 _SEED_STRIDE = 1_000_003
-
-# Name of the state's folder.
-TUNER = "tuner"
 
 Trial = Any  # keras_tuner.engine.trial.Trial
 _TRIAL = kt.engine.trial.Trial
@@ -52,7 +49,7 @@ class _Lasting:
     def prepare(
         self,
         space: Space,
-        folder: pathlib.Path,
+        file: pathlib.Path,
         gone: Callable[[str], bool],
         report: Callable[[Trial], None],
     ) -> None:
@@ -60,12 +57,12 @@ class _Lasting:
 
         Args:
           space: for the digits of the values.
-          folder: where the state is kept.
+          file: where the state is kept.
           gone: tells whether the worker of this name has ended.
           report: called with each trial that has ended.
         """
         self._fields = {field.name: field for field in space.fields}
-        self._file = folder / "oracle.json"
+        self._file = file
         self._gone = gone
         self._losses: dict[str, int] = collections.defaultdict(int)
         # Trials whose process was lost, to be given to another.
@@ -266,53 +263,44 @@ def hyperparameters(space: Space) -> Any:
 
 
 def make_oracle(
-    tuner: str,
-    space: Space,
-    *,
+    sweep: Sweep,
     max_trials: int,
-    epochs: int,
-    seed: int,
-    folder: pathlib.Path,
     gone: Callable[[str], bool],
     report: Callable[[Trial], None] = lambda trial: None,
 ) -> Any:
-    """Makes the oracle of this name.
+    """Makes the oracle of a sweep's tuner; its seed gives the same values again.
 
     Args:
-      tuner: "random", "hyperband" or "bayesian".
-      space: what varies.
+      sweep: what varies, and where the state is kept.
       max_trials: how many trials there are at most.
-      epochs: of the stage; the longest that Hyperband trains.
-      seed: the same seed gives the same values, in one process.
-      folder: where the state is kept.
       gone: tells whether the worker of this name has ended.
       report: called with each trial that has ended.
     """
+    settings, space = sweep.settings, sweep.settings.space
     options: dict[str, Any] = {
         "objective": kt.Objective(OBJECTIVE, "max"),
         "hyperparameters": hyperparameters(space),
-        "seed": 1 + seed * _SEED_STRIDE,
+        "seed": 1 + settings.seed * _SEED_STRIDE,
         # Failed trials are part of a sweep, however many come in a row.
         "max_consecutive_failed_trials": None,
     }
     oracle: Any
-    if tuner == "random":
+    if settings.tuner == "random":
         oracle = RandomOracle(max_trials=max_trials, **options)
-    elif tuner == "bayesian":
+    elif settings.tuner == "bayesian":
+        points = _initial_points(space, max_trials)
         oracle = BayesianOracle(
-            max_trials=max_trials,
-            num_initial_points=_initial_points(space, max_trials),
-            **options,
+            max_trials=max_trials, num_initial_points=points, **options
         )
     else:
         oracle = HyperbandOracle(
-            max_epochs=epochs,
+            max_epochs=settings.recipe.stages[settings.stage].epochs,
             factor=_HYPERBAND_FACTOR,
             hyperband_iterations=_ENDLESS,
             **options,
         )
         oracle.max_trials = max_trials
-    oracle.prepare(space, folder, gone, report)
+    oracle.prepare(space, sweep.tuner / "oracle.json", gone, report)
     return oracle
 
 

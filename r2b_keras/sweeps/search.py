@@ -15,7 +15,7 @@ from r2b_keras import data, files
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps import hparams, leases, own, results, sweep_chart
-from r2b_keras.sweeps.oracles import TUNER, Trial, make_oracle
+from r2b_keras.sweeps.oracles import Trial, make_oracle
 from r2b_keras.sweeps.results import TrialRow
 from r2b_keras.sweeps.sweep import Sweep, trial_number
 from r2b_keras.sweeps.tuner import SweepTuner, TrialProblem
@@ -130,29 +130,19 @@ def run(sweep: Sweep, max_trials: int) -> list[TrialRow]:
 
 
 def _make_oracle(sweep: Sweep, max_trials: int) -> Any:
-    settings = sweep.settings
-
     def report(trial: Trial) -> None:
         rows = _report(sweep, oracle)
         print(_progress(rows, trial_number(trial.trial_id), max_trials), flush=True)
 
-    oracle = make_oracle(
-        settings.tuner,
-        settings.space,
-        # Trial 0 is none of the oracle's.
-        max_trials=max_trials - 1,
-        epochs=settings.recipe.stages[settings.stage].epochs,
-        seed=settings.seed,
-        folder=sweep.path / TUNER,
-        gone=leases.Watch(sweep.workers).gone,
-        report=report,
-    )
+    # Trial 0 is none of the oracle's.
+    gone = leases.Watch(sweep.workers).gone
+    oracle = make_oracle(sweep, max_trials - 1, gone, report)
     return oracle
 
 
 def _tidy(sweep: Sweep, process: Process) -> None:
     """Removes what a killed process had not finished; workers may be at work."""
-    for folder in (sweep.path / TUNER, sweep.hparams):
+    for folder in (sweep.tuner, sweep.hparams):
         files.remove_partial(folder)
     for aside in sweep.path.glob(f"{files.PARTIAL}*"):
         aside.unlink(missing_ok=True)

@@ -120,6 +120,7 @@ class Sweep:
         """Stores both; nothing is created."""
         self.path = pathlib.Path(path)
         self.settings = settings
+        self.tuner = self.path / "tuner"
         self.workers = self.path / "workers"
         self.stages = self.path / "stages"
         self.hparams = self.path / "hparams"

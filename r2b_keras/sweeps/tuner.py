@@ -10,7 +10,7 @@ import grpc
 
 from r2b_keras.environment import kt
 from r2b_keras.sweeps import hparams, trials
-from r2b_keras.sweeps.oracles import OBJECTIVE, TUNER, Trial
+from r2b_keras.sweeps.oracles import OBJECTIVE, Trial
 from r2b_keras.sweeps.sweep import Sweep, trial_number
 from r2b_keras.trainers.workdir import Workdir
 
@@ -70,7 +70,8 @@ class SweepTuner(kt.Tuner):
         self._is_worker_process = is_worker
         self._failed: dict[str, str] = {}
         self._waiting = False
-        super().__init__(oracle=oracle, directory=str(sweep.path), project_name=TUNER)
+        folder = {"directory": str(sweep.path), "project_name": sweep.tuner.name}
+        super().__init__(oracle=oracle, **folder)
         if is_worker:
             self.oracle = PatientClient(self.oracle)
         else:

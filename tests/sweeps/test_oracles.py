@@ -5,27 +5,27 @@ import json
 import pytest
 from small_sweeps import RATE, TEMPERATURE, make_sweep
 
+from r2b_keras import recipes
 from r2b_keras.environment import kt
 from r2b_keras.sweeps import oracles
 from r2b_keras.sweeps.oracles import OBJECTIVE
 
+# Nine epochs, which Hyperband shares out.
+RECIPE = recipes.apply_overrides(recipes.get("digits"), ["stages.3.epochs=9"])
 ALIVE = {"tuner0", "tuner1", "tuner2"}
 
 
 def make(folder, tuner="random", seed=0, max_trials=6, alive=ALIVE, report=None):
     """An oracle that goes on where an earlier one in the folder has stopped."""
+    sweep = make_sweep(folder, tuner, seed=seed, recipe=RECIPE)
     oracle = oracles.make_oracle(
-        tuner,
-        make_sweep().settings.space,
-        max_trials=max_trials,
-        epochs=9,
-        seed=seed,
-        folder=folder / "tuner",
-        gone=lambda name: name not in alive,
-        report=report or (lambda trial: None),
+        sweep,
+        max_trials,
+        lambda name: name not in alive,
+        report or (lambda trial: None),
     )
     oracle._set_project_dir(str(folder), "tuner")
-    (folder / "tuner").mkdir(parents=True, exist_ok=True)
+    sweep.tuner.mkdir(parents=True, exist_ok=True)
     oracle.reload()
     return oracle
 

@@ -44,15 +44,7 @@ def run(tmp_path, monkeypatch):
 
     def run(error, complete=(0, 1, 2), content=None, values=VALUES):
         sweep = make_sweep(tmp_path / "sweep", content=content)
-        oracle = make_oracle(
-            "random",
-            sweep.settings.space,
-            max_trials=1,
-            epochs=20,
-            seed=0,
-            folder=tmp_path / "sweep" / "tuner",
-            gone=lambda name: False,
-        )
+        oracle = make_oracle(sweep, 1, lambda name: False)
 
         def train(recipe, stage, workdir, **options):
             raise error
