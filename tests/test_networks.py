@@ -6,32 +6,11 @@ import numpy as np
 import pytest
 
 from r2b_keras.errors import InputError
-from r2b_keras.networks import BINARIZATIONS, Network
+from r2b_keras.networks import Network
 
 
 def network(**options):
     return Network("real_to_binary18", **{"binarization": "binary", **options})
-
-
-def test_defaults_are_the_papers():
-    plain = network()
-    assert (plain.width, plain.blocks, plain.reduction) == (64, (2, 2, 2, 2), 8)
-    assert (plain.stem, plain.downsample, plain.gate_width) == (
-        "imagenet",
-        "real",
-        "out",
-    )
-    assert plain.rescaling == ""  # the registry's choice for the name
-
-
-def test_binarizations():
-    table = {name: (p.activations, p.weights) for name, p in BINARIZATIONS.items()}
-    assert table == {
-        "real": ("real", "real"),
-        "soft": ("tanh", "real"),
-        "binary_activations": ("sign", "real"),
-        "binary": ("sign", "sign"),
-    }
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,10 @@ Pixels are 0 to 255 here; the pipeline normalises afterwards.
 
 import math
 import pkgutil
-from typing import TYPE_CHECKING
 
 from r2b_keras.data import seeds
+from r2b_keras.data.config import Augmentation
 from r2b_keras.environment import tf
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from r2b_keras.data.config import Augmentation
 
 # ITU-R BT.601, as in PIL and tf.image.rgb_to_grayscale.
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
@@ -24,8 +19,8 @@ CROP_ASPECT_RATIO = (3 / 4, 4 / 3)
 
 
 def augment(
-    images: "tf.Tensor", augmentation: "Augmentation", seed: "tf.Tensor"
-) -> "tf.Tensor":
+    images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor
+) -> tf.Tensor:
     """Applies all but the random resized crop and mix-up to a batch.
 
     Args:
@@ -57,9 +52,7 @@ def augment(
     return images
 
 
-def move(
-    images: "tf.Tensor", augmentation: "Augmentation", seed: "tf.Tensor"
-) -> "tf.Tensor":
+def move(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
     """Flips, shifts and rotates each image of a batch in one pass; outside is black.
 
     Without rotation every pixel is moved as it is; with rotation pixels are
@@ -90,8 +83,8 @@ def move(
 
 
 def draw_moves(
-    batch: "tf.Tensor | int", augmentation: "Augmentation", seed: "tf.Tensor"
-) -> "tuple[tf.Tensor, tf.Tensor, tf.Tensor]":
+    batch: tf.Tensor | int, augmentation: Augmentation, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Draws what `move` does to each image.
 
     Returns:
@@ -114,12 +107,12 @@ def draw_moves(
 
 
 def _transforms(
-    flips: "tf.Tensor",
-    shifts: "tf.Tensor",
-    angles: "tf.Tensor",
-    height: "tf.Tensor",
-    width: "tf.Tensor",
-) -> "tf.Tensor":
+    flips: tf.Tensor,
+    shifts: tf.Tensor,
+    angles: tf.Tensor,
+    height: tf.Tensor,
+    width: tf.Tensor,
+) -> tf.Tensor:
     """Matrices [B, 8] from output to input pixels: rotate, then shift, then flip."""
     last_x = tf.cast(width - 1, tf.float32)
     last_y = tf.cast(height - 1, tf.float32)
@@ -136,9 +129,7 @@ def _transforms(
     return tf.stack(rows, axis=1)
 
 
-def jitter_colors(
-    images: "tf.Tensor", strength: float, seed: "tf.Tensor"
-) -> "tf.Tensor":
+def jitter_colors(images: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
     """Scales brightness, then contrast, then saturation of each image, then clips.
 
     With factors b, c, s uniform in [1 - strength, 1 + strength]: x1 = b x;
@@ -165,16 +156,14 @@ def jitter_colors(
     return tf.clip_by_value(images, 0.0, 255.0)
 
 
-def draw_factors(
-    batch: "tf.Tensor | int", strength: float, seed: "tf.Tensor"
-) -> "tf.Tensor":
+def draw_factors(batch: tf.Tensor | int, strength: float, seed: tf.Tensor) -> tf.Tensor:
     """Draws brightness, contrast and saturation factors [3, B, 1, 1, 1]."""
     return tf.random.stateless_uniform(
         [3, batch, 1, 1, 1], seed, 1 - strength, 1 + strength
     )
 
 
-def _grey(images: "tf.Tensor") -> "tf.Tensor":
+def _grey(images: tf.Tensor) -> tf.Tensor:
     """The grey [B, H, W, 1] of each pixel."""
     if images.shape[-1] == 1:
         return images
@@ -182,8 +171,8 @@ def _grey(images: "tf.Tensor") -> "tf.Tensor":
 
 
 def mix_up(
-    images: "tf.Tensor", labels: "tf.Tensor", alpha: float, seed: "tf.Tensor"
-) -> "tuple[tf.Tensor, tf.Tensor]":
+    images: tf.Tensor, labels: tf.Tensor, alpha: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Mixes each example with its neighbour in the (shuffled) batch.
 
     x = lambda x_i + (1 - lambda) x_j, y alike, one lambda ~ Beta(alpha, alpha) per
@@ -205,7 +194,7 @@ def mix_up(
     return mixed_images, mixed_labels
 
 
-def draw_share(alpha: float, seed: "tf.Tensor") -> "tf.Tensor":
+def draw_share(alpha: float, seed: tf.Tensor) -> tf.Tensor:
     """Draws lambda ~ Beta(alpha, alpha) as g1 / (g1 + g2) of two gamma variables."""
     # In float64, as a small alpha gives values that float32 takes for 0.
     gammas = tf.random.stateless_gamma(
@@ -215,9 +204,7 @@ def draw_share(alpha: float, seed: "tf.Tensor") -> "tf.Tensor":
     return tf.cast(share, tf.float32)
 
 
-def crop_and_resize(
-    images: "tf.Tensor", aspect: float, seed: "tf.Tensor"
-) -> "tf.Tensor":
+def crop_and_resize(images: tf.Tensor, aspect: float, seed: tf.Tensor) -> tf.Tensor:
     """Random resized crop of a batch of equally large images, bilinear.
 
     For sets that lie in memory; encoded images are cropped while they are decoded. Area

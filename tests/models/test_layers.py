@@ -4,7 +4,6 @@ import numpy as np
 import numpy_reference as reference
 import pytest
 
-from r2b_keras import models
 from r2b_keras.environment import tf
 from r2b_keras.models.layers import (
     ActivationScale,
@@ -195,26 +194,6 @@ def test_config_round_trip(layer):
     registered = tf.keras.layers.deserialize(tf.keras.layers.serialize(layer))
     assert type(registered) is type(layer)
     assert registered.get_config() == layer.get_config()
-
-
-def test_config_keeps_a_mixed_precision_policy():
-    policy = tf.keras.mixed_precision.Policy("mixed_bfloat16")
-    layer = ChannelGating(units=4, bottleneck=2, dtype=policy)
-    twin = ChannelGating.from_config(layer.get_config())
-    assert (twin.compute_dtype, twin.variable_dtype) == ("bfloat16", "float32")
-
-
-def test_a_model_of_all_layers_through_a_file(tmp_path):
-    image = tf.keras.Input((5, 4, 3))
-    x = OuterProductScale()(ChannelScale()(Tanh()(image)))
-    x = tf.keras.layers.Multiply()([x, ChannelGating(3, 2)(image)])
-    x = tf.keras.layers.Multiply()([x, ActivationScale(3, 1)(image)])
-    model = tf.keras.Model(image, x)
-    model.set_weights([random(w.shape, i) for i, w in enumerate(model.get_weights())])
-    model.save(tmp_path / "model.keras")
-    images = random((3, 5, 4, 3), 9).astype("float32")
-    loaded = models.load(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded(images), model(images))
 
 
 @pytest.mark.parametrize("use_bias", [False, True])
