@@ -50,6 +50,6 @@ def open_stripes(config, data_dir):
     return Source(train, test, ("lying", "standing"))
 
 
-def darken(images, strength, seed):
+def brighten(images, strength, seed):
     shares = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed)
-    return images * (1 - strength * shares)
+    return images * (1 + strength * shares)

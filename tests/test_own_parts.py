@@ -40,18 +40,18 @@ def _entries(monkeypatch):
         ),
         (networks.BINARIZERS, "narrow_sign", f"{name}:NarrowSign"),
         (config.SOURCES, "stripes", config.SourceEntry(f"{name}:open_stripes")),
-        (config.AUGMENTATIONS, "darken", config.Change(f"{name}:darken")),
+        (config.AUGMENTATIONS, "brighten", config.Change(f"{name}:brighten")),
     ):
         monkeypatch.setitem(registry, key, entry)
 
 
 def own_recipe():
-    dark = config.Augmentation(flip=True, others=("darken:0.25",))
+    bright = config.Augmentation(flip=True, others=("brighten:0.25",))
     real, binary = (
         networks.Network("real_to_binary18", binarization, **NETWORK)
         for binarization in ("binary_activations", "binary")
     )
-    options = {"epochs": 4, "batch_size": 16, "augmentation": dark}
+    options = {"epochs": 4, "batch_size": 16, "augmentation": bright}
     return recipes.Recipe(
         "stripes",
         "",
@@ -84,11 +84,11 @@ def test_they_are_written_read_and_overridden():
     assert recipes.from_dict(recipes.to_dict(recipe)) == recipe
     changed = recipes.apply_overrides(
         recipe,
-        ["stages.*.augmentation.others=darken:0.5", "stages.0.student.rescaling=gate"]
+        ["stages.*.augmentation.others=brighten:0.5", "stages.0.student.rescaling=gate"]
         + ["stages.1.student.rescaling=gate", "stages.1.absorb_magnitude=false"],
     )
     assert [stage.augmentation.others for stage in changed.stages] == [
-        ("darken:0.5",)
+        ("brighten:0.5",)
     ] * 2
 
 
@@ -108,9 +108,9 @@ def test_the_page_about_them(tmp_path):
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ("lighten:0.5", "'lighten', expected one of darken"),
-        ("darken", "others has 'darken', expected NAME:STRENGTH, for example"),
-        ("darken:1.5", "others is 1.5, expected a number from 0.0 to 1.0"),
+        ("darken:0.5", "'darken', expected one of brighten"),
+        ("brighten", "others has 'brighten', expected NAME:STRENGTH, for example"),
+        ("brighten:1.5", "others is 1.5, expected a number from 0.0 to 1.0"),
     ],
 )
 def test_another_augmentation_that_there_is_not(other, words):
@@ -118,15 +118,18 @@ def test_another_augmentation_that_there_is_not(other, words):
         config.Augmentation(others=(other,))
 
 
-def test_an_augmentation_of_ones_own_leaves_the_others_draws_alone():
-    batch = tf.constant(np.full((4, 3, 3, 1), 200, np.uint8))
-    jitter = config.Augmentation(color_jitter=0.4)
-    both = config.Augmentation(color_jitter=0.4, others=("darken:0.5",))
+def test_augmentations_of_ones_own_have_draws_of_their_own():
+    batch = tf.constant(np.full((40, 3, 3, 1), 100, np.uint8))
     seed = tf.constant([1, 2], tf.int64)
-    plain, dark = (
-        data.augmentation.augment(batch, each, seed).numpy() for each in (jitter, both)
+    once, twice = (
+        data.augmentation.augment(
+            batch, config.Augmentation(others=("brighten:1",) * count), seed
+        ).numpy()
+        for count in (1, 2)
     )
-    shares = 1 - dark / plain
-    assert shares.min() >= 0 and shares.max() < 0.5
-    # One draw an image.
-    assert len(np.unique(shares.round(5))) == 4
+    first, second = once[:, 0, 0, 0] / 100, twice[:, 0, 0, 0] / once[:, 0, 0, 0]
+    assert first.min() >= 1 and first.max() > 1.9 and len(np.unique(first)) > 30
+    # No pixel leaves its range.
+    dim = (twice < 255).all((1, 2, 3))
+    assert dim.any() and not dim.all() and twice.max() == 255
+    assert (abs(first - second)[dim] > 0.01).mean() > 0.9

@@ -252,6 +252,14 @@ def test_fields_that_do_nothing_alone(name, ranges, overrides, also, need):
     parse({**content, **{f"stage.{k}": v for k, v in also.items()}}, recipe=recipe)
 
 
+def test_xnor_nets_factor_has_a_binarizer_of_its_own():
+    names = ["ste_sign", "approx_sign"]
+    content = {"stage.student.weight_binarizer": {"choice": names}}
+    own = ["stages.*.student.rescaling=analytic"]
+    recipe = recipes.apply_overrides(DIGITS, own)
+    assert "rescaling other than 'analytic'" in refusal(content, recipe=recipe)
+
+
 def test_a_gate_by_the_networks_default():
     baseline = recipes.get("digits/strong_baseline")
     width = {"stages.*.student.gate_width": {"choice": ["in", "out"]}}
