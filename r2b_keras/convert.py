@@ -52,7 +52,6 @@ def define_flags() -> None:
         ["float32", "float16", "int8"],
         "How weights that are not binary are stored.",
     )
-    flags.DEFINE_bool("simplify", True, "Make cheaper what can be, with equal answers.")
     path_flags.define(
         "verify_images", None, "Folder of JPEG, PNG or WebP pictures to verify with."
     )
@@ -65,9 +64,7 @@ def main() -> int:
     output, rejected = _outputs()
     from r2b_keras.converters import deployment
 
-    result = deployment.deploy(
-        _source(), simplify=FLAGS.simplify, real_weights=FLAGS.real_weights
-    )
+    result = deployment.deploy(_source(), FLAGS.real_weights)
     written = output if result.accepted else rejected
     with files.written_whole(written) as aside:
         aside.write_bytes(result.flatbuffer)

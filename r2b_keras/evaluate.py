@@ -20,6 +20,7 @@ from r2b_keras.errors import InputError
 if TYPE_CHECKING:
     from r2b_keras.board.card import ModelCard
     from r2b_keras.converters import verification
+    from r2b_keras.converters.tflite_file import Flatbuffer
     from r2b_keras.data import ImageDataset
     from r2b_keras.recipes import Recipe
     from r2b_keras.trainers.evaluation import Report
@@ -107,8 +108,8 @@ def _print_flatbuffer() -> int:
     from r2b_keras.trainers import evaluation
     from r2b_keras.trainers.workdir import Workdir
 
-    flatbuffer = tflite_file.read_bytes(FLAGS.model)
-    own = card.read(flatbuffer)
+    flatbuffer = tflite_file.Flatbuffer(tflite_file.read_bytes(FLAGS.model))
+    own = card.read(flatbuffer.content)
     workdir = None if FLAGS.workdir is None else Workdir(FLAGS.workdir)
     recipe = workdir.recipe() if workdir else _recipe(own)
     engine = engines.load(flatbuffer, FLAGS.engine, FLAGS.num_threads)
@@ -129,7 +130,7 @@ def _print_flatbuffer() -> int:
     if FLAGS.json:
         values = {
             "engine": engine.name,
-            "bytes": len(flatbuffer),
+            "bytes": len(flatbuffer.content),
             "keras_top1": keras,
             **report.to_dict(),
         }
@@ -278,7 +279,7 @@ def _student(workdir: Workdir, own: ModelCard | None) -> Any:
 def _compare(
     reference: verification.Reference,
     labels: np.ndarray,
-    flatbuffer: bytes,
+    flatbuffer: Flatbuffer,
     scores: np.ndarray,
     engine: str,
 ) -> _Comparison:
@@ -287,15 +288,11 @@ def _compare(
     A file of rounded weights is told from its float32 file where it is made; here its
     agreement is all there is to judge it by.
     """
-    from r2b_keras.converters import (
-        rounded_verification,
-        rounded_weights,
-        verification,
-    )
+    from r2b_keras.converters import real_weights, rounded_verification, verification
 
     top1 = float(np.mean(reference.scores.argmax(axis=1) == labels))
     agreement = verification.agreement(reference.scores, scores)
-    if rounded_weights.are_in(flatbuffer):
+    if real_weights.are_rounded(flatbuffer.model):
         problem = rounded_verification.problem_of_quality(agreement, len(labels))
         verdict = f"REJECTED: {problem}" if problem else "accepted"
         text = f"{len(labels)} images: top-1 agreement {agreement:.2%}\n{verdict}"

@@ -1,9 +1,8 @@
-"""Converts Real-to-Binary ResNet-18 at 224x224, with and without simplification.
+"""Converts Real-to-Binary ResNet-18 at 224x224, with weights of each kind.
 
     python studies/conversion.py build/conversion --quicknet
     python -m r2b_keras.benchmark --model=build/conversion/plain_float32.tflite \
-        --model=build/conversion/simplified_float32.tflite \
-        --model=build/conversion/simplified_int8.tflite --float_baseline
+        --model=build/conversion/plain_int8.tflite --float_baseline
 
 The network has larq-zoo's choices, the one whose size and latency others report. Its
 weights are random, BatchNorm's statistics and signs included: size, operators and
@@ -22,10 +21,11 @@ import sys
 import numpy as np
 
 from r2b_keras import files
-from r2b_keras.board.card import attach
-from r2b_keras.converters import ModelCard, convert, count_operators, larq_zoo
+from r2b_keras.board.card import REAL_WEIGHTS, ModelCard
+from r2b_keras.converters import convert, count_operators, larq_zoo, tflite_file
 from r2b_keras.converters.benchmark_baseline import float_baseline
-from r2b_keras.converters.real_weights import KINDS, bytes_by_part, shrink
+from r2b_keras.converters.card import attach
+from r2b_keras.converters.real_weights import bytes_by_part, shrink
 from r2b_keras.environment import tf
 from r2b_keras.models import build_network
 
@@ -56,7 +56,7 @@ def save(path: pathlib.Path, content: bytes) -> None:
 
 
 def write_resnet(folder: pathlib.Path) -> None:
-    """Writes our network, plain and simplified, in all sizes, and the real one."""
+    """Writes our network in all sizes, and the real one."""
     model = build_network(larq_zoo.NETWORK, SHAPE, NUM_CLASSES)
     randomize(model)
     card = ModelCard(
@@ -67,16 +67,15 @@ def write_resnet(folder: pathlib.Path) -> None:
         framing="center",
         network=dataclasses.asdict(larq_zoo.NETWORK),
     )
-    for name, simplify in (("plain", False), ("simplified", True)):
-        exact = convert(model, simplify=simplify)
-        operators = sorted(count_operators(exact).items(), key=lambda item: -item[1])
-        print(f"{name}: {', '.join(f'{count} {kind}' for kind, count in operators)}")
-        for kind in KINDS:
-            small = shrink(exact, kind)
-            content = attach(small, dataclasses.replace(card, real_weights=kind))
-            save(folder / f"{name}_{kind}.tflite", content)
-            parts = ", ".join(f"{k} {v:,}" for k, v in bytes_by_part(small).items())
-            print(f"  {kind}: {len(small):,} bytes ({parts})")
+    exact = convert(model)
+    operators = count_operators(exact).most_common()
+    print(", ".join(f"{count} {kind}" for kind, count in operators))
+    for kind in REAL_WEIGHTS:
+        small = tflite_file.serialize(shrink(tflite_file.parse(exact), kind))
+        content = attach(small, dataclasses.replace(card, real_weights=kind))
+        save(folder / f"plain_{kind}.tflite", content)
+        parts = ", ".join(f"{k} {v:,}" for k, v in bytes_by_part(small).items())
+        print(f"  {kind}: {len(small):,} bytes ({parts})")
     real = float_baseline(content)
     save(folder / "real_float32.tflite", real)
     print(f"real-valued ResNet-18\n  float32: {len(real):,} bytes")

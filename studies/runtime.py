@@ -16,7 +16,7 @@ import tempfile
 
 from r2b_keras import files
 
-LARGE, QUICKNET = "simplified_float32.tflite", "quicknet.tflite"
+LARGE, QUICKNET = "plain_float32.tflite", "quicknet.tflite"
 OURS, FASTEST = "r2b_runtime", "lce_indirect_xnnpack"
 CSV = "benchmark.csv"
 

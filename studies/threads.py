@@ -30,7 +30,7 @@ import r2b_runtime
 OUTPUT = pathlib.Path("results/runtime/threads.csv")
 # By engine: the file that it runs, and whether our delegate does.
 ENGINES = {
-    "r2b_runtime": ("simplified_float32.tflite", True),
+    "r2b_runtime": ("plain_float32.tflite", True),
     "litert": ("real_float32.tflite", False),
 }
 THREADS = (1, 2)

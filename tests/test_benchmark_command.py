@@ -1,5 +1,6 @@
 """`python -m r2b_keras.benchmark`: table, chart, and what becomes of its workers."""
 
+import contextlib
 import csv
 import os
 import pathlib
@@ -21,7 +22,7 @@ QUICK = ("--rounds=2", "--seconds=0.01")
 @pytest.fixture
 def model(tmp_path):
     path = tmp_path / "model.tflite"
-    path.write_bytes(benchmark_worker._smallest_flatbuffer())
+    path.write_bytes(benchmark_worker.smallest_flatbuffer())
     return path
 
 
@@ -123,6 +124,21 @@ def is_alive(pid):
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
+@contextlib.contextmanager
+def measuring(*arguments):
+    """The command in a process of its own, once it measures, and its workers."""
+    with subprocess.Popen(
+        commands.process("benchmark", *arguments, "--engines=litert", "--rounds=1000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while "rows" not in process.stdout.readline():
+            pass
+        time.sleep(1)
+        yield process, children(process.pid)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize(
     ("number", "code"),
@@ -132,18 +148,8 @@ def test_stopped_benchmark_leaves_no_process(model, tmp_path, number, code):
     folder = tmp_path / "results"
     folder.mkdir()
     (folder / "benchmark.csv").write_text("old")
-    arguments = [f"--model={model}", f"--model={model}", "--engines=litert"]
-    arguments += [f"--output_dir={folder}", "--rounds=1000"]
-    with subprocess.Popen(
-        commands.process("benchmark", *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while "rows" not in process.stdout.readline():
-            pass
-        time.sleep(1)
-        workers = children(process.pid)
+    arguments = [f"--model={model}", f"--model={model}", f"--output_dir={folder}"]
+    with measuring(*arguments) as (process, workers):
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == code
@@ -160,17 +166,7 @@ def test_stopped_benchmark_leaves_no_process(model, tmp_path, number, code):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_worker_that_dies_is_one_sentence(model):
-    arguments = [f"--model={model}", "--engines=litert", "--rounds=1000"]
-    with subprocess.Popen(
-        commands.process("benchmark", *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while "rows" not in process.stdout.readline():
-            pass
-        time.sleep(1)
-        (worker,) = children(process.pid)
+    with measuring(f"--model={model}") as (process, (worker,)):
         os.kill(worker, signal.SIGKILL)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1

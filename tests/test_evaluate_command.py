@@ -9,8 +9,7 @@ import pytest
 
 from r2b_keras import data, evaluate, recipes
 from r2b_keras.board.card import NAME, ModelCard
-from r2b_keras.converters import card, engines, tflite_file, verification
-from r2b_keras.converters.real_weights import shrink
+from r2b_keras.converters import card, engines, tflite_edit, tflite_file, verification
 from r2b_keras.data import DataConfig, imagenet
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import evaluation
@@ -18,7 +17,6 @@ from r2b_keras.trainers.stage import load_student
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import InThisProcess, flags_of, run
 from tests.converters import mutations, small_flatbuffers
-from tests.test_convert_command import corrupted
 
 # In the recipe `digits`.
 DIGITS = ModelCard(tuple("0123456789"), (8, 8, 1), (0.305,), (0.376,), recipe="digits")
@@ -48,8 +46,8 @@ def test_part():
 def without_card(converted):
     """The flatbuffer with no card."""
     model = tflite_file.parse(converted[0].read_bytes())
-    buffer = tflite_file.remove_metadata(model, NAME)
-    tflite_file.take_buffer(model, buffer)
+    buffer = tflite_edit.remove_metadata(model, NAME)
+    tflite_edit.take_buffer(model, buffer)
     return tflite_file.serialize(model)
 
 
@@ -112,7 +110,9 @@ def test_a_defect_shows(here, finished, converted, tmp_path):
     """A wrong bit with a card that fits it, as a converter with a defect would make."""
     path = tmp_path / "model.tflite"
     own = card.read(converted[0].read_bytes())
-    path.write_bytes(card.attach(corrupted(converted[0].read_bytes()), own))
+    path.write_bytes(
+        card.attach(mutations.with_filter_bit(converted[0].read_bytes(), 0, 0, 1), own)
+    )
     code, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}")
     assert code == 1 and "REJECTED" in printed.splitlines()
 
@@ -122,7 +122,7 @@ def test_rounded_weights_are_judged_by_their_classes(
     here, finished, converted, tmp_path, test_part, kind
 ):
     path = tmp_path / "model.tflite"
-    path.write_bytes(shrink(converted[0].read_bytes(), kind))
+    path.write_bytes(small_flatbuffers.shrunk(converted[0].read_bytes(), kind))
     code, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}", "--json")
     found = json.loads(printed)
     assert code == 0 and 0.95 < found["agreement"] <= 1
@@ -145,7 +145,9 @@ def test_rounded_weights_of_another_network_are_refused(
     here, finished, converted, tmp_path, change, stage
 ):
     path = tmp_path / "rounded.tflite"
-    path.write_bytes(shrink(change(converted[0].read_bytes()), "int8"))
+    path.write_bytes(
+        small_flatbuffers.shrunk(change(converted[0].read_bytes()), "int8")
+    )
     code, printed, errors = here.run(
         f"--model={path}", f"--workdir={finished[0]}", *stage
     )
@@ -268,7 +270,7 @@ def test_no_more_than_a_batch_of_images_is_held(
     monkeypatch.setattr(evaluate._Images, "__getitem__", noted(read))
     flatbuffer, own = converted[0].read_bytes(), card.read(converted[0].read_bytes())
     if defect:
-        flatbuffer = card.attach(corrupted(flatbuffer), own)
+        flatbuffer = card.attach(mutations.with_filter_bit(flatbuffer, 0, 0, 1), own)
     path = tmp_path / "model.tflite"
     path.write_bytes(flatbuffer)
     code, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}")
@@ -303,5 +305,5 @@ def test_what_cannot_be_evaluated(here, converted, tmp_path):
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(path.read_bytes()[:-200])
     assert "damaged" in here.refusal(f"--model={damaged}")
-    damaged.write_bytes(corrupted(path.read_bytes()))
+    damaged.write_bytes(mutations.with_filter_bit(path.read_bytes(), 0, 0, 1))
     assert "does not match its checksum" in here.refusal(f"--model={damaged}")

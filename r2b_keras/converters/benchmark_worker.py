@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from r2b_keras.converters import engines, tflite_file
+from r2b_keras.converters import engines, tflite_edit, tflite_file
 from r2b_keras.errors import InputError
 
 SEED = 0
@@ -91,7 +91,7 @@ def _answer(answers: IO[str], value: dict[str, Any]) -> None:
 def _prepare_engine(engine: str) -> None:
     """Imports the engine's package and lets it set up what every network needs."""
     real = engine if engine in engines.FOR_REAL_NETWORKS else "lce"
-    engines.load(_smallest_flatbuffer(), real)
+    engines.load(smallest_flatbuffer(), real)
 
 
 def _load(content: bytes, engine: str, num_threads: int) -> engines.Engine:
@@ -172,21 +172,17 @@ def _status_bytes(field: str) -> int | None:
     return None
 
 
-def _smallest_flatbuffer() -> bytes:
+def smallest_flatbuffer() -> bytes:
     """A network of one operator, from a picture of one pixel to one class."""
     schema = tflite_file.schema
-    image, score = schema.TensorT(), schema.TensorT()
-    image.name, image.shape = b"image", np.array([1, 1, 1, 1], np.int32)
-    score.name, score.shape = b"score", np.array([1, 1], np.int32)
-    operator, code = schema.OperatorT(), schema.OperatorCodeT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0], [1]
-    operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
-    operator.builtinOptions = schema.ReshapeOptionsT()
-    operator.builtinOptions.newShape = [1, 1]
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESHAPE
     graph, model = schema.SubGraphT(), schema.ModelT()
-    graph.tensors, graph.operators = [image, score], [operator]
-    graph.inputs, graph.outputs = [0], [1]
-    model.version, model.operatorCodes = 3, [code]
+    model.version, model.operatorCodes = 3, []
     model.subgraphs, model.buffers = [graph], [schema.BufferT()]
+    graph.tensors, graph.inputs, graph.outputs = [], [0], [1]
+    options = schema.ReshapeOptionsT()
+    options.newShape = [1, 1]
+    for name, shape in ((b"image", (1, 1, 1, 1)), (b"score", (1, 1))):
+        tflite_edit.add_tensor(model, graph, name, shape)
+    reshape = tflite_edit.make_operator(model, "RESHAPE", [0], 1, options)
+    graph.operators = [reshape]
     return tflite_file.serialize(model)

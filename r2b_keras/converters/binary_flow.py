@@ -113,11 +113,6 @@ def trace(model: tf.keras.Model) -> Flow:
     return observer.flow()
 
 
-def binary_layers(model: tf.keras.Model) -> list[str]:
-    """Names of the layers, nested ones too, with binary inputs and binary weights."""
-    return sorted({place.layer.name for place in trace(model).binary})
-
-
 def takes_sign(quantizer: Callable[..., Any] | None) -> bool:
     """Whether a function or layer gives -1 below 0 and +1 from 0 on, both zeros too."""
     if quantizer is None:

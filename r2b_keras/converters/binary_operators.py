@@ -51,33 +51,22 @@ _DAMAGE = (
 _MOST_OPTIONS = 32
 
 
-def convolutions(model: tflite_file.Model) -> list[tuple[Any, Any]]:
-    """The binary convolutions of a network, each with the graph that it is part of."""
-    return [
-        (graph, operator)
-        for graph in model.subgraphs
-        for operator in graph.operators
-        if tflite_file.operator_name(model, operator) == CONVOLUTION
-    ]
-
-
 def check(model: tflite_file.Model) -> None:
     """Checks options and shapes of the binary operators of a network.
 
     Raises:
       InputError: one of them cannot be what a converter wrote.
     """
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            name = tflite_file.operator_name(model, operator)
-            try:
-                if name in _CHECKS:
-                    _CHECKS[name](model, graph, operator)
-            except ValueError as error:
-                raise InputError(
-                    f"The .tflite file is damaged ({name}: {error} cannot be right): "
-                    "copy it again, or convert the network again."
-                ) from error
+    for graph, operator in tflite_file.operators(model):
+        name = tflite_file.operator_name(model, operator)
+        try:
+            if name in _CHECKS:
+                _CHECKS[name](model, graph, operator)
+        except ValueError as error:
+            raise InputError(
+                f"The .tflite file is damaged ({name}: {error} cannot be right): "
+                "copy it again, or convert the network again."
+            ) from error
 
 
 def _check_unary(model: tflite_file.Model, graph: Any, operator: Any) -> None:

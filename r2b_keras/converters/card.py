@@ -7,21 +7,25 @@ from typing import Any
 
 from r2b_keras.board import card
 from r2b_keras.board.card import ModelCard
-from r2b_keras.converters import tflite_file
+from r2b_keras.converters import tflite_edit, tflite_file
 from r2b_keras.errors import InputError
 
 
 def attach(flatbuffer: bytes, given: ModelCard) -> bytes:
-    """Writes the card into a flatbuffer, in place of one that it may have.
+    """Writes the card into a flatbuffer, in place of one that it may have."""
+    return write(tflite_file.parse(flatbuffer), given)
+
+
+def write(model: tflite_file.Model, given: ModelCard) -> bytes:
+    """Writes a network with its card, in place of one that it may have.
 
     A checksum goes with it, so that a damaged file is told from a good one.
     """
-    model = tflite_file.parse(flatbuffer)
     _detach(model)
     values = dataclasses.asdict(given)
     content = {"format": card.FORMAT, "checksum": _checksum(model, values), **values}
-    buffer = tflite_file.add_buffer(model, json.dumps(content).encode())
-    tflite_file.add_metadata(model, card.NAME, buffer)
+    buffer = tflite_edit.add_buffer(model, json.dumps(content).encode())
+    tflite_edit.add_metadata(model, card.NAME, buffer)
     return tflite_file.serialize(model)
 
 
@@ -46,8 +50,8 @@ def read(flatbuffer: bytes) -> ModelCard | None:
 
 def _detach(model: tflite_file.Model) -> bytes | None:
     """Takes the card out of a model and returns its content."""
-    buffer = tflite_file.remove_metadata(model, card.NAME)
-    return None if buffer is None else tflite_file.take_buffer(model, buffer)
+    buffer = tflite_edit.remove_metadata(model, card.NAME)
+    return None if buffer is None else tflite_edit.take_buffer(model, buffer)
 
 
 def _checksum(model: tflite_file.Model, values: dict[str, Any]) -> str:

@@ -15,23 +15,23 @@ from r2b_keras.errors import InputError
 _SAME = tflite_file.schema.Padding.SAME
 
 
-def check(model: tf.keras.Model, flow: binary_flow.Flow, flatbuffer: bytes) -> None:
+def check(
+    model: tf.keras.Model, flow: binary_flow.Flow, content: tflite_file.Model
+) -> None:
     """Refuses a flatbuffer that is not what the network is, or that no engine can run.
 
     Args:
       model: the network.
       flow: what flows in it.
-      flatbuffer: what the converter made of it.
+      content: what the converter made of it.
 
     Raises:
       InputError: an operator is known to no engine, a binary layer has become a
         real-valued one, or a convolution is one that the engine gets wrong.
     """
-    content = tflite_file.parse(flatbuffer)
-    for graph in content.subgraphs:
-        for operator in graph.operators:
-            _check_known(model, content, graph, operator)
-    convolutions = binary_operators.convolutions(content)
+    for graph, operator in tflite_file.operators(content):
+        _check_known(model, content, graph, operator)
+    convolutions = tflite_file.operators(content, binary_operators.CONVOLUTION)
     filters = [_filters(content, *convolution) for convolution in convolutions]
     _check_binary_layers(model, flow, collections.Counter(filters))
     for convolution in convolutions:

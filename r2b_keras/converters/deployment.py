@@ -1,19 +1,26 @@
-"""From a trained network to a flatbuffer that is known to do the same."""
+"""From a trained network to a flatbuffer that is known to do the same.
+
+The steps, and where they are: the network's tables come from Larq Compute Engine's
+converter (`flatbuffer`), real weights are rounded (`real_weights`), the file is written
+with its card (`card`), and what was written is compared with Keras in every engine
+(`verification`, `rounded_verification`). Tables are read once and each file is written
+once.
+"""
 
 import collections
 import dataclasses
-from collections.abc import Iterator
 
 from r2b_keras.converters import (
     card,
     engines,
+    flatbuffer,
     rounded_verification,
     tflite_file,
 )
-from r2b_keras.converters.flatbuffer import convert
 from r2b_keras.converters.real_weights import bytes_by_part, shrink
 from r2b_keras.converters.rounded_verification import RoundedVerification
 from r2b_keras.converters.sources import Source
+from r2b_keras.converters.tflite_file import Flatbuffer
 from r2b_keras.converters.verification import Reference, Verification
 
 
@@ -23,8 +30,8 @@ class Deployment:
 
     Attributes:
       flatbuffer: content of the `.tflite` file, model card included.
-      operators_before: operators by kind of a conversion without simplification.
       operators: operators by kind.
+      parts: bytes by part, see `bytes_by_part`.
       verifications: how the flatbuffer agrees with Keras in each engine that runs it,
         first with float32 weights, then with the smaller ones if they were asked for.
       unable: of the engines that are installed and do not load the flatbuffer, what
@@ -32,8 +39,8 @@ class Deployment:
     """
 
     flatbuffer: bytes
-    operators_before: collections.Counter[str]
     operators: collections.Counter[str]
+    parts: dict[str, int]
     verifications: tuple[Verification | RoundedVerification, ...]
     unable: tuple[str, ...]
 
@@ -44,59 +51,52 @@ class Deployment:
 
     def to_text(self) -> str:
         """Operators, bytes and verification, for people."""
-        before, after = self.operators_before, self.operators
-        kinds = sorted(before | after, key=lambda kind: (-before[kind], kind))
-        lines = [f"{'operators':<20}{'before':>8}{'after':>8}"]
-        lines += [f"{kind:<20}{before[kind]:>8}{after[kind]:>8}" for kind in kinds]
-        lines += [
-            f"{'total':<20}{before.total():>8}{after.total():>8}",
-            "",
-            f"{'part':<20}{'bytes':>10}",
-        ]
-        parts = bytes_by_part(self.flatbuffer)
-        lines += [f"{part:<20}{size:>10,}" for part, size in parts.items()]
-        lines += [f"{'total':<20}{len(self.flatbuffer):>10,}"]
+        kinds = sorted(self.operators, key=lambda kind: (-self.operators[kind], kind))
+        counts = {kind: self.operators[kind] for kind in kinds}
+        lines = [*_table("operator", "count", counts), ""]
+        lines += _table("part", "bytes", self.parts)
         for checked in self.verifications:
             lines += ["", f"real weights {checked.real_weights}", checked.to_text()]
         lines += ["", *self.unable] if self.unable else []
         return "\n".join(lines)
 
 
-def deploy(
-    source: Source, simplify: bool = True, real_weights: str = "float32"
-) -> Deployment:
+def _table(what: str, unit: str, numbers: dict[str, int]) -> list[str]:
+    rows = {**numbers, "total": sum(numbers.values())}
+    lines = [f"{name:<20}{number:>10,}" for name, number in rows.items()]
+    return [f"{what:<20}{unit:>10}", *lines]
+
+
+def deploy(source: Source, real_weights: str = "float32") -> Deployment:
     """Converts a network and verifies the result on the source's images.
 
     Args:
       source: network, card and images.
-      simplify: see `convert`.
       real_weights: see `convert`.
 
     Raises:
       InputError: the network cannot be converted, or the flatbuffer not be run.
     """
-    plain = convert(source.model, simplify=False)
-    exact = convert(source.model) if simplify else plain
-    small = shrink(exact, real_weights)
-    able, unable = engines.able(small)
+    tables = flatbuffer.to_tables(source.model)
+    exact = None
+    if real_weights != "float32":
+        exact = Flatbuffer(tflite_file.serialize(tables))
+        shrink(tables, real_weights)
     described = dataclasses.replace(source.card, real_weights=real_weights)
+    small = Flatbuffer(card.write(tables, described))
+    able, unable = engines.able(small)
+    reference = Reference(source.model, source.images)
+    verifications: list[Verification | RoundedVerification] = [
+        reference.compare(exact or small, name) for name in able
+    ]
+    if exact:
+        verifications += rounded_verification.verify(
+            reference, exact, small, able, real_weights
+        )
     return Deployment(
-        flatbuffer=card.attach(small, described),
-        operators_before=tflite_file.count_operators(plain),
+        flatbuffer=small.content,
         operators=tflite_file.count_operators(small),
-        verifications=tuple(_verify(source, exact, small, real_weights, able)),
+        parts=bytes_by_part(small),
+        verifications=tuple(verifications),
         unable=tuple(unable),
     )
-
-
-def _verify(
-    source: Source, exact: bytes, small: bytes, real_weights: str, names: list[str]
-) -> Iterator[Verification | RoundedVerification]:
-    reference = Reference(source.model, source.images)
-    for name in names:
-        yield reference.compare(exact, name)
-    if real_weights != "float32":
-        for name in names:
-            yield rounded_verification.verify(
-                reference, exact, small, name, real_weights
-            )

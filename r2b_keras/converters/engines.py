@@ -5,6 +5,7 @@ TensorFlow. Stock LiteRT runs networks without binary operations, and all of the
 the delegate of `runtime/`, the package `r2b_runtime`.
 """
 
+import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from r2b_keras.converters import binary_operators, tflite_file
+from r2b_keras.converters import binary_operators, tflite_edit, tflite_file
+from r2b_keras.converters.tflite_file import Flatbuffer
 from r2b_keras.environment import held_back_stderr
 from r2b_keras.errors import InputError
 
@@ -36,14 +38,17 @@ class _LarqRunner:
     """Larq Compute Engine's interpreter."""
 
     def __init__(
-        self, flatbuffer: bytes, num_threads: int, batch_size: int, **kernels: bool
+        self,
+        flatbuffer: bytes,
+        num_threads: int,
+        batch_size: int,
+        kernels: tuple[str, ...],
     ) -> None:
         from larq_compute_engine.tflite.python.interpreter import Interpreter
 
-        # Its interpreter has no resize: the batch is written into the file instead.
-        content = tflite_file.with_batch_size(flatbuffer, batch_size)
         # Predict of the inner object takes a whole batch, the outer one splits it.
-        self._interpreter = Interpreter(content, num_threads, **kernels).interpreter
+        options = dict.fromkeys(kernels, True)
+        self._interpreter = Interpreter(flatbuffer, num_threads, **options).interpreter
         self._output = np.empty(0)
 
     def set_input(self, images: np.ndarray) -> None:
@@ -95,8 +100,7 @@ def _delegate_runner(flatbuffer: bytes, num_threads: int, batch_size: int) -> _R
 class _Kind:
     package: str
     operators: tuple[str, ...]
-    make: Callable[..., _Runner]
-    options: dict[str, bool]
+    make: Callable[[bytes, int, int], _Runner]
 
 
 _LCE, _LITERT, _DELEGATE = "larq_compute_engine", "ai_edge_litert", "r2b_runtime"
@@ -105,22 +109,19 @@ _INSTALLATION = {
     _LITERT: "ai-edge-litert: run `pip install ai-edge-litert`",
     _DELEGATE: "r2b_runtime: run `make runtime` and `pip install` its wheel from dist/",
 }
+
+
+def _lce(*kernels: str) -> _Kind:
+    return _Kind(_LCE, LCE_OPERATORS, functools.partial(_LarqRunner, kernels=kernels))
+
+
 _KINDS = {
-    "lce": _Kind(_LCE, LCE_OPERATORS, _LarqRunner, {}),
-    "lce_indirect": _Kind(
-        _LCE, LCE_OPERATORS, _LarqRunner, {"use_indirect_bgemm": True}
-    ),
-    "lce_indirect_xnnpack": _Kind(
-        _LCE,
-        LCE_OPERATORS,
-        _LarqRunner,
-        {"use_indirect_bgemm": True, "use_xnnpack": True},
-    ),
-    "lce_reference": _Kind(
-        _LCE, LCE_OPERATORS, _LarqRunner, {"use_reference_bconv": True}
-    ),
-    "litert": _Kind(_LITERT, (), _LiteRTRunner, {}),
-    "r2b_runtime": _Kind(_DELEGATE, LCE_OPERATORS, _delegate_runner, {}),
+    "lce": _lce(),
+    "lce_indirect": _lce("use_indirect_bgemm"),
+    "lce_indirect_xnnpack": _lce("use_indirect_bgemm", "use_xnnpack"),
+    "lce_reference": _lce("use_reference_bconv"),
+    "litert": _Kind(_LITERT, (), _LiteRTRunner),
+    "r2b_runtime": _Kind(_DELEGATE, LCE_OPERATORS, _delegate_runner),
 }
 NAMES = tuple(_KINDS)
 # LCE's binary kernels are all the same to a network without binary operations.
@@ -183,13 +184,13 @@ class Engine:
         return np.concatenate(scores)
 
 
-def names_for(flatbuffer: bytes) -> tuple[str, ...]:
+def names_for(flatbuffer: bytes | Flatbuffer) -> tuple[str, ...]:
     """Engines that can run a flatbuffer and are installed, the preferred one first.
 
     Raises:
       InputError: it is no flatbuffer, or a damaged one.
     """
-    return _names_for(_custom_operators(tflite_file.parse(flatbuffer)))
+    return _names_for(_custom_operators(tflite_file.read(flatbuffer).model))
 
 
 def _names_for(custom: set[str]) -> tuple[str, ...]:
@@ -204,7 +205,7 @@ def _names_for(custom: set[str]) -> tuple[str, ...]:
 
 
 def able(
-    flatbuffer: bytes, names: Sequence[str] | None = None
+    flatbuffer: bytes | Flatbuffer, names: Sequence[str] | None = None
 ) -> tuple[list[str], list[str]]:
     """Names of the engines that load a flatbuffer, and what others that might say.
 
@@ -215,6 +216,7 @@ def able(
     Raises:
       InputError: there is none.
     """
+    flatbuffer = tflite_file.read(flatbuffer)
     known = names_for(flatbuffer)
     able, problems = [], []
     for name in names or known:
@@ -231,7 +233,7 @@ def able(
 
 
 def load(
-    flatbuffer: bytes,
+    flatbuffer: bytes | Flatbuffer,
     name: str | None = None,
     num_threads: int = 1,
     batch_size: int = 1,
@@ -249,15 +251,20 @@ def load(
         engine does not know, or the engine is not installed, or lacks a package. Of
         several engines, the first one's reason.
     """
-    model = tflite_file.parse(flatbuffer)
+    flatbuffer = tflite_file.read(flatbuffer)
+    model = flatbuffer.model
     shape, num_classes = _signature(model)
     names = _choose(_custom_operators(model), name)
     binary_operators.check(model)
     reasons = []
     for able in names:
+        content = flatbuffer.content
+        if _KINDS[able].package == _LCE and shape[0] != batch_size:
+            # Its interpreter has no resize: the batch is written into the file.
+            content = tflite_edit.with_batch_size(content, batch_size)
         try:
             return _load(
-                flatbuffer, able, num_threads, (batch_size, *shape[1:]), num_classes
+                content, able, num_threads, (batch_size, *shape[1:]), num_classes
             )
         except InputError as error:
             reasons.append(error)
@@ -271,10 +278,9 @@ def _load(
     shape: tuple[int, ...],
     num_classes: int,
 ) -> Engine:
-    kind = _KINDS[name]
     try:
         with held_back_stderr():
-            runner = kind.make(flatbuffer, num_threads, shape[0], **kind.options)
+            runner = _KINDS[name].make(flatbuffer, num_threads, shape[0])
             engine = Engine(name, runner, shape, num_classes)
             engine.run()
             found = runner.output().shape
@@ -326,8 +332,7 @@ def _choose(custom: set[str], name: str | None) -> tuple[str, ...]:
 def _custom_operators(model: tflite_file.Model) -> set[str]:
     return {
         tflite_file.operator_name(model, operator)
-        for graph in model.subgraphs
-        for operator in graph.operators
+        for _, operator in tflite_file.operators(model)
         if model.operatorCodes[operator.opcodeIndex].customCode
     }
 

@@ -14,13 +14,12 @@ from r2b_keras.converters import (
     float32,
     graph,
     lce_forms,
+    lce_merges,
     lce_process,
-    position_factors,
-    sign_barriers,
-    simplification,
+    tflite_edit,
+    tflite_file,
 )
 from r2b_keras.converters.real_weights import shrink
-from r2b_keras.converters.tflite_file import without_ballast
 from r2b_keras.environment import held_back_stderr, tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
@@ -36,9 +35,7 @@ _REFUSALS = (
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def convert(
-    model: tf.keras.Model, simplify: bool = True, real_weights: str = "float32"
-) -> bytes:
+def convert(model: tf.keras.Model, real_weights: str = "float32") -> bytes:
     """Converts a network into a flatbuffer whose binary layers are binary operations.
 
     The flatbuffer takes batches of the size that the model's `Input` names, of one
@@ -46,7 +43,6 @@ def convert(
 
     Args:
       model: a Keras model in float32, its binary layers larq's.
-      simplify: apply `simplification.simplify` first, which changes no answer.
       real_weights: how weights that are not binary are stored, one of
         `board.card.REAL_WEIGHTS`.
 
@@ -55,21 +51,30 @@ def convert(
 
     Raises:
       InputError: the model does not compute in float32, takes images of any size, or
-        has a layer that cannot be copied, that the converter refuses or that no engine
-        could run; or binary layers of the model would become real-valued ones.
+        has a layer that the converter refuses or that no engine could run; or binary
+        layers of the model would become real-valued ones.
+    """
+    return tflite_file.serialize(shrink(to_tables(model), real_weights))
+
+
+def to_tables(model: tf.keras.Model) -> tflite_file.Model:
+    """What `convert` makes, before its weights are rounded and before it is written.
+
+    Raises:
+      InputError: see `convert`.
     """
     keras_2.check(model, "model")
     _check_float32(model)
     _check_sizes(model)
     _check_inference(model, graph.in_training(model))
-    deployed = simplification.simplify(model) if simplify else model
     with _silence():
-        flow = _trace(deployed)
+        flow = _trace(model)
         _check_inference(model, [layer.name for layer in flow.training])
-        flatbuffer = _convert_exactly(deployed, flow)
-    flatbuffer = without_ballast(position_factors.take_out(flatbuffer))
-    converted_checks.check(deployed, flow, flatbuffer)
-    return shrink(flatbuffer, real_weights)
+        tables = _convert_exactly(model, flow)
+    lce_merges.take_maps_out(tables)
+    tflite_edit.remove_ballast(tables)
+    converted_checks.check(model, flow, tables)
+    return tables
 
 
 def _trace(model: tf.keras.Model) -> binary_flow.Flow:
@@ -79,37 +84,39 @@ def _trace(model: tf.keras.Model) -> binary_flow.Flow:
         raise InputError(_explain(model, str(error), "")) from error
 
 
-def _convert_exactly(model: tf.keras.Model, flow: binary_flow.Flow) -> bytes:
+def _convert_exactly(
+    model: tf.keras.Model, flow: binary_flow.Flow
+) -> tflite_file.Model:
     """Converts; where signs may have been merged wrongly, a second time to find out."""
     with lce_forms.applied(flow):
         try:
             merged = _convert_as_it_is(model)
         except lce_process.ConverterDiedError:
-            merged = b""
+            merged = None
         if merged and not (
-            sign_barriers.has_merged_signs(merged)
-            or sign_barriers.has_pooled_signs(merged)
+            lce_merges.has_merged_signs(merged) or lce_merges.has_pooled_signs(merged)
         ):
             return merged
         try:
-            with sign_barriers.applied(flow):
+            with lce_merges.barriers(flow):
                 apart = _convert_as_it_is(model)
         except lce_process.ConverterDiedError as error:
             raise InputError(
                 f"Model {model.name!r} cannot be converted: Larq Compute Engine's "
                 f"converter died ({error}); expected layers that it knows."
             ) from error
-    if sign_barriers.has_merged_signs(apart):
+    if lce_merges.has_merged_signs(apart):
         raise InputError(
             f"Model {model.name!r} takes signs of binary convolutions in code of its "
             "own, which cannot be converted exactly: expected quantizers of larq's, "
             "such as ste_sign."
         )
     if merged and not (
-        position_factors.has_maps(apart) or sign_barriers.has_activated_pools(apart)
+        lce_merges.has_maps(apart) or lce_merges.has_activated_pools(apart)
     ):
         return merged
-    return sign_barriers.take_out(apart)
+    lce_merges.take_barriers_out(apart)
+    return apart
 
 
 def _check_inference(model: tf.keras.Model, names: list[str]) -> None:
@@ -146,7 +153,7 @@ def _check_float32(model: tf.keras.Model) -> None:
     )
 
 
-def _convert_as_it_is(model: tf.keras.Model) -> bytes:
+def _convert_as_it_is(model: tf.keras.Model) -> tflite_file.Model:
     """Converts a network; errors carry their cause.
 
     Raises:
@@ -156,7 +163,7 @@ def _convert_as_it_is(model: tf.keras.Model) -> bytes:
     try:
         with tempfile.TemporaryDirectory() as folder:
             _save_function(model, folder)
-            return lce_process.convert(folder)
+            content = lce_process.convert(folder)
     except lce_process.ConverterRefusedError as error:
         raise InputError(_explain(model, str(error), error.printed)) from error
     except lce_process.ConverterDiedError:
@@ -170,6 +177,7 @@ def _convert_as_it_is(model: tf.keras.Model) -> bytes:
         if isinstance(error, OSError):
             raise
         raise InputError(_explain(model, str(error), "")) from error
+    return tflite_file.parse(content)
 
 
 def _is_full(error: Exception) -> bool:

@@ -1,14 +1,12 @@
-"""Keras networks as graphs: who reads what, and layers exchanged for others."""
+"""Keras networks as graphs: how they are called, and layers that others wrap."""
 
-import collections
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
 
 Layer: TypeAlias = tf.keras.layers.Layer
 # A kernel by the name of what quantizes it.
@@ -32,30 +30,6 @@ def nodes(model: tf.keras.Model, layer: Layer) -> list[Any]:
     """
     own = {id(node) for depth in model._nodes_by_depth.values() for node in depth}
     return [node for node in layer.inbound_nodes if id(node) in own]
-
-
-def parents(model: tf.keras.Model, layer: Layer) -> list[Layer]:
-    """The layers whose outputs a layer takes, wherever the network uses it."""
-    return [
-        parent
-        for node in nodes(model, layer)
-        for parent in tf.nest.flatten(node.inbound_layers)
-    ]
-
-
-def readers(model: tf.keras.Model) -> dict[str, list[Layer]]:
-    """The layers that take each layer's output, by name.
-
-    The model itself is among the readers of its output layers.
-    """
-    # A Sequential does not list its input.
-    found = collections.defaultdict(list)
-    for layer in model.layers:
-        for parent in parents(model, layer):
-            found[parent.name].append(layer)
-    for tensor in tf.nest.flatten(model.outputs):
-        found[tensor.node.layer.name].append(model)
-    return found
 
 
 def in_training(model: tf.keras.Model) -> list[str]:
@@ -157,81 +131,3 @@ def around(
                 del fields[attribute]
             else:
                 fields[attribute] = called
-
-
-def with_nested(
-    model: tf.keras.Model, change: Callable[[tf.keras.Model], tf.keras.Model]
-) -> tf.keras.Model:
-    """A network whose nested models have been changed; itself where none was."""
-    nested = {x.name: x for x in model.layers if isinstance(x, tf.keras.Model)}
-    changed = {name: change(inner) for name, inner in nested.items()}
-    makers = {
-        name: lambda inner: changed[inner.name]
-        for name, inner in nested.items()
-        if changed[name] is not inner
-    }
-    return exchange(model, makers) if makers else model
-
-
-def exchange(
-    model: tf.keras.Model, makers: Mapping[str, Callable[[Layer], Layer]]
-) -> tf.keras.Model:
-    """A copy of a network with some layers exchanged.
-
-    Args:
-      model: a graph of layers; it is not changed.
-      makers: for each layer to be exchanged, by name, what makes the new one of the
-        old one. It must have the same name, and gets no weights here.
-
-    Returns:
-      The copy; layers that stay have copies of their weights.
-
-    Raises:
-      InputError: a layer cannot be made again from its configuration.
-    """
-
-    def make(layer: Layer) -> Layer:
-        if layer.name in makers:
-            return makers[layer.name](layer)
-        return clone(layer)
-
-    copy = tf.keras.models.clone_model(model, clone_function=make)
-    for layer in model.layers:
-        if layer.name not in makers:
-            copy.get_layer(layer.name).set_weights(layer.get_weights())
-    return copy
-
-
-def clone(layer: Layer) -> Layer:
-    """A new layer of the same configuration, without its weights.
-
-    Functions that quantize or activate may have no configuration: both layers have the
-    same.
-
-    Raises:
-      InputError: it cannot be made again from its configuration.
-    """
-    fields = vars(layer)
-    placeholders = dict.fromkeys(QUANTIZERS) | {
-        "activation": tf.keras.activations.linear
-    }
-    functions = {
-        name: fields[name]
-        for name in placeholders
-        if callable(fields.get(name)) and not isinstance(fields[name], tf.Module)
-    }
-    fields.update({name: placeholders[name] for name in functions})
-    try:
-        new = layer.__class__.from_config(layer.get_config())
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise InputError(
-            f"Layer {layer.name!r} ({type(layer).__name__}) cannot be copied: expected "
-            "its get_config to give every argument of its __init__."
-        ) from error
-    finally:
-        fields.update(functions)
-    for name, function in functions.items():
-        setattr(new, name, function)
-    # Configurations that Keras guesses have no name.
-    new._name = layer.name
-    return new

@@ -7,7 +7,7 @@ It knows a sign right before a 2-D convolution. So, while a network is traced:
 - A dense layer is a convolution of maps of one pixel.
 - Signs that were padded with zeros are padded with ones, and a constant map takes off
   what that adds. The map has to come first in a subtraction: one that is added would be
-  merged into the convolution's bias, see `position_factors`.
+  merged into the convolution's bias, see `lce_merges`.
 
 The engine (0.16) pads with ones too, and takes off what that added with sums for the
 four edges. They are wrong where one output touches two opposite edges, which it does on

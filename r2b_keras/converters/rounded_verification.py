@@ -4,18 +4,29 @@ Rounded weights change every score, so such a file is judged in three steps: the
 file is what Keras is (`verification`), the rounded one differs from that by rounded
 weights alone, and an engine makes of these weights what they stand for. How many
 answers rounding costs is then a matter of quality, with a bound of its own.
+
+Operators, filters and all other constants have to be those of the float32 file to the
+bit, and a rounded weight the nearest that its kind has; this is written without the
+code that rounds.
 """
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from r2b_keras.converters import engines, rounded_weights, verification
+from r2b_keras.converters import engines, tflite_edit, tflite_file, verification
+from r2b_keras.converters.tflite_file import Flatbuffer, schema
 
 # Share of images whose best class has to stay.
 LEAST_AGREEMENT = 0.98
 # Images that are run with rounded weights and with float32 constants of these values.
 _NUM_COMPARED = 20
+_FLOAT16 = schema.TensorType.FLOAT16
+_LARGEST_INT8 = 127
+# Of float32, in the rounding and in this check.
+_FLOAT32_ROUNDING = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,50 +68,49 @@ class RoundedVerification:
 
 def verify(
     reference: verification.Reference,
-    exact: bytes,
-    rounded: bytes,
-    engine: str,
+    exact: Flatbuffer,
+    rounded: Flatbuffer,
+    names: list[str],
     real_weights: str,
-) -> RoundedVerification:
+) -> Iterator[RoundedVerification]:
     """Compares a flatbuffer of rounded weights with the float32 one it is made of.
 
     Args:
       reference: the Keras network and its scores.
       exact: the float32 flatbuffer, which has been verified.
       rounded: the one to be judged.
-      engine: what runs the flatbuffers.
+      names: engines, in each of which it is run.
       real_weights: how `rounded` stores its real weights.
 
     Raises:
-      InputError: the images have another shape, or the engine cannot run them.
+      InputError: the images have another shape, or an engine cannot run them.
     """
     images, expected = reference.images[:], reference.scores
-    scores = engines.load(rounded, engine).predict(images)
-    agreement = verification.agreement(expected, scores)
-    return RoundedVerification(
-        engine=engine,
-        real_weights=real_weights,
-        num_images=len(images),
-        agreement=agreement,
-        largest_difference=float(np.abs(scores - expected).max()),
-        largest_score=float(np.abs(expected).max()),
-        problem=rounded_weights.problem(exact, rounded)
-        or _problem_of_engine(rounded, images, scores, engine)
-        or problem_of_quality(agreement, len(images)),
-    )
+    part = images[:_NUM_COMPARED]
+    wrong, wide = problem(exact, rounded), widen(rounded)
+    for name in names:
+        scores = engines.load(rounded, name).predict(images)
+        wide_scores = engines.load(wide, name).predict(part)
+        agreement = verification.agreement(expected, scores)
+        yield RoundedVerification(
+            engine=name,
+            real_weights=real_weights,
+            num_images=len(images),
+            agreement=agreement,
+            largest_difference=float(np.abs(scores - expected).max()),
+            largest_score=float(np.abs(expected).max()),
+            problem=wrong
+            or _problem_of_engine(wide_scores, scores[:_NUM_COMPARED])
+            or problem_of_quality(agreement, len(images)),
+        )
 
 
-def _problem_of_engine(
-    rounded: bytes, images: np.ndarray, scores: np.ndarray, engine: str
-) -> str | None:
+def _problem_of_engine(wide: np.ndarray, scores: np.ndarray) -> str | None:
     """Whether the engine computes with other weights than the file has.
 
     All scores would then be others; a sign next to its threshold turns in few images.
     """
-    part = images[:_NUM_COMPARED]
-    wide = engines.load(rounded_weights.widen(rounded), engine).predict(part)
-    differs = verification.differs(wide, scores[:_NUM_COMPARED])
-    if np.mean(differs) <= 0.5:
+    if np.mean(verification.differs(wide, scores)) <= 0.5:
         return None
     return "the engine computes with other weights than the file has"
 
@@ -122,4 +132,136 @@ def problem_of_quality(agreement: float, num_images: int) -> str | None:
     return (
         f"rounding changes the answers of {round(changed)} of {num_images} images, "
         f"expected at most {1 - LEAST_AGREEMENT:.0%} and what chance adds"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rounded:
+    """Weights as the engines compute with them, float32 of their shape.
+
+    Attributes:
+      values: the rounded weights.
+      steps: from each to the next that there is, to be broadcast.
+      largest: the largest magnitude that a step allows; infinite for float16.
+    """
+
+    values: np.ndarray
+    steps: np.ndarray
+    largest: np.ndarray
+
+    def is_nearest(self, weights: np.ndarray) -> bool:
+        """Whether these are the nearest to float32 weights, and the scale fits."""
+        half = (0.5 + _FLOAT32_ROUNDING) * self.steps
+        if not (np.abs(self.values - weights) <= half).all():
+            return False
+        if np.isinf(self.largest).all():
+            return True
+        axes = tuple(i for i, size in enumerate(self.steps.shape) if size == 1)
+        largest = np.abs(weights).max(axes, keepdims=True)
+        # A channel without weights to speak of has any scale, and zeros.
+        empty = largest < _LARGEST_INT8 * np.finfo(np.float32).tiny
+        return bool((empty | np.isclose(largest, self.largest, 1e-6, 0)).all())
+
+
+def widen(rounded: Flatbuffer) -> Flatbuffer:
+    """The same network with the rounded values as float32 constants."""
+    model = tflite_file.parse(rounded.content)
+    graph = model.subgraphs[0]
+    graph.operators, found = _without_rounding(model)
+    for tensor, weights in found.items():
+        content = np.ascontiguousarray(weights.values, "<f4").tobytes()
+        graph.tensors[tensor].buffer = tflite_edit.add_buffer(model, content)
+    return Flatbuffer(tflite_file.serialize(model))
+
+
+def problem(exact: Flatbuffer, rounded: Flatbuffer) -> str | None:
+    """What is wrong with a rounded file, None where it is right.
+
+    Args:
+      exact: the float32 file.
+      rounded: the one with fewer bits.
+    """
+    first, second = exact.model, rounded.model
+    operators, found = _without_rounding(second)
+    graphs = first.subgraphs[0], second.subgraphs[0]
+    if len(first.subgraphs) != len(second.subgraphs) or _structure(
+        first, graphs[0].operators
+    ) != _structure(second, operators):
+        return "its operators are not those of the float32 file"
+    for index, tensor in enumerate(graphs[0].tensors):
+        other = graphs[1].tensors[index]
+        content = tflite_file.constant(first, tensor)
+        if index in found:
+            weights = np.frombuffer(content, "<f4").reshape(tflite_file.shape(tensor))
+            right = found[index].is_nearest(weights)
+        else:
+            right = content == tflite_file.constant(second, other)
+        if not right:
+            name = tflite_file.name(tensor) or f"number {index}"
+            return f"its constant {name!r} is not what the float32 file has"
+    return None
+
+
+def _without_rounding(
+    model: tflite_file.Model,
+) -> tuple[list[Any], dict[int, _Rounded]]:
+    """The operators but each DEQUANTIZE of a constant, and their values by tensor."""
+    graph = model.subgraphs[0]
+    kept, found = [], {}
+    for operator in graph.operators:
+        stored = graph.tensors[operator.inputs[0]]
+        name = tflite_file.operator_name(model, operator)
+        if name == "DEQUANTIZE" and tflite_file.constant(model, stored):
+            found[int(operator.outputs[0])] = _read(model, stored)
+        else:
+            kept.append(operator)
+    return kept, found
+
+
+def _read(model: tflite_file.Model, stored: Any) -> _Rounded:
+    content, shape = tflite_file.constant(model, stored), tflite_file.shape(stored)
+    if stored.type == _FLOAT16:
+        values = np.frombuffer(content, "<f2").reshape(shape).astype(np.float32)
+        # 10 bits after the first one, which stands for 2**-14 at least.
+        exponents = np.frexp(np.maximum(np.abs(values), np.float32(2.0**-14)))[1]
+        steps = np.ldexp(np.float32(1), exponents - 11)
+        return _Rounded(values, steps, np.full_like(steps, np.inf))
+    integers = np.frombuffer(content, "<i1").reshape(shape).astype(np.float32)
+    each = [1] * len(shape)
+    each[stored.quantization.quantizedDimension] = -1
+    steps = np.asarray(stored.quantization.scale, np.float32).reshape(each)
+    zeros = np.asarray(stored.quantization.zeroPoint, np.float32).reshape(each)
+    return _Rounded((integers - zeros) * steps, steps, _LARGEST_INT8 * steps)
+
+
+def _structure(model: tflite_file.Model, kept: list[Any]) -> list[Any]:
+    """All of a network but for its constants, the tensors that operators use."""
+    graph = model.subgraphs[0]
+    operators = [
+        (
+            tflite_file.operator_name(model, operator),
+            [*map(int, operator.inputs)],
+            [*map(int, operator.outputs)],
+            operator.builtinOptionsType,
+            _plain(operator.builtinOptions),
+            _plain(operator.customOptions),
+        )
+        for operator in kept
+    ]
+    used = {index for each in operators for index in (*each[1], *each[2])} - {-1}
+    tensors = [
+        (index, graph.tensors[index].type, tflite_file.shape(graph.tensors[index]))
+        for index in sorted(used)
+    ]
+    return [operators, tensors, [*map(int, graph.inputs)], [*map(int, graph.outputs)]]
+
+
+def _plain(value: Any) -> Any:
+    """Options as something that can be compared."""
+    if isinstance(value, (list, np.ndarray)):
+        return np.asarray(value).tolist()
+    return (
+        {name: _plain(each) for name, each in vars(value).items()}
+        if hasattr(value, "__dict__")
+        else value
     )

@@ -1,7 +1,7 @@
 """What a flatbuffer takes signs of, read while an engine runs it.
 
-    tapped = sign_taps.Tapped(flatbuffer, "r2b_runtime")
-    scores, taps = tapped.run(images)
+    tapped = sign_taps.Tapped(flatbuffer)
+    scores, taps = tapped.run(tapped.load("r2b_runtime"), images)
 
 The network is run as it is, and what its binary convolutions read is written behind its
 scores, as one long output that every engine can give. Operators are added and none is
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from flatbuffers import flexbuffers
 
-from r2b_keras.converters import binary_operators, engines, tflite_file
+from r2b_keras.converters import binary_operators, engines, tflite_edit, tflite_file
 from r2b_keras.converters.tflite_file import schema
 
 _FLOAT32, _INT32 = schema.TensorType.FLOAT32, schema.TensorType.INT32
+_POOLING = schema.Pool2DOptionsT
+_NAME = b"tap"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +37,13 @@ class Tap:
 
 
 class Tapped:
-    """A flatbuffer in an engine that gives its signs along with its scores."""
+    """A flatbuffer that gives its signs along with its scores."""
 
-    def __init__(self, flatbuffer: bytes, engine: str) -> None:
-        """Adds the taps and loads the network.
+    def __init__(self, flatbuffer: bytes) -> None:
+        """Adds the taps.
 
         Raises:
-          InputError: the flatbuffer is damaged, or the engine cannot run it.
+          InputError: the flatbuffer is damaged.
         """
         model = tflite_file.parse(flatbuffer)
         graph = model.subgraphs[0]
@@ -50,11 +52,21 @@ class Tapped:
         parts = [_flattened(model, graph, each) for each in self._maps]
         if parts:
             _concatenate(model, graph, parts)
-        self._engine = engines.load(tflite_file.serialize(model), engine)
+        self._flatbuffer = tflite_file.Flatbuffer(tflite_file.serialize(model))
 
-    def run(self, images: np.ndarray) -> tuple[np.ndarray, list[Tap]]:
+    def load(self, engine: str) -> engines.Engine:
+        """The network in an engine, for `run`.
+
+        Raises:
+          InputError: the engine cannot run it.
+        """
+        return engines.load(self._flatbuffer, engine)
+
+    def run(
+        self, engine: engines.Engine, images: np.ndarray
+    ) -> tuple[np.ndarray, list[Tap]]:
         """Scores `[N, K]` of images `[N, H, W, C]`, and what signs are taken of."""
-        outputs = self._engine.predict(images)
+        outputs = engine.predict(images)
         ends = np.cumsum([self._num_classes, *(each.size for each in self._maps)])
         scores, *flat = np.split(outputs, ends[:-1], axis=1)
         taps = [
@@ -120,78 +132,47 @@ def _pooled(
     shape: tuple[int, ...],
 ) -> int:
     """Adds the pooling of real values whose signs an operator pools."""
-    options = flexbuffers.Loads(bytes(operator.customOptions))
-    output = _add_tensor(model, graph, shape)
-    pooling = _add_operator(graph, [tensor], output)
-    pooling.opcodeIndex = tflite_file.operator_code(model, "MAX_POOL_2D", 1)
-    pooling.builtinOptionsType = schema.BuiltinOptions.Pool2DOptions
-    pooling.builtinOptions = made = schema.Pool2DOptionsT()
-    made.padding = options["padding"]
-    made.strideH, made.strideW = options["stride_height"], options["stride_width"]
-    made.filterHeight = options["filter_height"]
-    made.filterWidth = options["filter_width"]
-    return output
+    given, options = flexbuffers.Loads(bytes(operator.customOptions)), _POOLING()
+    options.padding = given["padding"]
+    options.strideH, options.strideW = given["stride_height"], given["stride_width"]
+    options.filterHeight, options.filterWidth = (
+        given[f"filter_{side}"] for side in ("height", "width")
+    )
+    return _add(model, graph, "MAX_POOL_2D", [tensor], shape, options)
 
 
 def _flattened(model: tflite_file.Model, graph: Any, each: _Map) -> int:
     """Adds what makes `[1, H * W * C]` numbers of a map."""
     tensor = each.tensor
     if graph.tensors[tensor].type == _INT32:
-        tensor = _add_tensor(model, graph, each.shape)
-        operator = _add_operator(graph, [each.tensor], tensor)
-        operator.opcodeIndex = _dequantize_code(model)
-    flat = _add_tensor(model, graph, (1, each.size))
-    shape = _add_tensor(model, graph, (2,), np.array([1, each.size], np.int32))
-    operator = _add_operator(graph, [tensor, shape], flat)
-    operator.opcodeIndex = tflite_file.operator_code(model, "RESHAPE", 1)
-    operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
-    operator.builtinOptions = schema.ReshapeOptionsT()
-    return flat
+        kind = binary_operators.DEQUANTIZE
+        tensor = _add(model, graph, kind, [tensor], each.shape)
+    flat = np.array([1, each.size], np.int32)
+    shape = tflite_edit.add_tensor(model, graph, _NAME, flat.shape, flat, _INT32)
+    options = schema.ReshapeOptionsT()
+    return _add(model, graph, "RESHAPE", [tensor, shape], (1, each.size), options)
 
 
 def _concatenate(model: tflite_file.Model, graph: Any, parts: list[int]) -> None:
     """Makes one output of the scores and the flat maps."""
     tensors = [int(graph.outputs[0]), *parts]
     sizes = [tflite_file.shape(graph.tensors[tensor])[1] for tensor in tensors]
-    output = _add_tensor(model, graph, (1, sum(sizes)))
-    operator = _add_operator(graph, tensors, output)
-    operator.opcodeIndex = tflite_file.operator_code(model, "CONCATENATION", 1)
-    operator.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
-    operator.builtinOptions = schema.ConcatenationOptionsT()
-    operator.builtinOptions.axis = 1
+    options = schema.ConcatenationOptionsT()
+    options.axis = 1
+    output = _add(model, graph, "CONCATENATION", tensors, (1, sum(sizes)), options)
     graph.outputs = np.array([output], np.int32)
 
 
-def _dequantize_code(model: tflite_file.Model) -> int:
-    wanted = binary_operators.DEQUANTIZE.encode()
-    for index, code in enumerate(model.operatorCodes):
-        if code.customCode == wanted:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-    code.customCode, code.version = wanted, 1
-    model.operatorCodes = [*model.operatorCodes, code]
-    return len(model.operatorCodes) - 1
-
-
-def _add_tensor(
+def _add(
     model: tflite_file.Model,
     graph: Any,
+    kind: str,
+    inputs: list[int],
     shape: tuple[int, ...],
-    content: np.ndarray | None = None,
+    options: Any = None,
 ) -> int:
-    tensor = schema.TensorT()
-    tensor.name, tensor.shape = b"tap", np.array(shape, np.int32)
-    data = b"" if content is None else content.tobytes()
-    tensor.type = _FLOAT32 if content is None else _INT32
-    tensor.buffer = tflite_file.add_buffer(model, data)
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
-
-
-def _add_operator(graph: Any, inputs: list[int], output: int) -> Any:
-    operator = schema.OperatorT()
-    operator.inputs = np.array(inputs, np.int32)
-    operator.outputs = np.array([output], np.int32)
+    """Adds an operator at the end, and gives its output, of `shape`."""
+    output = tflite_edit.add_tensor(model, graph, _NAME, shape)
+    operator = tflite_edit.make_operator(model, kind, inputs, output, options)
     graph.operators = [*graph.operators, operator]
-    return operator
+    return output

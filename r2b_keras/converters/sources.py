@@ -22,11 +22,11 @@ from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
+from r2b_keras.trainers import evaluation
 from r2b_keras.trainers.stage import load_student
 from r2b_keras.trainers.workdir import Workdir
 
 _PACKAGES = ("larq-compute-engine", "larq")
-_BATCH = 250
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,13 +88,10 @@ def from_file(
 ) -> Source:
     """A network saved as `.keras`, ours or any other of Keras and larq layers.
 
-    Args:
+    Args are those of `from_workdir`, and:
       path: the file.
       recipe: name of the recipe whose data it was trained on, or None.
-      data_dir: where the recipe's images lie.
       given: without a recipe, fields of the card: class_names, mean, std, framing.
-      verify_images: folder of pictures, needed without a recipe.
-      limit: images to verify with, at most.
 
     Raises:
       InputError: something is missing or damaged; the message says what.
@@ -119,12 +116,10 @@ def from_larq_zoo(
 ) -> Source:
     """larq-zoo's Real-to-Binary network for ImageNet.
 
-    Args:
+    Args are those of `from_workdir`, and:
       path: its HDF5 file.
       given: fields of the card; `class_names` are ImageNet's unless they are given,
         and numbers where there are not as many.
-      verify_images: folder of pictures.
-      limit: images to verify with, at most.
 
     Raises:
       InputError: something is missing or damaged; the message says what.
@@ -223,7 +218,7 @@ def _images(
 ) -> np.ndarray:
     if folder is not None:
         return _pictures(card, folder, limit)
-    batches = dataset.sample(limit, _BATCH)
+    batches = dataset.sample(limit, evaluation.BATCH_SIZE)
     with dataset.broken_image_is_named():
         return np.concatenate([images for images, _ in batches.as_numpy_iterator()])
 

@@ -90,12 +90,30 @@ def parse(flatbuffer: bytes) -> Model:
             f"The .tflite file is damaged ({error}): copy it again, or convert the "
             "network again."
         ) from error
-    model.buffers = [_aligned(buffer) for buffer in model.buffers]
     # An empty list and none at all are written differently, and mean the same.
     model.metadata = model.metadata or None
     for graph in model.subgraphs:
         graph.operators = graph.operators or []
     return model
+
+
+class Flatbuffer:
+    """A `.tflite` file whose tables are read once.
+
+    Attributes:
+      content: its bytes.
+      model: its tables, to be looked at; what changes them takes those of `parse`.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        """Reads the tables, see `parse`."""
+        self.content = content
+        self.model = parse(content)
+
+
+def read(flatbuffer: bytes | Flatbuffer) -> Flatbuffer:
+    """A flatbuffer with its tables, which are read unless they have been."""
+    return flatbuffer if isinstance(flatbuffer, Flatbuffer) else Flatbuffer(flatbuffer)
 
 
 def serialize(model: Model) -> bytes:
@@ -106,69 +124,20 @@ def serialize(model: Model) -> bytes:
     return bytes(builder.Output())
 
 
-def add_buffer(model: Model, content: bytes) -> int:
-    """Adds a buffer and returns its index."""
-    buffer = _AlignedBuffer()
-    buffer.data = np.frombuffer(content, np.uint8)
-    model.buffers.append(buffer)
-    return len(model.buffers) - 1
-
-
-def take_buffer(model: Model, index: int) -> bytes:
-    """Takes the content out of a buffer; the last one is removed, others stay, empty.
-
-    Buffers are known by their places, so one in the middle cannot go.
-    """
-    data = model.buffers[index].data
-    content = b"" if data is None else np.asarray(data, np.uint8).tobytes()
-    if index == len(model.buffers) - 1:
-        model.buffers.pop()
-    else:
-        model.buffers[index].data = None
-    return content
-
-
 def shape(tensor: Any) -> tuple[int, ...]:
     """Sizes of a tensor; none for a single number."""
     return () if tensor.shape is None else tuple(map(int, tensor.shape))
+
+
+def name(tensor: Any) -> str:
+    """Name of a tensor; empty for one without."""
+    return (tensor.name or b"").decode(errors="replace")
 
 
 def constant(model: Model, tensor: Any) -> bytes:
     """Content of a constant; empty for a tensor that is none."""
     data = model.buffers[tensor.buffer].data
     return b"" if data is None else np.asarray(data, np.uint8).tobytes()
-
-
-def operator_code(model: Model, name: str, version: int) -> int:
-    """Index of a built-in kind of operator in one version, added where it is new."""
-    kind = getattr(schema.BuiltinOperator, name)
-    for index, code in enumerate(model.operatorCodes):
-        builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-        if not code.customCode and (builtin, code.version) == (kind, version):
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode, code.version = kind, version
-    # Old readers know this field only, which ends at 127.
-    code.deprecatedBuiltinCode = min(kind, 127)
-    model.operatorCodes = [*model.operatorCodes, code]
-    return len(model.operatorCodes) - 1
-
-
-def add_metadata(model: Model, name: str, buffer: int) -> None:
-    """Names a buffer in the file's metadata."""
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = name.encode(), buffer
-    model.metadata = [*(model.metadata or []), entry]
-
-
-def remove_metadata(model: Model, name: str) -> int | None:
-    """Removes a name from the metadata and returns its buffer, None if not there."""
-    entries = model.metadata or []
-    found = [entry for entry in entries if entry.name == name.encode()]
-    if not found:
-        return None
-    model.metadata = [entry for entry in entries if entry not in found] or None
-    return int(found[0].buffer)
 
 
 def operator_name(model: Model, operator: Any) -> str:
@@ -181,31 +150,7 @@ def operator_name(model: Model, operator: Any) -> str:
     return table_checks.builtin_names()[kind]
 
 
-def without_ballast(flatbuffer: bytes) -> bytes:
-    """The same network without what no interpreter reads: a twentieth of a small file.
-
-    Names of tensors, of which converters make lists of all operators that were merged,
-    are cut to the layer's; empty tables of quantization go.
-    """
-    model = parse(flatbuffer)
-    for graph in model.subgraphs:
-        interface = {*graph.inputs, *graph.outputs}
-        for index, tensor in enumerate(graph.tensors):
-            if index not in interface:
-                tensor.name = _layer_name(tensor.name or b"")
-            quantization = tensor.quantization
-            if quantization is not None and quantization.scale is None:
-                tensor.quantization = None
-    return serialize(model)
-
-
-def _layer_name(name: bytes) -> bytes:
-    """The layer of a name such as b"network/layer/operator;network/layer/other"."""
-    parts = name.split(b";")[0].split(b"/")
-    return parts[1] if len(parts) > 1 else name
-
-
-def count_operators(flatbuffer: bytes) -> collections.Counter[str]:
+def count_operators(flatbuffer: bytes | Flatbuffer) -> collections.Counter[str]:
     """Counts the operators of a flatbuffer by name.
 
     Returns:
@@ -215,31 +160,18 @@ def count_operators(flatbuffer: bytes) -> collections.Counter[str]:
     Raises:
       InputError: it is no flatbuffer, or a damaged one.
     """
-    model = parse(flatbuffer)
-    return collections.Counter(
-        operator_name(model, operator)
+    model = read(flatbuffer).model
+    return collections.Counter(operator_name(model, x) for _, x in operators(model))
+
+
+def operators(model: Model, kind: str | None = None) -> list[tuple[Any, Any]]:
+    """The operators of a network, or those of one kind, each with its graph."""
+    return [
+        (graph, operator)
         for graph in model.subgraphs
         for operator in graph.operators
-    )
-
-
-def with_batch_size(flatbuffer: bytes, batch_size: int) -> bytes:
-    """The same network for batches of `batch_size` images.
-
-    Inputs say so, and what `LceDequantize` gives: interpreters infer all other shapes
-    when they load it.
-    """
-    model = parse(flatbuffer)
-    graph = model.subgraphs[0]
-    unpacked = [
-        operator.outputs[0]
-        for operator in graph.operators
-        if operator_name(model, operator) == "LceDequantize"
+        if kind is None or operator_name(model, operator) == kind
     ]
-    for index in (*graph.inputs, *unpacked):
-        tensor = graph.tensors[index]
-        tensor.shape = np.array([batch_size, *shape(tensor)[1:]], np.int32)
-    return serialize(model)
 
 
 def _aligned(buffer: Any) -> _AlignedBuffer:

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from r2b_keras.converters import engines, rounded_weights, sign_proof
-from r2b_keras.converters.imposed_signs import SignedNetwork
+from r2b_keras.converters import engines, real_weights, sign_proof, tflite_file
+from r2b_keras.converters.sign_proof import Followed, SignedNetwork
 from r2b_keras.converters.sign_taps import Tapped
+from r2b_keras.converters.tflite_file import Flatbuffer
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
@@ -30,6 +31,8 @@ THRESHOLD_ROUNDING = 1e-4
 _BATCH = 100
 # Images that are followed sign by sign at a time; all their activations are in memory.
 _FOLLOWED = 16
+# All engines run the same file.
+_tapped = functools.lru_cache(maxsize=1)(Tapped)
 
 
 class Images(Protocol):
@@ -137,7 +140,7 @@ def _accuse(difference: Difference) -> str:
 
 def verify(
     model: tf.keras.Model,
-    flatbuffer: bytes,
+    flatbuffer: bytes | Flatbuffer,
     images: np.ndarray,
     engine: str | None = None,
 ) -> Verification:
@@ -190,7 +193,7 @@ class Reference:
 
     def compare(
         self,
-        flatbuffer: bytes,
+        flatbuffer: bytes | Flatbuffer,
         engine: str | None = None,
         converted: np.ndarray | None = None,
     ) -> Verification:
@@ -201,22 +204,27 @@ class Reference:
           engine: what runs the flatbuffer, the first able one when None.
           converted: the engine's scores of the images where they are known.
         """
-        if rounded_weights.are_in(flatbuffer):
+        flatbuffer = tflite_file.read(flatbuffer)
+        if real_weights.are_rounded(flatbuffer.model):
             raise InputError(
                 "The flatbuffer has rounded real weights, expected float32: verify the "
                 "float32 file, and compare this one with that, by "
                 "rounded_verification.verify."
             )
         if engine is None or converted is None:
-            loaded = engines.load(flatbuffer, engine)
-            engine, converted = loaded.name, loaded.predict(self.images[:])
+            able = engines.load(flatbuffer, engine)
+            engine, converted = able.name, able.predict(self.images[:])
         numbers = np.flatnonzero(differs(self.scores, converted))
         differences: list[Difference] = []
         if len(numbers):
-            tapped = Tapped(flatbuffer, engine)
+            tapped = _tapped(flatbuffer.content)
+            loaded = tapped.load(engine)
             for start in range(0, len(numbers), _FOLLOWED):
                 part = numbers[start : start + _FOLLOWED]
-                differences += self._explain(tapped, part, converted)
+                followed = sign_proof.follow(
+                    self._network, tapped, loaded, self.images[part]
+                )
+                differences += self._explain(followed, part, converted)
                 if not all(difference.explained for difference in differences):
                     break
         return Verification(
@@ -230,10 +238,9 @@ class Reference:
         )
 
     def _explain(
-        self, tapped: Tapped, numbers: np.ndarray, converted: np.ndarray
+        self, followed: Followed, numbers: np.ndarray, converted: np.ndarray
     ) -> list[Difference]:
-        """Follows images, by their numbers, sign by sign."""
-        followed = sign_proof.follow(self._network, tapped, self.images[numbers])
+        """Judges images, by their numbers, that were followed sign by sign."""
         deviations = np.abs(self.scores - converted).max(axis=1)
         remaining = np.abs(followed.scores - converted[numbers]).max(axis=1)
         right = remaining <= _limits(self.scores)[numbers]

@@ -42,13 +42,8 @@ def with_filter_bit(flatbuffer, number, seed, num_channels=8):
     """One bit of one filter turned, among the first channels that go in."""
 
     def apply(model, graph):
-        convolutions = [
-            operator
-            for operator in graph.operators
-            if tflite_file.operator_name(model, operator)
-            == binary_operators.CONVOLUTION
-        ]
-        tensor = graph.tensors[convolutions[number].inputs[1]]
+        convolutions = tflite_file.operators(model, binary_operators.CONVOLUTION)
+        tensor = graph.tensors[convolutions[number][1].inputs[1]]
         buffer = model.buffers[tensor.buffer]
         filters = np.array(buffer.data, np.uint8).view("<i4")
         filters = filters.reshape(tflite_file.shape(tensor))

@@ -1,45 +1,110 @@
 """Flatbuffers of few operators, written by hand: no TensorFlow, in no time."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from flatbuffers import flexbuffers
 
 import r2b_runtime
-from r2b_keras.converters import tflite_file
+from r2b_keras.converters import card, real_weights, tflite_edit, tflite_file
 from r2b_keras.errors import InputError
 
 schema = tflite_file.schema
 
 
+class Builder:
+    """Puts a graph together, tensor by tensor and operator by operator."""
+
+    def __init__(self):
+        self.model, self.graph = schema.ModelT(), schema.SubGraphT()
+        self.model.version, self.model.subgraphs = 3, [self.graph]
+        self.model.buffers, self.model.operatorCodes = [schema.BufferT()], []
+        self.graph.tensors, self.graph.operators = [], []
+
+    def tensor(self, name, shape, kind=schema.TensorType.FLOAT32, buffer=0):
+        """Adds a tensor, perhaps with the buffer of another."""
+        index = tflite_edit.add_tensor(
+            self.model, self.graph, name.encode(), shape, kind=kind
+        )
+        self.graph.tensors[index].buffer = buffer
+        return index
+
+    def constant(self, name, values):
+        """Adds a constant of float32 or int32."""
+        kinds = {"f": schema.TensorType.FLOAT32, "i": schema.TensorType.INT32}
+        name, kind = name.encode(), kinds[values.dtype.kind]
+        return tflite_edit.add_tensor(
+            self.model, self.graph, name, values.shape, values, kind
+        )
+
+    def operator(self, kind, inputs, output, options=None):
+        """Adds an operator; the options of LCE's are bytes."""
+        custom = isinstance(options, bytes)
+        operator = tflite_edit.make_operator(
+            self.model, kind, inputs, output, None if custom else options
+        )
+        if custom:
+            operator.customOptions = np.frombuffer(options, np.uint8)
+        self.graph.operators.append(operator)
+
+    def dense(self, inputs, weights, output):
+        options = schema.FullyConnectedOptionsT()
+        self.operator("FULLY_CONNECTED", [inputs, weights, -1], output, options)
+
+    def convolution(self, inputs, weights, bias, output):
+        options = schema.Conv2DOptionsT()
+        options.padding = schema.Padding.SAME
+        options.strideH = options.strideW = 1
+        options.dilationHFactor = options.dilationWFactor = 1
+        self.operator("CONV_2D", [inputs, weights, bias], output, options)
+
+    def depthwise(self, inputs, weights, bias, output):
+        options = schema.DepthwiseConv2DOptionsT()
+        options.padding = schema.Padding.VALID
+        options.strideH = options.strideW = options.depthMultiplier = 1
+        options.dilationHFactor = options.dilationWFactor = 1
+        self.operator("DEPTHWISE_CONV_2D", [inputs, weights, bias], output, options)
+
+    def sign(self, inputs):
+        """Adds a sign that nobody reads: it makes the network a binary one."""
+        *shape, channels = self.graph.tensors[inputs].shape
+        shape = (*shape, -(-channels // 32))
+        packed = self.tensor("signs", shape, schema.TensorType.INT32)
+        self.operator("LceQuantize", [inputs], packed)
+
+    def finish(self, inputs, output):
+        self.graph.inputs, self.graph.outputs = [inputs], [output]
+        return tflite_file.serialize(self.model)
+
+
 def dense(num_inputs=64, num_classes=3, seed=0):
     """Scores of an image `[1, 1, num_inputs, 1]` by one real-valued matrix product."""
-    model, graph = _empty()
     shape = (num_classes, num_inputs)
-    weights = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-    buffer = tflite_file.add_buffer(model, weights.tobytes())
-    graph.tensors = [
-        _tensor("image", (1, 1, num_inputs, 1)),
-        _tensor("weights", shape, buffer),
-        _tensor("scores", (1, num_classes)),
-    ]
-    operator, code = schema.OperatorT(), schema.OperatorCodeT()
-    operator.inputs, operator.outputs = [0, 1, -1], [2]
-    operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
-    operator.builtinOptions = schema.FullyConnectedOptionsT()
-    code.builtinCode = schema.BuiltinOperator.FULLY_CONNECTED
-    code.deprecatedBuiltinCode = code.builtinCode
-    return _finish(model, graph, operator, code)
+    return dense_of(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+
+
+def dense_of(weights, binary=False):
+    """The same of a given matrix `[K, N]`, named "weights".
+
+    With `binary`, the network takes a sign of the image as well.
+    """
+    builder = Builder()
+    image = builder.tensor("image", (1, 1, weights.shape[1], 1))
+    if binary:
+        builder.sign(image)
+    matrix = builder.constant("weights", weights)
+    scores = builder.tensor("scores", (1, weights.shape[0]))
+    builder.dense(image, matrix, scores)
+    return builder.finish(image, scores)
 
 
 def custom(name):
     """A network whose only operator is one of somebody else's."""
-    model, graph = _empty()
-    graph.tensors = [_tensor("image", (1, 1, 1, 1)), _tensor("scores", (1, 1))]
-    operator, code = schema.OperatorT(), schema.OperatorCodeT()
-    operator.inputs, operator.outputs = [0], [1]
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-    code.customCode = name.encode()
-    return _finish(model, graph, operator, code)
+    builder = Builder()
+    image, scores = builder.tensor("image", (1, 1, 1, 1)), builder.tensor("s", (1, 1))
+    builder.operator(name, [image], scores)
+    return builder.finish(image, scores)
 
 
 BINARY_SHAPE = (4, 5, 33)
@@ -69,40 +134,22 @@ def binary(num_classes=3, seed=0):
 
     With a padding of ones, 33 channels in two words.
     """
-    model, graph = _empty()
     filters, multipliers, biases = binary_weights(num_classes, seed)
     height, width, _ = BINARY_SHAPE
-    graph.tensors = [
-        _tensor("image", (1, *BINARY_SHAPE)),
-        _tensor("signs", (1, height, width, 2), kind="INT32"),
-        _constant(model, "filters", packed(filters), "INT32"),
-        _constant(model, "multipliers", multipliers),
-        _constant(model, "biases", biases),
-        _tensor("map", (1, height, width, num_classes)),
-        _constant(model, "axes", np.array([1, 2], np.int32), "INT32"),
-        _tensor("scores", (1, num_classes)),
-    ]
-    operators = [
-        ("LceQuantize", [0], [1], b""),
-        ("LceBconv2d", [1, 2, 3, 4, -1], [5], flexbuffers.Dumps(BINARY_OPTIONS)),
-        ("MEAN", [5, 6], [7], None),
-    ]
-    graph.operators, model.operatorCodes = [], []
-    for index, (name, inputs, outputs, options) in enumerate(operators):
-        operator, code = schema.OperatorT(), schema.OperatorCodeT()
-        operator.opcodeIndex, operator.inputs, operator.outputs = index, inputs, outputs
-        kind = schema.BuiltinOperator.MEAN
-        if options is None:
-            operator.builtinOptionsType = schema.BuiltinOptions.ReducerOptions
-            operator.builtinOptions = schema.ReducerOptionsT()
-        else:
-            operator.customOptions = np.frombuffer(options, np.uint8)
-            code.customCode, kind = name.encode(), schema.BuiltinOperator.CUSTOM
-        code.builtinCode = code.deprecatedBuiltinCode = kind
-        graph.operators.append(operator)
-        model.operatorCodes.append(code)
-    graph.inputs, graph.outputs = [0], [7]
-    return tflite_file.serialize(model)
+    builder = Builder()
+    builder.tensor("image", (1, *BINARY_SHAPE))
+    builder.tensor("signs", (1, height, width, 2), schema.TensorType.INT32)
+    builder.constant("filters", packed(filters))
+    builder.constant("multipliers", multipliers)
+    builder.constant("biases", biases)
+    builder.tensor("map", (1, height, width, num_classes))
+    builder.constant("axes", np.array([1, 2], np.int32))
+    builder.tensor("scores", (1, num_classes))
+    builder.operator("LceQuantize", [0], 1, b"")
+    options = flexbuffers.Dumps(BINARY_OPTIONS)
+    builder.operator("LceBconv2d", [1, 2, 3, 4, -1], 5, bytes(options))
+    builder.operator("MEAN", [5, 6], 7, schema.ReducerOptionsT())
+    return builder.finish(0, 7)
 
 
 def grouped():
@@ -151,6 +198,15 @@ def refusal(function, *arguments, **options):
     return message
 
 
+def shrunk(flatbuffer, kind):
+    """A flatbuffer with its real weights rounded, as its card then says."""
+    given, model = card.read(flatbuffer), tflite_file.parse(flatbuffer)
+    content = tflite_file.serialize(real_weights.shrink(model, kind))
+    if given is None:
+        return content
+    return card.attach(content, dataclasses.replace(given, real_weights=kind))
+
+
 def changed(flatbuffer, change):
     """A flatbuffer after `change(model, first graph)`."""
     model = tflite_file.parse(flatbuffer)
@@ -166,28 +222,3 @@ def tensor(make, index, **fields):
             setattr(graph.tensors[index], name, value)
 
     return changed(make(), change)
-
-
-def _constant(model, name, values, kind="FLOAT32"):
-    buffer = tflite_file.add_buffer(model, values.tobytes())
-    return _tensor(name, values.shape, buffer, kind)
-
-
-def _empty():
-    model, graph = schema.ModelT(), schema.SubGraphT()
-    model.version, model.subgraphs, model.buffers = 3, [graph], [schema.BufferT()]
-    return model, graph
-
-
-def _tensor(name, shape, buffer=0, kind="FLOAT32"):
-    tensor = schema.TensorT()
-    tensor.name, tensor.shape = name.encode(), np.array(shape, np.int32)
-    tensor.buffer, tensor.type = buffer, getattr(schema.TensorType, kind)
-    return tensor
-
-
-def _finish(model, graph, operator, code):
-    operator.opcodeIndex = 0
-    graph.inputs, graph.outputs = operator.inputs[:1], operator.outputs
-    graph.operators, model.operatorCodes = [operator], [code]
-    return tflite_file.serialize(model)

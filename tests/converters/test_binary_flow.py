@@ -190,7 +190,7 @@ def test_signs_are_seen_wherever_they_come_from():
 def test_a_network_that_is_code():
     model = Code()
     outputs = [model(tf.zeros((1, *SHAPE)))]
-    assert binary_flow.binary_layers(model) == ["last"]
+    assert [x.layer.name for x in binary_flow.trace(model).binary] == ["last"]
     assert_right(model, outputs, ["code"], 1)
 
 
@@ -247,7 +247,7 @@ def test_what_is_no_sign(case):
     (place,) = binary_flow.trace(model).places
     assert place.values is values
     if problem is None:
-        assert binary_flow.binary_layers(model) == []
+        assert binary_flow.trace(model).binary == ()
         assert verify(model, convert(model), nets.random_images(SHAPE)).accepted
     else:
         with pytest.raises(InputError, match=f"Layer '.*' .* is binary.*{problem}"):
@@ -380,9 +380,8 @@ def test_code_that_trains_in_inference_is_refused(kind, run):
 def test_a_network_that_trains_in_inference_is_refused(make):
     """Its BatchNorm uses the batch's statistics, which no flatbuffer has."""
     model, _ = network(lambda x: nets.binary_convolution(3)(make(x)))
-    for simplify in (True, False):
-        with pytest.raises(InputError, match="'wrong' .* is called with training=True"):
-            convert(model, simplify=simplify)
+    with pytest.raises(InputError, match="'wrong' .* is called with training=True"):
+        convert(model)
 
 
 def test_a_frozen_batch_norm_infers_even_so():

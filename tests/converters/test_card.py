@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from r2b_keras.board.card import NAME, ModelCard
-from r2b_keras.converters import card, tflite_file
+from r2b_keras.converters import card, tflite_edit, tflite_file
 from tests.converters.small_flatbuffers import binary, changed, dense, refusal
 
 MINIMAL = ModelCard(("cat", "dog"), (28, 30, 1), (0.5,), (0.25,))
@@ -40,8 +40,8 @@ def test_a_file_without_a_card_has_none():
 
 def test_without_its_card_a_file_is_what_it_was():
     model = tflite_file.parse(card.attach(dense(), FULL))
-    buffer = tflite_file.remove_metadata(model, NAME)
-    tflite_file.take_buffer(model, buffer)
+    buffer = tflite_edit.remove_metadata(model, NAME)
+    tflite_edit.take_buffer(model, buffer)
     assert tflite_file.serialize(model) == dense()
 
 
@@ -62,15 +62,15 @@ def test_a_second_card_takes_the_place_of_the_first():
 
 def test_other_metadata_stay():
     def note(model, graph):
-        tflite_file.add_metadata(
-            model, "note", tflite_file.add_buffer(model, b"of theirs")
+        tflite_edit.add_metadata(
+            model, "note", tflite_edit.add_buffer(model, b"of theirs")
         )
 
     content = card.attach(card.attach(changed(dense(), note), FULL), MINIMAL)
     assert card.read(content) == MINIMAL
     model = tflite_file.parse(content)
-    buffer = tflite_file.remove_metadata(model, "note")
-    assert tflite_file.take_buffer(model, buffer) == b"of theirs"
+    buffer = tflite_edit.remove_metadata(model, "note")
+    assert tflite_edit.take_buffer(model, buffer) == b"of theirs"
 
 
 def test_every_flipped_bit_is_found():
@@ -116,10 +116,10 @@ def rewritten(content):
     """A file whose card is other bytes, or what a function makes of the old ones."""
 
     def apply(model, graph):
-        buffer = tflite_file.remove_metadata(model, NAME)
-        old = tflite_file.take_buffer(model, buffer)
+        buffer = tflite_edit.remove_metadata(model, NAME)
+        old = tflite_edit.take_buffer(model, buffer)
         new = content(old) if callable(content) else content
-        tflite_file.add_metadata(model, NAME, tflite_file.add_buffer(model, new))
+        tflite_edit.add_metadata(model, NAME, tflite_edit.add_buffer(model, new))
 
     return changed(card.attach(dense(), FULL), apply)
 

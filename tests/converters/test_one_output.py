@@ -10,7 +10,6 @@ from PIL import Image
 
 from r2b_keras import convert
 from r2b_keras.board import classification
-from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import card, engines, flatbuffer, tflite_file, verification
 from r2b_keras.converters.one_output import with_two_outputs
 from r2b_keras.environment import lq, tf
@@ -163,11 +162,3 @@ def test_from_a_keras_file_to_the_board(pictures, tmp_path, activation, probabil
             assert shares["dog"] == pytest.approx(share, abs=1e-5)
             assert shares["cat"] == pytest.approx(1 - share, abs=1e-5)
             assert guesses[path][0]["label"] == ("dog" if share > 0.5 else "cat")
-
-
-def test_a_card_of_one_class_is_refused():
-    """It would be 100 % of every picture."""
-    values = {"class_names": ("dog",), "image_shape": SHAPE}
-    values.update(mean=(0.5,) * 3, std=(0.5,) * 3)
-    with pytest.raises(ValueError, match=r"\('dog',\), expected .*, at least two"):
-        ModelCard(**values)

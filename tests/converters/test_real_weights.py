@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from r2b_keras.board.card import REAL_WEIGHTS
-from r2b_keras.converters import card, engines, real_weights, tflite_file
+from r2b_keras.converters import engines, real_weights, tflite_edit, tflite_file
 from r2b_keras.errors import InputError
-from tests.converters.weighted_flatbuffers import Builder, dense, schema
+from tests.converters.small_flatbuffers import Builder, dense_of, schema, shrunk
 
 SMALLER = ("float16", "int8")
 
@@ -16,15 +16,16 @@ def normal(*shape, seed=0):
 
 
 def constants(flatbuffer):
-    """Type, values and scales of every constant, by name."""
+    """Values of every constant, by name, or by its number where names do not tell."""
     dtypes = {0: np.float32, 1: np.float16, 2: np.int32, 9: np.int8}
     model = tflite_file.parse(flatbuffer)
-    found = {}
-    for tensor in model.subgraphs[0].tensors:
+    tensors = model.subgraphs[0].tensors
+    names, found = [x.name and x.name.decode() for x in tensors], {}
+    for index, tensor in enumerate(tensors):
         content = tflite_file.constant(model, tensor)
         if content:
             values = np.frombuffer(content, dtypes[tensor.type]).reshape(tensor.shape)
-            found[tensor.name.decode()] = values
+            found[index if names.count(names[index]) > 1 else names[index]] = values
     return found
 
 
@@ -63,7 +64,7 @@ def with_rounded_constants(flatbuffer, smaller):
     """The float32 file with the values that the smaller one's engines compute with."""
     model = tflite_file.parse(flatbuffer)
     for index, values in dequantized(smaller).items():
-        buffer = tflite_file.add_buffer(model, np.ascontiguousarray(values).tobytes())
+        buffer = tflite_edit.add_buffer(model, np.ascontiguousarray(values).tobytes())
         model.subgraphs[0].tensors[index].buffer = buffer
     return tflite_file.serialize(model)
 
@@ -96,8 +97,8 @@ def awkward_weights():
 @pytest.mark.parametrize("engine", engines.NAMES)
 def test_engines_compute_with_the_rounded_weights(engine, kind):
     """To the bit: one-hot images read the weights back, one column each."""
-    flatbuffer = dense(awkward_weights(), binary=engine != "litert")
-    smaller = real_weights.shrink(flatbuffer, kind)
+    flatbuffer = dense_of(awkward_weights(), binary=engine != "litert")
+    smaller = shrunk(flatbuffer, kind)
     (expected,) = dequantized(smaller).values()
     assert not np.array_equal(expected, awkward_weights())
     images = np.eye(512, dtype=np.float32)[::5, None, :, None]
@@ -109,7 +110,7 @@ def test_engines_compute_with_the_rounded_weights(engine, kind):
 @pytest.mark.parametrize("engine", [name for name in engines.NAMES if name != "litert"])
 def test_network_computes_with_the_rounded_weights(network, engine, kind):
     """As the float32 file does that has the rounded values in it."""
-    smaller = real_weights.shrink(network, kind)
+    smaller = shrunk(network, kind)
     images = normal(4, 8, 8, 3, seed=1)
     expected = engines.load(with_rounded_constants(network, smaller), engine)
     expected = expected.predict(images)
@@ -122,7 +123,7 @@ def test_network_computes_with_the_rounded_weights(network, engine, kind):
 
 def test_what_is_rounded_of_a_binary_network(network):
     """Not the stem; downsampling to float16; gates and classifier as asked."""
-    before, after = constants(network), constants(real_weights.shrink(network, "int8"))
+    before, after = constants(network), constants(shrunk(network, "int8"))
     changed = {before[name].shape for name in before.keys() - after.keys()}
     gates = {(8, 1, 1, 64), (64, 1, 1, 8), (16, 1, 1, 64), (128, 1, 1, 16)}
     gates |= {(16, 1, 1, 128)}
@@ -132,7 +133,7 @@ def test_what_is_rounded_of_a_binary_network(network):
         if name not in before:
             downsampling = values.shape == (128, 1, 1, 64)
             assert values.dtype == (np.float16 if downsampling else np.int8)
-    half = constants(real_weights.shrink(network, "float16"))
+    half = constants(shrunk(network, "float16"))
     assert {half[name].dtype for name in half.keys() - before.keys()} == {
         np.dtype(np.float16)
     }
@@ -142,7 +143,7 @@ def test_what_is_rounded_of_a_binary_network(network):
 
 @pytest.mark.parametrize("kind", SMALLER)
 def test_operators_stay(network, kind):
-    smaller = real_weights.shrink(network, kind)
+    smaller = shrunk(network, kind)
     counts = tflite_file.count_operators(smaller)
     assert counts.pop("DEQUANTIZE") == len(dequantized(smaller))
     assert counts == tflite_file.count_operators(network)
@@ -151,12 +152,10 @@ def test_operators_stay(network, kind):
 @pytest.mark.parametrize("kind, version", [("float16", 3), ("int8", 5)])
 def test_versions_that_know_the_types(kind, version):
     """TensorFlow Lite's first versions of DEQUANTIZE with float16, with scales."""
-    model = tflite_file.parse(real_weights.shrink(dense(normal(20, 64)), kind))
+    model = tflite_file.parse(shrunk(dense_of(normal(20, 64)), kind))
     dequantize, matrix = model.subgraphs[0].operators
     assert model.operatorCodes[dequantize.opcodeIndex].version == version
     assert model.operatorCodes[matrix.opcodeIndex].version == 1
-    assert tflite_file.operator_code(model, "DEQUANTIZE", version) == 1
-    assert tflite_file.operator_code(model, "DEQUANTIZE", version + 1) == 2
 
 
 @pytest.mark.parametrize("kind", SMALLER)
@@ -165,7 +164,7 @@ def test_bytes_by_part(network, kind):
     before = real_weights.bytes_by_part(network)
     # One bit a weight, 32 to a word: 64 -> 64, 64 -> 64, 64 -> 128, 128 -> 128.
     assert before["binary weights"] == 9 * (2 * 64 * 64 + 64 * 128 + 128 * 128) // 8
-    smaller = real_weights.shrink(network, kind)
+    smaller = shrunk(network, kind)
     after = real_weights.bytes_by_part(smaller)
     assert sum(before.values()) == len(network)
     assert sum(after.values()) == len(smaller) < len(network)
@@ -183,9 +182,9 @@ def test_bytes_by_part(network, kind):
 
 
 def test_bytes_of_a_matrix():
-    flatbuffer = dense(normal(10, 640))
-    parts = {kind: real_weights.shrink(flatbuffer, kind) for kind in REAL_WEIGHTS}
-    assert parts["float32"] is flatbuffer
+    flatbuffer = dense_of(normal(10, 640))
+    parts = {kind: shrunk(flatbuffer, kind) for kind in REAL_WEIGHTS}
+    assert parts["float32"] == flatbuffer
     sizes = {kind: real_weights.bytes_by_part(parts[kind]) for kind in parts}
     assert [size["real weights"] for size in sizes.values()] == [25600, 12800, 6520]
     assert [size["binary weights"] for size in sizes.values()] == [0, 0, 0]
@@ -194,8 +193,8 @@ def test_bytes_of_a_matrix():
 
 def test_weights_too_few_to_save_anything_stay():
     """90 values in float16 save 180 bytes, less than an operator takes."""
-    flatbuffer = dense(normal(3, 30))
-    smaller = real_weights.shrink(flatbuffer, "float16")
+    flatbuffer = dense_of(normal(3, 30))
+    smaller = shrunk(flatbuffer, "float16")
     assert tflite_file.count_operators(smaller) == {"FULLY_CONNECTED": 1}
     assert len(smaller) <= len(flatbuffer)
 
@@ -204,18 +203,18 @@ def test_depthwise_and_plain_convolutions_of_a_real_network():
     """int8 throughout where there is no sign; channels on the last and first axis."""
     builder = Builder()
     image = builder.tensor("image", (1, 5, 5, 32))
-    kernel = builder.tensor("depthwise", (1, 5, 5, 32), normal(1, 5, 5, 32))
-    bias = builder.tensor("bias", (32,), normal(32))
+    kernel = builder.constant("depthwise", normal(1, 5, 5, 32))
+    bias = builder.constant("bias", normal(32))
     middle = builder.tensor("middle", (1, 1, 1, 32))
     builder.depthwise(image, kernel, bias, middle)
-    plain = builder.tensor("plain", (32, 1, 1, 32), normal(32, 1, 1, 32, seed=1))
+    plain = builder.constant("plain", normal(32, 1, 1, 32, seed=1))
     mapped = builder.tensor("mapped", (1, 1, 1, 32))
     builder.convolution(middle, plain, bias, mapped)
-    matrix = builder.tensor("matrix", (20, 32), normal(20, 32, seed=2))
+    matrix = builder.constant("matrix", normal(20, 32, seed=2))
     scores = builder.tensor("scores", (1, 20))
     builder.dense(mapped, matrix, scores)
     flatbuffer = builder.finish(image, scores)
-    smaller = real_weights.shrink(flatbuffer, "int8")
+    smaller = shrunk(flatbuffer, "int8")
     assert sorted(dequantized(smaller)) == [kernel, plain, matrix]
     found = constants(smaller)
     assert [found[f"{name}_int8"].dtype for name in ("depthwise", "plain")] == [
@@ -238,15 +237,15 @@ def two_matrices(second_weights=None, buffer=0, weights=None):
     builder = Builder()
     image = builder.tensor("image", (1, 1, 64, 1))
     weights = normal(20, 64) if weights is None else weights
-    first = second = builder.tensor("weights", weights.shape, weights)
+    first = second = builder.constant("weights", weights)
     if second_weights is not None:
-        second = builder.tensor("more", second_weights.shape, second_weights)
+        second = builder.constant("more", second_weights)
     elif buffer:
         second = builder.tensor("more", weights.shape, buffer=buffer)
     left, right, scores = (builder.tensor(name, (1, 20)) for name in "lrs")
     builder.dense(image, first, left)
     builder.dense(image, second, right)
-    builder.add(left, right, scores)
+    builder.operator("ADD", [left, right], scores, schema.AddOptionsT())
     return builder, image, scores, (first, second)
 
 
@@ -254,7 +253,7 @@ def two_matrices(second_weights=None, buffer=0, weights=None):
 def test_shared_weights_are_stored_once(buffer):
     """By one tensor that two operators read, or by two tensors of one buffer."""
     builder, image, scores, tensors = two_matrices(buffer=buffer)
-    smaller = real_weights.shrink(builder.finish(image, scores), "int8")
+    smaller = shrunk(builder.finish(image, scores), "int8")
     assert set(dequantized(smaller)) == set(tensors)
     assert stored_bytes(smaller) == 20 * 64
     images = normal(1, 1, 64, 1)
@@ -266,7 +265,7 @@ def test_shared_weights_are_stored_once(buffer):
 
 def read_elsewhere(builder, weights):
     total = builder.tensor("total", (20, 64))
-    builder.add(weights, weights, total)
+    builder.operator("ADD", [weights, weights], total, schema.AddOptionsT())
 
 
 def give_out(builder, weights):
@@ -275,7 +274,7 @@ def give_out(builder, weights):
 
 def name_in_metadata(builder, weights):
     buffer = builder.graph.tensors[weights].buffer
-    tflite_file.add_metadata(builder.model, "mine", buffer)
+    tflite_edit.add_metadata(builder.model, "mine", buffer)
 
 
 def use_in_another_graph(builder, weights):
@@ -296,40 +295,20 @@ def test_constants_with_another_use_stay(use):
     builder.finish(image, scores)
     use(builder, tensors[0])
     flatbuffer = tflite_file.serialize(builder.model)
-    smaller = real_weights.shrink(flatbuffer, "float16")
+    smaller = shrunk(flatbuffer, "float16")
     assert list(dequantized(smaller)) == [tensors[1]]
     found = constants(smaller)
     np.testing.assert_array_equal(found["weights"], normal(20, 64))
     assert "more" not in found
 
 
-def test_card_and_metadata_survive(network):
-    """A card of before gets the new kind; one of after is read; others stay."""
-    described = card.ModelCard(
-        class_names=("a", "b"), image_shape=(8, 8, 3), mean=(0.5,) * 3, std=(0.2,) * 3
-    )
-    assert card.read(network) is None
-    carded = real_weights.shrink(card.attach(network, described), "int8")
-    result = card.read(carded)
-    assert result.real_weights == "int8"
-    assert result.class_names == ("a", "b")
-    plain = real_weights.shrink(network, "int8")
-    assert card.read(card.attach(plain, described)) == described
-    versions = []
-    for flatbuffer in (network, carded, plain):
-        model = tflite_file.parse(flatbuffer)
-        index = tflite_file.remove_metadata(model, "min_runtime_version")
-        versions.append(bytes(model.buffers[index].data))
-    assert versions[0] == versions[1] == versions[2] != b""
-
-
 @pytest.mark.parametrize("first", SMALLER)
 @pytest.mark.parametrize("second", SMALLER)
 def test_smaller_weights_are_not_rounded_again(first, second):
-    smaller = real_weights.shrink(dense(normal(20, 64)), first)
-    assert real_weights.shrink(smaller, "float32") is smaller
+    smaller = shrunk(dense_of(normal(20, 64)), first)
+    assert shrunk(smaller, "float32") == smaller
     with pytest.raises(InputError, match=f"in fewer bits already, 'weights_{first}'"):
-        real_weights.shrink(smaller, second)
+        shrunk(smaller, second)
 
 
 @pytest.mark.parametrize("kind", SMALLER)
@@ -338,26 +317,80 @@ def test_weights_that_are_no_numbers_are_named(kind, value):
     weights = normal(20, 64)
     weights[3, 4] = value
     with pytest.raises(InputError, match="Weight 'weights' is not finite"):
-        real_weights.shrink(dense(weights), kind)
+        shrunk(dense_of(weights), kind)
 
 
 def test_weights_too_large_for_float16_are_named():
     weights = normal(20, 64)
     weights[3, 4] = -70000
     with pytest.raises(InputError, match="'weights' has a magnitude of 70000.*65504"):
-        real_weights.shrink(dense(weights), "float16")
-    (values,) = dequantized(real_weights.shrink(dense(weights), "int8")).values()
+        shrunk(dense_of(weights), "float16")
+    (values,) = dequantized(shrunk(dense_of(weights), "int8")).values()
     assert values[3, 4] == -70000
 
 
 def test_unknown_kinds_and_damaged_files():
-    flatbuffer = dense(normal(20, 64))
+    flatbuffer = dense_of(normal(20, 64))
     with pytest.raises(
         InputError, match="'int4', expected one of float32, float16, in"
     ):
-        real_weights.shrink(flatbuffer, "int4")
+        shrunk(flatbuffer, "int4")
     for damaged in (b"", b"nonsense", flatbuffer[:600]):
         with pytest.raises(InputError, match=r"\.tflite file"):
-            real_weights.shrink(damaged, "int8")
-        with pytest.raises(InputError, match=r"\.tflite file"):
             real_weights.bytes_by_part(damaged)
+
+
+# --- By hand -------------------------------------------------------------------------
+
+
+def widened(rounded):
+    """What DEQUANTIZE makes of it: float32."""
+    values = rounded.values.astype(np.float32)
+    if rounded.scales is None:
+        return values
+    shape = [1] * values.ndim
+    shape[rounded.axis] = -1
+    return values * rounded.scales.reshape(shape)
+
+
+def test_int8_by_hand():
+    """Scales 2 / 127 and 1 / 127: each channel's largest magnitude becomes 127."""
+    weights = np.array([[1.0, -2.0, 0.1], [0.5, 0.25, -1.0]], np.float32)
+    rounded = real_weights.round_int8(weights, axis=0)
+    assert rounded.values.dtype == np.int8
+    # 1 / (2/127) = 63.5, the even neighbour; 0.1 / (2/127) = 6.35; 0.25 * 127 = 31.75.
+    np.testing.assert_array_equal(rounded.values, [[64, -127, 6], [64, 32, -127]])
+    np.testing.assert_array_equal(rounded.scales, np.float32([2, 1]) / np.float32(127))
+    expected = np.float32([[64 * 2 / 127, -2, 12 / 127], [64 / 127, 32 / 127, -1]])
+    np.testing.assert_allclose(widened(rounded), expected, rtol=1e-7)
+
+
+def test_int8_of_channels_that_have_no_scale():
+    """Zeros, and magnitudes / 127 below float32's normal numbers, become 0."""
+    weights = np.array([[0, 0], [1e-37, 0], [3e38, -3e38]], np.float32)
+    rounded = real_weights.round_int8(weights, axis=0)
+    np.testing.assert_array_equal(rounded.values, [[0, 0], [0, 0], [127, -127]])
+    np.testing.assert_array_equal(rounded.scales[:2], [1, 1])
+    np.testing.assert_allclose(widened(rounded)[2], weights[2], rtol=1e-7)
+
+
+def test_int8_along_the_last_axis():
+    """A depthwise kernel `[1, h, w, C]`; errors are at most half a step."""
+    weights = np.random.default_rng(0).normal(size=(1, 5, 3, 7)).astype(np.float32)
+    weights *= 10.0 ** np.arange(-3, 4)
+    rounded = real_weights.round_int8(weights, axis=3)
+    steps = np.abs(weights).max((0, 1, 2)) / 127
+    np.testing.assert_allclose(rounded.scales, steps, rtol=1e-7)
+    errors = np.abs(widened(rounded) - weights)
+    assert (errors <= 0.5001 * steps).all()
+    assert (errors.max((0, 1, 2)) > 0.3 * steps).all()
+    np.testing.assert_array_equal(np.abs(rounded.values).max((0, 1, 2)), 127)
+
+
+def test_float16_by_hand():
+    """11 significant bits, a tie to the even one, and the smallest magnitude."""
+    weights = np.array([1 + 2**-11, 1 + 3 * 2**-11, -65504, 2**-24, 2**-26], np.float32)
+    rounded = real_weights.round_float16(weights)
+    assert rounded.values.dtype == np.float16
+    expected = np.array([1, 1 + 2**-9, -65504, 2**-24, 0], np.float32)
+    np.testing.assert_array_equal(widened(rounded), expected)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_flatbuffers import changed
+from small_flatbuffers import changed, dense_of, shrunk
 
 from r2b_keras import models
 from r2b_keras.converters import (
@@ -10,14 +10,13 @@ from r2b_keras.converters import (
     engines,
     real_weights,
     rounded_verification,
-    rounded_weights,
     tflite_file,
     verification,
 )
+from r2b_keras.converters.tflite_file import Flatbuffer
 from r2b_keras.environment import tf
 from tests.converters import mutations
 from tests.converters.binary_networks import random_images, randomize
-from tests.converters.weighted_flatbuffers import dense
 
 SHAPE = (8, 8, 3)
 SMALLER = ("float16", "int8")
@@ -37,16 +36,27 @@ def network():
 
 def judge(network, rounded, kind, engine="lce_indirect"):
     exact, reference = network
-    return rounded_verification.verify(reference, exact, rounded, engine, kind)
+    (found,) = rounded_verification.verify(
+        reference, Flatbuffer(exact), Flatbuffer(rounded), [engine], kind
+    )
+    return found
+
+
+def wrong(network, rounded):
+    return rounded_verification.problem(Flatbuffer(network[0]), Flatbuffer(rounded))
+
+
+def are_rounded(flatbuffer):
+    return real_weights.are_rounded(tflite_file.parse(flatbuffer))
 
 
 @pytest.mark.parametrize("kind", SMALLER)
 def test_rounded_files_in_every_engine(network, kind):
-    rounded = real_weights.shrink(network[0], kind)
-    wide = rounded_weights.widen(rounded)
-    assert rounded_weights.are_in(rounded)
-    assert not rounded_weights.are_in(network[0]) and not rounded_weights.are_in(wide)
-    assert rounded_weights.problem(network[0], rounded) is None
+    rounded = shrunk(network[0], kind)
+    wide = rounded_verification.widen(Flatbuffer(rounded))
+    assert are_rounded(rounded)
+    assert not are_rounded(network[0]) and not are_rounded(wide.content)
+    assert wrong(network, rounded) is None
     for engine in engines.names_for(rounded):
         scores = engines.load(rounded, engine).predict(network[1].images)
         found = judge(network, rounded, kind, engine)
@@ -95,20 +105,18 @@ def one_step_up(values):
 @pytest.mark.parametrize("kind", SMALLER)
 def test_each_changed_weight_is_refused(network, kind):
     """Also one of thousands by one step, which no score would tell."""
-    rounded = real_weights.shrink(network[0], kind)
+    rounded = shrunk(network[0], kind)
     indices = stored(rounded)
     assert len(indices) == 10
     for index in indices:
         for change in (np.negative, lambda values: np.roll(values, 1), one_step_up):
-            problem = rounded_weights.problem(
-                network[0], with_stored(rounded, index, change)
-            )
+            problem = wrong(network, with_stored(rounded, index, change))
             assert problem.startswith("its constant '")
             assert problem.endswith("' is not what the float32 file has")
 
 
 def test_changed_scales_are_refused(network):
-    rounded = real_weights.shrink(network[0], "int8")
+    rounded = shrunk(network[0], "int8")
     model = tflite_file.parse(rounded)
     indices = [
         index
@@ -125,21 +133,21 @@ def test_changed_scales_are_refused(network):
                 scales[-1] *= np.float32(factor)
                 quantization.scale = scales
 
-            assert rounded_weights.problem(network[0], changed(rounded, apply))
+            assert wrong(network, changed(rounded, apply))
 
     def shift(model, graph):
         quantization = graph.tensors[indices[0]].quantization
         quantization.zeroPoint = np.array(quantization.zeroPoint) + 1
 
-    assert rounded_weights.problem(network[0], changed(rounded, shift))
+    assert wrong(network, changed(rounded, shift))
 
 
 def test_whatever_else_is_changed_is_refused(network):
     """But for what is the same turned round, such as constants of one value."""
-    rounded = real_weights.shrink(network[0], "int8")
+    rounded = shrunk(network[0], "int8")
     num_refused = 0
     for name, mutated in mutations.all_of(rounded):
-        problem = rounded_weights.problem(network[0], mutated)
+        problem = wrong(network, mutated)
         num_refused += problem is not None
         if problem is None:
             assert mutated == tflite_file.serialize(tflite_file.parse(rounded)), name
@@ -154,15 +162,15 @@ def test_whatever_else_is_changed_is_refused(network):
         graph.operators[-2:] = graph.operators[-2:][::-1]
 
     for change in (stride, order):
-        problem = rounded_weights.problem(network[0], changed(rounded, change))
+        problem = wrong(network, changed(rounded, change))
         assert problem == "its operators are not those of the float32 file"
 
 
 @pytest.mark.parametrize("kind", SMALLER)
 def test_what_is_wrong_is_said(network, kind):
-    rounded = real_weights.shrink(network[0], kind)
-    wrong = with_stored(rounded, stored(rounded)[-1], np.negative)
-    found = judge(network, wrong, kind)
+    rounded = shrunk(network[0], kind)
+    changed_weight = with_stored(rounded, stored(rounded)[-1], np.negative)
+    found = judge(network, changed_weight, kind)
     assert not found.accepted and "its constant '" in found.problem
     assert found.to_text().endswith("REJECTED: " + found.problem)
 
@@ -175,23 +183,21 @@ def test_weights_that_are_awkward_to_round(kind):
     weights[3, :2] = -65504, 65504
     weights[0] = np.ldexp(np.float32(1), np.arange(512) % 30 - 20) * (1 - 2.0**-12)
     weights[2, ::2] *= -1
-    exact = dense(weights)
-    rounded = real_weights.shrink(exact, kind)
-    assert rounded_weights.are_in(rounded)
-    assert rounded_weights.problem(exact, rounded) is None
+    exact = dense_of(weights)
+    rounded = shrunk(exact, kind)
+    assert are_rounded(rounded)
+    assert wrong([exact], rounded) is None
 
 
 def test_an_engine_that_reads_the_weights_wrongly_is_refused(network, monkeypatch):
-    rounded = real_weights.shrink(network[0], "int8")
+    rounded = shrunk(network[0], "int8")
     load = engines.load
 
     def broken(flatbuffer, *rest):
-        if not rounded_weights.are_in(flatbuffer):
-            return load(flatbuffer, *rest)
-        model = tflite_file.parse(flatbuffer)
-        wrong = with_stored(flatbuffer, stored(flatbuffer)[-1], np.negative)
-        assert model
-        return load(wrong, *rest)
+        content = flatbuffer.content
+        if are_rounded(content):
+            content = with_stored(content, stored(content)[-1], np.negative)
+        return load(content, *rest)
 
     monkeypatch.setattr(rounded_verification.engines, "load", broken)
     found = judge(network, rounded, "int8")

@@ -42,7 +42,8 @@ def test_maps_are_what_keras_takes_signs_of(made, engine):
     counts = tflite_file.count_operators(flatbuffer)
     assert counts["LceBMaxPool2d"] >= 1 and counts["LceBconv2d"] == 4
     images = nets.random_images(SHAPE, 5)
-    scores, taps = Tapped(flatbuffer, engine).run(images)
+    tapped = Tapped(flatbuffer)
+    scores, taps = tapped.run(tapped.load(engine), images)
     expected = engines.load(flatbuffer, engine).predict(images)
     np.testing.assert_array_equal(scores, expected)
     for number, values in enumerate(inner(images)):
@@ -63,6 +64,7 @@ def test_a_network_without_signs():
     image = tf.keras.Input((4, 4, 1))
     model = tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(image)))
     x = nets.random_images((4, 4, 1), 5)
-    scores, taps = Tapped(convert(model), "litert").run(x)
+    tapped = Tapped(convert(model))
+    scores, taps = tapped.run(tapped.load("litert"), x)
     np.testing.assert_allclose(scores, model(x), atol=1e-6)
     assert taps == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_flatbuffers import binary, changed, custom, dense, packed, refusal
 
-from r2b_keras.converters import tflite_file
+from r2b_keras.converters import tflite_edit, tflite_file
 from r2b_keras.converters.tflite_file import parse, schema, serialize
 
 FILES = {
@@ -41,8 +41,8 @@ def test_a_file_of_another_writer_settles_after_one_round():
 def test_constants_start_at_multiples_of_16(size):
     def add(model, graph):
         for _ in range(3):
-            tflite_file.add_buffer(model, bytes(range(1, 1 + size % 200)) or b"\1")
-            tflite_file.add_buffer(model, b"x" * size)
+            tflite_edit.add_buffer(model, bytes(range(1, 1 + size % 200)) or b"\1")
+            tflite_edit.add_buffer(model, b"x" * size)
 
     content = changed(FILES["dense"], add)
     root = schema.Model.GetRootAs(content, 0)
@@ -61,8 +61,8 @@ def assert_read_or_refused(content):
     """No exception but ours, whatever the bytes; whether it was refused."""
     try:
         tflite_file.count_operators(content)
-        tflite_file.with_batch_size(content, 3)
-        tflite_file.without_ballast(content)
+        tflite_edit.with_batch_size(content, 3)
+        without_ballast(content)
     except tflite_file.InputError:
         refusal(tflite_file.count_operators, content)
         return True
@@ -167,7 +167,7 @@ def test_tables_that_contradict_each_other(path, value, words):
 
 def test_metadata_must_have_a_buffer():
     def add(model, graph):
-        tflite_file.add_metadata(model, "note", 99)
+        tflite_edit.add_metadata(model, "note", 99)
 
     assert "metadata have no buffer" in refusal(parse, changed(dense(), add))
 
@@ -188,7 +188,7 @@ def test_a_graph_without_operators_has_an_empty_list():
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
 @pytest.mark.parametrize("name", ["dense", "binary"])
 def test_the_batch_is_changed_and_nothing_else(name, batch_size):
-    content = tflite_file.with_batch_size(FILES[name], batch_size)
+    content = tflite_edit.with_batch_size(FILES[name], batch_size)
     found, expected = parse(content), parse(FILES[name])
     image = found.subgraphs[0].tensors[0]
     shape = expected.subgraphs[0].tensors[0].shape
@@ -211,15 +211,21 @@ def test_old_files_have_the_kind_in_another_field(field):
     assert tflite_file.count_operators(content) == {"FULLY_CONNECTED": 1}
 
 
+def code(model, kind, version):
+    made = tflite_edit.make_operator(model, kind, [], 0, version=version)
+    return made.opcodeIndex
+
+
 def test_kinds_of_operators_are_found_or_added():
     model = parse(FILES["binary"])
     mean, mul = (getattr(schema.BuiltinOperator, kind) for kind in ("MEAN", "MUL"))
-    assert tflite_file.operator_code(model, "MEAN", 1) == 2
-    assert tflite_file.operator_code(model, "MEAN", 2) == 3
-    assert tflite_file.operator_code(model, "MUL", 1) == 4
-    assert tflite_file.operator_code(model, "MUL", 1) == 4
+    assert code(model, "MEAN", 1) == 2
+    assert code(model, "MEAN", 2) == 3
+    assert code(model, "MUL", 1) == 4
+    assert code(model, "MUL", 1) == 4
     # Behind the 127 that the old field ends at.
-    assert tflite_file.operator_code(model, "GELU", 1) == 5
+    assert code(model, "GELU", 1) == 5
+    assert code(model, "LceBconv2d", 1) == 1
     codes = [(c.builtinCode, c.version) for c in model.operatorCodes[2:]]
     gelu = schema.BuiltinOperator.GELU
     assert codes == [(mean, 1), (mean, 2), (mul, 1), (gelu, 1)]
@@ -231,14 +237,14 @@ def test_kinds_of_operators_are_found_or_added():
 def test_buffers_come_and_go():
     model = parse(FILES["dense"])
     size = len(model.buffers)
-    first = tflite_file.add_buffer(model, b"first")
-    second = tflite_file.add_buffer(model, b"second")
+    first = tflite_edit.add_buffer(model, b"first")
+    second = tflite_edit.add_buffer(model, b"second")
     assert (first, second) == (size, size + 1)
-    assert tflite_file.take_buffer(model, first) == b"first"
+    assert tflite_edit.take_buffer(model, first) == b"first"
     # Others are known by their places.
     assert len(model.buffers) == size + 2
-    assert tflite_file.take_buffer(model, first) == b""
-    assert tflite_file.take_buffer(model, second) == b"second"
+    assert tflite_edit.take_buffer(model, first) == b""
+    assert tflite_edit.take_buffer(model, second) == b"second"
     assert len(model.buffers) == size + 1
     weights = model.subgraphs[0].tensors[1]
     assert len(tflite_file.constant(model, weights)) == 4 * 3 * 64
@@ -247,13 +253,17 @@ def test_buffers_come_and_go():
 
 def test_metadata_come_and_go():
     model = parse(FILES["dense"])
-    assert tflite_file.remove_metadata(model, "one") is None
+    assert tflite_edit.remove_metadata(model, "one") is None
     for name, buffer in (("one", 1), ("two", 0), ("one", 0)):
-        tflite_file.add_metadata(model, name, buffer)
+        tflite_edit.add_metadata(model, name, buffer)
     model = parse(serialize(model))
-    assert tflite_file.remove_metadata(model, "one") == 1
+    assert tflite_edit.remove_metadata(model, "one") == 1
     assert [entry.name for entry in model.metadata] == [b"two"]
-    assert tflite_file.remove_metadata(model, "one") is None
+    assert tflite_edit.remove_metadata(model, "one") is None
+
+
+def without_ballast(content):
+    return changed(content, lambda model, graph: tflite_edit.remove_ballast(model))
 
 
 def test_ballast_goes_and_nothing_else():
@@ -262,18 +272,33 @@ def test_ballast_goes_and_nothing_else():
         for tensor, name in zip(graph.tensors, names, strict=True):
             tensor.name = name
             tensor.quantization = schema.QuantizationParametersT()
-        scale = np.ones(1, np.float32)
-        graph.tensors[0].quantization.scale = scale
+        graph.tensors[0].quantization.scale = np.ones(1, np.float32)
+        tflite_edit.add_metadata(model, "note", tflite_edit.add_buffer(model, b"mine"))
+        # Computed tensors and constants, with buffers that hold nothing in between.
+        empty, full = (
+            tflite_edit.add_buffer(model, content) for content in (b"", b"of two")
+        )
+        for name, buffer in ((b"net/conv/a;x/y", empty), (b"net/dense/b", full)):
+            tensor = graph.tensors[
+                tflite_edit.add_tensor(model, graph, name, (6,), kind=9)
+            ]
+            tensor.buffer = buffer
 
     full = changed(FILES["dense"], fill)
-    light = tflite_file.without_ballast(full)
+    light = without_ballast(full)
     assert len(light) < len(full)
-    tensors = parse(light).subgraphs[0].tensors
-    assert [tensor.name for tensor in tensors] == [b"in", b"conv", b"out"]
-    assert [tensor.quantization is None for tensor in tensors] == [False, True, True]
-    weights = [tflite_file.constant(parse(file), tensors[1]) for file in (light, full)]
-    assert weights[0] == weights[1] and len(weights[0]) == 4 * 3 * 64
-    assert tflite_file.without_ballast(light) == light
+    models = [parse(file) for file in (light, full)]
+    tensors = models[0].subgraphs[0].tensors
+    assert [t.name for t in tensors] == [b"in", b"out", b"out", b"conv", None]
+    assert [t.quantization is None for t in tensors[:3]] == [False, True, True]
+    before, after = (
+        [tflite_file.constant(model, t) for t in model.subgraphs[0].tensors]
+        for model in models
+    )
+    assert before == after and len(before[1]) == 4 * 3 * 64
+    assert [len(model.buffers) for model in models] == [4, 5]
+    assert bytes(models[0].buffers[models[0].metadata[0].buffer].data) == b"mine"
+    assert without_ballast(light) == light
 
 
 def test_bits_are_packed_as_the_format_says():

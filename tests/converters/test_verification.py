@@ -5,11 +5,11 @@ import pytest
 from small_flatbuffers import refusal
 
 from r2b_keras.converters import convert, engines, sources, tflite_file, verification
-from r2b_keras.converters.real_weights import shrink
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from tests.converters import mutations
 from tests.converters.binary_networks import binary_convolution, random_images
+from tests.converters.small_flatbuffers import shrunk
 
 layers = tf.keras.layers
 SHAPE = (2, 8, 1)
@@ -375,5 +375,5 @@ def test_files_and_images_that_cannot_be_compared(digits):
     assert "no engine 'gpu'" in refusal(
         verification.verify, model, flatbuffer, x, engine="gpu"
     )
-    message = refusal(verification.verify, model, shrink(flatbuffer, "int8"), x)
+    message = refusal(verification.verify, model, shrunk(flatbuffer, "int8"), x)
     assert "has rounded real weights, expected float32" in message

@@ -17,7 +17,7 @@ import numpy as np
 from answers import LCE_KERNELS
 from model_list import EXACT, FILES, LARGE_FILES, NUM_IMAGES, ModelFile
 
-from r2b_keras.converters import convert, tflite_file
+from r2b_keras.converters import convert, tflite_edit, tflite_file
 from r2b_keras.converters.real_weights import shrink
 from r2b_keras.environment import held_back_stderr, tf
 
@@ -26,7 +26,8 @@ def content(file: ModelFile) -> bytes:
     """The flatbuffer, for one image at a time."""
     if file.int8:
         return converted_to_int8(file.network)
-    whole = shrink(converted(file.network, file.simplify), file.real_weights)
+    content = tflite_file.parse(converted(file.network))
+    whole = tflite_file.serialize(shrink(content, file.real_weights))
     return exact_part(whole) if file.exact else whole
 
 
@@ -36,8 +37,8 @@ def built(network: str) -> tf.keras.Model:
 
 
 @functools.cache
-def converted(network: str, simplify: bool) -> bytes:
-    return convert(built(network), simplify=simplify)
+def converted(network: str) -> bytes:
+    return convert(built(network))
 
 
 def converted_to_int8(network: str) -> bytes:
@@ -99,7 +100,7 @@ def lce_scores(flatbuffer: bytes, inputs: np.ndarray, file: ModelFile) -> np.nda
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
     # It has no resize: the batch is written into the file instead.
-    single = tflite_file.with_batch_size(flatbuffer, file.batch)
+    single = tflite_edit.with_batch_size(flatbuffer, file.batch)
     with held_back_stderr():
         interpreter = Interpreter(single, **LCE_KERNELS[file.kernel]).interpreter
     batches = np.split(inputs, NUM_IMAGES // file.batch)

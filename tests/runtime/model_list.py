@@ -25,7 +25,6 @@ class ModelFile:
 
     network: str
     real_weights: str = "float32"
-    simplify: bool = True
     batch: int = 1
     int8: bool = False
     exact: bool = False
@@ -34,21 +33,19 @@ class ModelFile:
     @property
     def name(self) -> str:
         words = [self.network, "int8_graph" if self.int8 else self.real_weights]
-        words += [] if self.simplify else ["plain"]
         words += ["exact"] if self.exact else []
         return "-".join([*words, *([f"batch{self.batch}"] if self.batch > 1 else [])])
 
 
 FILES = (
     ModelFile("digits"),
-    ModelFile("digits", simplify=False),
     ModelFile("digits", "float16"),
     ModelFile("digits", "int8"),
     ModelFile("digits", batch=3),
     ModelFile("fashion_mnist"),
     ModelFile("fashion_mnist", "int8", batch=2),
     ModelFile("real_to_binary_64"),
-    ModelFile("real_to_binary_64", "float16", simplify=False),
+    ModelFile("real_to_binary_64", "float16"),
     ModelFile("real_to_binary_64", "int8", batch=3),
     ModelFile("quick_net"),
     ModelFile("quick_net", batch=3),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from r2b_keras.converters import tflite_file
+from r2b_keras.converters import tflite_edit
 from r2b_keras.converters.card import attach
 from r2b_runtime import InputError, metadata
 from r2b_runtime.board.card import ModelCard
@@ -14,8 +14,8 @@ from tests.converters.test_card import FULL, MINIMAL, rewritten
 
 
 def note(model, graph):
-    buffer = tflite_file.add_buffer(model, b"of theirs")
-    tflite_file.add_metadata(model, "note", buffer)
+    buffer = tflite_edit.add_buffer(model, b"of theirs")
+    tflite_edit.add_metadata(model, "note", buffer)
 
 
 @pytest.mark.parametrize("given", [MINIMAL, FULL], ids=["minimal", "full"])
