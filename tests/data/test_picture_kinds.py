@@ -1,6 +1,7 @@
 """One rule for pixels: TensorFlow's pipeline against Pillow's, every kind of file."""
 
 import functools
+import struct
 
 import numpy as np
 import picture_kinds
@@ -149,6 +150,14 @@ def test_exif_that_makes_no_sense_is_passed_over(data):
     content = picture_kinds.with_exif(jpeg, data)
     assert exif.orientation(content) == 1
     np.testing.assert_array_equal(*by_both(content, 3))
+
+
+@pytest.mark.parametrize("start", [b"", b"Exif\0\0"])
+def test_exif_behind_an_odd_chunk_of_webp(start):
+    data = start + picture_kinds.exif(6)
+    odd = b"ICCP" + struct.pack("<I", 3) + b"abc\0"
+    content = b"RIFF\0\0\0\0WEBP" + odd + b"EXIF" + struct.pack("<I", len(data)) + data
+    assert exif.orientation(content) == 6
 
 
 def test_broken_pictures_are_refused_by_both():
