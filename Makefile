@@ -71,7 +71,7 @@ $(TOOLS): $(STAMP)
 # are never imported: Python compiles those that are.
 $(STAMP): pyproject.toml constraints.txt
 	@chosen=$$(.ci/choose_python $(PYTHON)) || exit; \
-	echo "Making $(VENV) with $$chosen: a download of about 0.6 GB, 3 GB on disk."; \
+	echo "Making $(VENV) with $$chosen: a download of about 0.7 GB, 3 GB on disk."; \
 	rm -rf build/runtime && \
 	$$chosen -m venv --clear $(VENV) && \
 	$(PIP) -c constraints.txt hatchling && \
