@@ -51,11 +51,7 @@ class ExtremeFile:
 
     def content(self) -> bytes:
         file = GraphFile()
-        size = (self.batch, *self.sides, self.channels)
-        words = num_words(self.channels)
-        image = file.input("float", size)
-        packed = file.tensor("packed", (*size[:3], words))
-        file.custom("LceQuantize", [image], packed)
+        image, packed = _signs(file, (self.batch, *self.sides, self.channels))
         if self.operator == "LceBconv2d":
             last = self._binary_convolution(file, packed)
         elif self.operator == "LceBMaxPool2d":
@@ -129,89 +125,68 @@ class ExtremeFile:
         }
 
 
-def wrapping_file() -> bytes:
-    """19 MB of weights: the bytes of the lines that they see are a multiple of 2^64."""
-    file = GraphFile()
-    image = file.input("float", (1, 1, 1, 8192))
-    packed = file.tensor("packed", (1, 1, 1, 256))
-    file.custom("LceQuantize", [image], packed)
-    weights = [np.zeros((1, 33, 18, 8192)), np.zeros(1)]
-    result = file.builtin(
-        "CONV_2D",
-        [image, *(file.constant("float", values) for values in weights)],
-        file.tensor("float", (1, 1, 1, 1)),
-        table="Conv2DOptions",
-        padding=0,
-        strideH=31,
-        strideW=1,
-        dilationHFactor=1048575,
-        dilationWFactor=986895,
-    )
-    return file.content(result, packed)
+def _signs(file: GraphFile, shape: tuple[int, ...]) -> tuple[int, int]:
+    """An input of the file and its signs: without them the delegate takes nothing."""
+    image = file.input("float", shape)
+    packed = file.tensor("packed", (*shape[:3], num_words(shape[3])))
+    return image, file.custom("LceQuantize", [image], packed)
 
 
-def sharing_file() -> bytes:
-    """Six hundred convolutions by one constant; kernels keep it with 16 channels."""
+def _convolutions(
+    shape: tuple[int, ...], weights: np.ndarray, count: int, **window: int
+) -> bytes:
+    """`count` convolutions of an input by one constant, which is in the file once."""
     file = GraphFile()
-    image = file.input("float", (1, 1, 1, 8000))
-    packed = file.tensor("packed", (1, 1, 1, 250))
-    file.custom("LceQuantize", [image], packed)
-    weights = np.ones((1, 1, 1, 8000))
+    image, packed = _signs(file, shape)
     file.constant("float", weights)
     buffer, bias = len(file.model.buffers) - 1, file.constant("float", np.zeros(1))
+    ones = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
     results = [
         file.builtin(
             "CONV_2D",
             [image, file.tensor("float", weights.shape, None, buffer), bias],
             file.tensor("float", (1, 1, 1, 1)),
             table="Conv2DOptions",
-            strideH=1,
-            strideW=1,
-            dilationHFactor=1,
-            dilationWFactor=1,
+            **ones | window,
         )
-        for _ in range(600)
+        for _ in range(count)
     ]
     return file.content(*results, packed)
+
+
+def wrapping_file() -> bytes:
+    """19 MB of weights: the bytes of the lines that they see are a multiple of 2^64."""
+    dilation = {"dilationHFactor": 1048575, "dilationWFactor": 986895}
+    weights = np.zeros((1, 33, 18, 8192))
+    return _convolutions((1, 1, 1, 8192), weights, 1, strideH=31, **dilation)
+
+
+def sharing_file() -> bytes:
+    """Six hundred convolutions by one constant; kernels keep it with 16 channels."""
+    return _convolutions((1, 1, 1, 8000), np.ones((1, 1, 1, 8000)), 600)
+
+
+def tapping_file() -> bytes:
+    """Three hundred convolutions by one filter of 250,000 taps."""
+    dilation = {"dilationHFactor": 2, "dilationWFactor": 2}
+    return _convolutions((1, 1, 1, 1), np.zeros((1, 500, 500, 1)), 300, **dilation)
+
+
+def holding_file() -> bytes:
+    """A convolution of four rows, each by a thread that holds 60 MB of lines."""
+    dilation = {"dilationHFactor": 340, "dilationWFactor": 340}
+    return _convolutions((1, 4, 1, 32), np.zeros((1, 3, 3, 32)), 1, **dilation)
 
 
 def adding_file() -> bytes:
     """Three hundred additions of one constant of 1 MB."""
     file, shape = GraphFile(), (1, 1, 1, 1 << 18)
-    image = last = file.input("float", shape)
-    packed = file.tensor("packed", (1, 1, 1, 1 << 13))
-    file.custom("LceQuantize", [image], packed)
+    last, packed = _signs(file, shape)
     constant = file.constant("float", np.ones(1 << 18))
     for _ in range(300):
         result = file.tensor("float", shape)
         last = file.builtin("ADD", [last, constant], result, table="AddOptions")
     return file.content(last, packed)
-
-
-def tapping_file() -> bytes:
-    """Three hundred convolutions by one filter of 250,000 taps."""
-    file, one = GraphFile(), (1, 1, 1, 1)
-    image = file.input("float", one)
-    packed = file.tensor("packed", one)
-    file.custom("LceQuantize", [image], packed)
-    weights = np.zeros((1, 500, 500, 1))
-    file.constant("float", weights)
-    buffer, bias = len(file.model.buffers) - 1, file.constant("float", np.zeros(1))
-    results = [
-        file.builtin(
-            "CONV_2D",
-            [image, file.tensor("float", weights.shape, None, buffer), bias],
-            file.tensor("float", one),
-            table="Conv2DOptions",
-            padding=0,
-            strideH=1,
-            strideW=1,
-            dilationHFactor=2,
-            dilationWFactor=2,
-        )
-        for _ in range(300)
-    ]
-    return file.content(*results, packed)
 
 
 def framing_file() -> bytes:
@@ -220,49 +195,17 @@ def framing_file() -> bytes:
     image = file.input("float", (1, 4, 4, 32))
     filters = file.constant("packed", np.zeros((1, 3, 3, 1), np.int32))
     ones = file.constant("float", np.ones(1))
+    options = {"padding": 0, "stride_height": 1, "stride_width": 1, "channels_in": 32}
+    options |= {"dilation_height_factor": 2046, "dilation_width_factor": 2046}
+    options |= {"fused_activation_function": 0, "pad_values": 1}
     results = []
     for _ in range(20):
         packed = file.tensor("packed", (1, 4, 4, 1))
         file.custom("LceQuantize", [image], packed)
-        results.append(
-            file.custom(
-                "LceBconv2d",
-                [packed, filters, ones, ones, -1],
-                file.tensor("float", (1, 4, 4, 1)),
-                {
-                    "padding": 0,
-                    "stride_height": 1,
-                    "stride_width": 1,
-                    "channels_in": 32,
-                    "dilation_height_factor": 2046,
-                    "dilation_width_factor": 2046,
-                    "fused_activation_function": 0,
-                    "pad_values": 1,
-                },
-            )
-        )
+        result = file.tensor("float", (1, 4, 4, 1))
+        inputs = [packed, filters, ones, ones, -1]
+        results.append(file.custom("LceBconv2d", inputs, result, options))
     return file.content(*results)
-
-
-def holding_file() -> bytes:
-    """A convolution of four rows, each by a thread that holds 60 MB of lines."""
-    file = GraphFile()
-    image = file.input("float", (1, 4, 1, 32))
-    packed = file.tensor("packed", (1, 4, 1, 1))
-    file.custom("LceQuantize", [image], packed)
-    weights = [np.zeros((1, 3, 3, 32)), np.zeros(1)]
-    result = file.builtin(
-        "CONV_2D",
-        [image, *(file.constant("float", values) for values in weights)],
-        file.tensor("float", (1, 4, 1, 1)),
-        table="Conv2DOptions",
-        padding=0,
-        strideH=1,
-        strideW=1,
-        dilationHFactor=340,
-        dilationWFactor=340,
-    )
-    return file.content(result, packed)
 
 
 # What comes after the files of chance.

@@ -66,8 +66,33 @@ def output_size(
     return length, max(0, (length - 1) * stride + reach - size) // 2 if same else 0
 
 
+class Windowed(Case):
+    """What slides a kernel over a map `size` = (N, H, W, ...)."""
+
+    size: tuple[int, ...]
+    kernel: Pair
+    stride: Pair
+    dilation: Pair
+    padding: str
+
+    @property
+    def batch(self) -> int:
+        return self.size[0]
+
+    def sides(self) -> list[tuple[int, int]]:
+        """Length of the output and padding before, of height and width."""
+        sides = zip(
+            self.size[1:3], self.kernel, self.stride, self.dilation, strict=True
+        )
+        return [output_size(*side, self.padding != "valid") for side in sides]
+
+    def lengths(self) -> list[int]:
+        """Height and width of the output."""
+        return [length for length, _ in self.sides()]
+
+
 @dataclass(frozen=True)
-class Convolution(Case):
+class Convolution(Windowed):
     """LceBconv2d. `signs` is how filters and inputs are drawn, `values` the numbers."""
 
     kind = "conv"
@@ -93,10 +118,6 @@ class Convolution(Case):
     SIGNS: ClassVar = ("random", "positive", "negative", "rare")
 
     @property
-    def batch(self) -> int:
-        return self.size[0]
-
-    @property
     def group_channels(self) -> int:
         return self.channels_in // self.groups
 
@@ -104,15 +125,6 @@ class Convolution(Case):
     def depth(self) -> int:
         """Products in a sum."""
         return math.prod(self.kernel) * self.group_channels
-
-    def sides(self) -> list[tuple[int, int]]:
-        """Length of the output and padding before, of height and width."""
-        return [
-            output_size(*side, self.padding != "valid")
-            for side in zip(
-                self.size[1:], self.kernel, self.stride, self.dilation, strict=True
-            )
-        ]
 
     def is_small(self) -> bool:
         """Whether the kernel reaches over the map on both sides."""
@@ -210,8 +222,7 @@ class Convolution(Case):
         if self.output == "packed":
             last = num_words(last)
         quantization = self.quantization if self.output == "int8" else None
-        lengths = [length for length, _ in self.sides()]
-        output = file.tensor(self.output, (batch, *lengths, last), quantization)
+        output = file.tensor(self.output, (batch, *self.lengths(), last), quantization)
         return file.custom("LceBconv2d", inputs, output, self.options())
 
 
@@ -274,27 +285,16 @@ class Dequantization(Case):
 
 
 @dataclass(frozen=True)
-class Pooling(Case):
+class Pooling(Windowed):
     """LceBMaxPool2d."""
 
     kind = "pool"
+    dilation = (1, 1)
     size: tuple[int, int, int]
     channels: int
     kernel: Pair
     stride: Pair
     padding: str
-
-    @property
-    def batch(self) -> int:
-        return self.size[0]
-
-    def sides(self) -> list[tuple[int, int]]:
-        return [
-            output_size(size, kernel, stride, 1, self.padding != "valid")
-            for size, kernel, stride in zip(
-                self.size[1:], self.kernel, self.stride, strict=True
-            )
-        ]
 
     def inputs(self) -> list[np.ndarray]:
         # Seven in eight are negative: of few, most windows would be positive.
@@ -304,9 +304,8 @@ class Pooling(Case):
     def content(self, batch: int | None = None) -> bytes:
         file = GraphFile()
         shape = (batch or self.size[0], *self.size[1:], num_words(self.channels))
-        lengths = [length for length, _ in self.sides()]
         source = file.input("packed", shape)
-        target = file.tensor("packed", (shape[0], *lengths, shape[-1]))
+        target = file.tensor("packed", (shape[0], *self.lengths(), shape[-1]))
         options = {
             "filter_height": self.kernel[0],
             "filter_width": self.kernel[1],

@@ -64,8 +64,7 @@ def _(case: Pooling) -> list[np.ndarray]:
         for rows in _windows(case, 0)
         for columns in _windows(case, 1)
     ]
-    lengths = [length for length, _ in case.sides()]
-    shape = (len(words), *lengths, words.shape[-1])
+    shape = (len(words), *case.lengths(), words.shape[-1])
     return [np.stack(pooled, axis=1).reshape(shape)]
 
 

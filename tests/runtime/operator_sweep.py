@@ -170,7 +170,7 @@ def is_possible(case: Convolution | Pooling | HalfBlocks) -> bool:
     """Whether the case has an output, some engine takes it, and it is quick."""
     if isinstance(case, HalfBlocks):
         return min(case.sizes()[-1]) > 0
-    lengths = [length for length, _ in case.sides()]
+    lengths = case.lengths()
     if not isinstance(case, Convolution):
         return min(lengths) > 0
     words = -(-case.group_channels // WORD) * math.prod(case.kernel)

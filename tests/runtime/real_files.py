@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 from graph_files import GraphFile
-from operator_files import ACTIVATIONS, Case, output_size, unpack
+from operator_files import ACTIVATIONS, Windowed, unpack
 from steady_numbers import SteadyNumbers
 
 SEED = "real operators 1"
@@ -30,7 +30,7 @@ _UNARY = ("LOGISTIC", "SOFTMAX", "RELU", "RELU6", "RELU_N1_TO_1")
 
 
 @dataclass(frozen=True)
-class RealOperator(Case):
+class RealOperator(Windowed):
     """An operator of a map `size` = (N, H, W, C); fields that it has not stay as here.
 
     `other` is the second operand: "map" of the same size, "gate" `[N, 1, 1, C]`,
@@ -156,19 +156,11 @@ class RealOperator(Case):
         if self.operator == "MEAN":
             return (size[0], 1, 1, size[3]) if self.flag else (size[0], size[3])
         if self.operator in ("CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"):
-            lengths = self.lengths()
             last = self.channels_out if self.operator == "CONV_2D" else size[3]
-            return (size[0], *lengths, last)
+            return (size[0], *self.lengths(), last)
         if self.operator == "FULLY_CONNECTED":
             return (*size[:3], self.channels_out)
         return size
-
-    def lengths(self) -> tuple[int, ...]:
-        """Height and width of what a window gives."""
-        sides = zip(
-            self.size[1:3], self.kernel, self.stride, self.dilation, strict=True
-        )
-        return tuple(output_size(*side, self.padding == "same")[0] for side in sides)
 
 
 def real_cases() -> list[RealOperator]:
