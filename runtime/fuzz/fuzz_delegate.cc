@@ -10,10 +10,8 @@
 #include <vector>
 
 #include "graph_maker.h"
-#include "host.h"
-#include "kernels/kernels.h"
+#include "life.h"
 #include "numbers.h"
-#include "r2b_delegate.h"
 
 namespace r2b_fuzz {
 namespace {
@@ -34,26 +32,11 @@ void expect(bool condition, const char* text) {
   std::abort();
 }
 
-struct DeleteDelegate {
-  void operator()(TfLiteDelegate* delegate) const {
-    tflite_plugin_destroy_delegate(delegate);
-  }
-};
-using Delegate = std::unique_ptr<TfLiteDelegate, DeleteDelegate>;
-
 const char* kernel_name(int choice) {
   const r2b::Kernels* const* all = r2b::available_kernels();
   int count = 0;
   while (all[count] != nullptr) ++count;
   return all[choice % count]->name;
-}
-
-Delegate make_delegate(int kernels, bool fuse, bool only_binary, bool profile) {
-  const auto text = [](const char* literal) { return const_cast<char*>(literal); };
-  char* keys[] = {text("kernel"), text("fuse"), text("claim"), text("profile")};
-  char* values[] = {text(kernel_name(kernels)), text(fuse ? "1" : "0"),
-                    text(only_binary ? "binary" : "all"), text(profile ? "1" : "0")};
-  return Delegate(tflite_plugin_create_delegate(keys, values, 4, nullptr));
 }
 
 // For people: with R2B_FUZZ_SHOW in the environment, what a run is made of.
@@ -95,13 +78,16 @@ void show_model(r2b_test::Host* host) {
 class Life {
  public:
   Life(const uint8_t* data, size_t size, bool is_second)
-      : source_(data, size), header_(take_header(&source_)) {
+      : source_(data, size), header_(source_.take_struct<Header>()) {
     const int choice = header_.flags >> kKernelsShift & 3;
     const bool fuse = ((header_.flags & kFuse) != 0) != is_second;
     // Seldom, as threads cost more than the work they share.
     const bool two_threads = (header_.flags & kTwoThreads) != 0 && is_second;
-    delegate_ = make_delegate(choice + is_second, fuse, header_.flags & kOnlyBinary,
-                              header_.profile & 1);
+    delegate_ = r2b_test::delegate_with(
+        {{"kernel", kernel_name(choice + is_second)},
+         {"fuse", fuse ? "1" : "0"},
+         {"claim", header_.flags & kOnlyBinary ? "binary" : "all"},
+         {"profile", header_.profile & 1 ? "1" : "0"}});
     host_ =
         std::make_unique<r2b_test::Host>(two_threads && header_.spare % 8 == 7 ? 2 : 1);
     host_->set_memory_limit(kMaxBytes);
@@ -122,7 +108,8 @@ class Life {
       }
     }
     expect(constants_are_kept(), "constants as they were");
-    const std::string texts = told(r2b_delegate_explanation) + told(r2b_delegate_profile);
+    const std::string texts =
+        told(r2b_delegate_explanation) + told(r2b_delegate_profile);
     if (is_shown()) {
       std::fprintf(stderr, "%s\n%s%s", story_.c_str(), host_->errors().c_str(),
                    texts.c_str());
@@ -234,7 +221,7 @@ class Life {
 
   Source source_;
   Header header_;
-  Delegate delegate_;  // outlives the host
+  r2b_test::Delegate delegate_;  // outlives the host
   std::unique_ptr<r2b_test::Host> host_;
   bool is_alive_ = true;
   std::vector<int> inputs_, outputs_;

@@ -63,8 +63,6 @@ void GraphMaker::custom(const Record& record, const char* name, Options options,
   std::vector<int> outputs = {output};
   break_tensors(record, &inputs, &outputs);
   host_.add_custom(name, bytes, inputs, outputs);
-  node_inputs_.push_back(inputs);
-  node_outputs_.push_back(outputs);
   if (!outputs.empty()) pool_.push_back(output);
 }
 
@@ -82,8 +80,6 @@ void GraphMaker::builtin(const Record& record, int code, std::vector<int> inputs
   std::vector<int> outputs = {output};
   break_tensors(record, &inputs, &outputs);
   host_.add_builtin(code, inputs, outputs, params.data(), params.size() * sizeof(int));
-  node_inputs_.push_back(inputs);
-  node_outputs_.push_back(outputs);
   if (!outputs.empty()) pool_.push_back(output);
 }
 

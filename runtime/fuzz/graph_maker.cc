@@ -5,6 +5,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "host_arrays.h"
 #include "numbers.h"
 
 namespace r2b_fuzz {
@@ -12,7 +13,8 @@ namespace {
 
 using r2b_test::Bytes;
 using r2b_test::Dims;
-using r2b_test::Options;
+using r2b_test::is_constant;
+using r2b_test::values_of;
 
 constexpr int kMaxOperators = 8;
 
@@ -46,15 +48,12 @@ int kernel_side(uint8_t byte) {
 
 int words_of(int channels) { return channels / 32 + (channels % 32 > 0); }
 
-}  // namespace
+int last_of(const Dims& dims) { return dims.empty() ? 1 : dims.back(); }
 
-Header take_header(Source* source) {
-  uint8_t bytes[sizeof(Header)];
-  for (uint8_t& byte : bytes) byte = source->take();
-  Header header;
-  std::memcpy(&header, bytes, sizeof header);
-  return header;
-}
+// As many as a constant can have.
+int channels_of(const Dims& dims) { return is_small(dims) ? last_of(dims) : 1; }
+
+}  // namespace
 
 int GraphMaker::make() {
   const TfLiteType types[] = {kTfLiteFloat32, kTfLiteInt8,  kTfLiteBool,   kTfLiteInt32,
@@ -70,13 +69,7 @@ int GraphMaker::make() {
                                         : host_.add_tensor(type, dims);
   pool_.push_back(input);
   const int count = 1 + header_.num_operators % kMaxOperators;
-  for (int i = 0; i < count; ++i) {
-    uint8_t bytes[sizeof(Record)];
-    for (uint8_t& byte : bytes) byte = source_.take();
-    Record record;
-    std::memcpy(&record, bytes, sizeof record);
-    add_operator(record);
-  }
+  for (int i = 0; i < count; ++i) add_operator(source_.take_struct<Record>());
   find_ends();
   return input;
 }
@@ -106,16 +99,10 @@ int GraphMaker::output(const Record& record, TfLiteType type, const Dims& dims) 
 }
 
 GraphMaker::Window GraphMaker::window(const Record& record) const {
-  Window window;
-  window.kernel_height = kernel_side(record.kernel_height);
-  window.kernel_width = kernel_side(record.kernel_width);
-  window.stride_height = number(record.stride_height, 3);
-  window.stride_width = number(record.stride_width, 3);
-  window.dilation_height = number(record.dilation_height, 3);
-  window.dilation_width = number(record.dilation_width, 3);
-  window.same = (record.window & 1) == 0;
-  window.activation = record.window >> 2 & 3;
-  return window;
+  return {kernel_side(record.kernel_height), kernel_side(record.kernel_width),
+          number(record.stride_height, 3),   number(record.stride_width, 3),
+          number(record.dilation_height, 3), number(record.dilation_width, 3),
+          (record.window & 1) == 0,          record.window >> 2 & 3};
 }
 
 // The shape after the window, or any where there is none.
@@ -123,16 +110,18 @@ Dims GraphMaker::slid(const Dims& from, const Window& window, int channels) cons
   const auto slide = [&](int in, int kernel, int64_t stride, int64_t dilation) {
     if (stride < 1 || dilation < 1 || stride > INT_MAX || dilation > INT_MAX) return 1;
     const int64_t reach = window.same ? 1 : (kernel - 1) * dilation + 1;
-    return static_cast<int>(
-        std::clamp<int64_t>((in + stride - reach) / stride, 0, INT_MAX));
+    const int64_t out = (in + stride - reach) / stride;
+    return static_cast<int>(std::clamp<int64_t>(out, 0, INT_MAX));
   };
+  const Window& w = window;
   if (from.size() != 4) return {1, 1, 1, channels};
-  return {
-      from[0],
-      slide(from[1], window.kernel_height, window.stride_height,
-            window.dilation_height),
-      slide(from[2], window.kernel_width, window.stride_width, window.dilation_width),
-      channels};
+  return {from[0], slide(from[1], w.kernel_height, w.stride_height, w.dilation_height),
+          slide(from[2], w.kernel_width, w.stride_width, w.dilation_width), channels};
+}
+
+void GraphMaker::set_real_channels(int packed, int channels) {
+  channels_of_.resize(static_cast<size_t>(packed) + 1);
+  channels_of_.back() = channels;
 }
 
 int GraphMaker::real_channels(int packed) const {
@@ -144,7 +133,9 @@ int GraphMaker::real_channels(int packed) const {
 
 void GraphMaker::add_operator(const Record& record) {
   const int input = pick(record.input);
-  switch (record.kind % kNumKinds) {
+  const Dims dims = host_.dims(input);
+  const int kind = record.kind % kNumKinds;
+  switch (kind) {
     case kQuantize:
     case kDequantize:
       return add_binary(record, input);
@@ -154,8 +145,47 @@ void GraphMaker::add_operator(const Record& record) {
       return add_binary_pool(record, input);
     case kUnpackConstant:
       return add_unpacking(record);
-    default:
-      return add_real(record, input);
+    case kConvolution:
+    case kDense:
+      return add_weighted(record, input, kind == kDense);
+    case kMean:
+      return add_mean(record, input);
+    case kMultiply:
+      return add_elementwise(record, input, 18);
+    case kAdd:
+      return add_elementwise(record, input, 0);
+    case kSubtract:
+      return add_elementwise(record, input, 41);
+    case kMaxPool:
+    case kAveragePool: {
+      const Window w = window(record);
+      return builtin(record, kind == kMaxPool ? 17 : 1, {input},
+                     output(record, kTfLiteFloat32, slid(dims, w, last_of(dims))),
+                     {w.same ? 1 : 2, static_cast<int>(w.stride_width),
+                      static_cast<int>(w.stride_height), w.kernel_width,
+                      w.kernel_height, w.activation});
+    }
+    case kPrelu: {
+      const int slope = record.operand < 128
+                            ? floats({1, 1, channels_of(dims)}, record.values)
+                            : operand(record, input);
+      return builtin(record, 54, {input, slope}, output(record, kTfLiteFloat32, dims),
+                     {});
+    }
+    case kForeign:
+      return builtin(
+          record, record.operand & 1 ? r2b_test::kDynamicCopyCode : r2b_test::kCopyCode,
+          {input}, host_.add_tensor(host_.tensor(input).type, dims), {});
+    default: {
+      const int code = kind == kRelu       ? 19 + record.operand % 3
+                       : kind == kLogistic ? 14
+                                           : 25;
+      float beta = some_float(record.values, 1);
+      int bits;
+      std::memcpy(&bits, &beta, sizeof bits);
+      return builtin(record, code, {input}, output(record, kTfLiteFloat32, dims),
+                     {bits});
+    }
   }
 }
 
@@ -166,8 +196,7 @@ void GraphMaker::add_binary(const Record& record, int input) {
     const int channels = dims.back();
     dims.back() = channels < 0 ? 1 : words_of(channels);
     const int packed = output(record, kTfLiteInt32, dims);
-    channels_of_.resize(static_cast<size_t>(packed) + 1);
-    channels_of_.back() = channels;
+    set_real_channels(packed, channels);
     return custom(record, "LceQuantize", {}, {input}, packed);
   }
   const TfLiteType types[] = {kTfLiteFloat32, kTfLiteInt8, kTfLiteBool};
@@ -195,12 +224,11 @@ void GraphMaker::add_binary_convolution(const Record& record, int input) {
   if (is_packed) dims.back() = words_of(channels_out);
   const int result = output(record, type, dims);
   if (is_packed) {
-    channels_of_.resize(static_cast<size_t>(result) + 1);
-    channels_of_.back() = channels_out;
+    set_real_channels(result, channels_out);
     // Thresholds near the middle decide something.
-    auto* data = host_.data<int32_t>(thresholds);
     for (int i = 0; i < channels_out && record.values < 200; ++i) {
-      data[i] = static_cast<int32_t>(data[i] % (int64_t{channels_in} + 1));
+      int32_t& threshold = host_.data<int32_t>(thresholds)[i];
+      threshold = static_cast<int32_t>(threshold % (int64_t{channels_in} + 1));
     }
   }
   custom(record, "LceBconv2d",
@@ -218,10 +246,9 @@ void GraphMaker::add_binary_convolution(const Record& record, int input) {
 void GraphMaker::add_binary_pool(const Record& record, int input) {
   const Window w = window(record);
   Dims dims = host_.dims(input);
-  dims = slid(dims, w, dims.empty() ? 1 : dims.back());
+  dims = slid(dims, w, last_of(dims));
   const int result = output(record, kTfLiteInt32, dims);
-  channels_of_.resize(static_cast<size_t>(result) + 1);
-  channels_of_.back() = real_channels(input);
+  set_real_channels(result, real_channels(input));
   custom(record, "LceBMaxPool2d",
          {{"filter_height", w.kernel_height},
           {"filter_width", w.kernel_width},
@@ -234,21 +261,14 @@ void GraphMaker::add_binary_pool(const Record& record, int input) {
 // The second operand: a vector, a scalar, an earlier tensor, a tensor of one pixel.
 int GraphMaker::operand(const Record& record, int input) {
   const Dims dims = host_.dims(input);
-  const int channels = dims.empty() || !is_small(dims) ? 1 : dims.back();
-  switch (record.operand) {
-    case 0:
-      return floats({channels}, record.values);
-    case 1:
-      return floats({}, record.values);
-    case 2:
-      return floats({1, 1, 1, channels}, record.values);
-    case 3:
-      return floats(is_small(dims) ? dims : Dims{1}, record.values);
-    case 4:
-      return floats({channels, 1}, record.values);
-    default:
-      return pick(record.operand - 5);
-  }
+  const int channels = channels_of(dims);
+  const Dims shapes[] = {{channels},
+                         {},
+                         {1, 1, 1, channels},
+                         is_small(dims) ? dims : Dims{1},
+                         {channels, 1}};
+  if (record.operand >= std::size(shapes)) return pick(record.operand - 5);
+  return floats(shapes[record.operand], record.values);
 }
 
 void GraphMaker::add_elementwise(const Record& record, int input, int code) {
@@ -261,77 +281,22 @@ void GraphMaker::add_elementwise(const Record& record, int input, int code) {
           {record.window >> 2 & 3, 0});
 }
 
-void GraphMaker::add_real(const Record& record, int input) {
-  const Dims dims = host_.dims(input);
+void GraphMaker::add_weighted(const Record& record, int input, bool is_dense) {
   const Window w = window(record);
-  const int kind = record.kind % kNumKinds;
-  switch (kind) {
-    case kConvolution:
-      return add_convolution(record, input);
-    case kDense:
-      return add_dense(record, input);
-    case kMean:
-      return add_mean(record, input);
-    case kMultiply:
-      return add_elementwise(record, input, 18);
-    case kAdd:
-      return add_elementwise(record, input, 0);
-    case kSubtract:
-      return add_elementwise(record, input, 41);
-    case kMaxPool:
-    case kAveragePool:
-      return builtin(
-          record, kind == kMaxPool ? 17 : 1, {input},
-          output(record, kTfLiteFloat32, slid(dims, w, dims.empty() ? 1 : dims.back())),
-          {w.same ? 1 : 2, static_cast<int>(w.stride_width),
-           static_cast<int>(w.stride_height), w.kernel_width, w.kernel_height,
-           w.activation});
-    case kPrelu: {
-      const int channels = dims.empty() || !is_small(dims) ? 1 : dims.back();
-      const int slope = record.operand < 128 ? floats({1, 1, channels}, record.values)
-                                             : operand(record, input);
-      return builtin(record, 54, {input, slope}, output(record, kTfLiteFloat32, dims),
-                     {});
-    }
-    case kForeign:
-      return builtin(
-          record, record.operand & 1 ? r2b_test::kDynamicCopyCode : r2b_test::kCopyCode,
-          {input}, host_.add_tensor(host_.tensor(input).type, dims), {});
-    default: {
-      const int relus[] = {19, 20, 21};
-      const int code = kind == kRelu       ? relus[record.operand % 3]
-                       : kind == kLogistic ? 14
-                                           : 25;
-      float beta = some_float(record.values, 1);
-      int bits;
-      std::memcpy(&bits, &beta, sizeof bits);
-      return builtin(record, code, {input}, output(record, kTfLiteFloat32, dims),
-                     {bits});
-    }
-  }
-}
-
-void GraphMaker::add_convolution(const Record& record, int input) {
-  const Window w = window(record);
-  const Dims dims = host_.dims(input);
-  const int channels_in = dims.empty() || !is_small(dims) ? 1 : dims.back();
-  const int channels_out = 1 + record.channels % 40;
-  const int filter = floats(
-      {channels_out, w.kernel_height, w.kernel_width, channels_in}, record.values);
-  const int bias = record.operand & 1 ? -1 : floats({channels_out}, record.values + 1);
-  builtin(record, 3, {input, filter, bias},
-          output(record, kTfLiteFloat32, slid(dims, w, channels_out)),
-          {w.same ? 1 : 2, static_cast<int>(w.stride_width),
-           static_cast<int>(w.stride_height), w.activation,
-           static_cast<int>(w.dilation_width), static_cast<int>(w.dilation_height)});
-}
-
-void GraphMaker::add_dense(const Record& record, int input) {
   Dims dims = host_.dims(input);
-  const int channels_in = dims.empty() || !is_small(dims) ? 1 : dims.back();
-  const int channels_out = 1 + record.channels % 40;
-  const int filter = floats({channels_out, channels_in}, record.values);
+  const int channels_in = channels_of(dims), channels_out = 1 + record.channels % 40;
+  Dims shape = {channels_out, w.kernel_height, w.kernel_width, channels_in};
+  if (is_dense) shape = {channels_out, channels_in};
+  const int filter = floats(shape, record.values);
   const int bias = record.operand & 1 ? -1 : floats({channels_out}, record.values + 1);
+  if (!is_dense) {
+    return builtin(
+        record, 3, {input, filter, bias},
+        output(record, kTfLiteFloat32, slid(dims, w, channels_out)),
+        {w.same ? 1 : 2, static_cast<int>(w.stride_width),
+         static_cast<int>(w.stride_height), w.activation,
+         static_cast<int>(w.dilation_width), static_cast<int>(w.dilation_height)});
+  }
   const bool keep = record.window & 1;
   const int rows = is_small(dims) && channels_in > 0
                        ? static_cast<int>(count_of(dims)) / channels_in
@@ -339,20 +304,18 @@ void GraphMaker::add_dense(const Record& record, int input) {
   if (!keep) dims = {rows, channels_out};
   if (keep && !dims.empty()) dims.back() = channels_out;
   builtin(record, kDenseCode, {input, filter, bias},
-          output(record, kTfLiteFloat32, dims), {record.window >> 2 & 3, 0, keep});
+          output(record, kTfLiteFloat32, dims), {w.activation, 0, keep});
 }
 
 void GraphMaker::add_mean(const Record& record, int input) {
   const Dims dims = host_.dims(input);
   const bool keep = record.window & 1;
-  std::vector<int32_t> axes = {1, 2};
-  if (record.operand > 0) {
-    axes.clear();
-    for (int i = 0; i < record.operand % 4; ++i) {
-      axes.push_back(static_cast<int>(record.values >> (2 * i) & 7) - 4);
-    }
+  std::vector<int32_t> axes;
+  for (int i = 0; i < record.operand % 4; ++i) {
+    axes.push_back(static_cast<int>(record.values >> (2 * i) & 7) - 4);
   }
-  Dims result = {dims.empty() ? 1 : dims[0], dims.empty() ? 1 : dims.back()};
+  if (record.operand == 0) axes = {1, 2};
+  Dims result = {dims.empty() ? 1 : dims[0], last_of(dims)};
   if (keep) result = {result[0], 1, 1, result[1]};
   const int axis =
       host_.add_constant(kTfLiteInt32, {static_cast<int>(axes.size())}, axes);
@@ -371,9 +334,9 @@ void GraphMaker::quantize_channels(const Record& record, int packed) {
   std::vector<float> scales;
   std::vector<int> zero_points;
   for (size_t i = 0; i < count; ++i) {
+    const uint8_t byte = static_cast<uint8_t>(some_word(record.spare, i));
     scales.push_back(some_float(record.values, i));
-    zero_points.push_back(
-        extent(static_cast<uint8_t>(some_word(record.spare, i)), 100));
+    zero_points.push_back(extent(byte, 100));
   }
   if (record.spare >= 240) zero_points.pop_back();
   host_.set_channel_quantization(packed, scales, zero_points, axis);
@@ -402,26 +365,27 @@ void GraphMaker::add_unpacking(const Record& record) {
 void GraphMaker::find_ends() {
   std::vector<bool> is_written(host_.context()->tensors_size, false);
   std::vector<bool> is_input(is_written), is_output(is_written);
-  for (const auto& outputs : node_outputs_) {
-    for (int tensor : outputs) is_written[static_cast<size_t>(tensor)] = true;
+  const int num_nodes = static_cast<int>(host_.num_nodes());
+  for (int i = 0; i < num_nodes; ++i) {
+    for (int tensor : values_of(host_.node(i).outputs)) {
+      is_written[static_cast<size_t>(tensor)] = true;
+    }
   }
   const auto add_input = [&](int tensor) {
     const size_t at = static_cast<size_t>(tensor);
-    if (is_written[at] || is_input[at]) return;
-    if (host_.tensor(tensor).allocation_type == kTfLiteMmapRo) return;
+    if (is_written[at] || is_input[at] || is_constant(host_.tensor(tensor))) return;
     is_input[at] = true;
     inputs_.push_back(tensor);
   };
   add_input(pool_.front());
-  for (const auto& inputs : node_inputs_) {
-    for (int tensor : inputs) {
+  for (int i = 0; i < num_nodes; ++i) {
+    for (int tensor : values_of(host_.node(i).inputs)) {
       if (tensor >= 0) add_input(tensor);
     }
   }
-  for (size_t i = 0; i < node_outputs_.size(); ++i) {
-    const bool is_last = i + 1 == node_outputs_.size();
-    if (!is_last && (header_.outputs >> (i % 8) & 1) == 0) continue;
-    for (int tensor : node_outputs_[i]) {
+  for (int i = 0; i < num_nodes; ++i) {
+    if (i + 1 < num_nodes && (header_.outputs >> (i % 8) & 1) == 0) continue;
+    for (int tensor : values_of(host_.node(i).outputs)) {
       if (!is_output[static_cast<size_t>(tensor)]) outputs_.push_back(tensor);
       is_output[static_cast<size_t>(tensor)] = true;
     }

@@ -17,6 +17,14 @@ class Source {
   Source(const uint8_t* data, size_t size) : data_(data), size_(size) {}
   uint8_t take() { return at_ < size_ ? data_[at_++] : 0; }
   size_t left() const { return size_ - at_; }
+  // The next bytes as a struct of bytes.
+  template <typename Struct>
+  Struct take_struct() {
+    Struct taken;
+    for (size_t i = 0; i < sizeof taken; ++i)
+      reinterpret_cast<uint8_t*>(&taken)[i] = take();
+    return taken;
+  }
 
  private:
   const uint8_t* data_;
@@ -39,8 +47,6 @@ struct Record {
   uint8_t values, quantization, fault, fault_place;
   uint8_t fault_value, option_width, shift, spare;
 };
-
-Header take_header(Source* source);
 
 class GraphMaker {
  public:
@@ -65,9 +71,8 @@ class GraphMaker {
   void add_binary(const Record& record, int input);
   void add_binary_convolution(const Record& record, int input);
   void add_binary_pool(const Record& record, int input);
-  void add_real(const Record& record, int input);
-  void add_convolution(const Record& record, int input);
-  void add_dense(const Record& record, int input);
+  // CONV_2D and FULLY_CONNECTED.
+  void add_weighted(const Record& record, int input, bool is_dense);
   void add_mean(const Record& record, int input);
   void add_unpacking(const Record& record);
   void quantize_channels(const Record& record, int packed);
@@ -81,6 +86,7 @@ class GraphMaker {
   Window window(const Record& record) const;
   Dims slid(const Dims& from, const Window& window, int channels) const;
   int real_channels(int packed) const;
+  void set_real_channels(int packed, int channels);
   // Operators with what `record.fault` breaks.
   void custom(const Record& record, const char* name, r2b_test::Options options,
               std::vector<int> inputs, int output);
@@ -99,7 +105,6 @@ class GraphMaker {
   std::vector<int> pool_;         // tensors that operators can read
   std::vector<int> channels_of_;  // of packed tensors, by tensor
   std::vector<int> inputs_, outputs_;
-  std::vector<std::vector<int>> node_inputs_, node_outputs_;
 };
 
 // LiteRT's numbers of two operators whose parameters include bools.

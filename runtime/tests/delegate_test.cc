@@ -1,5 +1,6 @@
-// The delegate in a host: LCE's operators against plain loops, by every set of kernels,
-// fused and not, with one thread and two; other shapes; partitions; many interpreters.
+// The delegate in a host: binary convolutions against plain loops, by every set of
+// kernels, fused and not, with one thread and two; other shapes; partitions; many
+// interpreters. Every operator of LCE's alone: tests/runtime/test_operators.py.
 #include <cmath>
 #include <thread>
 #include <vector>
@@ -94,13 +95,14 @@ int add_convolution(Host* host, const BinaryConvolution& op, Output output, int 
       kTfLiteInt32,
       {channels, op.kernel_height, op.kernel_width, (group_channels + 31) / 32},
       pack(op.filter, group_channels));
-  const bool is_packed = output == Output::kPacked;
-  const int multiplier =
-      is_packed ? -1 : host->add_constant(kTfLiteFloat32, {channels}, op.multiplier);
-  const int bias =
-      is_packed ? -1 : host->add_constant(kTfLiteFloat32, {channels}, op.bias);
-  const int thresholds =
-      is_packed ? host->add_constant(kTfLiteInt32, {channels}, op.thresholds) : -1;
+  const auto vector = [&](TfLiteType type, const auto& values) {
+    return (type == kTfLiteInt32) == (output == Output::kPacked)
+               ? host->add_constant(type, {channels}, values)
+               : -1;
+  };
+  const int multiplier = vector(kTfLiteFloat32, op.multiplier);
+  const int bias = vector(kTfLiteFloat32, op.bias);
+  const int thresholds = vector(kTfLiteInt32, op.thresholds);
   const int result =
       output == Output::kFloat ? host->add_tensor(kTfLiteFloat32, dims_of(out))
       : output == Output::kInt8
@@ -111,21 +113,17 @@ int add_convolution(Host* host, const BinaryConvolution& op, Output output, int 
   return result;
 }
 
-void check_convolution_result(Life* life, const BinaryConvolution& op, Output output,
-                              int tensor, const Signs& input) {
-  switch (output) {
-    case Output::kFloat:
-      CHECK(life->result<float>(tensor) == float_convolution(op, input));
-      return;
-    case Output::kInt8:
-      CHECK(life->result<int8_t>(tensor) ==
-            int8_convolution(op, input, kScale, kZeroPoint));
-      return;
-    case Output::kPacked:
-      CHECK(life->result<int32_t>(tensor) ==
-            pack(packed_convolution(op, input), op.channels_out));
-      return;
+bool is_right(Life* life, const BinaryConvolution& op, Output output, int tensor,
+              const Signs& input) {
+  if (output == Output::kFloat) {
+    return life->result<float>(tensor) == float_convolution(op, input);
   }
+  if (output == Output::kInt8) {
+    return life->result<int8_t>(tensor) ==
+           int8_convolution(op, input, kScale, kZeroPoint);
+  }
+  return life->result<int32_t>(tensor) ==
+         pack(packed_convolution(op, input), op.channels_out);
 }
 
 // Runs it, then again on another number of images of another size.
@@ -136,9 +134,7 @@ void check_convolution(const Settings& settings, Output output, uint64_t seed) {
   Life life(settings);
   const int input = life.host.add_tensor(kTfLiteInt32, packed_dims(op.in));
   const int result = add_convolution(&life.host, op, output, input);
-  life.host.set_inputs({input});
-  life.host.set_outputs({result});
-  bool ok = life.start();
+  bool ok = life.start({input}, {result});
   for (int round = 0; round < 2 && ok; ++round) {
     const Signs signs = some_signs(&random, count_of(op.in));
     life.fill(input, pack(signs, op.in.channels));
@@ -147,7 +143,7 @@ void check_convolution(const Settings& settings, Output output, uint64_t seed) {
     const Image out = op.out();
     CHECK(life.host.dims(result) ==
           (output == Output::kPacked ? packed_dims(out) : dims_of(out)));
-    check_convolution_result(&life, op, output, result, signs);
+    CHECK(is_right(&life, op, output, result, signs));
     op.in.batch = random.between(1, 4);
     op.in.height += random.between(0, 3);
     op.in.width += random.between(0, 3);
@@ -184,9 +180,7 @@ TEST(quantize_takes_signs_and_dequantize_gives_them_back) {
       life.host.add_custom("LceQuantize", {}, {x}, {words});
       life.host.add_custom("LceDequantize", {}, {words}, {y});
       life.host.add_custom("LceDequantize", {}, {words}, {int8});
-      life.host.set_inputs({x});
-      life.host.set_outputs({words, y, int8});
-      if (!CHECK(life.start())) continue;
+      if (!CHECK(life.start({x}, {words, y, int8}))) continue;
       Random random(static_cast<uint64_t>(channels));
       std::vector<float> values =
           some_floats(&random, static_cast<size_t>(6 * channels));
@@ -206,80 +200,6 @@ TEST(quantize_takes_signs_and_dequantize_gives_them_back) {
       }
       CHECK(life.result<float>(y) == floats);
       CHECK(life.result<int8_t>(int8) == bytes);
-    }
-  }
-}
-
-TEST(quantize_compares_int8_with_its_zero_point) {
-  for (const Settings& settings : all_settings()) {
-    Life life(settings);
-    const int x = life.host.add_quantized(kTfLiteInt8, {1, 1, 1, 256}, 0.5f, -3);
-    const int words = life.host.add_tensor(kTfLiteInt32, {1, 1, 1, 8});
-    life.host.add_custom("LceQuantize", {}, {x}, {words});
-    life.host.set_inputs({x});
-    life.host.set_outputs({words});
-    if (!CHECK(life.start())) continue;
-    std::vector<int8_t> values;
-    Signs signs;
-    for (int value = -128; value < 128; ++value) {
-      values.push_back(static_cast<int8_t>(value));
-      signs.push_back(value < -3);
-    }
-    life.fill(x, values);
-    CHECK(life.invoke());
-    CHECK(life.result<int32_t>(words) == pack(signs, 256));
-  }
-}
-
-TEST(bools_come_back_as_they_went_in) {
-  for (const Settings& settings : all_settings()) {
-    Life life(settings);
-    const int x = life.host.add_tensor(kTfLiteBool, {1, 1, 2, 40});
-    const int words = life.host.add_tensor(kTfLiteInt32, {1, 1, 2, 2});
-    const int y = life.host.add_tensor(kTfLiteBool, {1, 1, 2, 40});
-    life.host.add_custom("LceQuantize", {}, {x}, {words});
-    life.host.add_custom("LceDequantize", {}, {words}, {y});
-    life.host.set_inputs({x});
-    life.host.set_outputs({y});
-    if (!CHECK(life.start())) continue;
-    Random random(1);
-    const Signs values = some_signs(&random, 80);
-    life.fill(x, values);
-    CHECK(life.invoke());
-    CHECK(life.result<uint8_t>(y) == values);
-  }
-}
-
-TEST(max_pool_is_negative_where_all_of_its_window_is) {
-  for (const Settings& settings : all_settings()) {
-    for (uint64_t seed = 0; seed < 20; ++seed) {
-      Random random(seed);
-      const bool same = random.between(0, 1);
-      const int height = random.between(1, 3), width = random.between(1, 3);
-      const int down = random.between(1, 3), right = random.between(1, 3);
-      const Image in = {random.between(1, 2), random.between(3, 8),
-                        random.between(3, 8), random.between(1, 70)};
-      Signs signs = some_signs(&random, count_of(in));
-      for (uint8_t& sign : signs) sign |= random.bits() & 1;
-      Image out;
-      const Signs expected =
-          max_pool(signs, in, height, width, down, right, same, &out);
-      Life life(settings);
-      const int x = life.host.add_tensor(kTfLiteInt32, packed_dims(in));
-      const int y = life.host.add_tensor(kTfLiteInt32, packed_dims(out));
-      life.host.add_custom("LceBMaxPool2d",
-                           option_bytes({{"filter_height", height},
-                                         {"filter_width", width},
-                                         {"padding", same ? 0 : 1},
-                                         {"stride_height", down},
-                                         {"stride_width", right}}),
-                           {x}, {y});
-      life.host.set_inputs({x});
-      life.host.set_outputs({y});
-      if (!CHECK(life.start())) continue;
-      life.fill(x, pack(signs, in.channels));
-      CHECK(life.invoke());
-      CHECK(life.result<int32_t>(y) == pack(expected, in.channels));
     }
   }
 }
@@ -414,30 +334,20 @@ TEST(partitions_and_interpreters_of_a_delegate_share_its_threads) {
 }
 
 TEST(interpreters_in_threads_do_not_disturb_each_other) {
+  const Delegate shared = make_delegate(Settings());
   std::vector<std::thread> threads;
   for (const Settings& settings : all_settings()) {
-    threads.emplace_back([settings] {
+    threads.emplace_back([&shared, settings] {
       for (uint64_t round = 0; round < 3; ++round) {
+        // The last one with a delegate that all threads share.
         HalfBlock block(settings);
-        if (!CHECK(block.life.start())) return;
+        const bool ok = round < 2 ? block.life.apply()
+                                  : block.life.host.apply(shared.get()) == kTfLiteOk;
+        if (!CHECK(ok && block.life.host.allocate() == kTfLiteOk)) return;
         for (uint64_t seed = 0; seed < 5; ++seed) block.check_run(seed);
         block.resize(2, 5, 3);
         block.check_run(round);
       }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-}
-
-TEST(interpreters_in_threads_can_share_a_delegate) {
-  const Delegate shared = make_delegate(Settings());
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&shared] {
-      HalfBlock block{Settings()};
-      if (!CHECK(block.life.host.apply(shared.get()) == kTfLiteOk)) return;
-      CHECK(block.life.host.allocate() == kTfLiteOk);
-      for (uint64_t seed = 0; seed < 5; ++seed) block.check_run(seed);
     });
   }
   for (std::thread& thread : threads) thread.join();

@@ -1,15 +1,20 @@
-// Speed of every table of kernels on the layers of a 224x224 Real-to-Binary ResNet-18,
-// a row of pixels at a time as the delegate calls them. Pin it to a core.
+// The kernels on the layers of a 224x224 Real-to-Binary ResNet-18, a row of pixels at a
+// time as the delegate calls them.
 //
-//   kernels_bench [part of a table's name]
+//   kernels_bench [part of a table's name]   how fast they are; pin it to a core
+//   kernels_bench TABLE GROUP TIMES          runs a group of layers (or "all") so often
 //
-// A core of AMD's Zen 4 can do 16 real-valued multiply-accumulates a cycle, and 256 on
-// bits with AVX2, 512 with AVX-512.
+// The second is for an emulator that counts instructions: two runs that differ in TIMES
+// differ by what the layers take, without what surrounds them. A core of AMD's Zen 4
+// can do 16 real-valued multiply-accumulates a cycle, and 256 on bits with AVX2, 512
+// with AVX-512.
 #include <time.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,8 +32,7 @@ double seconds_now() {
 }
 
 // The fastest of many short runs.
-template <typename Body>
-double best_seconds(const Body& body) {
+double best_seconds(const std::function<void()>& body) {
   constexpr double kLeastSeconds = 0.0005, kAllSeconds = 0.15;
   body();
   int repeats = 1;
@@ -64,26 +68,23 @@ double cycles_per_second() {
   return 16.0 * kRounds / seconds;
 }
 
-std::string per_cycle(double macs, double seconds, double clock) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%6.1f MAC a cycle", macs / seconds / clock);
-  return text;
-}
-
 // 64-byte aligned, filled with small numbers.
 template <typename Element>
 class Array {
  public:
-  explicit Array(size_t size) : storage_(size + 64 / sizeof(Element)) {
-    const size_t at = reinterpret_cast<uintptr_t>(storage_.data()) % 64;
-    data_ = storage_.data() + (at == 0 ? 0 : (64 - at) / sizeof(Element));
+  explicit Array(size_t size)
+      : data_(static_cast<Element*>(
+            std::aligned_alloc(64, (size * sizeof(Element) + 63) / 64 * 64))) {
     uint32_t state = 1;
     for (size_t i = 0; i < size; ++i) {
       state = state * 1664525u + 1013904223u;
       data_[i] = fill(state, Element());
     }
   }
-  Element* data() { return data_; }
+  ~Array() { std::free(data_); }
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+  Element* data() const { return data_; }
 
  private:
   static float fill(uint32_t bits, float) { return float(int32_t(bits)) * 0x1p-32f; }
@@ -91,231 +92,241 @@ class Array {
   static int32_t fill(uint32_t bits, int32_t) { return int32_t(bits >> 22); }
   static uint8_t fill(uint32_t bits, uint8_t) { return uint8_t(bits >> 24); }
 
-  std::vector<Element> storage_;
   Element* data_;
+};
+
+// Something to run once: what it is, how much it does, and how often it is in the
+// network.
+struct Job {
+  std::string group, name;
+  int times;
+  double macs, bytes;  // one of them is 0
+  std::function<void()> run;
 };
 
 // A convolution with a square kernel, its output square too.
 struct Layer {
-  const char* name;
-  int kernel, stride, output_size, inputs, outputs;
-  int times;  // in the network
+  const char* group;
+  int kernel, stride, size, inputs, outputs, times;
 
-  int framed_size() const { return (output_size - 1) * stride + kernel; }
-  double macs() const {
-    return double(output_size) * output_size * kernel * kernel * inputs * outputs;
-  }
+  int framed() const { return (size - 1) * stride + kernel; }
+  int weights(int pixel) const { return kernel * kernel * pixel; }
 };
 
-// Patches of the first row, of pixels with so many elements.
+// The source of a layer with so many elements a pixel; patches of any row of output.
 template <typename Element>
-Patches<Element> patches_of(const Layer& layer, const Element* source, int elements,
-                            std::vector<ptrdiff_t>* offsets) {
-  for (int y = 0; y < layer.kernel; ++y) {
-    offsets->push_back(ptrdiff_t{y} * layer.framed_size() * elements);
+struct Source {
+  Source(const Layer& layer, int pixel)
+      : array(size_t(layer.framed()) * layer.framed() * pixel),
+        row_step(ptrdiff_t{layer.stride} * layer.framed() * pixel) {
+    for (int y = 0; y < layer.kernel; ++y) {
+      offsets.push_back(ptrdiff_t{y} * layer.framed() * pixel);
+    }
+    first = {array.data(), ptrdiff_t{layer.stride} * pixel, offsets.data(),
+             layer.kernel, layer.kernel * pixel};
   }
-  return {source, ptrdiff_t{layer.stride} * elements, offsets->data(), layer.kernel,
-          layer.kernel * elements};
+  Patches<Element> row(int y) const {
+    Patches<Element> patches = first;
+    patches.source += y * row_step;
+    return patches;
+  }
+  Array<Element> array;
+  ptrdiff_t row_step;
+  std::vector<ptrdiff_t> offsets;
+  Patches<Element> first;
+};
+
+Job convolution_job(const char* what, const Layer& layer, std::function<void()> run) {
+  char name[64];
+  std::snprintf(name, sizeof name, "%-6s %dx%dx%d->%d %dx%d stride %d", what,
+                layer.size, layer.size, layer.inputs, layer.outputs, layer.kernel,
+                layer.kernel, layer.stride);
+  const double macs =
+      double(layer.size) * layer.size * layer.weights(layer.inputs) * layer.outputs;
+  return {layer.group, name, layer.times, macs, 0, std::move(run)};
 }
 
-void print_layer(const char* what, const Layer& layer, double seconds,
-                 const std::string& rate) {
-  std::printf("  %-6s %-28s %8.3f ms %8.1f GMAC/s  %s\n", what, layer.name,
-              seconds * 1e3, layer.macs() / seconds * 1e-9, rate.c_str());
-}
-
-double time_binary(const Kernels& kernels, const Layer& layer, double clock) {
-  const int words = (layer.inputs + 31) / 32;
-  const int size = layer.framed_size(), row_step = layer.stride * size * words;
-  const int filter_words = layer.kernel * layer.kernel * words;
-  Array<uint32_t> source(size_t(size) * size * words);
-  Array<uint32_t> filter(size_t(layer.outputs) * filter_words);
-  Array<uint8_t> packed(kernels.binary_filter_bytes(layer.outputs, filter_words));
-  kernels.pack_binary_filter(filter.data(), layer.outputs, filter_words, packed.data());
+Job binary_job(const Kernels& kernels, const Layer& layer) {
+  const int words = (layer.inputs + 31) / 32, weights = layer.weights(words);
   const int block = kernels.binary_channel_block;
   const int stride = (layer.outputs + block - 1) / block * block;
-  Array<int32_t> counts(size_t(layer.output_size) * stride);
-  std::vector<ptrdiff_t> offsets;
-  BinaryConvRow row = {patches_of<uint32_t>(layer, source.data(), words, &offsets),
-                       packed.data(),
-                       layer.output_size,
-                       layer.outputs,
-                       counts.data(),
-                       stride};
-  const double seconds = best_seconds([&] {
-    for (int y = 0; y < layer.output_size; ++y) {
-      row.patches.source = source.data() + ptrdiff_t{y} * row_step;
-      kernels.binary_conv_row(row);
+  const auto source = std::make_shared<Source<uint32_t>>(layer, words);
+  const auto packed = std::make_shared<Array<uint8_t>>(
+      kernels.binary_filter_bytes(layer.outputs, weights));
+  const auto counts = std::make_shared<Array<int32_t>>(size_t(layer.size) * stride);
+  kernels.pack_binary_filter(Array<uint32_t>(size_t(layer.outputs) * weights).data(),
+                             layer.outputs, weights, packed->data());
+  return convolution_job("binary", layer, [=, &kernels] {
+    for (int y = 0; y < layer.size; ++y) {
+      kernels.binary_conv_row({source->row(y), packed->data(), layer.size,
+                               layer.outputs, counts->data(), stride});
     }
   });
-  print_layer("binary", layer, seconds, per_cycle(layer.macs(), seconds, clock));
-  return seconds;
 }
 
-double time_real(const Kernels& kernels, const Layer& layer, double clock) {
-  const int size = layer.framed_size(), row_step = layer.stride * size * layer.inputs;
-  const int weights = layer.kernel * layer.kernel * layer.inputs;
-  Array<float> source(size_t(size) * size * layer.inputs);
-  Array<float> filter(size_t(layer.outputs) * weights), bias(layer.outputs);
-  Array<uint8_t> packed(kernels.real_filter_bytes(layer.outputs, weights));
-  kernels.pack_real_filter(filter.data(), bias.data(), layer.outputs, weights,
-                           packed.data());
-  Array<float> output(size_t(layer.output_size) * layer.outputs);
-  std::vector<ptrdiff_t> offsets;
-  RealConvRow row = {patches_of<float>(layer, source.data(), layer.inputs, &offsets),
-                     packed.data(),
-                     layer.output_size,
-                     layer.outputs,
-                     output.data(),
-                     layer.outputs};
-  const double seconds = best_seconds([&] {
-    for (int y = 0; y < layer.output_size; ++y) {
-      row.patches.source = source.data() + ptrdiff_t{y} * row_step;
-      kernels.real_conv_row(row);
+Job real_job(const Kernels& kernels, const Layer& layer) {
+  const int weights = layer.weights(layer.inputs);
+  const auto source = std::make_shared<Source<float>>(layer, layer.inputs);
+  const auto packed = std::make_shared<Array<uint8_t>>(
+      kernels.real_filter_bytes(layer.outputs, weights));
+  const auto output =
+      std::make_shared<Array<float>>(size_t(layer.size) * layer.outputs);
+  kernels.pack_real_filter(Array<float>(size_t(layer.outputs) * weights).data(),
+                           Array<float>(size_t(layer.outputs)).data(), layer.outputs,
+                           weights, packed->data());
+  return convolution_job("real", layer, [=, &kernels] {
+    for (int y = 0; y < layer.size; ++y) {
+      kernels.real_conv_row({source->row(y), packed->data(), layer.size, layer.outputs,
+                             output->data(), layer.outputs});
     }
   });
-  print_layer("real", layer, seconds, per_cycle(layer.macs(), seconds, clock));
-  return seconds;
 }
 
-void print_bytes(const char* what, int size, int channels, double bytes,
-                 double seconds) {
-  const double values = double(size) * size * channels;
-  std::printf("  %-12s %3dx%dx%-14d %8.3f ms %8.1f GB/s  %.2f Gvalues/s\n", what, size,
-              size, channels, seconds * 1e3, bytes / seconds * 1e-9,
-              values / seconds * 1e-9);
+Job bytes_job(const char* group, int size, int channels, int times, double bytes,
+              std::function<void()> run) {
+  char name[64];
+  std::snprintf(name, sizeof name, "%-13s %dx%dx%d", group, size, size, channels);
+  return {group, name, times, 0, bytes * size * size * channels, std::move(run)};
 }
 
-// A half block's end, all steps on but limits and corrections, which its network lacks.
-double time_finish(const Kernels& kernels, int size, int channels) {
+enum Finish { kPack, kHalfBlock, kPadded };
+
+// The end of a half block, all steps on but limits, with corrections where the map is
+// padded; or only the packing and the means of a real-valued input.
+Job finish_job(const Kernels& kernels, Finish finish, int size, int channels) {
   const size_t row_values = size_t(size) * channels;
-  Array<int32_t> counts(row_values);
-  Array<float> vectors(7 * size_t(channels)), skip(row_values * size),
-      output(row_values * size);
-  Array<uint32_t> packed(row_values * size / 32 + 1);
+  const auto counts = std::make_shared<Array<int32_t>>(row_values);
+  const auto vectors = std::make_shared<Array<float>>(8 * size_t(channels));
+  const auto skip = std::make_shared<Array<float>>(row_values * size);
+  const auto output = std::make_shared<Array<float>>(row_values * size);
+  const auto packed = std::make_shared<Array<uint32_t>>(row_values * size / 32 + 1);
+  const auto vector = [&](int i) { return vectors->data() + i * channels; };
+  std::vector<const float*> everywhere(row_values / channels, vector(7));
+  std::vector<const float*> ends(everywhere.size());
+  ends.front() = ends.back() = vector(7);
   FinishRow row = {};
   row.num_pixels = size;
   row.num_channels = channels;
-  row.counts = counts.data();
-  row.counts_stride = row.skip_stride = row.output_stride = channels;
+  row.counts_stride = row.values_stride = row.skip_stride = row.output_stride =
+      channels;
   row.packed_stride = channels / 32;
-  row.clamp_min = INT32_MIN;
-  row.clamp_max = INT32_MAX;
-  row.multiplier = vectors.data();
-  row.bias = vectors.data() + channels;
-  row.gate = vectors.data() + 2 * channels;
-  row.slope = vectors.data() + 3 * channels;
-  row.shift = vectors.data() + 4 * channels;
-  row.scale = vectors.data() + 5 * channels;
-  row.sums = vectors.data() + 6 * channels;
-  const double seconds = best_seconds([&] {
-    for (int y = 0; y < size; ++y) {
-      row.skip = skip.data() + y * row_values;
-      row.output = output.data() + y * row_values;
-      row.packed = packed.data() + y * row_values / 32;
-      kernels.finish_row(row);
-    }
-  });
-  print_bytes("finish", size, channels, 12.125 * row_values * size, seconds);
-  return seconds;
+  row.scale = vector(0);
+  row.shift = vector(1);
+  row.sums = vector(2);
+  if (finish != kPack) {
+    row.counts = counts->data();
+    row.clamp_max = 2 * 9 * channels;
+    row.multiplier = vector(3);
+    row.bias = vector(4);
+    row.gate = vector(5);
+    row.slope = vector(6);
+  }
+  const char* const names[] = {"pack", "finish", "finish_padded"};
+  return bytes_job(names[finish], size, channels, 4, finish == kPack ? 4.125 : 12.125,
+                   [=, &kernels]() mutable {
+                     for (int y = 0; y < size; ++y) {
+                       if (finish == kPack) {
+                         row.values = skip->data() + y * row_values;
+                       } else {
+                         row.skip = skip->data() + y * row_values;
+                         row.output = output->data() + y * row_values;
+                       }
+                       if (finish == kPadded) {
+                         const bool is_end = y == 0 || y == size - 1;
+                         row.corrections = is_end ? everywhere.data() : ends.data();
+                       }
+                       row.packed = packed->data() + y * row_values / 32;
+                       kernels.finish_row(row);
+                     }
+                   });
 }
 
-// Only the packing and the means of a real-valued input.
-void time_pack(const Kernels& kernels, int size, int channels) {
-  const size_t row_values = size_t(size) * channels;
-  Array<float> values(row_values * size), vectors(3 * size_t(channels));
-  Array<uint32_t> packed(row_values / 32 + 1);
-  FinishRow row = {};
-  row.num_pixels = size;
-  row.num_channels = channels;
-  row.values_stride = channels;
-  row.packed_stride = channels / 32;
-  row.packed = packed.data();
-  row.shift = vectors.data();
-  row.scale = vectors.data() + channels;
-  row.sums = vectors.data() + 2 * channels;
-  const double seconds = best_seconds([&] {
-    for (int y = 0; y < size; ++y) {
-      row.values = values.data() + y * row_values;
-      kernels.finish_row(row);
-    }
-  });
-  print_bytes("pack", size, channels, 4.125 * row_values * size, seconds);
-}
-
-void time_max(const Kernels& kernels, int size, int channels) {
-  const int input = 2 * size + 1;
-  Array<float> values(size_t(input) * input * channels);
-  Array<float> output(size_t(size) * size * channels);
-  const double seconds = best_seconds([&] {
-    for (int y = 0; y < size; ++y) {
-      for (int x = 0; x < size; ++x) {
-        const float* pixels[9];
-        for (int i = 0; i < 9; ++i) {
-          const ptrdiff_t pixel = ptrdiff_t{2 * y + i / 3} * input + 2 * x + i % 3;
-          pixels[i] = values.data() + pixel * channels;
-        }
-        const ptrdiff_t pixel = ptrdiff_t{y} * size + x;
-        kernels.max_window({pixels, 9, channels, output.data() + pixel * channels});
+// A square window with a stride of two.
+Job pool_job(const Kernels& kernels, bool is_max, int side, int size, int channels) {
+  const int input = 2 * size + 1, taps = side * side;
+  const auto values = std::make_shared<Array<float>>(size_t(input) * input * channels);
+  const auto output = std::make_shared<Array<float>>(size_t(size) * size * channels);
+  return bytes_job("pool", size, channels, 1, 4.0 * (taps + 1), [=, &kernels] {
+    for (int pixel = 0; pixel < size * size; ++pixel) {
+      const float* pixels[9];
+      for (int i = 0; i < taps; ++i) {
+        const int y = pixel / size * 2 + i / side, x = pixel % size * 2 + i % side;
+        pixels[i] = values->data() + (ptrdiff_t{y} * input + x) * channels;
       }
+      const PoolWindow window = {pixels, taps, channels,
+                                 output->data() + ptrdiff_t{pixel} * channels};
+      is_max ? kernels.max_window(window) : kernels.mean_window(window, 0.25f);
     }
   });
-  print_bytes("max 3x3", size, channels, 40.0 * size * size * channels, seconds);
 }
 
 constexpr Layer kBinaryLayers[] = {
-    {"56x56x64->64 3x3", 3, 1, 56, 64, 64, 4},
-    {"28x28x64->128 3x3 stride 2", 3, 2, 28, 64, 128, 1},
-    {"28x28x128->128 3x3", 3, 1, 28, 128, 128, 3},
-    {"14x14x128->256 3x3 stride 2", 3, 2, 14, 128, 256, 1},
-    {"14x14x256->256 3x3", 3, 1, 14, 256, 256, 3},
-    {"7x7x256->512 3x3 stride 2", 3, 2, 7, 256, 512, 1},
-    {"7x7x512->512 3x3", 3, 1, 7, 512, 512, 3},
+    {"binary56", 3, 1, 56, 64, 64, 4},   {"binary28", 3, 2, 28, 64, 128, 1},
+    {"binary28", 3, 1, 28, 128, 128, 3}, {"binary14", 3, 2, 14, 128, 256, 1},
+    {"binary14", 3, 1, 14, 256, 256, 3}, {"binary7", 3, 2, 7, 256, 512, 1},
+    {"binary7", 3, 1, 7, 512, 512, 3},   {"narrow", 3, 1, 32, 16, 16, 0},
+    {"narrow", 3, 1, 32, 32, 32, 0},
 };
 constexpr Layer kRealLayers[] = {
-    {"112x112x3->64 7x7 stride 2", 7, 2, 112, 3, 64, 1},
-    {"28x28x64->128 1x1", 1, 1, 28, 64, 128, 1},
-    {"14x14x128->256 1x1", 1, 1, 14, 128, 256, 1},
-    {"7x7x256->512 1x1", 1, 1, 7, 256, 512, 1},
+    {"stem", 7, 2, 112, 3, 64, 1},   {"down", 1, 1, 28, 64, 128, 1},
+    {"down", 1, 1, 14, 128, 256, 1}, {"down", 1, 1, 7, 256, 512, 1},
+    {"narrow", 3, 1, 32, 3, 16, 0},  {"dense", 1, 1, 1, 512, 1000, 0},
 };
-// Not of that network: narrow ones, and a dense layer.
-constexpr Layer kOtherBinaryLayers[] = {
-    {"32x32x16->16 3x3", 3, 1, 32, 16, 16, 0},
-    {"32x32x32->32 3x3", 3, 1, 32, 32, 32, 0},
-};
-constexpr Layer kOtherRealLayers[] = {
-    {"32x32x3->16 3x3", 3, 1, 32, 3, 16, 0},
-    {"dense 512->1000", 1, 1, 1, 512, 1000, 0},
-};
+
+std::vector<Job> all_jobs(const Kernels& kernels) {
+  std::vector<Job> jobs;
+  for (const Layer& layer : kBinaryLayers) jobs.push_back(binary_job(kernels, layer));
+  for (const Layer& layer : kRealLayers) jobs.push_back(real_job(kernels, layer));
+  for (Finish finish : {kPack, kHalfBlock, kPadded}) {
+    for (int size = 56, channels = 64; size >= 7; size /= 2, channels *= 2) {
+      jobs.push_back(finish_job(kernels, finish, size, channels));
+    }
+  }
+  jobs.push_back(pool_job(kernels, true, 3, 56, 64));
+  for (int size = 28, channels = 64; size >= 7; size /= 2, channels *= 2) {
+    jobs.push_back(pool_job(kernels, false, 2, size, channels));
+  }
+  return jobs;
+}
 
 void time_table(const Kernels& kernels, double clock) {
   std::printf("%s\n", kernels.name);
-  double binary = 0, real = 0, finish = 0, binary_macs = 0, real_macs = 0;
-  for (const Layer& layer : kBinaryLayers) {
-    binary += layer.times * time_binary(kernels, layer, clock);
-    binary_macs += layer.times * layer.macs();
+  for (const Job& job : all_jobs(kernels)) {
+    const double seconds = best_seconds(job.run);
+    std::printf("  %-36s x %d %8.3f ms ", job.name.c_str(), job.times, seconds * 1e3);
+    if (job.macs > 0) {
+      std::printf("%8.1f GMAC/s  %6.1f MAC a cycle\n", job.macs / seconds * 1e-9,
+                  job.macs / seconds / clock);
+    } else {
+      std::printf("%8.1f GB/s\n", job.bytes / seconds * 1e-9);
+    }
   }
-  for (const Layer& layer : kRealLayers) {
-    real += layer.times * time_real(kernels, layer, clock);
-    real_macs += layer.times * layer.macs();
+}
+
+// False where there is no such group.
+bool run_group(const Kernels& kernels, const std::string& group, int times) {
+  bool found = false;
+  for (const Job& job : all_jobs(kernels)) {
+    if (group != "all" && group != job.group) continue;
+    found = true;
+    for (int i = 0; i < times * job.times; ++i) job.run();
   }
-  for (int size = 56, channels = 64; size >= 7; size /= 2, channels *= 2) {
-    finish += 4 * time_finish(kernels, size, channels);
-  }
-  std::printf("  of the network: binary %.3f ms %s\n", binary * 1e3,
-              per_cycle(binary_macs, binary, clock).c_str());
-  std::printf("                  real   %.3f ms %s\n", real * 1e3,
-              per_cycle(real_macs, real, clock).c_str());
-  std::printf("                  finish %.3f ms\n", finish * 1e3);
-  for (const Layer& layer : kOtherBinaryLayers) time_binary(kernels, layer, clock);
-  for (const Layer& layer : kOtherRealLayers) time_real(kernels, layer, clock);
-  time_pack(kernels, 56, 64);
-  time_max(kernels, 56, 64);
+  return found;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 4) {
+    const Kernels* kernels = find_kernels(argv[1]);
+    if (kernels != nullptr && run_group(*kernels, argv[2], std::atoi(argv[3])))
+      return 0;
+  }
+  if (argc > 2) {
+    std::fprintf(stderr, "%s: a table of this CPU, a group that %s names, TIMES\n",
+                 argv[0], __FILE__);
+    return 2;
+  }
   const double clock = cycles_per_second();
   std::printf("%.2f GHz\n", clock * 1e-9);
   for (const Kernels* const* table = available_kernels(); *table != nullptr; ++table) {

@@ -42,12 +42,20 @@ struct DeleteDelegate {
 };
 using Delegate = std::unique_ptr<TfLiteDelegate, DeleteDelegate>;
 
+inline Delegate delegate_with(std::vector<std::pair<std::string, std::string>> options,
+                              void (*report)(const char*) = nullptr) {
+  std::vector<char*> keys, values;
+  for (auto& [key, value] : options) {
+    keys.push_back(&key[0]);
+    values.push_back(&value[0]);
+  }
+  return Delegate(tflite_plugin_create_delegate(keys.data(), values.data(),
+                                                options.size(), report));
+}
+
 inline Delegate make_delegate(const Settings& settings) {
-  std::string keys[] = {"kernel", "fuse"};
-  std::string values[] = {settings.kernel, settings.fuse ? "1" : "0"};
-  char* key_texts[] = {&keys[0][0], &keys[1][0]};
-  char* value_texts[] = {&values[0][0], &values[1][0]};
-  return Delegate(tflite_plugin_create_delegate(key_texts, value_texts, 2, nullptr));
+  return delegate_with(
+      {{"kernel", settings.kernel}, {"fuse", settings.fuse ? "1" : "0"}});
 }
 
 struct Life {
@@ -56,6 +64,11 @@ struct Life {
 
   bool apply() { return host.apply(delegate.get()) == kTfLiteOk; }
   bool start() { return apply() && host.allocate() == kTfLiteOk; }
+  bool start(const std::vector<int>& inputs, const std::vector<int>& outputs) {
+    host.set_inputs(inputs);
+    host.set_outputs(outputs);
+    return start();
+  }
   bool invoke() { return host.invoke() == kTfLiteOk; }
 
   template <typename T>

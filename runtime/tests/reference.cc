@@ -130,18 +130,6 @@ std::vector<int32_t> pack(const Signs& signs, int channels) {
   return packed;
 }
 
-Signs unpack(const std::vector<int32_t>& packed, int channels) {
-  const size_t words = static_cast<size_t>((channels + 31) / 32);
-  Signs signs;
-  for (size_t pixel = 0; pixel < packed.size() / words; ++pixel) {
-    for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
-      const uint32_t word = static_cast<uint32_t>(packed[pixel * words + c / 32]);
-      signs.push_back(word >> (c % 32) & 1);
-    }
-  }
-  return signs;
-}
-
 std::vector<float> float_convolution(const BinaryConvolution& op, const Signs& input) {
   std::vector<float> result;
   int32_t lowest, highest;
@@ -197,29 +185,6 @@ Signs packed_convolution(const BinaryConvolution& op, const Signs& input) {
     const int differing = count_with_zeros(op, count(op, input, n, y, x, c));
     result.push_back(differing > op.thresholds[static_cast<size_t>(c)]);
   });
-  return result;
-}
-
-Signs max_pool(const Signs& input, const Image& in, int height, int width,
-               int stride_height, int stride_width, bool same, Image* out) {
-  const Axis rows = slide(in.height, height, stride_height, 1, same);
-  const Axis columns = slide(in.width, width, stride_width, 1, same);
-  *out = {in.batch, rows.out, columns.out, in.channels};
-  Signs result;
-  for (int i = 0; i < out->pixels() * in.channels; ++i) {
-    const int c = i % in.channels, x = i / in.channels % out->width;
-    const int y = i / in.channels / out->width % out->height;
-    const int n = i / in.channels / out->width / out->height;
-    bool all = true;
-    for (int tap = 0; tap < height * width; ++tap) {
-      const int row = y * stride_height - rows.before + tap / width;
-      const int column = x * stride_width - columns.before + tap % width;
-      if (row < 0 || row >= in.height || column < 0 || column >= in.width) continue;
-      all = all && input[static_cast<size_t>(
-                       ((n * in.height + row) * in.width + column) * in.channels + c)];
-    }
-    result.push_back(all);
-  }
   return result;
 }
 

@@ -1,4 +1,4 @@
-// What LCE's operators compute, in plain loops over one value after the other.
+// What LCE's convolution computes, in plain loops over one value after the other.
 #ifndef R2B_TESTS_REFERENCE_H_
 #define R2B_TESTS_REFERENCE_H_
 
@@ -35,16 +35,11 @@ struct BinaryConvolution {
 };
 
 std::vector<int32_t> pack(const Signs& signs, int channels);
-Signs unpack(const std::vector<int32_t>& words, int channels);
 
 std::vector<float> float_convolution(const BinaryConvolution& op, const Signs& input);
 std::vector<int8_t> int8_convolution(const BinaryConvolution& op, const Signs& input,
                                      float scale, int zero_point);
 Signs packed_convolution(const BinaryConvolution& op, const Signs& input);
-
-// Negative only where all of the window's inside is.
-Signs max_pool(const Signs& input, const Image& in, int height, int width,
-               int stride_height, int stride_width, bool same, Image* out);
 
 }  // namespace r2b_test
 

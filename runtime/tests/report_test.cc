@@ -1,5 +1,5 @@
-// What a delegate tells of itself: cut to the room there is, while interpreters begin and
-// end in other threads, and of so many runs that memory does not grow.
+// What a delegate tells of itself: cut to the room there is, while interpreters begin
+// and end in other threads, and of so many runs that memory does not grow.
 #include "report.h"
 
 #include <atomic>
@@ -24,13 +24,6 @@ void build(Host* host) {
   host->set_inputs({0});
   host->set_outputs({2});
   host->count_bytes();
-}
-
-Delegate profiling_delegate() {
-  char key[] = "profile", value[] = "1";
-  char* keys[] = {key};
-  char* values[] = {value};
-  return Delegate(tflite_plugin_create_delegate(keys, values, 1, nullptr));
 }
 
 class IdleStep : public r2b::Step {
@@ -59,7 +52,8 @@ TEST(texts_are_cut_to_the_room_that_there_is) {
   CHECK_SAYS(whole.data(), "portable kernels, 1 thread(s):\n  pass + sign  [0]\n");
   for (size_t size : {size_t{1}, size_t{10}, length}) {
     std::vector<char> part(length + 1, 'x');
-    CHECK_EQUAL(r2b_delegate_explanation(life.delegate.get(), part.data(), size), length);
+    CHECK_EQUAL(r2b_delegate_explanation(life.delegate.get(), part.data(), size),
+                length);
     CHECK_EQUAL(std::strlen(part.data()), size - 1);
     CHECK(std::memcmp(part.data(), whole.data(), size - 1) == 0);
     CHECK(part[size] == 'x');
@@ -67,7 +61,7 @@ TEST(texts_are_cut_to_the_room_that_there_is) {
 }
 
 TEST(texts_can_be_asked_for_while_interpreters_begin_run_and_end) {
-  const Delegate shared = profiling_delegate();
+  const Delegate shared = delegate_with({{"profile", "1"}});
   std::atomic<bool> ends{false};
   std::thread asking([&] {
     std::vector<char> text(4096);
