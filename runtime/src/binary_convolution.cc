@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
 
 #include "borders.h"
 #include "convolution.h"
@@ -93,11 +92,10 @@ class BinaryConvolution : public Step {
     if (output_->type == kTfLiteInt32) set_thresholds(graph.input(op, 4), bits);
     const bool is_empty = output_->shape.elements() == 0;
     if (op.padding == Padding::kSame && !op.pad_with_ones && !is_empty) {
-      set_borders(op, filter, horizontal, group_channels,
-                  graph.has_input(op, 2) ? &graph.input(op, 2) : nullptr);
+      set_borders(graph, op, horizontal, group_channels);
     }
     // With few rows the channels are divided as well, so that threads have enough.
-    const int chunks = static_cast<int>(filter_->chunks().size());
+    const int chunks = static_cast<int>(filter_->chunks.size());
     parts_ = whole_rows_ ? 1 : std::clamp(32 / std::max(rows_, 1), 1, chunks);
   }
 
@@ -117,7 +115,7 @@ class BinaryConvolution : public Step {
         reinterpret_cast<const float**>(tile.values + kSegmentPixels * stride_);
     tile.offsets = reinterpret_cast<ptrdiff_t*>(tile.corrections + kSegmentPixels);
     patches_.write_offsets(tile.offsets);
-    const int num_chunks = static_cast<int>(filter_->chunks().size());
+    const int num_chunks = static_cast<int>(filter_->chunks.size());
     for (int unit = begin; unit < end; unit++) {
       const int row = unit % rows_, part = unit / rows_;
       const int first = num_chunks * part / parts_, last = num_chunks * (part + 1) / parts_;
@@ -126,7 +124,7 @@ class BinaryConvolution : public Step {
         continue;
       }
       for (int i = first; i < last; i++) {
-        const PackedFilter::Chunk& chunk = filter_->chunks()[static_cast<size_t>(i)];
+        const PackedFilter::Chunk& chunk = filter_->chunks[static_cast<size_t>(i)];
         const Patches<uint32_t> patches = patches_of(row, chunk.group, tile);
         for (int x = 0; x < width_; x += kSegmentPixels) {
           const Span span = {row, x, std::min(kSegmentPixels, width_ - x),
@@ -159,42 +157,23 @@ class BinaryConvolution : public Step {
     finish_.packed = output_;
   }
 
-  void set_borders(const Operator& op, const Value& filter, const Axis& horizontal,
-                   int32_t group_channels, const Value* multiplier) {
-    const int taps = filter.shape.dims[1] * filter.shape.dims[2];
+  void set_borders(const Graph& graph, const Operator& op, const Axis& horizontal,
+                   int32_t group_channels) {
+    const Value& filter = graph.input(op, 1);
     std::vector<uint32_t> words(static_cast<size_t>(filter.shape.elements()));
     std::memcpy(words.data(), filter.constant, words.size() * sizeof(uint32_t));
-    std::vector<int32_t> sums(static_cast<size_t>(channels_) * taps);
+    std::vector<int32_t> sums(words.size() / static_cast<size_t>(group_words_));
     for (size_t i = 0; i < sums.size(); i++) {
       sums[i] = group_channels - 2 * popcount(&words[i * group_words_], group_words_);
     }
-    const Borders borders(vertical_, horizontal, sums, channels_);
     // LCE adds to float32 results and counts in integers where it can not.
     in_float_ = output_->type == kTfLiteFloat32 && op.activation == Activation::kNone;
-    std::vector<float> factors;
-    if (in_float_) factors = copy_floats(*multiplier);
-    for (int r = 0; r < borders.num_rows(); r++) {
-      for (int x = 0; x < width_; x++) {
-        add_border(borders.at(borders.row_of_class(r), x), factors);
-      }
+    std::vector<float> factors(static_cast<size_t>(channels_), 0.5f);
+    if (in_float_) {
+      factors = copy_floats(graph.input(op, 2));
+      for (float& factor : factors) factor *= -1.0f;
     }
-    for (int y = 0; y < vertical_.out; y++) border_row_.push_back(borders.row_class(y));
-    border_starts_.clear();
-  }
-
-  // One entry of the tables below for each pixel of each kind of row.
-  void add_border(const int32_t* sums, const std::vector<float>& factors) {
-    const auto known = border_starts_.find(sums);
-    border_.push_back(sums == nullptr                   ? -1
-                      : known != border_starts_.end() ? known->second
-                                                      : static_cast<int64_t>(border_floats_.size()));
-    if (sums == nullptr || known != border_starts_.end()) return;
-    border_starts_[sums] = static_cast<int64_t>(border_floats_.size());
-    for (int c = 0; c < channels_; c++) {
-      const float value = static_cast<float>(sums[c]);
-      border_floats_.push_back(
-          in_float_ ? (-1.0f * factors[static_cast<size_t>(c)]) * value : value / 2);
-    }
+    borders_ = Borders(vertical_, horizontal, sums, factors);
   }
 
   Patches<uint32_t> patches_of(int row, int group, const Tile& tile) const {
@@ -225,7 +204,7 @@ class BinaryConvolution : public Step {
   void convolve_groups(int row, const Tile& tile) const {
     for (int x = 0; x < width_; x += kSegmentPixels) {
       const Span span = {row, x, std::min(kSegmentPixels, width_ - x), 0, channels_};
-      for (const PackedFilter::Chunk& chunk : filter_->chunks()) {
+      for (const PackedFilter::Chunk& chunk : filter_->chunks) {
         count(patches_of(row, chunk.group, tile), span, chunk,
               tile.counts + chunk.first_channel);
       }
@@ -233,23 +212,19 @@ class BinaryConvolution : public Step {
     }
   }
 
-  // Pixel x of the row: its border values from channel `first` on, or null.
-  const float* border(int row, int x, int first) const {
-    const int kind = border_row_[static_cast<size_t>(row % vertical_.out)];
-    const int64_t start = border_[static_cast<size_t>(kind) * width_ + x];
-    return start < 0 ? nullptr : &border_floats_[static_cast<size_t>(start) + first];
-  }
-
   void finish(const Span& span, const Tile& tile) const {
     FinishRow work = {};
-    if (!border_row_.empty() && in_float_) {
+    if (!borders_.empty()) {
+      const int y = span.row % vertical_.out;
       for (int x = 0; x < span.num_pixels; x++) {
-        tile.corrections[x] =
-            border(span.row, span.first_pixel + x, span.first_channel);
+        const float* border = borders_.at(y, span.first_pixel + x);
+        tile.corrections[x] = border == nullptr ? nullptr : border + span.first_channel;
       }
-      work.corrections = tile.corrections;
-    } else if (!border_row_.empty()) {
-      count_borders(span, tile.counts);
+      if (in_float_) {
+        work.corrections = tile.corrections;
+      } else {
+        count_borders(span, tile);
+      }
     }
     work.counts = tile.counts;
     work.counts_stride = stride_;
@@ -269,11 +244,11 @@ class BinaryConvolution : public Step {
     }
   }
 
-  void count_borders(const Span& span, int32_t* counts) const {
+  void count_borders(const Span& span, const Tile& tile) const {
     for (int x = 0; x < span.num_pixels; x++) {
-      const float* add = border(span.row, span.first_pixel + x, span.first_channel);
+      const float* add = tile.corrections[x];
       for (int c = 0; add != nullptr && c < span.num_channels; c++) {
-        counts[x * stride_ + c] += static_cast<int32_t>(add[c]);
+        tile.counts[x * stride_ + c] += static_cast<int32_t>(add[c]);
       }
     }
   }
@@ -306,11 +281,7 @@ class BinaryConvolution : public Step {
   OutputTransform transform_;
   std::vector<float> thresholds_;
   PatchLayout patches_;
-  // Zero padding: for each kind of row and each pixel, where its values begin, or -1.
-  std::vector<int> border_row_;
-  std::vector<int64_t> border_;
-  std::vector<float> border_floats_;
-  std::map<const int32_t*, int64_t> border_starts_;  // while they are being made
+  Borders borders_;  // of zero padding
 };
 
 }  // namespace

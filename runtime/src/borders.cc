@@ -10,17 +10,13 @@ namespace {
 using Taps = std::pair<int, int>;  // first inside, one past the last inside
 
 // Numbers the different ranges of inside taps along an axis.
-std::vector<Taps> classify(const Axis& axis, std::vector<int>* class_of,
-                           std::vector<int>* example) {
+std::vector<Taps> classify(const Axis& axis, std::vector<int>* class_of) {
   std::map<Taps, int> known;
   std::vector<Taps> classes;
   for (int o = 0; o < axis.out; o++) {
     const Taps taps(axis.first_tap(o), axis.end_tap(o));
     const auto found = known.emplace(taps, static_cast<int>(classes.size()));
-    if (found.second) {
-      classes.push_back(taps);
-      example->push_back(o);
-    }
+    if (found.second) classes.push_back(taps);
     class_of->push_back(found.first->second);
   }
   return classes;
@@ -29,21 +25,19 @@ std::vector<Taps> classify(const Axis& axis, std::vector<int>* class_of,
 }  // namespace
 
 Borders::Borders(const Axis& vertical, const Axis& horizontal,
-                 const std::vector<int32_t>& tap_sums, int num_channels) {
-  std::vector<int> unused;
-  const std::vector<Taps> rows = classify(vertical, &row_class_, &example_);
-  const std::vector<Taps> columns = classify(horizontal, &column_class_, &unused);
-  num_rows_ = static_cast<int>(rows.size());
+                 const std::vector<int32_t>& tap_sums,
+                 const std::vector<float>& factors) {
+  const std::vector<Taps> rows = classify(vertical, &row_class_);
+  const std::vector<Taps> columns = classify(horizontal, &column_class_);
   num_columns_ = columns.size();
-  sums_.resize(rows.size() * columns.size());
-  entries_.assign(sums_.size(), nullptr);
+  entries_.resize(rows.size() * columns.size());
 
   const int height = vertical.kernel, width = horizontal.kernel;
   const size_t taps = static_cast<size_t>(height) * width;
   // Per channel: area[y][x] = sum over taps above y and left of x.
   std::vector<int32_t> area(static_cast<size_t>(height + 1) * (width + 1));
-  for (int c = 0; c < num_channels; c++) {
-    const int32_t* sums = tap_sums.data() + static_cast<size_t>(c) * taps;
+  for (size_t c = 0; c < factors.size(); c++) {
+    const int32_t* sums = tap_sums.data() + c * taps;
     const auto at_corner = [&](int y, int x) -> int32_t& {
       return area[static_cast<size_t>(y) * (width + 1) + x];
     };
@@ -53,17 +47,15 @@ Borders::Borders(const Axis& vertical, const Axis& horizontal,
                                   at_corner(y + 1, x) - at_corner(y, x);
       }
     }
-    for (size_t i = 0; i < sums_.size(); i++) {
+    for (size_t i = 0; i < entries_.size(); i++) {
       const Taps v = rows[i / num_columns_], h = columns[i % num_columns_];
       if (v == Taps(0, height) && h == Taps(0, width)) continue;
       const int32_t inside = at_corner(v.second, h.second) -
                              at_corner(v.first, h.second) -
                              at_corner(v.second, h.first) + at_corner(v.first, h.first);
-      sums_[i].push_back(at_corner(height, width) - inside);
+      const int32_t outside = at_corner(height, width) - inside;
+      entries_[i].push_back(factors[c] * static_cast<float>(outside));
     }
-  }
-  for (size_t i = 0; i < sums_.size(); i++) {
-    if (!sums_[i].empty()) entries_[i] = sums_[i].data();
   }
 }
 

@@ -10,32 +10,29 @@
 
 namespace r2b {
 
-// The outside part of every patch, summed over each filter. Patches that stick out alike
-// share an entry, so there are few entries however large the map.
+// The outside part of every patch, summed over each filter, times the filter's factor.
+// Patches that stick out alike share an entry, so there are few however large the map.
 class Borders {
  public:
-  // tap_sums: [num_channels][vertical.kernel][horizontal.kernel].
+  Borders() = default;
+  // tap_sums: [channels][vertical.kernel][horizontal.kernel]; factors: [channels].
   Borders(const Axis& vertical, const Axis& horizontal,
-          const std::vector<int32_t>& tap_sums, int num_channels);
+          const std::vector<int32_t>& tap_sums, const std::vector<float>& factors);
 
-  // Sums over the taps outside, one for each channel; null where none is outside.
-  const int32_t* at(int y, int x) const {
-    return entries_[static_cast<size_t>(row_class_[static_cast<size_t>(y)]) *
-                        num_columns_ +
-                    static_cast<size_t>(column_class_[static_cast<size_t>(x)])];
+  bool empty() const { return row_class_.empty(); }
+  // What patch (y, x) needs, one for each channel; null where it does not stick out.
+  const float* at(int y, int x) const {
+    const int row = row_class_[static_cast<size_t>(y)];
+    const int column = column_class_[static_cast<size_t>(x)];
+    const std::vector<float>& entry =
+        entries_[static_cast<size_t>(row) * num_columns_ + static_cast<size_t>(column)];
+    return entry.empty() ? nullptr : entry.data();
   }
-  // The number of different rows, and which of them an output row is.
-  int num_rows() const { return num_rows_; }
-  int row_class(int y) const { return row_class_[static_cast<size_t>(y)]; }
-  // An output row of each class.
-  int row_of_class(int index) const { return example_[static_cast<size_t>(index)]; }
 
  private:
-  std::vector<int> row_class_, column_class_, example_;
-  int num_rows_ = 0;
+  std::vector<int> row_class_, column_class_;
   size_t num_columns_ = 0;
-  std::vector<std::vector<int32_t>> sums_;
-  std::vector<const int32_t*> entries_;
+  std::vector<std::vector<float>> entries_;  // [row class][column class]
 };
 
 }  // namespace r2b

@@ -32,48 +32,33 @@ Frame PatchLayout::frame(const Axis& vertical, const Axis& horizontal) {
   return frame;
 }
 
-void PackedFilter::divide(int num_channels, int groups) {
+namespace {
+
+// Chunks of channels, none of them in two groups; pack(chunk, to) writes each into
+// memory of bytes_of(channels). Null where there is none left.
+template <typename BytesOf, typename Pack>
+std::shared_ptr<const PackedFilter> pack_chunks(int num_channels, int groups,
+                                                MemoryPool* pool,
+                                                const BytesOf& bytes_of,
+                                                const Pack& pack) {
+  auto packed = std::make_shared<PackedFilter>();
   const int in_group = num_channels / groups;
   for (int group = 0; group < groups; group++) {
     for (int first = 0; first < in_group; first += kChunkChannels) {
-      chunks_.push_back({group * in_group + first,
-                         std::min(kChunkChannels, in_group - first), group, nullptr});
+      PackedFilter::Chunk chunk = {group * in_group + first,
+                                   std::min(kChunkChannels, in_group - first), group,
+                                   nullptr};
+      char* to = pool->take(static_cast<int64_t>(bytes_of(chunk.num_channels)));
+      if (to == nullptr) return nullptr;
+      pack(chunk, to);
+      chunk.data = to;
+      packed->chunks.push_back(chunk);
     }
   }
+  return packed;
 }
 
-bool PackedFilter::pack_binary(const Kernels& kernels, const uint32_t* filter,
-                               int num_channels, int values, int groups,
-                               MemoryPool* pool) {
-  divide(num_channels, groups);
-  for (Chunk& chunk : chunks_) {
-    char* to = pool->take(
-        static_cast<int64_t>(kernels.binary_filter_bytes(chunk.num_channels, values)));
-    if (to == nullptr) return false;
-    kernels.pack_binary_filter(
-        filter + static_cast<ptrdiff_t>(chunk.first_channel) * values,
-        chunk.num_channels, values, to);
-    chunk.data = to;
-  }
-  return true;
-}
-
-bool PackedFilter::pack_real(const Kernels& kernels, const float* filter,
-                             const float* bias, int num_channels, int values,
-                             MemoryPool* pool) {
-  divide(num_channels, 1);
-  for (Chunk& chunk : chunks_) {
-    char* to = pool->take(
-        static_cast<int64_t>(kernels.real_filter_bytes(chunk.num_channels, values)));
-    if (to == nullptr) return false;
-    kernels.pack_real_filter(
-        filter + static_cast<ptrdiff_t>(chunk.first_channel) * values,
-        bias == nullptr ? nullptr : bias + chunk.first_channel, chunk.num_channels,
-        values, to);
-    chunk.data = to;
-  }
-  return true;
-}
+}  // namespace
 
 std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,
                                                 const Graph& graph, const Operator& op,
@@ -81,26 +66,41 @@ std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,
   const Value& filter = graph.input(op, 1);
   const int channels = filter.shape.dims[0];
   const int values = static_cast<int>(filter.shape.elements() / channels);
-  auto packed = std::make_shared<PackedFilter>();
-  bool done = false;
+  const auto place_of = [&](const PackedFilter::Chunk& chunk) {
+    return static_cast<size_t>(chunk.first_channel) * static_cast<size_t>(values);
+  };
+  std::shared_ptr<const PackedFilter> packed;
   if (op.kind == OperatorKind::kBinaryConvolution) {
     // Copied first: constants in a file are aligned to nothing in particular.
     std::vector<uint32_t> words(static_cast<size_t>(channels) * values);
     std::memcpy(words.data(), filter.constant, words.size() * sizeof(uint32_t));
     const int groups =
         packed_words(static_cast<int32_t>(op.channels_in)) / filter.shape.dims[3];
-    done = packed->pack_binary(kernels, words.data(), channels, values, groups, pool);
+    packed = pack_chunks(
+        channels, groups, pool,
+        [&](int count) { return kernels.binary_filter_bytes(count, values); },
+        [&](const PackedFilter::Chunk& chunk, char* to) {
+          kernels.pack_binary_filter(&words[place_of(chunk)], chunk.num_channels,
+                                     values, to);
+        });
   } else {
     const std::vector<float> weights = copy_floats(filter);
     const std::vector<float> bias =
         graph.has_input(op, 2) ? copy_floats(graph.input(op, 2)) : std::vector<float>();
-    done = packed->pack_real(kernels, weights.data(),
-                             bias.empty() ? nullptr : bias.data(), channels, values,
-                             pool);
+    packed = pack_chunks(
+        channels, 1, pool,
+        [&](int count) { return kernels.real_filter_bytes(count, values); },
+        [&](const PackedFilter::Chunk& chunk, char* to) {
+          kernels.pack_real_filter(
+              &weights[place_of(chunk)],
+              bias.empty() ? nullptr : &bias[static_cast<size_t>(chunk.first_channel)],
+              chunk.num_channels, values, to);
+        });
   }
-  if (done) return packed;
-  *why = format("%s (node %d): no memory for its filter", op.name, op.node);
-  return nullptr;
+  if (packed == nullptr) {
+    *why = format("%s (node %d): no memory for its filter", op.name, op.node);
+  }
+  return packed;
 }
 
 }  // namespace r2b

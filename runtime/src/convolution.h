@@ -46,23 +46,12 @@ class PatchLayout {
 };
 
 // Filters in the order that a kernel wants, one chunk of output channels after another.
-class PackedFilter {
- public:
+struct PackedFilter {
   struct Chunk {
     int first_channel, num_channels, group;
     const void* data;
   };
-  // filter: [num_channels][values]; false where memory is short.
-  bool pack_binary(const Kernels& kernels, const uint32_t* filter, int num_channels,
-                   int values, int groups, MemoryPool* pool);
-  bool pack_real(const Kernels& kernels, const float* filter, const float* bias,
-                 int num_channels, int values, MemoryPool* pool);
-  const std::vector<Chunk>& chunks() const { return chunks_; }
-
- private:
-  void divide(int num_channels, int groups);
-
-  std::vector<Chunk> chunks_;
+  std::vector<Chunk> chunks;
 };
 
 std::unique_ptr<Step> make_binary_convolution(const Kernels& kernels, const Graph& graph,

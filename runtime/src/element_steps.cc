@@ -38,11 +38,9 @@ inline double exponential(double x) {
   return sum * power;
 }
 
-class Logistic : public Step {
+class Logistic : public MapStep {
  public:
-  Logistic(const Value& source, Value* output) : source_(source), output_(output) {}
-
-  int units() const override { return source_.rows(); }
+  using MapStep::MapStep;
 
   void run(int begin, int end, char*) const override {
     const int count = source_.row_pixels() * source_.channels();
@@ -54,16 +52,12 @@ class Logistic : public Step {
       }
     }
   }
-
- private:
-  const Value& source_;
-  Value* output_;
 };
 
-class Softmax : public Step {
+class Softmax : public MapStep {
  public:
-  Softmax(const Value& source, Value* output, float beta)
-      : source_(source), output_(output), beta_(beta) {}
+  Softmax(const Value* source, Value* output, float beta)
+      : MapStep("softmax", source, output), beta_(beta) {}
 
   int units() const override { return static_cast<int>(source_.shape.pixels()); }
 
@@ -82,19 +76,24 @@ class Softmax : public Step {
   }
 
  private:
-  const Value& source_;
-  Value* output_;
   float beta_;
 };
 
+const char* title_of(OperatorKind kind) {
+  return kind == OperatorKind::kMultiply ? "product"
+         : kind == OperatorKind::kAdd    ? "sum"
+                                         : "difference";
+}
+
 // Walks two operands along a result of up to kMaxRank dimensions.
-class Broadcast : public Step {
+class Broadcast : public MapStep {
  public:
-  Broadcast(const Operator& op, const Value& a, const Value& b, Value* output)
-      : kind_(op.kind), a_(a), b_(b), output_(output) {
+  Broadcast(const Operator& op, const Value* a, const Value* b, Value* output)
+      : MapStep(title_of(op.kind), a, output), kind_(op.kind), other_(*b) {
+    add_read(b);
     activation_limits(op.activation, &lowest_, &highest_);
-    set_steps(a.shape, steps_a_);
-    set_steps(b.shape, steps_b_);
+    set_steps(a->shape, steps_a_);
+    set_steps(b->shape, steps_b_);
   }
 
   int units() const override { return static_cast<int>(output_->shape.pixels()); }
@@ -109,8 +108,8 @@ class Broadcast : public Step {
         at_b += rest % shape.dims[i] * steps_b_[i];
         rest /= shape.dims[i];
       }
-      const float* a = data(a_) + at_a;
-      const float* b = data(b_) + at_b;
+      const float* a = data(source_) + at_a;
+      const float* b = data(other_) + at_b;
       float* y = reinterpret_cast<float*>(output_->data) +
                  static_cast<ptrdiff_t>(pixel) * channels;
       const int last = shape.rank > 0 ? shape.rank - 1 : 0;
@@ -146,9 +145,7 @@ class Broadcast : public Step {
   }
 
   OperatorKind kind_;
-  const Value& a_;
-  const Value& b_;
-  Value* output_;
+  const Value& other_;
   float lowest_ = 0, highest_ = 0;
   int64_t steps_a_[kMaxRank] = {}, steps_b_[kMaxRank] = {};
 };
@@ -157,30 +154,15 @@ class Broadcast : public Step {
 
 std::unique_ptr<Step> make_broadcast(const Operator& op, const Value* a, const Value* b,
                                      Value* output) {
-  auto step = std::make_unique<Broadcast>(op, *a, *b, output);
-  step->title = op.kind == OperatorKind::kMultiply ? "product"
-                : op.kind == OperatorKind::kAdd    ? "sum"
-                                                   : "difference";
-  step->add_read(a);
-  step->add_read(b);
-  step->writes.push_back(output);
-  return step;
+  return std::make_unique<Broadcast>(op, a, b, output);
 }
 
 std::unique_ptr<Step> make_logistic(const Value* source, Value* output) {
-  auto step = std::make_unique<Logistic>(*source, output);
-  step->title = "logistic";
-  step->add_read(source);
-  step->writes.push_back(output);
-  return step;
+  return std::make_unique<Logistic>("logistic", source, output);
 }
 
 std::unique_ptr<Step> make_softmax(const Value* source, Value* output, float beta) {
-  auto step = std::make_unique<Softmax>(*source, output, beta);
-  step->title = "softmax";
-  step->add_read(source);
-  step->writes.push_back(output);
-  return step;
+  return std::make_unique<Softmax>(source, output, beta);
 }
 
 }  // namespace r2b

@@ -16,6 +16,12 @@ namespace r2b {
 // Rows and columns of padding that a value is stored with.
 struct Frame {
   int top = 0, bottom = 0, left = 0, right = 0;
+
+  bool is_empty() const { return (top | bottom | left | right) == 0; }
+  bool holds(const Frame& other) const {
+    return top >= other.top && bottom >= other.bottom && left >= other.left &&
+           right >= other.right;
+  }
 };
 
 // A tensor, constant or not.

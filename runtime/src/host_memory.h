@@ -12,9 +12,6 @@ namespace r2b {
 class HostMemory {
  public:
   HostMemory();
-  ~HostMemory();
-  HostMemory(const HostMemory&) = delete;
-  HostMemory& operator=(const HostMemory&) = delete;
 
   // False where some of the bytes cannot be read.
   bool copy(const void* from, size_t num_bytes, void* to) const;
@@ -37,7 +34,6 @@ class HostMemory {
   void find_code();
   bool is_in_code(const void* pointer) const;
 
-  int pipe_[2] = {-1, -1};
   std::vector<Range> code_;
 };
 

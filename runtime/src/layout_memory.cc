@@ -18,11 +18,6 @@ struct Block {
   int64_t offset = -1;
 };
 
-bool has_frame(const Value& value) {
-  const Frame& frame = value.frame;
-  return frame.top > 0 || frame.bottom > 0 || frame.left > 0 || frame.right > 0;
-}
-
 std::map<const Value*, size_t> find_last_uses(
     const std::vector<std::unique_ptr<Step>>& steps) {
   std::map<const Value*, size_t> last;
@@ -40,7 +35,7 @@ const Value* find_place(const Step& step, size_t index,
   for (const Read& read : step.reads) {
     const Value& value = *read.value;
     const bool is_ours = !value.outside() && value.constant == nullptr &&
-                         !has_frame(value) && last.at(&value) == index;
+                         value.frame.is_empty() && last.at(&value) == index;
     if (is_ours && value.bytes() == step.writes[0]->bytes() &&
         step.can_overwrite(&value)) {
       return &value;
@@ -84,7 +79,7 @@ bool padding_fits(const std::vector<std::unique_ptr<Step>>& steps, Size scratch)
   for (const auto& step : steps) {
     for (const Value* value : step->writes) {
       largest = std::max(largest, value->plain_bytes());
-      if (!has_frame(*value)) continue;
+      if (value->frame.is_empty()) continue;
       padded = padded + value->bytes();
       plain = plain + value->plain_bytes();
     }
@@ -106,7 +101,7 @@ bool lay_out_memory(const std::vector<std::unique_ptr<Step>>& steps,
       if (value->outside()) continue;
       const int64_t bytes = value->bytes();
       if (bytes < 0) return false;
-      if (has_frame(*value)) {
+      if (!value->frame.is_empty()) {
         // Its own memory: the padding is written here, once.
         memory->push_back(allocate(bytes));
         if (memory->back() == nullptr) return false;

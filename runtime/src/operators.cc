@@ -9,7 +9,7 @@ namespace r2b {
 
 namespace {
 
-// Parameters of LiteRT's operators, as its C interface lays them out.
+// Parameters of LiteRT's operators, as its C interface lays them out; others have one.
 struct ConvolutionParams {
   int padding, stride_width, stride_height, activation;
   int dilation_width, dilation_height;
@@ -17,21 +17,12 @@ struct ConvolutionParams {
 struct PoolParams {
   int padding, stride_width, stride_height, filter_width, filter_height, activation;
 };
-struct ActivationParams {
-  int activation;
-};
 struct DenseParams {
   int activation, weights_format;
   bool keep_num_dims;
 };
-struct ReducerParams {
-  bool keep_dims;
-};
-struct SoftmaxParams {
-  float beta;
-};
 
-struct BuiltinName {
+struct KnownOperator {
   int code;
   const char* name;
   OperatorKind kind;
@@ -40,7 +31,7 @@ struct BuiltinName {
 
 constexpr int kCustomCode = 32;
 
-constexpr BuiltinName kBuiltins[] = {
+constexpr KnownOperator kOperators[] = {
     {0, "ADD", OperatorKind::kAdd, 2},
     {1, "AVERAGE_POOL_2D", OperatorKind::kAveragePool, 1},
     {3, "CONV_2D", OperatorKind::kConvolution, 3},
@@ -56,19 +47,10 @@ constexpr BuiltinName kBuiltins[] = {
     {40, "MEAN", OperatorKind::kMean, 2},
     {41, "SUB", OperatorKind::kSubtract, 2},
     {54, "PRELU", OperatorKind::kPrelu, 2},
-};
-
-struct BinaryName {
-  const char* name;
-  OperatorKind kind;
-  int num_inputs;
-};
-
-constexpr BinaryName kBinaries[] = {
-    {"LceQuantize", OperatorKind::kQuantize, 1},
-    {"LceDequantize", OperatorKind::kDequantize, 1},
-    {"LceBconv2d", OperatorKind::kBinaryConvolution, 5},
-    {"LceBMaxPool2d", OperatorKind::kBinaryMaxPool, 1},
+    {kCustomCode, "LceQuantize", OperatorKind::kQuantize, 1},
+    {kCustomCode, "LceDequantize", OperatorKind::kDequantize, 1},
+    {kCustomCode, "LceBconv2d", OperatorKind::kBinaryConvolution, 5},
+    {kCustomCode, "LceBMaxPool2d", OperatorKind::kBinaryMaxPool, 1},
 };
 
 bool known_activation(int64_t code, Activation* activation) {
@@ -87,8 +69,20 @@ bool known_padding(int code, Padding* padding) {
 bool read_builtin_params(const TfLiteNode& node, int code, Operator* op) {
   const void* data = node.builtin_data;
   switch (op->kind) {
-    case OperatorKind::kConvolution: {
+    case OperatorKind::kPrelu:
+    case OperatorKind::kLogistic:
+    case OperatorKind::kUnpackConstant:
+      return true;
+    case OperatorKind::kLimits:
+      op->activation = code == 19   ? Activation::kRelu
+                       : code == 20 ? Activation::kReluN1To1
+                                    : Activation::kRelu6;
+      return true;
+    default:
       if (data == nullptr) return false;
+  }
+  switch (op->kind) {
+    case OperatorKind::kConvolution: {
       const auto& params = *static_cast<const ConvolutionParams*>(data);
       op->stride_height = params.stride_height;
       op->stride_width = params.stride_width;
@@ -99,7 +93,6 @@ bool read_builtin_params(const TfLiteNode& node, int code, Operator* op) {
     }
     case OperatorKind::kMaxPool:
     case OperatorKind::kAveragePool: {
-      if (data == nullptr) return false;
       const auto& params = *static_cast<const PoolParams*>(data);
       op->stride_height = params.stride_height;
       op->stride_width = params.stride_width;
@@ -108,35 +101,20 @@ bool read_builtin_params(const TfLiteNode& node, int code, Operator* op) {
       return known_padding(params.padding, &op->padding) &&
              known_activation(params.activation, &op->activation);
     }
-    case OperatorKind::kMultiply:
-    case OperatorKind::kAdd:
-    case OperatorKind::kSubtract: {
-      if (data == nullptr) return false;
-      const auto& params = *static_cast<const ActivationParams*>(data);
-      return known_activation(params.activation, &op->activation);
-    }
     case OperatorKind::kDense: {
-      if (data == nullptr) return false;
       const auto& params = *static_cast<const DenseParams*>(data);
       op->keep_dims = params.keep_num_dims;
       return params.weights_format == 0 &&
              known_activation(params.activation, &op->activation);
     }
     case OperatorKind::kMean:
-      if (data == nullptr) return false;
-      op->keep_dims = static_cast<const ReducerParams*>(data)->keep_dims;
+      op->keep_dims = *static_cast<const bool*>(data);
       return true;
     case OperatorKind::kSoftmax:
-      if (data == nullptr) return false;
-      op->beta = static_cast<const SoftmaxParams*>(data)->beta;
+      op->beta = *static_cast<const float*>(data);
       return true;
-    case OperatorKind::kLimits:
-      op->activation = code == 19   ? Activation::kRelu
-                       : code == 20 ? Activation::kReluN1To1
-                                    : Activation::kRelu6;
-      return true;
-    default:
-      return true;
+    default:  // MUL, ADD, SUB
+      return known_activation(*static_cast<const int*>(data), &op->activation);
   }
 }
 
@@ -264,31 +242,23 @@ Reading read_operator(TfLiteContext* context, int node_index, Operator* op,
     return Reading::kBroken;
   }
   op->node = node_index;
-  if (registration->builtin_code == kCustomCode) {
-    for (const BinaryName& known : kBinaries) {
-      if (registration->custom_name == nullptr ||
-          std::strcmp(registration->custom_name, known.name) != 0) {
-        continue;
-      }
-      op->kind = known.kind;
-      op->name = known.name;
-      return read_tensors(*context, *node, known.num_inputs, false, op, why) &&
-                     read_binary_options(*node, op, why)
-                 ? Reading::kRead
-                 : Reading::kBroken;
+  for (const KnownOperator& known : kOperators) {
+    const bool is_custom = known.code == kCustomCode;
+    if (registration->builtin_code != known.code ||
+        (is_custom && (registration->custom_name == nullptr ||
+                       std::strcmp(registration->custom_name, known.name) != 0))) {
+      continue;
     }
-    return Reading::kForeign;
-  }
-  for (const BuiltinName& known : kBuiltins) {
-    if (registration->builtin_code != known.code) continue;
     op->kind = known.kind;
     op->name = known.name;
     const bool fewer = known.kind == OperatorKind::kConvolution ||
                        known.kind == OperatorKind::kDense;
-    return read_tensors(*context, *node, known.num_inputs, fewer, op, why) &&
-                   read_builtin_params(*node, known.code, op)
-               ? Reading::kRead
-               : Reading::kForeign;
+    const bool is_read =
+        read_tensors(*context, *node, known.num_inputs, fewer, op, why) &&
+        (is_custom ? read_binary_options(*node, op, why)
+                   : read_builtin_params(*node, known.code, op));
+    if (is_read) return Reading::kRead;
+    return is_custom ? Reading::kBroken : Reading::kForeign;
   }
   return Reading::kForeign;
 }

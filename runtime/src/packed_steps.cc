@@ -13,11 +13,9 @@ namespace {
 constexpr int kBits = 32;
 
 // LceQuantize of int8 or bool.
-class Packing : public Step {
+class Packing : public MapStep {
  public:
-  Packing(const Value& source, Value* output) : source_(source), output_(output) {}
-
-  int units() const override { return source_.rows(); }
+  using MapStep::MapStep;
 
   void run(int begin, int end, char*) const override {
     const int channels = source_.channels();
@@ -44,26 +42,17 @@ class Packing : public Step {
     }
     return word;
   }
-
-  const Value& source_;
-  Value* output_;
 };
 
-class Unpacking : public Step {
+class Unpacking : public MapStep {
  public:
-  Unpacking(const Value& source, Value* output) : source_(source), output_(output) {
-    if (output->type == kTfLiteInt8) {
-      const float one = std::min(std::round(1.0f / output->scale), 1000.0f);
-      const int32_t zero = std::clamp(output->zero_point, -1000, 1000);
-      positive_ = static_cast<int8_t>(std::min(127, zero + static_cast<int32_t>(one)));
-      negative_ = static_cast<int8_t>(std::max(-128, zero - static_cast<int32_t>(one)));
-    } else {
-      positive_ = 1;
-      negative_ = 0;
-    }
+  Unpacking(const Value* source, Value* output) : MapStep("unpacking", source, output) {
+    if (output->type != kTfLiteInt8) return;
+    const float one = std::min(std::round(1.0f / output->scale), 1000.0f);
+    const int32_t zero = std::clamp(output->zero_point, -1000, 1000);
+    positive_ = static_cast<int8_t>(std::min(127, zero + static_cast<int32_t>(one)));
+    negative_ = static_cast<int8_t>(std::max(-128, zero - static_cast<int32_t>(one)));
   }
-
-  int units() const override { return source_.rows(); }
 
   void run(int begin, int end, char*) const override {
     for (int row = begin; row < end; row++) {
@@ -88,17 +77,17 @@ class Unpacking : public Step {
     }
   }
 
-  const Value& source_;
-  Value* output_;
-  int8_t positive_ = 0, negative_ = 0;
+  int8_t positive_ = 1, negative_ = 0;  // of bool
 };
 
 // The largest of signs is negative where all are: the AND of their words.
-class BinaryMaxPool : public Step {
+class BinaryMaxPool : public MapStep {
  public:
-  BinaryMaxPool(const Value& source, Value* output, const Axis& vertical,
+  BinaryMaxPool(const Value* source, Value* output, const Axis& vertical,
                 const Axis& horizontal)
-      : source_(source), output_(output), vertical_(vertical), horizontal_(horizontal) {}
+      : MapStep("binary max pool", source, output),
+        vertical_(vertical),
+        horizontal_(horizontal) {}
 
   int units() const override { return output_->rows(); }
 
@@ -127,38 +116,24 @@ class BinaryMaxPool : public Step {
     }
   }
 
-  const Value& source_;
-  Value* output_;
   Axis vertical_, horizontal_;
 };
-
-template <typename Made>
-std::unique_ptr<Step> declared(std::unique_ptr<Made> step, const char* title,
-                               const Value* source, Value* output) {
-  step->title = title;
-  step->add_read(source);
-  step->writes.push_back(output);
-  return step;
-}
 
 }  // namespace
 
 std::unique_ptr<Step> make_packing(const Value* source, Value* output) {
-  return declared(std::make_unique<Packing>(*source, output), "sign", source, output);
+  return std::make_unique<Packing>("sign", source, output);
 }
 
 std::unique_ptr<Step> make_unpacking(const Value* source, Value* output) {
-  return declared(std::make_unique<Unpacking>(*source, output), "unpacking", source,
-                  output);
+  return std::make_unique<Unpacking>(source, output);
 }
 
 std::unique_ptr<Step> make_binary_max_pool(const Operator& op, const Value* source,
                                            Value* output, std::string* why) {
   Axis vertical, horizontal;
   if (!make_axes(op, *source, nullptr, &vertical, &horizontal, why)) return nullptr;
-  return declared(
-      std::make_unique<BinaryMaxPool>(*source, output, vertical, horizontal),
-      "binary max pool", source, output);
+  return std::make_unique<BinaryMaxPool>(source, output, vertical, horizontal);
 }
 
 }  // namespace r2b

@@ -17,10 +17,6 @@ bool is_rising(const Finish& finish, int channels) {
                       [](float slope) { return slope > 0; }));
 }
 
-bool is_empty(const Frame& frame) {
-  return frame.top == 0 && frame.bottom == 0 && frame.left == 0 && frame.right == 0;
-}
-
 }  // namespace
 
 // Packed values are written with the frame that the convolutions over them need.
@@ -83,11 +79,7 @@ bool Planner::add_operator(size_t index, std::string* why) {
 }
 
 Value* Planner::framed(Value* source, const Frame& frame, size_t order) {
-  const bool fits = source->frame.top >= frame.top &&
-                    source->frame.bottom >= frame.bottom &&
-                    source->frame.left >= frame.left &&
-                    source->frame.right >= frame.right;
-  if (fits || is_empty(frame)) return source;
+  if (source->frame.holds(frame)) return source;
   Value* copy = graph_.add_value(source->type, source->shape);
   copy->frame = frame;
   add(order, make_framing(source, copy), {});

@@ -78,7 +78,7 @@ class PooledConvolution : public Step {
       const int row = image * rows_.rows_an_image() + work->end;
       const Patches<float> patches = rows_.patches(row, &work->lines);
       float* output = ring_row(*work, work->end);
-      for (const PackedFilter::Chunk& chunk : rows_.filter().chunks()) {
+      for (const PackedFilter::Chunk& chunk : rows_.filter().chunks) {
         for (int x = 0; x < rows_.width(); x += kSegmentPixels) {
           const int count = std::min(kSegmentPixels, rows_.width() - x);
           float* values = output + static_cast<ptrdiff_t>(x) * channels_ +

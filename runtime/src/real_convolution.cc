@@ -16,7 +16,7 @@ class RealConvolution : public Step {
  public:
   RealConvolution(const RealRows& rows, const Kernels& kernels, const Finish& finish)
       : rows_(rows), kernels_(kernels), finish_(finish) {
-    const int chunks = static_cast<int>(rows.filter().chunks().size());
+    const int chunks = static_cast<int>(rows.filter().chunks.size());
     parts_ = std::clamp(32 / std::max(rows.num_rows(), 1), 1, chunks);
   }
 
@@ -29,7 +29,7 @@ class RealConvolution : public Step {
   void run(int begin, int end, char* scratch) const override {
     auto* values = reinterpret_cast<float*>(scratch);
     RealRows::Lines lines = rows_.begin(values + kTileFloats);
-    const auto& chunks = rows_.filter().chunks();
+    const auto& chunks = rows_.filter().chunks;
     const int num_chunks = static_cast<int>(chunks.size());
     for (int unit = begin; unit < end; unit++) {
       const int row = unit % rows_.num_rows(), part = unit / rows_.num_rows();
@@ -77,14 +77,14 @@ class PixelConvolution : public Step {
         parts_((pixels_ + kFlatPixels - 1) / kFlatPixels) {}
 
   int units() const override {
-    return parts_ * static_cast<int>(filter_->chunks().size());
+    return parts_ * static_cast<int>(filter_->chunks.size());
   }
 
   void run(int begin, int end, char*) const override {
     const ptrdiff_t no_offset = 0;
     for (int unit = begin; unit < end; unit++) {
       const PackedFilter::Chunk& chunk =
-          filter_->chunks()[static_cast<size_t>(unit / parts_)];
+          filter_->chunks[static_cast<size_t>(unit / parts_)];
       const int first = unit % parts_ * kFlatPixels;
       RealConvRow work = {};
       work.patches = {reinterpret_cast<const float*>(source_.data) +
@@ -98,24 +98,16 @@ class PixelConvolution : public Step {
                     chunk.first_channel;
       work.output_stride = stride;
       kernels_.real_conv_row(work);
-      if (finish_.changes_values()) finish(work, chunk);
+      if (!finish_.changes_values()) continue;
+      FinishRow done = {};
+      done.values = work.output;
+      done.values_stride = stride;
+      finish_.run(kernels_, done,
+                  {0, first, work.num_pixels, chunk.first_channel, chunk.num_channels}, 1);
     }
   }
 
  private:
-  void finish(const RealConvRow& work, const PackedFilter::Chunk& chunk) const {
-    FinishRow done = {};
-    done.num_pixels = work.num_pixels;
-    done.num_channels = work.num_channels;
-    done.values = done.output = work.output;
-    done.values_stride = done.output_stride = work.output_stride;
-    if (finish_.slope != nullptr) done.slope = finish_.slope + chunk.first_channel;
-    done.has_limits = finish_.has_limits;
-    done.lowest = finish_.lowest;
-    done.highest = finish_.highest;
-    kernels_.finish_row(done);
-  }
-
   const Kernels& kernels_;
   std::shared_ptr<const PackedFilter> filter_;
   const Value& source_;

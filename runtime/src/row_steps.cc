@@ -69,24 +69,24 @@ class Pool : public Step {
   Finish finish_;
 };
 
-class Mean : public Step {
+class Mean : public MapStep {
  public:
-  Mean(const Value& sums, const Value& source, Value* output)
-      : sums_(sums), source_(source), output_(output) {}
+  Mean(const Value* sums, const Value* map, Value* output)
+      : MapStep("mean of channel sums", sums, output), map_(*map) {}
 
-  int units() const override { return source_.shape.dims[0]; }
+  int units() const override { return map_.shape.dims[0]; }
 
   // Rows are added in order, whichever thread summed them.
   void run(int begin, int end, char*) const override {
-    const int channels = source_.channels(), height = source_.height();
+    const int channels = map_.channels(), height = map_.height();
     const float count =
-        static_cast<float>(height) * static_cast<float>(source_.row_pixels());
+        static_cast<float>(height) * static_cast<float>(map_.row_pixels());
     for (int image = begin; image < end; image++) {
       float* mean = reinterpret_cast<float*>(output_->data) +
                     static_cast<ptrdiff_t>(image) * channels;
       std::memset(mean, 0, static_cast<size_t>(channels) * sizeof(float));
       for (int y = 0; y < height; y++) {
-        const float* row = sums_.row<float>(image * height + y);
+        const float* row = source_.row<float>(image * height + y);
         for (int c = 0; c < channels; c++) mean[c] += row[c];
       }
       for (int c = 0; c < channels; c++) mean[c] /= count;
@@ -94,28 +94,20 @@ class Mean : public Step {
   }
 
  private:
-  const Value& sums_;
-  const Value& source_;
-  Value* output_;
+  const Value& map_;
 };
 
-class Framing : public Step {
+class Framing : public MapStep {
  public:
-  Framing(const Value& source, Value* framed) : source_(source), framed_(framed) {}
-
-  int units() const override { return source_.rows(); }
+  using MapStep::MapStep;
 
   void run(int begin, int end, char*) const override {
     const size_t bytes = static_cast<size_t>(source_.row_pixels()) *
                          static_cast<size_t>(source_.channels()) * 4;
     for (int row = begin; row < end; row++) {
-      std::memcpy(framed_->row<uint32_t>(row), source_.row<uint32_t>(row), bytes);
+      std::memcpy(output_->row<uint32_t>(row), source_.row<uint32_t>(row), bytes);
     }
   }
-
- private:
-  const Value& source_;
-  Value* framed_;
 };
 
 }  // namespace
@@ -145,19 +137,11 @@ std::unique_ptr<Step> make_pool(const Kernels& kernels, const Operator& op,
 }
 
 std::unique_ptr<Step> make_mean(const Value* sums, const Value* source, Value* output) {
-  auto step = std::make_unique<Mean>(*sums, *source, output);
-  step->title = "mean of channel sums";
-  step->add_read(sums);
-  step->writes.push_back(output);
-  return step;
+  return std::make_unique<Mean>(sums, source, output);
 }
 
 std::unique_ptr<Step> make_framing(const Value* source, Value* framed) {
-  auto step = std::make_unique<Framing>(*source, framed);
-  step->title = "padding";
-  step->add_read(source);
-  step->writes.push_back(framed);
-  return step;
+  return std::make_unique<Framing>("padding", source, framed);
 }
 
 }  // namespace r2b

@@ -48,6 +48,22 @@ class Step {
   std::vector<int> nodes;  // the nodes of LiteRT's graph that it stands for
 };
 
+// From one tensor to another, a row at a time unless it says otherwise.
+class MapStep : public Step {
+ public:
+  MapStep(const char* name, const Value* source, Value* output)
+      : source_(*source), output_(output) {
+    title = name;
+    add_read(source);
+    writes.push_back(output);
+  }
+  int units() const override { return source_.rows(); }
+
+ protected:
+  const Value& source_;
+  Value* output_;
+};
+
 }  // namespace r2b
 
 #endif  // R2B_STEP_H_

@@ -191,24 +191,20 @@ void real_tile(const RealConvRow& row, const float* weights, int pixel, int chan
   }
   const int channels = row.num_channels - channel;
   float* output = row.output + pixel * row.output_stride + channel;
+  // Always in line: sums stay in registers.
+  const auto store = [&](const auto& vectors) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        vectors.store(output + p * row.output_stride, v, sums[p][v]);
+      }
+    }
+  };
   if (channels >= kVectors * kLanes) {
-    const WholeVectors<Simd, kVectors> vectors;
-#pragma GCC unroll 8
-    for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        vectors.store(output + p * row.output_stride, v, sums[p][v]);
-      }
-    }
+    store(WholeVectors<Simd, kVectors>());
   } else {
-    const PartVectors<Simd, kVectors> vectors(channels);
-#pragma GCC unroll 8
-    for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        vectors.store(output + p * row.output_stride, v, sums[p][v]);
-      }
-    }
+    store(PartVectors<Simd, kVectors>(channels));
   }
 }
 
@@ -332,45 +328,41 @@ void finish_row(const FinishRow& row) {
 
 constexpr int kPoolVectors = 4;
 
-template <typename Simd>
-void max_window(const PoolWindow& window) {
+// Folds the pixels, first to last, and stores what `last` makes of the result.
+template <typename Simd, typename Fold, typename Last>
+inline void fold_window(const PoolWindow& window, const Fold& fold, const Last& last) {
   for_each_vectors<Simd, kPoolVectors>(
       window.num_channels, [&](int c, const auto& vectors) {
-        typename Simd::Floats largest[kPoolVectors];
+        typename Simd::Floats folded[kPoolVectors];
         for (int v = 0; v < kPoolVectors; ++v) {
-          largest[v] = vectors.load(window.pixels[0] + c, v);
+          folded[v] = vectors.load(window.pixels[0] + c, v);
         }
         for (int p = 1; p < window.num_pixels; ++p) {
           const float* pixel = window.pixels[p] + c;
           for (int v = 0; v < kPoolVectors; ++v) {
-            largest[v] = Simd::larger(largest[v], vectors.load(pixel, v));
+            folded[v] = fold(folded[v], vectors.load(pixel, v));
           }
         }
         for (int v = 0; v < kPoolVectors; ++v) {
-          vectors.store(window.output + c, v, largest[v]);
+          vectors.store(window.output + c, v, last(folded[v]));
         }
       });
 }
 
 template <typename Simd>
+void max_window(const PoolWindow& window) {
+  using Floats = typename Simd::Floats;
+  fold_window<Simd>(
+      window, [](Floats a, Floats b) { return Simd::larger(a, b); },
+      [](Floats largest) { return largest; });
+}
+
+template <typename Simd>
 void mean_window(const PoolWindow& window, float factor) {
-  for_each_vectors<Simd, kPoolVectors>(
-      window.num_channels, [&](int c, const auto& vectors) {
-        typename Simd::Floats sums[kPoolVectors];
-        for (int v = 0; v < kPoolVectors; ++v) {
-          sums[v] = vectors.load(window.pixels[0] + c, v);
-        }
-        for (int p = 1; p < window.num_pixels; ++p) {
-          const float* pixel = window.pixels[p] + c;
-          for (int v = 0; v < kPoolVectors; ++v) {
-            sums[v] = Simd::add(sums[v], vectors.load(pixel, v));
-          }
-        }
-        for (int v = 0; v < kPoolVectors; ++v) {
-          const auto mean = Simd::multiply(sums[v], Simd::splat(factor));
-          vectors.store(window.output + c, v, mean);
-        }
-      });
+  using Floats = typename Simd::Floats;
+  fold_window<Simd>(
+      window, [](Floats a, Floats b) { return Simd::add(a, b); },
+      [factor](Floats sum) { return Simd::multiply(sum, Simd::splat(factor)); });
 }
 
 // A table: the binary convolution is its own, the rest is from here. It must be a
