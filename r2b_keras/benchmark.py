@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import command, files, path_flags
+from r2b_keras import command, drawing, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -121,10 +121,9 @@ def _write(folder: pathlib.Path, rows: list[Measurement], machine: Machine) -> N
     """Writes both files, once the content of both is there."""
     from r2b_keras.converters import benchmark_chart, benchmark_report
 
-    picture = benchmark_chart.to_png(rows, machine)
+    picture = drawing.to_png(benchmark_chart.draw(rows, machine))
     files.write_text(folder / CSV, benchmark_report.to_csv(rows, machine))
-    with files.written_whole(folder / PNG) as aside:
-        aside.write_bytes(picture)
+    files.write_bytes(folder / PNG, picture)
 
 
 def start() -> NoReturn:

@@ -135,17 +135,11 @@ def _compare(
     outcomes: Sequence[Outcome], first: str, second: str, downsample: str
 ) -> Comparison | None:
     """Compares two rows, without a correction; None where they share no seed."""
-    ours = _by_seed(outcomes, first, downsample)
-    theirs = _by_seed(outcomes, second, downsample)
-    seeds = [seed for seed in ours if seed in theirs]
-    if not seeds:
+    (ours, theirs), images = _on_common_seeds(outcomes, downsample, first, second)
+    if not len(ours):
         return None
-    differences = [
-        theirs[seed].binary_weights - ours[seed].binary_weights for seed in seeds
-    ]
-    num_images = ours[seeds[0]].num_test_images
-    tested = paired_test(differences, num_images)
-    return Comparison(first, second, downsample, len(seeds), *tested, math.nan)
+    tested = paired_test(theirs - ours, images)
+    return Comparison(first, second, downsample, len(ours), *tested, math.nan)
 
 
 def interactions(outcomes: Sequence[Outcome]) -> list[Interaction]:
@@ -153,23 +147,29 @@ def interactions(outcomes: Sequence[Outcome]) -> list[Interaction]:
     found = []
     for downsample, part in itertools.product(rows.DOWNSAMPLES, rows.MATCHED):
         names = (rows.BASELINE, part, rows.ATTENTION, rows.MATCHED[part])
-        of_rows = [_by_seed(outcomes, name, downsample) for name in names]
-        seeds = [seed for seed in of_rows[0] if all(seed in row for row in of_rows)]
-        if not seeds:
+        top1s, images = _on_common_seeds(outcomes, downsample, *names)
+        baseline, alone, attention, both = top1s
+        if not len(baseline):
             continue
-        baseline, alone, attention, both = (
-            np.array([row[seed].binary_weights for seed in seeds]) for row in of_rows
-        )
         without, matched = alone - baseline, both - attention
-        num_images = of_rows[0][seeds[0]].num_test_images
-        tested = paired_test((matched - without).tolist(), num_images)
         gains = (float(np.mean(without)), float(np.mean(matched)))
-        found.append(Interaction(part, downsample, len(seeds), *gains, *tested))
+        tested = paired_test(matched - without, images)
+        found.append(Interaction(part, downsample, len(baseline), *gains, *tested))
     return found
 
 
+def _on_common_seeds(
+    outcomes: Sequence[Outcome], downsample: str, *names: str
+) -> tuple[list[np.ndarray], int]:
+    """Top-1 of rows, `[S]` each, on the seeds that all have; and their test images."""
+    found = [_by_seed(outcomes, name, downsample) for name in names]
+    seeds = [seed for seed in found[0] if all(seed in row for row in found)]
+    top1s = [np.array([row[seed].binary_weights for seed in seeds]) for row in found]
+    return top1s, found[0][seeds[0]].num_test_images if seeds else 0
+
+
 def paired_test(
-    differences: Sequence[float], num_images: int
+    differences: Sequence[float] | np.ndarray, num_images: int
 ) -> tuple[float, float, float]:
     """Student's t-test of the hypothesis that paired differences are 0 on average.
 
@@ -232,6 +232,6 @@ def _by_seed(
     return {outcome.seed: outcome for outcome in sorted(own, key=lambda o: o.seed)}
 
 
-def _spread(values: Sequence[float]) -> float:
+def _spread(values: Sequence[float] | np.ndarray) -> float:
     """Standard deviation of the values as a sample; NaN for a single one."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan

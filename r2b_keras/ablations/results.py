@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from r2b_keras import files, locks
+from r2b_keras import drawing, files, locks
 from r2b_keras.ablations import comparison, row_chart, rows, tables
 from r2b_keras.ablations.runs import Ablation
 from r2b_keras.trainers import manifest
@@ -44,8 +44,8 @@ def write(ablation: Ablation) -> str:
                 files.write_text(ablation.path / name, tables.to_csv(items))
         files.write_text(ablation.path / "table.md", table)
         if outcomes:
-            picture = row_chart.to_png(summaries, outcomes, _title(ablation))
-            files.write_bytes(ablation.path / "ablation.png", picture)
+            figure = row_chart.draw(summaries, outcomes, _title(ablation))
+            files.write_bytes(ablation.path / "ablation.png", drawing.to_png(figure))
             files.write_json(ablation.path / "manifest.json", _manifest(ablation))
     return table
 

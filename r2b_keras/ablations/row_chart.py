@@ -16,13 +16,6 @@ _FRAME_HEIGHT, _ROW_HEIGHT = 110, 34
 _REAL, _BINARY = drawing.SKY, drawing.VERMILLION
 
 
-def to_png(
-    summaries: Sequence[Summary], outcomes: Sequence[Outcome], title: str
-) -> bytes:
-    """Draws the rows and returns the picture, see `draw`."""
-    return drawing.to_png(draw(summaries, outcomes, title))
-
-
 def draw(
     summaries: Sequence[Summary], outcomes: Sequence[Outcome], title: str
 ) -> "Figure":

@@ -18,11 +18,6 @@ FRAME_HEIGHT, ROW_HEIGHT = 140, 40
 _LABEL_LENGTH = 40
 
 
-def to_png(rows: Sequence[Measurement], machine: Machine) -> bytes:
-    """Draws the rows and returns the picture, see `draw`."""
-    return drawing.to_png(draw(rows, machine))
-
-
 def draw(rows: Sequence[Measurement], machine: Machine) -> "Figure":
     """Draws a bar of the median latency for each row, the first one on top.
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from r2b_keras import data, files
+from r2b_keras import data, drawing, files
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps import hparams, leases, own, results, sweep_chart
@@ -204,7 +204,8 @@ def _report(sweep: Sweep, oracle: Any) -> list[TrialRow]:
     rows = [first, *rows] if first else rows
     if rows:
         files.write_text(sweep.path / "trials.csv", results.to_csv(rows))
-        files.write_bytes(sweep.path / "sweep.png", sweep_chart.to_png(sweep, rows))
+        picture = drawing.to_png(sweep_chart.draw(sweep, rows))
+        files.write_bytes(sweep.path / "sweep.png", picture)
     best = results.best(rows)
     if best is not None:
         results.write_best_recipe(sweep, best)

@@ -24,11 +24,6 @@ _FAILED, _BEST = drawing.VERMILLION, drawing.PURPLE
 _OWN = "black"
 
 
-def to_png(sweep: Sweep, rows: Sequence[TrialRow]) -> bytes:
-    """Draws the trials and returns the picture, see `draw`."""
-    return drawing.to_png(draw(sweep, rows))
-
-
 def draw(sweep: Sweep, rows: Sequence[TrialRow]) -> "Figure":
     """Draws each trial as a line across one axis a field, and as a point in each field.
 

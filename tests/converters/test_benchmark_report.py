@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from r2b_keras import drawing
 from r2b_keras.converters import benchmark_chart, benchmark_report
 from r2b_keras.converters.benchmark_report import Machine, describe_machine
 from r2b_keras.converters.benchmarking import Measurement
@@ -126,8 +127,8 @@ def test_an_engine_that_fails_is_a_row_without_numbers():
     )
     assert [line[name] for name in (*nothing, "cores_used")] == [""] * 7
     assert line["problem"] == reason
-    content = benchmark_chart.to_png([failed, ROW], MACHINE)
-    assert content == benchmark_chart.to_png([ROW], MACHINE)
+    content = drawing.to_png(benchmark_chart.draw([failed, ROW], MACHINE))
+    assert content == drawing.to_png(benchmark_chart.draw([ROW], MACHINE))
 
 
 def test_machine_in_words():
@@ -155,7 +156,7 @@ def size_of_png(content):
 
 @pytest.mark.parametrize("count", [1, 2, 12])
 def test_chart_has_the_stated_size(count):
-    content = benchmark_chart.to_png((ROWS * count)[:count], MACHINE)
+    content = drawing.to_png(benchmark_chart.draw((ROWS * count)[:count], MACHINE))
     assert size_of_png(content) == (
         benchmark_chart.WIDTH,
         benchmark_chart.FRAME_HEIGHT + count * benchmark_chart.ROW_HEIGHT,

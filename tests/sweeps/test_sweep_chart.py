@@ -8,6 +8,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from small_sweeps import failed, finished, make_sweep
 
+from r2b_keras import drawing
 from r2b_keras.sweeps import sweep_chart
 from r2b_keras.sweeps.axes import make_axes
 from r2b_keras.sweeps.results import RUNNING, TrialRow
@@ -151,5 +152,5 @@ def test_size_follows_the_number_of_fields(count, height):
     sweep = make_sweep(content=content)
     values = {name: str(ranges["choice"][0]) for name, ranges in content.items()}
     rows = [TrialRow(0, "finished", values, ROWS[0].result)]
-    image = Image.open(io.BytesIO(sweep_chart.to_png(sweep, rows)))
+    image = Image.open(io.BytesIO(drawing.to_png(sweep_chart.draw(sweep, rows))))
     assert image.format == "PNG" and image.size == (1300, height)
