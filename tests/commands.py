@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import io
+import os
 import pathlib
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import time
 import types
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import h5py
 import numpy as np
@@ -102,22 +103,44 @@ def _text(stream: io.TextIOWrapper) -> str:
     return stream.buffer.getvalue().decode()
 
 
-def run_and_interrupt(
-    arguments: tuple[str, ...], after: str, number: signal.Signals
-) -> tuple[int, str]:
-    """Starts a training, sends a signal once it printed `after`; code and errors."""
-    with subprocess.Popen(
-        process("train", *arguments),
+def start(name: str, *arguments: str, **variables: str) -> subprocess.Popen:
+    """The command in a process of its own, with these variables of the environment."""
+    return subprocess.Popen(
+        process(name, *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as started:
-        for line in started.stdout:
-            if after in line:
-                # Somewhere inside the next epoch rather than at its edge.
-                time.sleep(0.1)
-                started.send_signal(number)
-                break
+        env=os.environ | variables,
+    )
+
+
+def wait_for(started: subprocess.Popen, words: str) -> str:
+    """The line that has the words, once it is printed."""
+    for line in started.stdout:
+        if words in line:
+            return line
+    raise AssertionError(f"no {words!r}: {started.stderr.read()}")
+
+
+def interrupt(
+    arguments: Sequence[str],
+    after: str,
+    number: signal.Signals,
+    kept: pathlib.Path | None = None,
+) -> tuple[int, str]:
+    """Starts a command, and sends a signal once it printed `after` and wrote `kept`.
+
+    Returns:
+      Its exit code, and what it wrote to standard error.
+    """
+    with start(*arguments) as started:
+        wait_for(started, after)
+        while kept and not kept.exists():
+            assert started.poll() is None, f"{kept} was not written"
+            time.sleep(0.01)
+        # Somewhere inside the next epoch rather than at its edge.
+        time.sleep(0.1)
+        started.send_signal(number)
         _, errors = started.communicate(timeout=600)
     return started.returncode, errors
 

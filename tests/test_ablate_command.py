@@ -3,7 +3,6 @@
 import csv
 import json
 import pathlib
-import subprocess
 import time
 
 import pytest
@@ -20,12 +19,6 @@ TINY = (
     "--override=stages.*.student.blocks=1,1",
 )
 FEW = ("--rows=baseline,attention", "--seeds=2")
-
-
-def start(*arguments):
-    return subprocess.Popen(
-        commands.process(*arguments), stdout=subprocess.PIPE, text=True
-    )
 
 
 def top1s(folder):
@@ -102,7 +95,7 @@ def test_a_run_is_what_training_its_recipe_gives(ablated, tmp_path):
 def test_a_killed_ablation_goes_on_and_two_processes_share_it(ablated, tmp_path):
     folder = tmp_path / "ablation"
     arguments = ("ablate", *TINY, *FEW[:1], "--seeds=1", f"--workdir={folder}")
-    process = start(*arguments)
+    process = commands.start(*arguments)
     for _ in range(1200):
         if list((folder / "stages").glob("stage_0-*/result.json")):
             break
@@ -112,7 +105,7 @@ def test_a_killed_ablation_goes_on_and_two_processes_share_it(ablated, tmp_path)
     # Tables of what was finished before: the baseline has no teacher to wait for.
     assert [run[:2] for run in top1s(folder)] == [("baseline", "0")]
     assert "| strong baseline |" in (folder / "table.md").read_text()
-    both = [start(*arguments) for _ in range(2)]
+    both = [commands.start(*arguments) for _ in range(2)]
     outputs = [process.communicate(timeout=500)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert top1s(folder) == [run for run in top1s(ablated[0]) if run[1] == "0"]

@@ -5,7 +5,6 @@ import csv
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import time
 
@@ -127,14 +126,9 @@ def is_alive(pid):
 @contextlib.contextmanager
 def measuring(*arguments):
     """The command in a process of its own, once it measures, and its workers."""
-    with subprocess.Popen(
-        commands.process("benchmark", *arguments, "--engines=litert", "--rounds=1000"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while "rows" not in process.stdout.readline():
-            pass
+    arguments += ("--engines=litert", "--rounds=1000")
+    with commands.start("benchmark", *arguments) as process:
+        commands.wait_for(process, "rows")
         time.sleep(1)
         yield process, children(process.pid)
 

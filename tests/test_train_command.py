@@ -14,8 +14,8 @@ from r2b_keras.trainers import chain
 from tests.commands import (
     TINY,
     assert_one_sentence,
+    interrupt,
     run,
-    run_and_interrupt,
     stored_weights,
 )
 
@@ -57,16 +57,17 @@ def test_writes_metrics_recipe_manifest_and_tensorboard(finished):
 @pytest.mark.slow
 def test_interrupted_run_gives_the_same_weights_to_the_bit(finished, tmp_path):
     workdir, _ = finished
-    arguments = (*TINY, "--stage=3", f"--workdir={tmp_path / 'run'}")
-    code, errors = run_and_interrupt(arguments, "stage 0 epoch 1/2", signal.SIGTERM)
+    arguments = ("train", *TINY, "--stage=3", f"--workdir={tmp_path / 'run'}")
+    code, errors = interrupt(arguments, "stage 0 epoch 1/2", signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
     assert errors == "Stopped by SIGTERM; finished epochs are kept.\n"
-    code, _ = run_and_interrupt(arguments, "stage 2 epoch 1/2", signal.SIGKILL)
+    code, _ = interrupt(arguments, "stage 2 epoch 1/2", signal.SIGKILL)
     assert code == -signal.SIGKILL
-    code, errors = run_and_interrupt(arguments, "stage 3 epoch 1/2", signal.SIGINT)
+    kept = tmp_path / "run" / "stage_3" / "checkpoint.npz"
+    code, errors = interrupt(arguments, "stage 3 epoch 1/2", signal.SIGINT, kept)
     assert code == 128 + signal.SIGINT
     assert errors == "Stopped by Ctrl-C; finished epochs are kept.\n"
-    result = run("train", *arguments)
+    result = run(*arguments)
     assert result.returncode == 0, result.stderr
     assert "stage 3 resumes after epoch 1/2" in result.stdout
     for stage in range(4):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import pathlib
 import signal
 import socket
@@ -176,11 +175,12 @@ def test_a_whole_sweep_is_not_run_again(whole, space, tune_here):
 @pytest.mark.slow
 def test_a_sweep_that_was_cut_twice_goes_on_alike(whole, space, tmp_path, tune_here):
     sweep = tmp_path / "sweep"
-    code, errors = cut(arguments(space, sweep), "stage 0 epoch 1/2", signal.SIGTERM)
+    given = ("tune", *arguments(space, sweep))
+    code, errors = commands.interrupt(given, "stage 0 epoch 1/2", signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
     assert errors == "Stopped by SIGTERM; finished trials and epochs are kept.\n"
-    cut(arguments(space, sweep), "stage 1 epoch 1/2", signal.SIGKILL)
-    code, printed, _ = tune_here.run(*arguments(space, sweep))
+    commands.interrupt(given, "stage 1 epoch 1/2", signal.SIGKILL)
+    code, printed, _ = tune_here.run(*given[1:])
     assert code == 0
     assert "stage 0" not in printed
     assert rows(sweep) == rows(whole[0])
@@ -205,15 +205,15 @@ def test_chief_and_workers_that_are_killed(space, tmp_path):
     port = free_port()
 
     def begin(name: str) -> subprocess.Popen:
-        processes.append(start(given, name, port))
+        processes.append(commands.start("tune", *given, **named(name, port)))
         return processes[-1]
 
     try:
         chief, lost, other = begin("chief"), begin("tuner0"), begin("tuner1")
-        trial = wait_for(lost, "trial ")
-        wait_for(lost, "epoch 1/4")
+        trial = commands.wait_for(lost, "trial ")
+        commands.wait_for(lost, "epoch 1/4")
         lost.kill()
-        assert "tuner0 is gone" in wait_for(chief, "gone")
+        assert "tuner0 is gone" in commands.wait_for(chief, "gone")
         # The chief too, and another one goes on with its workers.
         chief.kill()
         chief = begin("chief")
@@ -286,36 +286,15 @@ def test_a_folder_that_keeps_a_validation_part(tune_here, tmp_path):
     assert len(scores) == 2 and set(scores) <= {0, 0.25, 0.5, 0.75, 1}
 
 
-def start(given, name: str | None = None, port: int = 0) -> subprocess.Popen:
-    environment = dict(os.environ)
-    if name is not None:
-        environment["KERASTUNER_TUNER_ID"] = name
-        environment["KERASTUNER_ORACLE_IP"] = "127.0.0.1"
-        environment["KERASTUNER_ORACLE_PORT"] = str(port)
-        assert this_process(environment).name == name
-    return subprocess.Popen(
-        commands.process("tune", *given),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-
-
-def cut(given, words: str, number: signal.Signals) -> tuple[int, str]:
-    """Starts a sweep and sends it a signal once it has printed the words."""
-    with start(given) as process:
-        wait_for(process, words)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=600)
-    return process.returncode, errors
-
-
-def wait_for(process: subprocess.Popen, words: str) -> str:
-    for line in process.stdout:
-        if words in line:
-            return line
-    raise AssertionError(f"no {words!r}: {process.stderr.read()}")
+def named(name: str, port: int) -> dict[str, str]:
+    """Variables that make a process one of several."""
+    variables = {
+        "KERASTUNER_TUNER_ID": name,
+        "KERASTUNER_ORACLE_IP": "127.0.0.1",
+        "KERASTUNER_ORACLE_PORT": str(port),
+    }
+    assert this_process(variables).name == name
+    return variables
 
 
 def free_port() -> int:

@@ -1,12 +1,14 @@
 """Networks, ours and of plain larq layers: converted, or refused by name."""
 
+import collections
+
 import binary_networks as nets
 import numpy as np
 import pytest
 
 from r2b_keras import models
-from r2b_keras.converters import engines, verify
-from r2b_keras.converters.binary_flow import trace
+from r2b_keras.converters import converted_checks, engines, verify
+from r2b_keras.converters.binary_flow import Flow, Place, Values, trace
 from r2b_keras.converters.flatbuffer import convert
 from r2b_keras.converters.tflite_file import count_operators
 from r2b_keras.environment import lq, tf
@@ -347,3 +349,15 @@ def test_what_cannot_be_converted_is_named_in_one_sentence(case, capfd):
     # The converter's own notes stay off the screen.
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_layers_of_equal_filters_have_an_operator_each():
+    layer = lq.layers.QuantDense(4, kernel_quantizer="ste_sign", name="twin")
+    kernel = np.float32([[1, -1, 1, 1], [1, 1, -1, 1]])
+    place = Place(layer, kernel, Values.SIGNS, True)
+    flow = Flow((place, place), (), (), ())
+    model, filters = tf.keras.Sequential(), converted_checks._filters_of(kernel)
+    check = converted_checks._check_binary_layers
+    check(model, flow, collections.Counter({filters: 2}))
+    with pytest.raises(InputError, match="'twin' .* would not be a binary operator"):
+        check(model, flow, collections.Counter({filters: 1}))

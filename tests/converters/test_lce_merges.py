@@ -238,7 +238,7 @@ def test_factors_and_offsets_have_operators_of_their_own(converted):
 
 def test_all_engines_agree_with_keras(converted):
     model, outputs, raw = converted
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="its numbers per channel cannot be right"):
         engines.load(raw)  # What all this is for.
     flatbuffer = without_maps(raw)
     images = nets.random_images(MAP)
