@@ -1,39 +1,30 @@
 """Latency, memory and size of flatbuffers, side by side in one run.
 
-Numbers of different runs do not compare: other processes, the processor's clock and its
-temperature change them by more than most improvements do. So everything that is to be
-compared is measured in one run, in turns:
+Other processes, the clock and the temperature of the processor change numbers by more
+than most improvements do. So what is to be compared is measured in one run, in turns:
 
 - Each model on each engine (a row) has a process of its own. All are loaded and warmed
   up first; then each waits, blocked on a pipe, whenever it is not its turn. With more
-  than one thread, a pause lets the threads of the one before fall asleep: they spin for
-  a while.
+  than one thread, a pause lets the threads of the one before fall asleep.
 - In each round every row has one turn. The order is shuffled, and every other round
   reverses the order of the one before, so that a steady drift cancels out.
-- A row runs equally many inferences in each of its turns. A fixed time would hold fewer
-  of them while the machine is slow, and count slow moments less.
-- The first tenth of a turn does not count: it brings the network back into the caches
-  and the processor to the clock that its instructions get.
+- A row runs equally many inferences in each of its turns: a fixed time would count slow
+  moments less. The first tenth does not count: it fills the caches.
 - Ratios are of medians of the same round, so that what slows down both cancels out.
-- The processor time tells whether the threads really ran: `cores_used` well below the
-  number of threads says that others had the processor, or that the engine cannot use
-  more.
+- `cores_used` well below the number of threads says that others had the processor, or
+  that the engine cannot use more.
 
 What the numbers do not tell:
 
-- They are those of warm caches and of one network at a time. The processor's clock is
-  what its governor makes it; fix it to compare with other machines.
-- A few microseconds of Python are in each inference, and for Larq Compute Engine the
-  copies of image and scores. Only for very small networks does it matter.
+- They are those of warm caches, of one network at a time and of this governor's clock.
+  A few microseconds of Python are in each, and for Larq Compute Engine copies of image
+  and scores.
 - Every engine gets the same normally distributed image. A network whose activations
-  fall below 1e-38 would run slower, as processors are slow with denormal numbers;
-  BatchNorm keeps those of this package far from that, trained or not.
+  fall below 1e-38 would run slower; BatchNorm keeps those of this package above.
 - Memory is the highest of the process during inferences, minus that of the same process
-  before the model was loaded, when the engine was imported and had run a network of one
-  operator. The flatbuffer's own bytes are in it, pages of the engine's code that it
-  touches first (about 1 MiB) too. What loading takes for a moment is not: here, that
-  is Python reading the file. Larq Compute Engine's package imports TensorFlow, some
-  600 MiB, of which a program in C++ would need nothing and which is not counted.
+  before the model was loaded, when the engine was imported (TensorFlow along with Larq
+  Compute Engine's package) and had run a network of one operator. The flatbuffer's own
+  bytes are in it, and about 1 MiB of the engine's code; what loading takes is not.
 """
 
 import contextlib

@@ -102,13 +102,9 @@ def shrink(model: tflite_file.Model, kind: str) -> tflite_file.Model:
             "convert the network again."
         )
     weights = _read_as_weights(model)
-    operators = [
-        operator
-        for buffer, sharing in _by_buffer(model, weights).items()
-        for operator in _shrink_buffer(model, buffer, sharing, kind)
-    ]
+    operators = [_shrink(model, weight, kind) for weight in weights]
     graph = model.subgraphs[0]
-    graph.operators = [*operators, *graph.operators]
+    graph.operators = [*filter(None, operators), *graph.operators]
     return model
 
 
@@ -167,7 +163,7 @@ def _num_scales(tensor: Any) -> int:
 
 
 def _read_as_weights(model: tflite_file.Model) -> list[_Weight]:
-    """The tensors of the main graph that are weights wherever they are read."""
+    """The float32 constants that are weights wherever they are read."""
     graph = model.subgraphs[0]
     operators = graph.operators
     names = [tflite_file.operator_name(model, operator) for operator in operators]
@@ -190,7 +186,23 @@ def _read_as_weights(model: tflite_file.Model) -> list[_Weight]:
             if index in found:
                 limit = min(limit, found[index].limit, key=REAL_WEIGHTS.index)
             found[index] = _Weight(index, _CHANNEL_AXES[name], limit)
-    return [weight for index, weight in found.items() if index not in others]
+    references = collections.Counter(
+        tensor.buffer for graph in model.subgraphs for tensor in graph.tensors
+    )
+    references.update(entry.buffer for entry in model.metadata or ())
+    return [
+        weight
+        for index, weight in found.items()
+        if index not in others
+        and references[graph.tensors[index].buffer] == 1
+        and _is_real(model, graph.tensors[index], weight.axis)
+    ]
+
+
+def _is_real(model: tflite_file.Model, tensor: Any, axis: int) -> bool:
+    real = tensor.type == _schema.TensorType.FLOAT32 and tensor.sparsity is None
+    in_rank = axis < len(tflite_file.shape(tensor))
+    return real and in_rank and bool(tflite_file.constant(model, tensor))
 
 
 def _inputs(operator: Any) -> list[int]:
@@ -204,64 +216,24 @@ def _limit(name: str, inputs: Any) -> str:
     return "float16"
 
 
-def _by_buffer(
-    model: tflite_file.Model, weights: list[_Weight]
-) -> dict[int, list[_Weight]]:
-    """Constant float32 weights by their buffers, which several tensors may share.
-
-    Buffers that anything else refers to are left out.
-    """
-    references = collections.Counter(
-        tensor.buffer for graph in model.subgraphs for tensor in graph.tensors
-    )
-    references.update(entry.buffer for entry in model.metadata or ())
-    found: dict[int, list[_Weight]] = {}
-    for weight in weights:
-        tensor = model.subgraphs[0].tensors[weight.tensor]
-        real = tensor.type == _schema.TensorType.FLOAT32 and tensor.sparsity is None
-        in_rank = weight.axis < len(tflite_file.shape(tensor))
-        if real and in_rank and tflite_file.constant(model, tensor):
-            found.setdefault(tensor.buffer, []).append(weight)
-    return {
-        buffer: sharing
-        for buffer, sharing in found.items()
-        if references[buffer] == len(sharing)
-    }
-
-
-def _shrink_buffer(
-    model: tflite_file.Model, buffer: int, sharing: list[_Weight], kind: str
-) -> list[Any]:
-    """Rounds the tensors of one buffer, unless that takes more bytes than it saves.
+def _shrink(model: tflite_file.Model, weight: _Weight, kind: str) -> Any:
+    """Rounds a tensor, unless that takes more bytes than it saves.
 
     Returns:
-      The operators that make float32 of what is stored.
+      The operator that makes float32 of what is stored; None where nothing changes.
     """
-    limits = [weight.limit for weight in sharing]
-    kind = min(kind, *limits, key=REAL_WEIGHTS.index)
+    kind = min(kind, weight.limit, key=REAL_WEIGHTS.index)
     if kind == "float32":
-        return []
-    graph = model.subgraphs[0]
-    rounded = {
-        weight.tensor: _round(model, graph.tensors[weight.tensor], weight, kind)
-        for weight in sharing
-    }
-    if sum(map(_cost, rounded.values())) >= _num_bytes(model, {buffer}):
-        return []
-    places: dict[bytes, int] = {}
-    for index, result in rounded.items():
-        # The float32 tensors are computed now. Their buffer holds the first result.
-        graph.tensors[index].buffer = 0
-        content = result.values.tobytes()
-        if not places:
-            model.buffers[buffer].data = np.frombuffer(content, np.uint8)
-            places[content] = buffer
-        elif content not in places:
-            places[content] = tflite_edit.add_buffer(model, content)
-    return [
-        _dequantize(model, index, result, places[result.values.tobytes()])
-        for index, result in rounded.items()
-    ]
+        return None
+    tensor = model.subgraphs[0].tensors[weight.tensor]
+    rounded = _round(model, tensor, weight, kind)
+    buffer = model.buffers[tensor.buffer]
+    if _cost(rounded) >= len(buffer.data):
+        return None
+    buffer.data = np.frombuffer(rounded.values.tobytes(), np.uint8)
+    # The float32 tensor is computed now.
+    stored, tensor.buffer = tensor.buffer, 0
+    return _dequantize(model, weight.tensor, rounded, stored)
 
 
 def _cost(rounded: Rounded) -> int:

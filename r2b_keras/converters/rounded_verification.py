@@ -30,25 +30,15 @@ _FLOAT32_ROUNDING = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
-class RoundedVerification:
-    """How well a flatbuffer with rounded weights agrees.
+class RoundedVerification(verification.Comparison):
+    """How well a flatbuffer with rounded weights agrees with Keras.
 
     Attributes:
-      engine: what ran the flatbuffer.
       real_weights: how its real-valued weights are stored.
-      num_images: images compared.
-      agreement: share of images with Keras's best class.
-      largest_difference: of all scores.
-      largest_score: the largest magnitude among Keras's scores.
       problem: why it is refused, None where it is not.
     """
 
-    engine: str
     real_weights: str
-    num_images: int
-    agreement: float
-    largest_difference: float
-    largest_score: float
     problem: str | None
 
     @property
@@ -58,12 +48,8 @@ class RoundedVerification:
 
     def to_text(self) -> str:
         """Two lines for people."""
-        return (
-            f"{self.num_images} images, engine {self.engine}: top-1 agreement "
-            f"{self.agreement:.2%}, largest difference {self.largest_difference:.2g} "
-            f"of scores up to {self.largest_score:.3g}\n"
-            + (f"REJECTED: {self.problem}" if self.problem else "accepted")
-        )
+        verdict = f"REJECTED: {self.problem}" if self.problem else "accepted"
+        return f"{self.first_line()}\n{verdict}"
 
 
 def verify(
@@ -87,22 +73,14 @@ def verify(
     """
     images, expected = reference.images[:], reference.scores
     part = images[:_NUM_COMPARED]
-    wrong, wide = problem(exact, rounded), widen(rounded)
+    wrong, wide = problem_of_file(exact, rounded), widen(rounded)
     for name in names:
         scores = engines.load(rounded, name).predict(images)
         wide_scores = engines.load(wide, name).predict(part)
-        agreement = verification.agreement(expected, scores)
-        yield RoundedVerification(
-            engine=name,
-            real_weights=real_weights,
-            num_images=len(images),
-            agreement=agreement,
-            largest_difference=float(np.abs(scores - expected).max()),
-            largest_score=float(np.abs(expected).max()),
-            problem=wrong
-            or _problem_of_engine(wide_scores, scores[:_NUM_COMPARED])
-            or problem_of_quality(agreement, len(images)),
-        )
+        fields = verification.compared(name, expected, scores)
+        problem = wrong or _problem_of_engine(wide_scores, scores[:_NUM_COMPARED])
+        problem = problem or problem_of_quality(fields["agreement"], len(images))
+        yield RoundedVerification(**fields, real_weights=real_weights, problem=problem)
 
 
 def _problem_of_engine(wide: np.ndarray, scores: np.ndarray) -> str | None:
@@ -174,7 +152,7 @@ def widen(rounded: Flatbuffer) -> Flatbuffer:
     return Flatbuffer(tflite_file.serialize(model))
 
 
-def problem(exact: Flatbuffer, rounded: Flatbuffer) -> str | None:
+def problem_of_file(exact: Flatbuffer, rounded: Flatbuffer) -> str | None:
     """What is wrong with a rounded file, None where it is right.
 
     Args:

@@ -73,25 +73,42 @@ class Difference:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verification:
-    """How well a flatbuffer agrees with Keras.
+class Comparison:
+    """A flatbuffer's scores beside Keras's.
 
     Attributes:
       engine: what ran the flatbuffer.
       num_images: images compared.
-      num_different: images whose scores differ by more than rounding.
-      agreement: share of images with the same best class.
+      agreement: share of images with Keras's best class.
       largest_difference: of all scores.
       largest_score: the largest magnitude among Keras's scores.
-      differences: images that differ, up to the first that cannot be explained.
     """
 
     engine: str
     num_images: int
-    num_different: int
     agreement: float
     largest_difference: float
     largest_score: float
+
+    def first_line(self) -> str:
+        """What was compared, for people."""
+        return (
+            f"{self.num_images} images, engine {self.engine}: top-1 agreement "
+            f"{self.agreement:.2%}, largest difference {self.largest_difference:.2g} "
+            f"of scores up to {self.largest_score:.3g}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification(Comparison):
+    """How well a flatbuffer agrees with Keras.
+
+    Attributes:
+      num_different: images whose scores differ by more than rounding.
+      differences: images that differ, up to the first that cannot be explained.
+    """
+
+    num_different: int
     differences: tuple[Difference, ...]
     real_weights: ClassVar[str] = "float32"
 
@@ -105,9 +122,7 @@ class Verification:
     def to_text(self) -> str:
         """A few lines for people."""
         lines = [
-            f"{self.num_images} images, engine {self.engine}: top-1 agreement "
-            f"{self.agreement:.2%}, largest difference {self.largest_difference:.2g} "
-            f"of scores up to {self.largest_score:.3g}",
+            self.first_line(),
             f"{self.num_images - self.num_different} agree to rounding, "
             f"{self.num_different} differ by more",
         ]
@@ -228,12 +243,8 @@ class Reference:
                 if not all(difference.explained for difference in differences):
                     break
         return Verification(
-            engine=engine,
-            num_images=len(self.images),
+            **compared(engine, self.scores, converted),
             num_different=len(numbers),
-            agreement=agreement(self.scores, converted),
-            largest_difference=float(np.abs(self.scores - converted).max()),
-            largest_score=float(np.abs(self.scores).max()),
             differences=tuple(differences),
         )
 
@@ -260,6 +271,17 @@ class Reference:
             )
             for place, number in enumerate(numbers)
         ]
+
+
+def compared(engine: str, expected: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """The fields of a `Comparison`, of scores `[N, K]` by Keras and by an engine."""
+    return {
+        "engine": engine,
+        "num_images": len(expected),
+        "agreement": agreement(expected, scores),
+        "largest_difference": float(np.abs(scores - expected).max()),
+        "largest_score": float(np.abs(expected).max()),
+    }
 
 
 def _predict(model: tf.keras.Model, images: Images) -> np.ndarray:

@@ -1,11 +1,4 @@
-"""Small random networks with binary layers in all the places where they can be.
-
-Run by hand for many: `python tests/converters/random_networks.py FIRST COUNT`. It says
-what was refused and how often, and what came out wrong.
-"""
-
-import collections
-import sys
+"""Small random networks with binary layers in all the places where they can be."""
 
 import binary_networks as nets
 import numpy as np
@@ -234,27 +227,3 @@ def check(seed):
         wrong = ~(error <= ROUNDING * np.abs(expected).max())
         assert wrong.sum() <= MAY_DIFFER, (name, wrong.sum(), error)
     return None
-
-
-def main(first, count):
-    """Checks many; prints what was refused, and what is wrong."""
-    refusals = collections.Counter()
-    examples = {}
-    for seed in range(first, first + count):
-        tf.keras.backend.clear_session()
-        if sum(refusals.values()) % 100 == 99:
-            print(seed, dict(refusals.most_common(3)), flush=True)
-        try:
-            reason = check(seed)
-        except Exception as error:
-            print(seed, "WRONG", type(error).__name__, str(error)[:300], flush=True)
-            continue
-        kind = "converted" if reason is None else reason.split(":")[-1][:90]
-        refusals[kind] += 1
-        examples.setdefault(kind, (seed, reason))
-    for kind, number in refusals.most_common():
-        print(number, kind, examples[kind])
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))

@@ -244,51 +244,58 @@ def test_the_same_weight_twice(tmp_path):
     assert f"{path} has several arrays for {STEM}: " in refused(path)
 
 
-@pytest.mark.usefixtures("built_once")
-class TestNamesAndShapes:
-    """Each of them as larq-zoo has it, or no network."""
+def without(part):
+    return {name: SHAPES[name] for name in SHAPES if part not in name}
 
-    def test_missing_ones(self, tmp_path):
-        shapes = {name: SHAPES[name] for name in SHAPES if "block_9b_b" not in name}
-        path = sparse_file(tmp_path, shapes)
-        prefix = "r2b_bnn_block_9b_batch_norm"
-        assert refused(path, IMAGE_SHAPE) == (
-            f"{path} does not fit larq-zoo's 'r2b_bnn' by name and shape: it lacks "
-            f"{prefix}/gamma, {prefix}/beta, {prefix}/moving_mean and 1 more."
+
+NORM = "r2b_bnn_block_9b_batch_norm"
+# What is in the file, and what is said of it.
+MISFITS = [
+    (
+        without("block_9b_b"),
+        f"it lacks {NORM}/gamma, {NORM}/beta, {NORM}/moving_mean and 1 more.",
+    ),
+    # Half a classifier.
+    (without(KERNEL), f"it lacks {KERNEL}."),
+    (
+        {**SHAPES, "r2b_bnn_block_2a_scale/alpha": (64,)},
+        "it has r2b_bnn_block_2a_scale/alpha besides.",
+    ),
+    # A gate twice as wide, a transposed one, ours, a flat one, a number.
+    *(
+        (
+            {**SHAPES, REDUCE: shape},
+            f"of another shape or kind is {REDUCE} (float32 {shape}, not float (64, 8)",
         )
+        for shape in ((64, 16), (8, 64), (1, 1, 64, 8), (512,), ())
+    ),
+    *(
+        (
+            {**SHAPES, BIAS: np.zeros(1000, dtype)},
+            f"of another shape or kind is {BIAS} (",
+        )
+        for dtype in ("int32", "S5", "bool")
+    ),
+    (
+        {**without(STEM), "r2b_bnn_block_11/a": (2,), BIAS: (3,)},
+        f"it lacks {STEM}; it has r2b_bnn_block_11/a besides; of another ",
+    ),
+]
 
-    def test_half_a_classifier(self, tmp_path):
-        shapes = {name: SHAPES[name] for name in SHAPES if name != KERNEL}
-        path = sparse_file(tmp_path, shapes)
-        assert f"it lacks {KERNEL}." in refused(path, IMAGE_SHAPE)
 
-    def test_unknown_ones(self, tmp_path):
-        path = sparse_file(tmp_path, {**SHAPES, "r2b_bnn_block_2a_scale/alpha": (64,)})
-        message = refused(path, IMAGE_SHAPE)
-        assert "shape: it has r2b_bnn_block_2a_scale/alpha besides." in message
+@pytest.mark.usefixtures("built_once")
+@pytest.mark.parametrize(("weights", "words"), MISFITS)
+def test_what_does_not_fit_by_name_and_shape(weights, words, tmp_path):
+    path = sparse_file(tmp_path, weights)
+    message = refused(path, IMAGE_SHAPE)
+    start = f"{path} does not fit larq-zoo's 'r2b_bnn' by name and shape: "
+    assert message.startswith(start + words)
 
-    @pytest.mark.parametrize("shape", [(64, 16), (8, 64), (1, 1, 64, 8), (512,), ()])
-    def test_other_shapes(self, shape, tmp_path):
-        """A gate twice as wide, a transposed one, ours, a flat one, a number."""
-        path = sparse_file(tmp_path, {**SHAPES, REDUCE: shape})
-        message = refused(path, IMAGE_SHAPE)
-        assert f"kind is {REDUCE} (float32 {shape}, not float (64, 8))." in message
 
-    @pytest.mark.parametrize("dtype", ["int32", "S5", "bool"])
-    def test_other_kinds_of_values(self, dtype, tmp_path):
-        path = sparse_file(tmp_path, SHAPES, **{BIAS: np.zeros(1000, dtype)})
-        message = refused(path, IMAGE_SHAPE)
-        assert f"of another shape or kind is {BIAS} (" in message
-
-    def test_all_at_once(self, tmp_path):
-        shapes = {name: SHAPES[name] for name in SHAPES if name != STEM}
-        shapes |= {"r2b_bnn_block_11/a": (2,), BIAS: (3,)}
-        message = refused(sparse_file(tmp_path, shapes), IMAGE_SHAPE)
-        assert f"lacks {STEM}; it has r2b_bnn_block_11/a besides; of " in message
-
-    def test_shapes_that_no_network_has(self, tmp_path):
-        path = sparse_file(tmp_path, SHAPES)
-        message = refused(path, (64, 64, 1))
-        assert message.startswith("The input shape is (64, 64, 1), expected 3 channels")
-        assert "expected (height, width, channels)" in refused(path, (64, 64))
-        assert "num_classes is 0" in refused(path, IMAGE_SHAPE, new_classifier=0)
+@pytest.mark.usefixtures("built_once")
+def test_shapes_that_no_network_has(tmp_path):
+    path = sparse_file(tmp_path, SHAPES)
+    message = refused(path, (64, 64, 1))
+    assert message.startswith("The input shape is (64, 64, 1), expected 3 channels")
+    assert "expected (height, width, channels)" in refused(path, (64, 64))
+    assert "num_classes is 0" in refused(path, IMAGE_SHAPE, new_classifier=0)

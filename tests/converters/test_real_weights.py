@@ -69,21 +69,9 @@ def with_rounded_constants(flatbuffer, smaller):
     return tflite_file.serialize(model)
 
 
-@pytest.fixture(scope="module")
-def network():
-    """A converted binary network with every kind of real weight: bytes."""
-    from r2b_keras import converters, models
-    from r2b_keras.environment import tf
-
-    tf.keras.utils.set_random_seed(3)
-    options = {"width": 64, "blocks": (1, 1), "stem": "cifar"}
-    model = models.build("real_to_binary18", "binary", (8, 8, 3), 100, **options)
-    for layer in model.layers:
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            size = layer.moving_mean.shape[0]
-            layer.moving_mean.assign(normal(size, seed=size))
-            layer.gamma.assign(np.where(np.arange(size) % 4 == 1, -1.0, 1.0))
-    return converters.convert(model)
+@pytest.fixture
+def network(weighted):
+    return weighted[1]
 
 
 def awkward_weights():
@@ -104,21 +92,6 @@ def test_engines_compute_with_the_rounded_weights(engine, kind):
     images = np.eye(512, dtype=np.float32)[::5, None, :, None]
     scores = engines.load(smaller, engine).predict(images)
     np.testing.assert_array_equal(scores.T, expected[:, ::5])
-
-
-@pytest.mark.parametrize("kind", SMALLER)
-@pytest.mark.parametrize("engine", [name for name in engines.NAMES if name != "litert"])
-def test_network_computes_with_the_rounded_weights(network, engine, kind):
-    """As the float32 file does that has the rounded values in it."""
-    smaller = shrunk(network, kind)
-    images = normal(4, 8, 8, 3, seed=1)
-    expected = engines.load(with_rounded_constants(network, smaller), engine)
-    expected = expected.predict(images)
-    for options in ({}, {"batch_size": 4}, {"num_threads": 2}):
-        scores = engines.load(smaller, engine, **options).predict(images)
-        atol = 1e-5 * np.abs(expected).max()
-        np.testing.assert_allclose(scores, expected, rtol=0, atol=atol)
-    assert np.abs(engines.load(network, engine).predict(images) - expected).max() > atol
 
 
 def test_what_is_rounded_of_a_binary_network(network):
@@ -232,16 +205,13 @@ def test_depthwise_and_plain_convolutions_of_a_real_network():
         np.testing.assert_allclose(scores, expected, rtol=0, atol=atol)
 
 
-def two_matrices(second_weights=None, buffer=0, weights=None):
+def two_matrices(second_weights=None):
     """Two products, summed, of one matrix or of two."""
     builder = Builder()
     image = builder.tensor("image", (1, 1, 64, 1))
-    weights = normal(20, 64) if weights is None else weights
-    first = second = builder.constant("weights", weights)
+    first = second = builder.constant("weights", normal(20, 64))
     if second_weights is not None:
         second = builder.constant("more", second_weights)
-    elif buffer:
-        second = builder.tensor("more", weights.shape, buffer=buffer)
     left, right, scores = (builder.tensor(name, (1, 20)) for name in "lrs")
     builder.dense(image, first, left)
     builder.dense(image, second, right)
@@ -249,10 +219,8 @@ def two_matrices(second_weights=None, buffer=0, weights=None):
     return builder, image, scores, (first, second)
 
 
-@pytest.mark.parametrize("buffer", [0, 1])
-def test_shared_weights_are_stored_once(buffer):
-    """By one tensor that two operators read, or by two tensors of one buffer."""
-    builder, image, scores, tensors = two_matrices(buffer=buffer)
+def test_weights_that_two_operators_read_are_stored_once():
+    builder, image, scores, tensors = two_matrices()
     smaller = shrunk(builder.finish(image, scores), "int8")
     assert set(dequantized(smaller)) == set(tensors)
     assert stored_bytes(smaller) == 20 * 64
@@ -277,6 +245,11 @@ def name_in_metadata(builder, weights):
     tflite_edit.add_metadata(builder.model, "mine", buffer)
 
 
+def share_the_buffer(builder, weights):
+    buffer = builder.graph.tensors[weights].buffer
+    builder.tensor("again", (20, 64), buffer=buffer)
+
+
 def use_in_another_graph(builder, weights):
     other = schema.SubGraphT()
     other.tensors, other.inputs, other.outputs = (
@@ -288,7 +261,11 @@ def use_in_another_graph(builder, weights):
 
 
 @pytest.mark.parametrize(
-    "use", [read_elsewhere, give_out, name_in_metadata, use_in_another_graph]
+    "use",
+    [
+        *(read_elsewhere, give_out, name_in_metadata),
+        *(share_the_buffer, use_in_another_graph),
+    ],
 )
 def test_constants_with_another_use_stay(use):
     builder, image, scores, tensors = two_matrices(normal(20, 64, seed=1))

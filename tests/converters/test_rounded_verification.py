@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from small_flatbuffers import changed, dense_of, shrunk
 
-from r2b_keras import models
 from r2b_keras.converters import (
-    convert,
     engines,
     real_weights,
     rounded_verification,
@@ -14,24 +12,18 @@ from r2b_keras.converters import (
     verification,
 )
 from r2b_keras.converters.tflite_file import Flatbuffer
-from r2b_keras.environment import tf
 from tests.converters import mutations
-from tests.converters.binary_networks import random_images, randomize
+from tests.converters.binary_networks import random_images
 
-SHAPE = (8, 8, 3)
 SMALLER = ("float16", "int8")
 schema = tflite_file.schema
 
 
 @pytest.fixture(scope="module")
-def network():
+def network(weighted):
     """The float32 file of a network with every kind of real weight, and its scores."""
-    tf.keras.utils.set_random_seed(3)
-    options = {"width": 64, "blocks": (1, 1), "stem": "cifar"}
-    model = models.build("real_to_binary18", "binary", SHAPE, 100, **options)
-    randomize(model)
-    images = random_images(SHAPE, 30)
-    return convert(model), verification.Reference(model, images)
+    model, content = weighted
+    return content, verification.Reference(model, random_images((8, 8, 3), 30))
 
 
 def judge(network, rounded, kind, engine="lce_indirect"):
@@ -43,7 +35,9 @@ def judge(network, rounded, kind, engine="lce_indirect"):
 
 
 def wrong(network, rounded):
-    return rounded_verification.problem(Flatbuffer(network[0]), Flatbuffer(rounded))
+    return rounded_verification.problem_of_file(
+        Flatbuffer(network[0]), Flatbuffer(rounded)
+    )
 
 
 def are_rounded(flatbuffer):
