@@ -119,9 +119,9 @@ def _add_float_baseline(flatbuffers: dict[str, bytes]) -> None:
 
 def _write(folder: pathlib.Path, rows: list[Measurement], machine: Machine) -> None:
     """Writes both files, once the content of both is there."""
-    from r2b_keras.converters import benchmark_chart, benchmark_report
+    from r2b_keras.converters import benchmark_report
 
-    picture = drawing.to_png(benchmark_chart.draw(rows, machine))
+    picture = drawing.to_png(benchmark_report.draw(rows, machine))
     files.write_text(folder / CSV, benchmark_report.to_csv(rows, machine))
     files.write_bytes(folder / PNG, picture)
 

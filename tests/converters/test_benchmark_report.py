@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from r2b_keras import drawing
-from r2b_keras.converters import benchmark_chart, benchmark_report
+from r2b_keras.converters import benchmark_report
 from r2b_keras.converters.benchmark_report import Machine, describe_machine
 from r2b_keras.converters.benchmarking import Measurement
 
@@ -127,8 +127,8 @@ def test_an_engine_that_fails_is_a_row_without_numbers():
     )
     assert [line[name] for name in (*nothing, "cores_used")] == [""] * 7
     assert line["problem"] == reason
-    content = drawing.to_png(benchmark_chart.draw([failed, ROW], MACHINE))
-    assert content == drawing.to_png(benchmark_chart.draw([ROW], MACHINE))
+    content = drawing.to_png(benchmark_report.draw([failed, ROW], MACHINE))
+    assert content == drawing.to_png(benchmark_report.draw([ROW], MACHINE))
 
 
 def test_machine_in_words():
@@ -156,16 +156,16 @@ def size_of_png(content):
 
 @pytest.mark.parametrize("count", [1, 2, 12])
 def test_chart_has_the_stated_size(count):
-    content = drawing.to_png(benchmark_chart.draw((ROWS * count)[:count], MACHINE))
+    content = drawing.to_png(benchmark_report.draw((ROWS * count)[:count], MACHINE))
     assert size_of_png(content) == (
-        benchmark_chart.WIDTH,
-        benchmark_chart.FRAME_HEIGHT + count * benchmark_chart.ROW_HEIGHT,
+        drawing.WIDTH,
+        benchmark_report.FRAME_HEIGHT + count * benchmark_report.ROW_HEIGHT,
     )
 
 
 def test_chart_has_a_bar_for_each_row():
     third = dataclasses.replace(ROW, engine="lce_reference", model="$" + "a" * 39)
-    (axes,) = benchmark_chart.draw([*ROWS, third], MACHINE).axes
+    (axes,) = benchmark_report.draw([*ROWS, third], MACHINE).axes
     assert [bar.get_width() for bar in axes.patches] == [
         ROW.median_ms,
         ROWS[1].median_ms,
@@ -188,14 +188,14 @@ def test_chart_has_a_bar_for_each_row():
 
 def test_long_names_keep_their_end():
     row = dataclasses.replace(ROW, model="folder/" * 9 + "model.tflite")
-    (axes,) = benchmark_chart.draw([row], MACHINE).axes
+    (axes,) = benchmark_report.draw([row], MACHINE).axes
     name = axes.get_yticklabels()[0].get_text().splitlines()[0]
     assert len(name) == 40
     assert name.startswith("...") and name.endswith("folder/model.tflite")
 
 
 def test_whiskers_end_at_the_percentiles():
-    (axes,) = benchmark_chart.draw(ROWS, MACHINE).axes
+    (axes,) = benchmark_report.draw(ROWS, MACHINE).axes
     (whiskers,) = (one for one in axes.collections if hasattr(one, "get_segments"))
     ends = [(segment[0][0], segment[1][0]) for segment in whiskers.get_segments()]
     assert ends == [(pytest.approx(30.0), 41.5), (pytest.approx(0.012), 0.0125)]
