@@ -36,7 +36,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from r2b_keras.checks import require_count, require_positive
+from r2b_keras import checks
 from r2b_keras.converters.benchmark_plan import orders, plan
 from r2b_keras.converters.benchmark_process import Visit, WorkerProcess
 from r2b_keras.converters.benchmark_worker import num_settling
@@ -180,9 +180,9 @@ def _unable(
 
 def check_amounts(threads: int, rounds: int, seconds: float) -> None:
     """Raises `InputError` unless all are positive, and the first two whole numbers."""
-    for name, value in (("threads", threads), ("rounds", rounds)):
-        require_count(name, value)
-    require_positive("seconds", seconds)
+    checks.require_count("threads", threads)
+    checks.require_count("rounds", rounds)
+    checks.require_positive("seconds", seconds)
 
 
 def num_inferences(warmup: Visit, seconds: float) -> int:
