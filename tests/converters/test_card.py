@@ -94,24 +94,6 @@ def test_every_flipped_bit_is_found():
     assert num_passed < 0.2 * original.size / 3
 
 
-def flip(content, name):
-    """One bit of a constant."""
-
-    def change(model, graph):
-        (tensor,) = (t for t in graph.tensors if t.name == name)
-        data = np.array(model.buffers[tensor.buffer].data, np.uint8)
-        data[-1] ^= 1
-        model.buffers[tensor.buffer].data = data
-
-    return changed(content, change)
-
-
-@pytest.mark.parametrize("name", [b"filters", b"multipliers", b"biases", b"axes"])
-def test_a_flipped_bit_of_a_constant(name):
-    message = refusal(card.read, flip(card.attach(binary(), FULL), name))
-    assert "damaged, its content does not match its checksum" in message
-
-
 def rewritten(content):
     """A file whose card is other bytes, or what a function makes of the old ones."""
 
