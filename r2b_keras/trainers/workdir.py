@@ -185,16 +185,10 @@ class Workdir:
         Raises:
           InputError: the file is damaged.
         """
-        path = self.path / METRICS
-        rows = [
-            row
-            for row in read_metrics(path)
-            if (int(row["stage"]), int(row["epoch"])) < (stage, epoch)
-            or int(row["stage"]) > stage
-        ]
-        new = {"stage": stage, "epoch": epoch}
-        rows.append(new | {name: f"{value:.6g}" for name, value in values.items()})
-        _write_metrics(path, rows)
+        before = [row for row in self.metrics(stage) if int(row["epoch"]) < epoch]
+        new: dict[str, Any] = {"stage": stage, "epoch": epoch}
+        new |= {name: f"{value:.6g}" for name, value in values.items()}
+        self.replace_metrics(stage, [*before, new])
 
     def metrics(self, stage: int) -> list[dict[str, Any]]:
         """A stage's rows of `metrics.csv`, without the columns of other stages.
@@ -220,12 +214,10 @@ class Workdir:
         """
         path = self.path / METRICS
         others = [row for row in read_metrics(path) if int(row["stage"]) != stage]
-        _write_metrics(path, [*others, *rows])
-
-
-def _write_metrics(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
-    rows.sort(key=lambda row: (int(row["stage"]), int(row["epoch"])))
-    files.write_csv(path, rows)
+        in_order = sorted(
+            [*others, *rows], key=lambda row: (int(row["stage"]), int(row["epoch"]))
+        )
+        files.write_csv(path, in_order)
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
