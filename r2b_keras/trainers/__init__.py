@@ -1,6 +1,6 @@
 """Training: losses, the distiller, schedules, and the chain of stages.
 
-Modules are imported on first use: `from r2b_keras.trainers import losses`.
+`Distiller` and `train_chain` are imported, and TensorFlow with them, on first use.
 """
 
 import importlib
@@ -19,24 +19,12 @@ PRECISIONS = {  # by name, Keras's policies
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 
 _HOMES = {"Distiller": "distiller", "train_chain": "chain"}
-_MODULES = ("losses", "schedules", "optimizers", "evaluation")
 
-__all__ = [
-    "PRECISIONS",
-    "STRATEGIES",
-    "Distiller",
-    "evaluation",
-    "losses",
-    "optimizers",
-    "schedules",
-    "train_chain",
-]
+__all__ = ["PRECISIONS", "STRATEGIES", "Distiller", "train_chain"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the module that is, or defines, `name`."""
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
+    """Imports the module that defines `name`."""
     if name in _HOMES:
         module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
         return getattr(module, name)
