@@ -82,8 +82,27 @@ def measure(tmp_path, content, *sizes):
     return json.loads(re.search("<output>(.*)</output>", found).group(1))
 
 
-def test_fits_a_phone_and_a_desktop(page, tmp_path):
-    phone, desktop = measure(tmp_path, page.html, PHONE, DESKTOP)
+def on_screen(content):
+    """The page as it is printed, on a screen, where it can be measured."""
+    assert content.count("@media print") == 1
+    return content.replace("@media print", "@media all")
+
+
+@pytest.fixture(scope="module")
+def seen(page, tmp_path_factory):
+    """The page on a phone, a desktop, a screen as small as paper, and on paper."""
+    folder = tmp_path_factory.mktemp("seen")
+    screens = measure(folder, page.html, PHONE, DESKTOP, PAPER)
+    return [*screens, *measure(folder, on_screen(page.html), PAPER)]
+
+
+def measured(tmp_path, page, added, size=PHONE):
+    """The page with something wrong in it: each measure below can fail."""
+    return measure(tmp_path, page.html.replace("<main>", f"<main>{added}"), size)[0]
+
+
+def test_fits_a_phone_and_a_desktop(seen, page, tmp_path):
+    phone, desktop, *_ = seen
     for found, size in ((phone, PHONE), (desktop, DESKTOP)):
         assert found["inner"] == size[0]
         assert found["scroll"] <= found["inner"]
@@ -92,61 +111,42 @@ def test_fits_a_phone_and_a_desktop(page, tmp_path):
     assert len(phone["columns"].split()) == 1
     assert len(desktop["columns"].split()) == 3
     assert phone["height"] > desktop["height"] > 3 * DESKTOP[1]
+    wrong = measured(tmp_path, page, '<div style="width:600px">.</div>')
+    assert wrong["scroll"] >= 600 > wrong["inner"]
 
 
-def on_screen(content):
-    """The page as it is printed, on a screen, where it can be measured."""
-    assert content.count("@media print") == 1
-    return content.replace("@media print", "@media all")
+def test_a_picture_that_is_cut_off_is_noticed(page, tmp_path):
+    """Where the page does not scroll, its width tells nothing."""
+    style = "<style>main{overflow:hidden}img{max-width:none!important}</style>"
+    wrong = measured(tmp_path, page, f'{style}<img width="600" src="">')
+    assert wrong["scroll"] <= wrong["inner"] and wrong["wide"] >= 1
 
 
-def test_text_in_pictures_can_be_read(page, tmp_path):
-    phone, desktop = measure(tmp_path, page.html, PHONE, DESKTOP)
-    (paper,) = measure(tmp_path, on_screen(page.html), PAPER)
+def test_text_in_pictures_can_be_read(seen, page, tmp_path):
+    phone, desktop, _, paper = seen
     for found in (phone, desktop, paper):
         assert LEAST_TEXT <= found["text"] < 20
     # The curves of each stage are beside each other, three of them too.
     assert set(desktop["rows"]) == set(paper["rows"]) == {1}
-    # The measure can fail.
-    small = page.html.replace("<main>", "<main><style>img{width:200px}</style>")
-    assert measure(tmp_path, small, PHONE)[0]["text"] < LEAST_TEXT
+    small = measured(tmp_path, page, "<style>img{width:200px}</style>")
+    assert small["text"] < LEAST_TEXT
 
 
-def test_what_fits_a_sheet_of_paper_is_not_split(page, tmp_path):
-    (paper,) = measure(tmp_path, on_screen(page.html), PAPER)
-    (screen,) = measure(tmp_path, page.html, PAPER)
+def test_what_fits_a_sheet_of_paper_is_not_split(seen):
+    _, _, screen, paper = seen
     assert paper["split"] == 0 < screen["split"]
 
 
-def test_verdicts_are_seen_at_once_on_a_phone(page, tmp_path):
-    phone, desktop = measure(tmp_path, page.html, PHONE, DESKTOP)
+def test_verdicts_are_seen_at_once_on_a_phone(seen, page, tmp_path):
+    phone, desktop, *_ = seen
     assert len(phone["first"]) == 4 and max(phone["first"]) <= 0
     assert phone["minor"] == 0 < desktop["minor"]
     # Longer words than those of this page.
     longest = page.html.replace("no expectation", "\u25bc below expected")
     (found,) = measure(tmp_path, longest.replace("\u2013<", "\u221212.34<"), PHONE)
     assert max(found["first"]) <= 0
-    wide = page.html.replace("<main>", "<main><style>th{padding:2em}</style>")
-    assert max(measure(tmp_path, wide, PHONE)[0]["first"]) > 0
-
-
-def test_a_page_that_is_too_wide_is_noticed(page, tmp_path):
-    """The measure above can fail."""
-    wide = page.html.replace("<main>", '<main><div style="width:600px">.</div>')
-    phone, desktop = measure(tmp_path, wide, PHONE, DESKTOP)
-    assert phone["scroll"] >= 600 > phone["inner"]
-    assert desktop["scroll"] <= desktop["inner"]
-
-
-def test_a_picture_that_is_cut_off_is_noticed(page, tmp_path):
-    """Where the page does not scroll, its width tells nothing."""
-    style = "<style>main{overflow:hidden}img{max-width:none!important}</style>"
-    clipped = page.html.replace("<main>", f"<main>{style}")
-    clipped = clipped.replace("<figure><img", '<figure><img style="width:600px"', 1)
-    phone, desktop = measure(tmp_path, clipped, PHONE, DESKTOP)
-    assert phone["scroll"] <= phone["inner"]
-    assert phone["wide"] >= 1
-    assert desktop["wide"] == 0
+    wide = measured(tmp_path, page, "<style>th{padding:2em}</style>")
+    assert max(wide["first"]) > 0
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
