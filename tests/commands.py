@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-import types
 import zipfile
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -64,7 +64,15 @@ def flags_of(name: str, *arguments: object) -> Iterator[list[str]]:
         yield app.parse_flags_with_usage(line)
 
 
-def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
+class Result(NamedTuple):
+    """What became of a command that ran in this process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(name: str, *arguments: object) -> Result:
     """A command as its user runs it, but in this process: no seconds of start-up.
 
     What native code prints by itself is missing from the result.
@@ -85,8 +93,7 @@ def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
         signal.signal(signal.SIGTERM, handler)
         logging.set_verbosity(verbosity)
         _reset_tensorflow()
-    texts = (_text(stream) for stream in (output, errors))
-    return subprocess.CompletedProcess([name, *arguments], end.value.code, *texts)
+    return Result(end.value.code, _text(output), _text(errors))
 
 
 def _reset_tensorflow() -> None:
@@ -145,7 +152,7 @@ def interrupt(
     return started.returncode, errors
 
 
-def assert_one_sentence(result: subprocess.CompletedProcess, *words: str) -> None:
+def assert_one_sentence(result: Any, *words: str) -> None:
     """The command failed with a short message that has all the words."""
     assert result.returncode not in (0, None)
     assert "Traceback" not in result.stderr
@@ -154,25 +161,15 @@ def assert_one_sentence(result: subprocess.CompletedProcess, *words: str) -> Non
         assert word in result.stderr
 
 
-class InThisProcess:
-    """A command, run as `run` does; code, output and errors apart."""
-
-    def __init__(self, module: types.ModuleType) -> None:
-        self._name = module.__name__.rpartition(".")[2]
-
-    def run(self, *arguments: object) -> tuple[int, str, str]:
-        result = run(self._name, *arguments)
-        return result.returncode, result.stdout, result.stderr
-
-    def refusal(self, *arguments: object) -> str:
-        """The sentence that it ends in, nothing printed before."""
-        result = run(self._name, *arguments)
-        assert (result.returncode, result.stdout) == (command.EXIT_PROBLEM, "")
-        assert_one_sentence(result)
-        message = result.stderr.removesuffix("\n")
-        assert " object at " not in message
-        assert message.endswith(".") and len(message) < 500
-        return message
+def refusal(name: str, *arguments: object) -> str:
+    """The sentence that a command ends in, nothing printed before."""
+    result = run(name, *arguments)
+    assert result[:2] == (command.EXIT_PROBLEM, "")
+    assert_one_sentence(result)
+    message = result.stderr.removesuffix("\n")
+    assert " object at " not in message
+    assert message.endswith(".") and len(message) < 500
+    return message
 
 
 def stored_weights(workdir: pathlib.Path, stage: int) -> dict[str, np.ndarray]:

@@ -4,7 +4,6 @@ import json
 import pathlib
 import random
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -37,13 +36,13 @@ def _fixed_seeds() -> None:
 
 
 @pytest.fixture(scope="session")
-def finished() -> tuple[pathlib.Path, subprocess.CompletedProcess]:
+def finished() -> tuple[pathlib.Path, commands.Result]:
     """A workdir brought to stage 3 without interruption, and what was printed."""
     return _made("finished", "run", "train", *commands.TINY, "--stage=3", "--workdir=")
 
 
 @pytest.fixture(scope="session")
-def converted(finished) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
+def converted(finished) -> tuple[pathlib.Path, commands.Result]:
     """Its last stage as a flatbuffer, and what the conversion printed."""
     source = f"--workdir={finished[0]}"
     return _made("converted", "model.tflite", "convert", source, "--output=")
@@ -51,7 +50,7 @@ def converted(finished) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
 
 def _made(
     name: str, product: str, *command: str
-) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
+) -> tuple[pathlib.Path, commands.Result]:
     """What a command makes, its last flag naming the place, and what it printed."""
 
     def make(folder: pathlib.Path) -> None:
@@ -60,8 +59,8 @@ def _made(
             *command[:-1], f"{command[-1]}{folder / 'made' / product}"
         )
         assert result.returncode == 0, result.stderr
-        (folder / "printed.json").write_text(json.dumps(vars(result)))
+        (folder / "printed.json").write_text(json.dumps(result))
 
     folder = made_once.folder(name, make)
     printed = json.loads((folder / "printed.json").read_text())
-    return folder / "made" / product, subprocess.CompletedProcess(**printed)
+    return folder / "made" / product, commands.Result(*printed)

@@ -15,16 +15,10 @@ from r2b_keras.converters import flatbuffer as flatbuffers
 from r2b_keras.converters.real_weights import bytes_by_part
 from r2b_keras.environment import lq, tf
 from r2b_keras.trainers.workdir import Workdir
-from tests.commands import InThisProcess, assert_one_sentence, run
+from tests.commands import assert_one_sentence, refusal, run
 from tests.converters.mutations import with_filter_bit
 
 layers = tf.keras.layers
-
-
-@pytest.fixture
-def here():
-    """The command, run in this process."""
-    return InThisProcess(convert)
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +87,14 @@ def give(monkeypatch, flatbuffer):
 
 
 @pytest.mark.slow
-def test_a_wrong_conversion_is_kept_aside(
-    here, finished, converted, tmp_path, monkeypatch
-):
+def test_a_wrong_conversion_is_kept_aside(finished, converted, tmp_path, monkeypatch):
     """A converter with a defect: nothing is overwritten, and the code is not 0."""
     sound = converted[0].read_bytes()
     output = tmp_path / "model.tflite"
     output.write_bytes(b"what was there")
     arguments = (f"--workdir={finished[0]}", f"--output={output}", "--num_images=50")
     give(monkeypatch, with_filter_bit(sound, 0, 0, 1))
-    code, printed, errors = here.run(*arguments)
+    code, printed, errors = run("convert", *arguments)
     assert code == command.EXIT_PROBLEM != 0
     rejected = tmp_path / "model.tflite.rejected"
     assert output.read_bytes() == b"what was there"
@@ -117,7 +109,7 @@ def test_a_wrong_conversion_is_kept_aside(
     assert sorted(tmp_path.iterdir()) == [output, rejected]
     # Once the defect is gone, so is the rejected file.
     give(monkeypatch, sound)
-    code, printed, errors = here.run(*arguments)
+    code, printed, errors = run("convert", *arguments)
     assert (code, errors) == (0, "") and printed.endswith("accepted\n")
     assert "50 images" in printed
     assert sorted(tmp_path.iterdir()) == [output]
@@ -125,11 +117,12 @@ def test_a_wrong_conversion_is_kept_aside(
 
 
 @pytest.mark.slow
-def test_a_foreign_file_with_what_the_flags_say(here, keras_file, folder, tmp_path):
+def test_a_foreign_file_with_what_the_flags_say(keras_file, folder, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("apple\nbear\ngrüne Gurke\n", encoding="utf-8")
     output = tmp_path / "model.tflite"
-    code, printed, errors = here.run(
+    code, printed, errors = run(
+        "convert",
         *(f"--model={keras_file}", f"--output={output}", f"--labels={labels}"),
         *("--mean=0.5,0.4,0.3", "--std=0.25,0.5,0.2", "--framing=center"),
         *(f"--verify_images={folder}", "--real_weights=float16"),
@@ -146,16 +139,14 @@ def test_a_foreign_file_with_what_the_flags_say(here, keras_file, folder, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_file_with_the_recipe_of_its_data(
-    here, finished, converted, tmp_path, monkeypatch
-):
+def test_a_file_with_the_recipe_of_its_data(finished, converted, tmp_path, monkeypatch):
     """The same network as the workdir's, so that its conversion need not be redone."""
     sound = converted[0].read_bytes()
     give(monkeypatch, sound)
     model = finished[0] / "stage_3" / "model.keras"
     output = tmp_path / "model.tflite"
-    code, printed, _ = here.run(
-        f"--model={model}", "--recipe=digits", f"--output={output}"
+    code, printed, _ = run(
+        "convert", f"--model={model}", "--recipe=digits", f"--output={output}"
     )
     assert code == 0 and "144 images, engine lce: top-1 agreement 100.00%" in printed
     found, other = card.read(output.read_bytes()), card.read(sound)
@@ -165,13 +156,13 @@ def test_a_file_with_the_recipe_of_its_data(
 
 
 @pytest.fixture
-def refused(here, tmp_path):
+def refused(tmp_path):
     """The sentence it ends in; nothing is written."""
 
     def sentence(*arguments, output=tmp_path / "model.tflite"):
         before = sorted(tmp_path.rglob("*"))
         given = () if output is None else (f"--output={output}",)
-        message = here.refusal(*given, *arguments)
+        message = refusal("convert", *given, *arguments)
         assert sorted(tmp_path.rglob("*")) == before
         return message
 
@@ -247,7 +238,7 @@ def test_each_source_is_asked(refused):
 
 @pytest.mark.slow
 def test_a_users_layer_and_the_module_that_registers_it(
-    refused, here, folder, tmp_path, monkeypatch
+    refused, folder, tmp_path, monkeypatch
 ):
     (tmp_path / "theirs.py").write_text(
         "from r2b_keras.environment import tf\n"
@@ -278,7 +269,7 @@ def test_a_users_layer_and_the_module_that_registers_it(
     assert "--import=broken cannot be imported (ZeroDivisionError: " in message
     try:
         output = f"--output={tmp_path / 'model.tflite'}"
-        code, printed, errors = here.run(*plain, "--import=theirs", output)
+        code, printed, errors = run("convert", *plain, "--import=theirs", output)
     finally:
         tf.keras.utils.get_custom_objects().pop("theirs>Doubled", None)
         sys.modules.pop("theirs", None)
@@ -287,7 +278,7 @@ def test_a_users_layer_and_the_module_that_registers_it(
 
 @pytest.mark.slow
 def test_a_full_or_read_only_disk_leaves_nothing_behind(
-    here, finished, converted, tmp_path, monkeypatch
+    finished, converted, tmp_path, monkeypatch
 ):
     """Found at the very end."""
     sound = converted[0].read_bytes()
@@ -299,7 +290,7 @@ def test_a_full_or_read_only_disk_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(convert.pathlib.Path, "write_bytes", refuse)
-    code, _, errors = here.run(f"--workdir={finished[0]}", f"--output={output}")
+    code, _, errors = run("convert", f"--workdir={finished[0]}", f"--output={output}")
     assert code == 1 and errors.startswith("No space left on device (")
     assert str(output) in errors and errors.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == [output]

@@ -15,17 +15,11 @@ from r2b_keras.errors import InputError
 from r2b_keras.trainers import evaluation
 from r2b_keras.trainers.stage import load_student
 from r2b_keras.trainers.workdir import Workdir
-from tests.commands import InThisProcess, flags_of, run
+from tests.commands import flags_of, refusal, run
 from tests.converters import mutations, small_flatbuffers
 
 # In the recipe `digits`.
 DIGITS = ModelCard(tuple("0123456789"), (8, 8, 1), (0.305,), (0.376,), recipe="digits")
-
-
-@pytest.fixture
-def here():
-    """The command, run in this process."""
-    return InThisProcess(evaluate)
 
 
 @pytest.fixture
@@ -77,9 +71,9 @@ def test_json_is_one_object_beside_keras(finished, converted, test_part):
 
 
 @pytest.mark.parametrize("engine", ["lce_indirect", "lce_reference", "r2b_runtime"])
-def test_the_card_names_the_recipe(here, converted, test_part, engine):
+def test_the_card_names_the_recipe(converted, test_part, engine):
     path, _ = converted
-    code, printed, errors = here.run(f"--model={path}", f"--engine={engine}")
+    code, printed, errors = run("evaluate", f"--model={path}", f"--engine={engine}")
     assert (code, errors) == (0, "")
     first, second, third, *_ = printed.splitlines()
     assert first == f"{path}, digits, test set, engine {engine}"
@@ -91,14 +85,16 @@ def test_the_card_names_the_recipe(here, converted, test_part, engine):
     assert "agreement" not in printed
 
 
-def test_agreement_with_a_stage_in_words(here, finished, converted):
-    code, printed, _ = here.run(f"--model={converted[0]}", f"--workdir={finished[0]}")
+def test_agreement_with_a_stage_in_words(finished, converted):
+    code, printed, _ = run(
+        "evaluate", f"--model={converted[0]}", f"--workdir={finished[0]}"
+    )
     assert code == 0
     assert "359 images, engine lce: top-1 agreement 100.00%" in printed
     assert "accepted" in printed.splitlines()
     # Another stage is another network.
-    code, printed, errors = here.run(
-        f"--model={converted[0]}", f"--workdir={finished[0]}", "--stage=0"
+    code, printed, errors = run(
+        "evaluate", f"--model={converted[0]}", f"--workdir={finished[0]}", "--stage=0"
     )
     keras = Workdir(finished[0]).result(0).top1
     assert f"top-1 of the Keras model {keras:.2%}" in printed
@@ -106,24 +102,26 @@ def test_agreement_with_a_stage_in_words(here, finished, converted):
     assert "does not do what the network of" in errors and errors.count("\n") == 1
 
 
-def test_a_defect_shows(here, finished, converted, tmp_path):
+def test_a_defect_shows(finished, converted, tmp_path):
     """A wrong bit with a card that fits it, as a converter with a defect would make."""
     path = tmp_path / "model.tflite"
     own = card.read(converted[0].read_bytes())
     path.write_bytes(
         card.attach(mutations.with_filter_bit(converted[0].read_bytes(), 0, 0, 1), own)
     )
-    code, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}")
+    code, printed, _ = run("evaluate", f"--model={path}", f"--workdir={finished[0]}")
     assert code == 1 and "REJECTED" in printed.splitlines()
 
 
 @pytest.mark.parametrize("kind", ["float16", "int8"])
 def test_rounded_weights_are_judged_by_their_classes(
-    here, finished, converted, tmp_path, test_part, kind
+    finished, converted, tmp_path, test_part, kind
 ):
     path = tmp_path / "model.tflite"
     path.write_bytes(small_flatbuffers.shrunk(converted[0].read_bytes(), kind))
-    code, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}", "--json")
+    code, printed, _ = run(
+        "evaluate", f"--model={path}", f"--workdir={finished[0]}", "--json"
+    )
     found = json.loads(printed)
     assert code == 0 and 0.95 < found["agreement"] <= 1
     assert found["top1"] == accuracy(path.read_bytes(), test_part)
@@ -142,32 +140,34 @@ def negated_classifier(flatbuffer):
     ids=["another stage", "negated classifier"],
 )
 def test_rounded_weights_of_another_network_are_refused(
-    here, finished, converted, tmp_path, change, stage
+    finished, converted, tmp_path, change, stage
 ):
     path = tmp_path / "rounded.tflite"
     path.write_bytes(
         small_flatbuffers.shrunk(change(converted[0].read_bytes()), "int8")
     )
-    code, printed, errors = here.run(
-        f"--model={path}", f"--workdir={finished[0]}", *stage
+    code, printed, errors = run(
+        "evaluate", f"--model={path}", f"--workdir={finished[0]}", *stage
     )
     (verdict,) = (x for x in printed.splitlines() if x.startswith("REJECTED: "))
     assert code == 1 and " of 359 images, expected at most 2%" in verdict
     assert "does not do what the network of" in errors and errors.count("\n") == 1
 
 
-def test_a_file_without_a_card(here, without_card, tmp_path, test_part):
+def test_a_file_without_a_card(without_card, tmp_path, test_part):
     path = tmp_path / "foreign.tflite"
     path.write_bytes(without_card)
-    message = here.refusal(f"--model={path}")
+    message = refusal("evaluate", f"--model={path}")
     assert "does not say which recipe it is from: give --recipe" in message
-    code, printed, _ = here.run(f"--model={path}", "--recipe=digits", "--json")
+    code, printed, _ = run("evaluate", f"--model={path}", "--recipe=digits", "--json")
     found = json.loads(printed)
     assert (code, found["keras_top1"]) == (0, None)
     assert found["top1"] == accuracy(without_card, test_part)
     assert "agreement" not in found
     # The same data and another recipe: this file's accuracy in Keras is not known.
-    _, printed, _ = here.run(f"--model={path}", "--recipe=digits/strong_baseline")
+    _, printed, _ = run(
+        "evaluate", f"--model={path}", "--recipe=digits/strong_baseline"
+    )
     assert "Keras" not in printed and f"top-1 {found['top1']:.2%}" in printed
 
 
@@ -188,16 +188,16 @@ def test_a_file_without_a_card(here, without_card, tmp_path, test_part):
         ({"recipe": None}, "give --recipe"),
     ],
 )
-def test_cards_of_other_data_are_refused(here, without_card, tmp_path, change, words):
+def test_cards_of_other_data_are_refused(without_card, tmp_path, change, words):
     path = tmp_path / "model.tflite"
     path.write_bytes(card.attach(without_card, dataclasses.replace(DIGITS, **change)))
-    assert words in here.refusal(f"--model={path}")
+    assert words in refusal("evaluate", f"--model={path}")
 
 
-def test_files_of_other_shapes_are_refused(here, without_card, tmp_path):
+def test_files_of_other_shapes_are_refused(without_card, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(small_flatbuffers.dense(num_inputs=64))
-    message = here.refusal(f"--model={path}", "--recipe=digits")
+    message = refusal("evaluate", f"--model={path}", "--recipe=digits")
     assert "image_shape (1, 64, 1), and the recipe has (8, 8, 1)" in message
     assert "give the --recipe it was trained with" in message
 
@@ -210,9 +210,9 @@ def test_files_of_other_shapes_are_refused(here, without_card, tmp_path):
         (["--model=m.tflite"], ["--stage=0"]),
     ],
 )
-def test_flags_without_a_meaning(here, given, unused):
+def test_flags_without_a_meaning(given, unused):
     for flag in unused:
-        message = here.refusal(*given, flag)
+        message = refusal("evaluate", *given, flag)
         assert message.startswith(f"{flag.split('=')[0]} is ")
         assert message.endswith(": leave it out.")
 
@@ -251,7 +251,7 @@ def test_cards_of_pictures_as_they_are_stored(model_given, source):
 
 @pytest.mark.parametrize("defect", [False, True])
 def test_no_more_than_a_batch_of_images_is_held(
-    here, finished, converted, tmp_path, monkeypatch, test_part, defect
+    finished, converted, tmp_path, monkeypatch, test_part, defect
 ):
     """And what is said of images that differ is what all of them at once give."""
     sizes = []
@@ -273,7 +273,7 @@ def test_no_more_than_a_batch_of_images_is_held(
         flatbuffer = card.attach(mutations.with_filter_bit(flatbuffer, 0, 0, 1), own)
     path = tmp_path / "model.tflite"
     path.write_bytes(flatbuffer)
-    code, printed, _ = here.run(f"--model={path}", f"--workdir={finished[0]}")
+    code, printed, _ = run("evaluate", f"--model={path}", f"--workdir={finished[0]}")
     assert code == defect and max(sizes) == 50 and sizes[:8] == [50] * 7 + [9]
     assert (len(sizes) > 8) == defect
     monkeypatch.undo()
@@ -292,18 +292,20 @@ def test_images_by_number(monkeypatch, test_part):
         np.testing.assert_array_equal(images[numbers], test_part[0][numbers])
 
 
-def test_what_cannot_be_evaluated(here, converted, tmp_path):
+def test_what_cannot_be_evaluated(converted, tmp_path):
     path, _ = converted
-    assert "There is no file none.tflite" in here.refusal("--model=none.tflite")
-    assert "is a folder" in here.refusal(f"--model={tmp_path}")
-    assert "There is no engine 'gpu'" in here.refusal(f"--model={path}", "--engine=gpu")
-    message = here.refusal(f"--model={path}", "--engine=litert")
+    assert "There is no file none.tflite" in refusal("evaluate", "--model=none.tflite")
+    assert "is a folder" in refusal("evaluate", f"--model={tmp_path}")
+    assert "There is no engine 'gpu'" in refusal(
+        "evaluate", f"--model={path}", "--engine=gpu"
+    )
+    message = refusal("evaluate", f"--model={path}", "--engine=litert")
     assert "The engine litert cannot run" in message
-    assert "'no_such'" in here.refusal(f"--model={path}", "--recipe=no_such")
-    message = here.refusal(f"--model={path}", f"--workdir={tmp_path}")
+    assert "'no_such'" in refusal("evaluate", f"--model={path}", "--recipe=no_such")
+    message = refusal("evaluate", f"--model={path}", f"--workdir={tmp_path}")
     assert "holds no recipe.json" in message
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(path.read_bytes()[:-200])
-    assert "damaged" in here.refusal(f"--model={damaged}")
+    assert "damaged" in refusal("evaluate", f"--model={damaged}")
     damaged.write_bytes(mutations.with_filter_bit(path.read_bytes(), 0, 0, 1))
-    assert "does not match its checksum" in here.refusal(f"--model={damaged}")
+    assert "does not match its checksum" in refusal("evaluate", f"--model={damaged}")

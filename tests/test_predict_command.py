@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2b_keras import models, predict
+from r2b_keras import models
 from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import convert
 from r2b_keras.converters.card import attach
 from r2b_keras.data import decoding
 from r2b_keras.environment import tf
-from tests.commands import InThisProcess, assert_one_sentence, run
+from tests.commands import assert_one_sentence, refusal, run
 from tests.converters.small_flatbuffers import binary, dense
 from tests.data.picture_kinds import turned_by_half
 from tests.test_environment import HIDE_MODULE, run_python
@@ -59,10 +59,8 @@ def flags(tmp_path):
     }
 
 
-@pytest.fixture
-def refused():
-    """The sentence that the command, run in this process, ends with."""
-    return InThisProcess(predict).refusal
+def refused(*arguments):
+    return refusal("predict", *arguments)
 
 
 def guesses(*arguments):
@@ -165,7 +163,7 @@ def test_a_bad_picture_is_told_in_the_exit_code(model, paths):
     assert_one_sentence(result, "There is no picture none.png")
 
 
-def test_what_is_missing_is_asked_for(refused, model, flags):
+def test_what_is_missing_is_asked_for(model, flags):
     assert "--model is missing" in refused("a.png")
     assert "No picture is given" in refused(f"--model={model}")
     model.write_bytes(dense(64, len(LABELS)))
@@ -182,7 +180,7 @@ def test_what_is_missing_is_asked_for(refused, model, flags):
             assert (words in sentence) == (name in left_out), sentence
 
 
-def test_flags_that_cannot_be_used(refused, model, flags, tmp_path):
+def test_flags_that_cannot_be_used(model, flags, tmp_path):
     model.write_bytes(dense(64, len(LABELS)))
     short = tmp_path / "short.txt"
     short.write_text("one\ntwo\n")
@@ -198,7 +196,7 @@ def test_flags_that_cannot_be_used(refused, model, flags, tmp_path):
         assert words in refused(f"--model={model}", *chosen, "a.png")
 
 
-def test_flags_beside_a_card(refused, model, flags, paths, tmp_path):
+def test_flags_beside_a_card(model, flags, paths, tmp_path):
     assert guesses(f"--model={model}", *flags.values(), paths[0])
     other = tmp_path / "other.txt"
     other.write_text("\n".join(reversed(LABELS)))
@@ -222,7 +220,7 @@ def test_pictures_are_turned_as_the_card_or_the_flag_says(model, paths, tmp_path
     assert answer(by_exif, "--upright") == turned
 
 
-def test_models_that_are_none(refused, model):
+def test_models_that_are_none(model):
     content = model.read_bytes()
     place = content.index(b"apple")
     for damaged, words in (
@@ -238,7 +236,7 @@ def test_models_that_are_none(refused, model):
     assert str(model) in refused(f"--model={model}", "a.png")
 
 
-def test_engines_that_will_not_do(refused, model):
+def test_engines_that_will_not_do(model):
     sentence = refused(f"--model={model}", "--engine=gpu", "a.png")
     assert "There is no engine 'gpu'" in sentence
     model.write_bytes(binary())

@@ -33,10 +33,9 @@ SMALL = Experiment(
 CLAIM = "small: stage 0, top-1"
 
 
-@pytest.fixture
-def command(monkeypatch):
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
     monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL,))
-    return commands.InThisProcess(reproduce)
 
 
 @pytest.fixture
@@ -81,11 +80,9 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_recording_keeps_each_seed_and_makes_the_claims(
-    command, trained, results, both
-):
+def test_recording_keeps_each_seed_and_makes_the_claims(trained, results, both):
     values, done = trained
-    assert command.run("--record", *both)[0] == 0
+    assert commands.run("reproduce", "--record", *both)[0] == 0
     assert done == [0, 1, 2, 3, 4, 5]
     kept = {p.relative_to(results).as_posix() for p in results.rglob("*.*")}
     assert kept == {
@@ -102,18 +99,18 @@ def test_recording_keeps_each_seed_and_makes_the_claims(
     assert float(claim["value"]) == pytest.approx(0.9025)
     # Again: seed 0 gives the same, so that the others stand.
     done.clear()
-    assert command.run("--record", *both)[0] == 0
+    assert commands.run("reproduce", "--record", *both)[0] == 0
     assert done == [0]
     # It gives another number: the code has changed, and all are made anew.
     values[0] = 0.89
     done.clear()
-    assert command.run("--record", *both)[0] == 0
+    assert commands.run("reproduce", "--record", *both)[0] == 0
     assert done == [0, 1, 2, 3, 4, 5]
     assert [float(row["value"]) for row in rows(results / "seeds.csv")] == values
 
 
 def test_what_another_process_recorded_meanwhile_stays(
-    command, trained, results, both, monkeypatch
+    trained, results, both, monkeypatch
 ):
     other = dataclasses.replace(SMALL, name="other")
     monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL, other))
@@ -125,15 +122,13 @@ def test_what_another_process_recorded_meanwhile_stays(
             reproduce.record(other, workdir, results)
 
     monkeypatch.setattr(reproduce, "_run", beside)
-    assert command.run("--record", "--experiment=small", *both)[0] == 0
+    assert commands.run("reproduce", "--record", "--experiment=small", *both)[0] == 0
     names = [row["experiment"] for row in rows(results / "seeds.csv")]
     assert names == ["small"] * 6 + ["other"] * 6
     assert len(rows(results / "claims.csv")) == 2
 
 
-def test_recording_that_was_stopped_goes_on(
-    command, trained, results, both, monkeypatch
-):
+def test_recording_that_was_stopped_goes_on(trained, results, both, monkeypatch):
     values, done = trained
     values[3:] = [KeyboardInterrupt] * 3
     run = reproduce._run
@@ -144,13 +139,13 @@ def test_recording_that_was_stopped_goes_on(
         run(experiment, step, seed, workdir)
 
     monkeypatch.setattr(reproduce, "_run", stopped)
-    assert command.run("--record", *both)[0] == 130
+    assert commands.run("reproduce", "--record", *both)[0] == 130
     assert [row["seed"] for row in rows(results / "seeds.csv")] == ["0", "1", "2"]
     # Three seeds are no claim.
     assert rows(results / "claims.csv") == []
     values[3:] = [0.903, 0.904, 0.905]
     done.clear()
-    assert command.run("--record", *both)[0] == 0
+    assert commands.run("reproduce", "--record", *both)[0] == 0
     assert done == [0, 3, 4, 5]
     assert rows(results / "claims.csv")[0]["seeds"] == "6"
 
@@ -164,18 +159,18 @@ def test_recording_that_was_stopped_goes_on(
         (1.0, 1, "ABOVE"),
     ],
 )
-def test_a_claim_holds_or_not(command, trained, results, both, value, code, text):
+def test_a_claim_holds_or_not(trained, results, both, value, code, text):
     values, done = trained
-    command.run("--record", *both)
+    commands.run("reproduce", "--record", *both)
     values[0] = value
     done.clear()
-    found, output, errors = command.run(f"--results={results}")
+    found, output, errors = commands.run("reproduce", f"--results={results}")
     assert (found, done) == (code, [0])
     assert output.splitlines()[-1].endswith(text)
     assert errors == ("1 of 1 claims do not hold, see above.\n" if code else "")
 
 
-def test_runs_of_other_code_are_not_reused(command, trained, tmp_path, monkeypatch):
+def test_runs_of_other_code_are_not_reused(trained, tmp_path, monkeypatch):
     _, done = trained
     module = tmp_path / "r2b_keras" / "train.py"
     module.parent.mkdir()
@@ -186,35 +181,39 @@ def test_runs_of_other_code_are_not_reused(command, trained, tmp_path, monkeypat
     workdir = tmp_path / "work"
     both = (f"--results={tmp_path}", f"--workdir={workdir}")
     for _ in range(2):
-        assert command.run(*both)[0] == 0
+        assert commands.run("reproduce", *both)[0] == 0
     assert done == [0, 0]
     module.write_text("2\n")
-    assert "another version of the package" in command.refusal(*both)
+    assert "another version of the package" in commands.refusal("reproduce", *both)
     # So is a folder that does not say what made it.
     module.write_text("1\n")
-    assert command.run(*both)[0] == 0
+    assert commands.run("reproduce", *both)[0] == 0
     (workdir / "code.txt").unlink()
-    assert "holds no code.txt" in command.refusal(*both)
+    assert "holds no code.txt" in commands.refusal("reproduce", *both)
     assert done == [0, 0, 0]
 
 
-def test_of_two_in_one_folder_one_is_refused(command, trained, tmp_path):
+def test_of_two_in_one_folder_one_is_refused(trained, tmp_path):
     (tmp_path / "seeds.csv").write_text("experiment,number,seed,value\n")
     write_claims(tmp_path / "claims.csv", [])
     workdir = tmp_path / "work"
     workdir.mkdir()
     with folders.in_use(workdir, "reproducing"):
-        refusal = command.refusal(f"--results={tmp_path}", f"--workdir={workdir}")
+        refusal = commands.refusal(
+            "reproduce", f"--results={tmp_path}", f"--workdir={workdir}"
+        )
     assert f"Another process is reproducing in {workdir}: wait for it" in refusal
 
 
-def test_a_folder_of_other_files_is_refused(command, trained, tmp_path):
+def test_a_folder_of_other_files_is_refused(trained, tmp_path):
     (tmp_path / "seeds.csv").write_text("experiment,number,seed,value\n")
     write_claims(tmp_path / "claims.csv", [])
     workdir = tmp_path / "photos"
     workdir.mkdir()
     (workdir / "cat.jpg").touch()
-    refusal = command.refusal(f"--results={tmp_path}", f"--workdir={workdir}")
+    refusal = commands.refusal(
+        "reproduce", f"--results={tmp_path}", f"--workdir={workdir}"
+    )
     assert "is not empty and holds no code.txt" in refusal
     assert [path.name for path in workdir.iterdir()] == ["cat.jpg"]
 
@@ -236,28 +235,28 @@ def test_code_that_changes_between_two_steps(tmp_path, monkeypatch):
     assert done == list(SMALL.steps[:1])
 
 
-def test_what_has_too_few_seeds_is_not_confirmed(command, trained, tmp_path):
+def test_what_has_too_few_seeds_is_not_confirmed(trained, tmp_path):
     values, _ = trained
     (tmp_path / "seeds.csv").write_text(
         f'experiment,number,seed,value\nsmall,"stage 0, top-1",0,{values[0]}\n'
     )
     write_claims(tmp_path / "claims.csv", [])
-    assert command.run(f"--results={tmp_path}")[0] == 0
+    assert commands.run("reproduce", f"--results={tmp_path}")[0] == 0
     values[0] = 0.901
-    code, output, errors = command.run(f"--results={tmp_path}")
+    code, output, errors = commands.run("reproduce", f"--results={tmp_path}")
     assert code == 1 and output.splitlines()[-1].endswith("NO CLAIM")
     assert "1 of 1 numbers were recorded with fewer than 5 seeds" in errors
 
 
 @pytest.mark.slow
-def test_a_real_training_is_judged(command, tmp_path, monkeypatch):
+def test_a_real_training_is_judged(tmp_path, monkeypatch):
     """In processes of its own; what is finished is reused, against a wrong claim."""
     printing = dataclasses.replace(SMALL, steps=SMALL.steps[1:])
     monkeypatch.setattr(experiments, "EXPERIMENTS", (printing,))
     (tmp_path / "seeds.csv").write_text("experiment,number,seed,value\n")
     write_claims(tmp_path / "claims.csv", [Claim(CLAIM, 0.5, 0.0, 1.0, 5, 1, "")])
     both = (f"--results={tmp_path}", f"--workdir={tmp_path / 'work'}")
-    code, output, _ = command.run(*both)
+    code, output, _ = commands.run("reproduce", *both)
     assert code == 0 and output.splitlines()[-1].endswith("as claimed")
     folder = tmp_path / "work" / "small" / "seed_0"
     assert "stage  network" in (folder / "table.txt").read_text()
@@ -265,25 +264,31 @@ def test_a_real_training_is_judged(command, tmp_path, monkeypatch):
     top1 = json.loads((folder / "stage_0" / "result.json").read_text())["top1"]
     wrong = Claim(CLAIM, top1 + 0.02, top1 + 0.01, top1 + 0.03, 5, 1, "")
     write_claims(tmp_path / "claims.csv", [wrong])
-    code, output, errors = command.run(*both)
+    code, output, errors = commands.run("reproduce", *both)
     assert code == 1 and output.splitlines()[-1].endswith("BELOW")
 
 
-def test_list_and_mistakes(command, tmp_path):
-    assert "one stage" in command.run("--list")[1]
-    assert "Unknown experiment 'x'" in command.refusal("--experiment=x")
-    assert "in a checkout" in command.refusal(f"--results={tmp_path / 'none'}")
+def test_list_and_mistakes(tmp_path):
+    assert "one stage" in commands.run("reproduce", "--list")[1]
+    assert "Unknown experiment 'x'" in commands.refusal("reproduce", "--experiment=x")
+    assert "in a checkout" in commands.refusal(
+        "reproduce", f"--results={tmp_path / 'none'}"
+    )
     # Before anything is trained.
-    assert "There is no file" in command.refusal(f"--results={tmp_path}")
+    assert "There is no file" in commands.refusal("reproduce", f"--results={tmp_path}")
     (tmp_path / "link").symlink_to(tmp_path)
     for name in (".", "link"):
         both = (f"--results={tmp_path}", f"--workdir={tmp_path / name}")
-        assert "they would be overwritten" in command.refusal(*both, "--record")
+        assert "they would be overwritten" in commands.refusal(
+            "reproduce", *both, "--record"
+        )
 
 
-def test_a_changed_checkout_is_not_recorded(command, tmp_path, monkeypatch):
+def test_a_changed_checkout_is_not_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(checkout, "ROOT", tmp_path)
-    assert "is no checkout" in command.refusal("--record", f"--results={tmp_path}")
+    assert "is no checkout" in commands.refusal(
+        "reproduce", "--record", f"--results={tmp_path}"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from PIL import Image
 
-from r2b_keras import recipes, train, tune
+from r2b_keras import recipes
 from r2b_keras.data import DataConfig
 from r2b_keras.sweeps.search import this_process
 from r2b_keras.trainers.workdir import Workdir
@@ -30,11 +30,6 @@ SPACE = {
     "stage.optimizer.learning_rate": {"choice": [0.01, 1e30]},
     "stage.losses.attention": {"choice": [1.0]},
 }
-
-
-@pytest.fixture
-def tune_here() -> commands.InThisProcess:
-    return commands.InThisProcess(tune)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +106,8 @@ def test_earlier_stages_are_trained_once(whole):
 def test_training_the_best_recipe_gives_the_trials_number(whole, tmp_path):
     sweep, _ = whole
     best = json.loads((sweep / "best_recipe.json").read_text())
-    code, _, _ = commands.InThisProcess(train).run(
+    code, _, _ = commands.run(
+        "train",
         f"--recipe={sweep / 'best_recipe.json'}",
         f"--stage={best['stage']}",
         f"--seed={best['seed']}",
@@ -159,28 +155,30 @@ def test_the_best_recipe_brings_its_seed_stage_and_precision(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_whole_sweep_is_not_run_again(whole, space, tune_here):
+def test_a_whole_sweep_is_not_run_again(whole, space):
     sweep, _ = whole
     before = rows(sweep)
-    code, printed, _ = tune_here.run(*arguments(space, sweep))
+    code, printed, _ = commands.run("tune", *arguments(space, sweep))
     assert code == 0 and "epoch" not in printed and "best        trial" in printed
     assert rows(sweep) == before
     # All combinations have been tried.
-    code, printed, _ = tune_here.run(*arguments(space, sweep, "--max_trials=9"))
+    code, printed, _ = commands.run("tune", *arguments(space, sweep, "--max_trials=9"))
     assert code == 0 and "epoch" not in printed
     assert "after 3 of 9 trials: there are no other values to try" in printed
-    assert "seed: 0 -> 1" in tune_here.refusal(*arguments(space, sweep, "--seed=1"))
+    assert "seed: 0 -> 1" in commands.refusal(
+        "tune", *arguments(space, sweep, "--seed=1")
+    )
 
 
 @pytest.mark.slow
-def test_a_sweep_that_was_cut_twice_goes_on_alike(whole, space, tmp_path, tune_here):
+def test_a_sweep_that_was_cut_twice_goes_on_alike(whole, space, tmp_path):
     sweep = tmp_path / "sweep"
     given = ("tune", *arguments(space, sweep))
     code, errors = commands.interrupt(given, "stage 0 epoch 1/2", signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
     assert errors == "Stopped by SIGTERM; finished trials and epochs are kept.\n"
     commands.interrupt(given, "stage 1 epoch 1/2", signal.SIGKILL)
-    code, printed, _ = tune_here.run(*given[1:])
+    code, printed, _ = commands.run("tune", *given[1:])
     assert code == 0
     assert "stage 0" not in printed
     assert rows(sweep) == rows(whole[0])
@@ -232,11 +230,13 @@ def test_chief_and_workers_that_are_killed(space, tmp_path):
     assert "4 of 4 trials" in printed and "best        trial" in printed
 
 
-def test_the_space_is_printed_as_a_file(tune_here, tmp_path):
-    code, printed, _ = tune_here.run("--list_space", "--stage=3")
+def test_the_space_is_printed_as_a_file(tmp_path):
+    code, printed, _ = commands.run("tune", "--list_space", "--stage=3")
     assert code == 0 and "stage.losses.temperature" in json.loads(printed)
     (tmp_path / "space.json").write_text(printed)
-    code, again, _ = tune_here.run("--list_space", f"--space={tmp_path}/space.json")
+    code, again, _ = commands.run(
+        "tune", "--list_space", f"--space={tmp_path}/space.json"
+    )
     assert (code, again) == (0, printed)
 
 
@@ -251,13 +251,13 @@ def test_the_space_is_printed_as_a_file(tune_here, tmp_path):
         (["--tuner=hyperband", "--override=stages.3.epochs=2"], "at least 3"),
     ],
 )
-def test_what_cannot_be_swept(tune_here, tmp_path, given, words):
-    assert words in tune_here.refusal(*given, f"--workdir={tmp_path / 'sweep'}")
+def test_what_cannot_be_swept(tmp_path, given, words):
+    assert words in commands.refusal("tune", *given, f"--workdir={tmp_path / 'sweep'}")
     assert not (tmp_path / "sweep").exists()
 
 
 @pytest.mark.slow
-def test_a_folder_that_keeps_a_validation_part(tune_here, tmp_path):
+def test_a_folder_that_keeps_a_validation_part(tmp_path):
     """Of two shades, which the network tells apart; validation_size is 0."""
     for part, count in (("train", 4), ("val", 2), ("test", 3)):
         for name, shade in (("dark", 40), ("light", 200)):
@@ -273,7 +273,8 @@ def test_a_folder_that_keeps_a_validation_part(tune_here, tmp_path):
     recipe.write_text(json.dumps(content))
     space = tmp_path / "space.json"
     space.write_text(json.dumps({"stage.optimizer.learning_rate": {"choice": [0.01]}}))
-    code, printed, _ = tune_here.run(
+    code, printed, _ = commands.run(
+        "tune",
         f"--recipe={recipe}",
         f"--space={space}",
         f"--data_dir={tmp_path / 'pictures'}",

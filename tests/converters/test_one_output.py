@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2b_keras import convert
 from r2b_keras.board import classification
 from r2b_keras.converters import card, engines, flatbuffer, tflite_file, verification
 from r2b_keras.converters.one_output import with_two_outputs
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
-from tests.commands import InThisProcess, run
+from tests.commands import run
 from tests.converters.binary_networks import batch_norm, binary_convolution
 
 layers = tf.keras.layers
@@ -139,7 +138,8 @@ def test_from_a_keras_file_to_the_board(pictures, tmp_path, activation, probabil
     model.save(tmp_path / "model.keras")
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
     output = tmp_path / "model.tflite"
-    code, printed, errors = InThisProcess(convert).run(
+    code, printed, errors = run(
+        "convert",
         *(f"--model={tmp_path / 'model.keras'}", f"--output={output}"),
         *("--mean=0.5,0.5,0.5", "--std=0.5,0.5,0.5", f"--verify_images={pictures}"),
         f"--labels={tmp_path / 'labels.txt'}",

@@ -9,13 +9,7 @@ from html_checks import Reader
 
 from r2b_keras import report
 from r2b_keras.errors import InputError
-from tests.commands import InThisProcess, assert_one_sentence, run
-
-
-@pytest.fixture
-def here():
-    """The command, run in this process."""
-    return InThisProcess(report)
+from tests.commands import assert_one_sentence, refusal, run
 
 
 @pytest.fixture
@@ -69,11 +63,11 @@ def test_finished_workdir_with_a_file_in_it(finished, converted, tmp_path):
 
 
 @pytest.mark.slow
-def test_unfinished_workdir(here, only_stage_0, tmp_path):
+def test_unfinished_workdir(only_stage_0, tmp_path):
     output = tmp_path / "page" / "mine.html"
     output.parent.mkdir()
     before = sorted(only_stage_0.rglob("*"))
-    code, printed, _ = here.run(f"--workdir={only_stage_0}", f"--output={output}")
+    code, printed, _ = run("report", f"--workdir={only_stage_0}", f"--output={output}")
     assert code == 0 and str(output) in printed
     assert sorted(only_stage_0.rglob("*")) == before
     read = Reader(output.read_text(encoding="utf-8"))
@@ -90,12 +84,12 @@ def test_unfinished_workdir(here, only_stage_0, tmp_path):
 
 
 @pytest.mark.slow
-def test_nothing_finished_and_damaged_metrics(here, only_stage_0):
+def test_nothing_finished_and_damaged_metrics(only_stage_0):
     shutil.rmtree(only_stage_0 / "stage_0")
     with (only_stage_0 / "metrics.csv").open("a") as file:
         file.write("3,oops\n")
     (only_stage_0 / "manifest.json").unlink()
-    assert here.run(f"--workdir={only_stage_0}")[0] == 0
+    assert run("report", f"--workdir={only_stage_0}")[0] == 0
     read = Reader((only_stage_0 / "report.html").read_text(encoding="utf-8"))
     assert read.problems == []
     for words in (
@@ -106,21 +100,21 @@ def test_nothing_finished_and_damaged_metrics(here, only_stage_0):
         assert words in read.text
 
 
-def test_what_is_no_workdir(here, tmp_path):
-    assert "--workdir is missing" in here.refusal()
-    message = here.refusal(f"--workdir={tmp_path}")
+def test_what_is_no_workdir(tmp_path):
+    assert "--workdir is missing" in refusal("report")
+    message = refusal("report", f"--workdir={tmp_path}")
     assert f"{tmp_path} holds no recipe.json" in message
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_what_cannot_be_read_or_written(here, finished, tmp_path):
+def test_what_cannot_be_read_or_written(finished, tmp_path):
     workdir = f"--workdir={finished[0]}"
-    assert "is a folder" in here.refusal(workdir, f"--output={tmp_path}")
-    message = here.refusal(workdir, f"--output={tmp_path / 'page'}")
+    assert "is a folder" in refusal("report", workdir, f"--output={tmp_path}")
+    message = refusal("report", workdir, f"--output={tmp_path / 'page'}")
     assert "ends in .html" in message
     output = f"--output={tmp_path / 'report.html'}"
-    message = here.refusal(workdir, output, "--model=none.tflite")
+    message = refusal("report", workdir, output, "--model=none.tflite")
     assert "There is no file none.tflite" in message
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(b"not a network")
@@ -136,7 +130,7 @@ def test_what_cannot_be_read_or_written(here, finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_other_images_are_refused(here, finished, tmp_path):
+def test_other_images_are_refused(finished, tmp_path):
     workdir = shutil.copytree(finished[0], tmp_path / "run")
     identity = json.loads((workdir / "recipe.json").read_text())
     identity["data_fingerprint"] = "0" * 64
