@@ -53,6 +53,11 @@ def pool(x):
     return layers.MaxPool2D(2)(x)
 
 
+def maximum(x):
+    """Positive everywhere, and not without the maximum."""
+    return layers.Lambda(lambda x: tf.maximum(x, 5.0) - 4.5)(x)
+
+
 CASES = {
     "offset": between(offset),
     "offset, ones": between(offset, padding="ones"),
@@ -64,6 +69,7 @@ CASES = {
     "pooled": between(offset, pool),
     "Lambda": between(factor, layers.Lambda(where), last=None),
     "layer of signs": between(offset, lq.quantizers.ApproxSign(), pool, last=None),
+    "maximum": between(offset, maximum),
     "nothing": between(norm, padding="ones"),
 }
 
@@ -81,7 +87,8 @@ def test_signs_are_right_behind_numbers_of_each_pixel(network):
     flatbuffer = convert(model)
     counts = count_operators(flatbuffer)
     assert counts["LceBconv2d"] == 2 * len(CASES)
-    assert counts["MAXIMUM"] == 0
+    # The network's own, and no barrier.
+    assert counts["MAXIMUM"] == 1
     images = nets.random_images(SHAPE)
     expected = nets.parts(model.predict_on_batch(images), outputs)
     for name in random_networks.ENGINES:
