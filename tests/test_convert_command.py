@@ -53,7 +53,6 @@ def keras_file(tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
 def test_a_workdir_becomes_a_file_that_says_what_it_is(finished, converted):
     path, result = converted
     content = path.read_bytes()
@@ -86,7 +85,6 @@ def give(monkeypatch, flatbuffer):
     )
 
 
-@pytest.mark.slow
 def test_a_wrong_conversion_is_kept_aside(finished, converted, tmp_path, monkeypatch):
     """A converter with a defect: nothing is overwritten, and the code is not 0."""
     sound = converted[0].read_bytes()
@@ -116,7 +114,6 @@ def test_a_wrong_conversion_is_kept_aside(finished, converted, tmp_path, monkeyp
     assert card.read(output.read_bytes()).stage == 3
 
 
-@pytest.mark.slow
 def test_a_foreign_file_with_what_the_flags_say(keras_file, folder, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("apple\nbear\ngrüne Gurke\n", encoding="utf-8")
@@ -138,7 +135,6 @@ def test_a_foreign_file_with_what_the_flags_say(keras_file, folder, tmp_path):
     assert counts["LceBconv2d"] == 1
 
 
-@pytest.mark.slow
 def test_a_file_with_the_recipe_of_its_data(finished, converted, tmp_path, monkeypatch):
     """The same network as the workdir's, so that its conversion need not be redone."""
     sound = converted[0].read_bytes()
@@ -216,7 +212,6 @@ def test_what_is_read_is_not_overwritten(refused, tmp_path, flag):
     assert given.read_bytes() == b"is read"
 
 
-@pytest.mark.slow
 def test_what_is_in_the_workdir_is_not_overwritten(refused, finished):
     workdir = finished[0]
     for name in ("recipe.json", "metrics.csv", "stage_3/model.keras"):
@@ -236,7 +231,6 @@ def test_each_source_is_asked(refused):
         assert "come from the recipe: leave them out" in message
 
 
-@pytest.mark.slow
 def test_a_users_layer_and_the_module_that_registers_it(
     refused, folder, tmp_path, monkeypatch
 ):
@@ -276,7 +270,6 @@ def test_a_users_layer_and_the_module_that_registers_it(
     assert (code, errors) == (0, "") and printed.endswith("accepted\n")
 
 
-@pytest.mark.slow
 def test_a_full_or_read_only_disk_leaves_nothing_behind(
     finished, converted, tmp_path, monkeypatch
 ):
@@ -297,7 +290,6 @@ def test_a_full_or_read_only_disk_leaves_nothing_behind(
     assert output.read_bytes() == b"what was there"
 
 
-@pytest.mark.slow
 def test_one_sentence_without_a_traceback(tmp_path):
     """As a user meets it; the reasons are tested above."""
     output = tmp_path / "model.tflite"

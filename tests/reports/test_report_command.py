@@ -62,7 +62,6 @@ def test_finished_workdir_with_a_file_in_it(finished, converted, tmp_path):
     assert "size of small.tflite" in read.text
 
 
-@pytest.mark.slow
 def test_unfinished_workdir(only_stage_0, tmp_path):
     output = tmp_path / "page" / "mine.html"
     output.parent.mkdir()
@@ -83,7 +82,6 @@ def test_unfinished_workdir(only_stage_0, tmp_path):
     assert (output.parent / "mine" / "confusion.png").exists()
 
 
-@pytest.mark.slow
 def test_nothing_finished_and_damaged_metrics(only_stage_0):
     shutil.rmtree(only_stage_0 / "stage_0")
     with (only_stage_0 / "metrics.csv").open("a") as file:
@@ -107,7 +105,6 @@ def test_what_is_no_workdir(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_what_cannot_be_read_or_written(finished, tmp_path):
     workdir = f"--workdir={finished[0]}"
     assert "is a folder" in refusal("report", workdir, f"--output={tmp_path}")
@@ -129,7 +126,6 @@ def test_what_cannot_be_read_or_written(finished, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.slow
 def test_other_images_are_refused(finished, tmp_path):
     workdir = shutil.copytree(finished[0], tmp_path / "run")
     identity = json.loads((workdir / "recipe.json").read_text())
