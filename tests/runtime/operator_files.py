@@ -37,6 +37,11 @@ def unpack(words: np.ndarray, channels: int) -> np.ndarray:
     return np.unpackbits(octets, axis=-1, bitorder="little")[..., :channels]
 
 
+def are_signs(words: np.ndarray, values: np.ndarray) -> bool:
+    """Whether packed words are the signs of values."""
+    return bool((unpack(words, values.shape[-1]) == (values < 0)).all())
+
+
 class Case:
     """What all cases have: a name made of all fields."""
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 from graph_files import GraphFile
-from operator_files import ACTIVATIONS, Windowed, unpack
+from operator_files import ACTIVATIONS, Windowed
 from steady_numbers import SteadyNumbers
 
 SEED = "real operators 1"
@@ -91,10 +91,6 @@ class RealOperator(Windowed):
         packed = file.tensor("packed", (*front, -(-channels // 32)))
         file.custom("LceQuantize", [result], packed)
         return file.content(result, packed)
-
-    def are_signs_of(self, values: np.ndarray, words: np.ndarray) -> bool:
-        """Whether the second output is that of the first."""
-        return bool((unpack(words, values.shape[-1]) == (values < 0)).all())
 
     def _wiring(
         self, file: GraphFile, image: int, batch: int

@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from answers import digest
 from delegate_runs import Setting
+from operator_files import are_signs
 from shared_graphs import SharedGraph
 
 from r2b_runtime import library
@@ -78,7 +79,7 @@ def differences(
             share = np.mean(~(distance <= error))
             yield f"output={place},share={share:.3f},largest={distance.max():.3g}"
     for packed, place in zip(signs, graph.signs, strict=True):
-        if not graph.are_signs(packed, found[place]):
+        if not are_signs(packed, found[place]):
             yield f"signs={place}"
 
 

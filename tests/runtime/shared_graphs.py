@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from exact_numbers import SIGNS, Numbers
 from graph_drafts import CHANNELS, Tensor
-from operator_files import ACTIVATIONS, num_words, unpack
+from operator_files import ACTIVATIONS, num_words
 from real_drafts import RealDraft
 
 SEED = "shared graphs 1"
@@ -190,17 +190,13 @@ class SharedGraph(RealDraft):
         self.signs: list[int] = []
         if self.is_binary:
             return
-        signs = []
-        for place, tensor in enumerate(results):
-            packed = self._add("LceQuantize", [tensor], tensor.shape, SIGNS, "packed")
-            signs.append(packed.index)
-            self.signs.append(place)
+        self.signs = list(range(len(results)))
+        signs = [
+            self._add("LceQuantize", [tensor], tensor.shape, SIGNS, "packed").index
+            for tensor in results
+        ]
         self.is_binary = False
         self.content = self._file.content(*places, *signs)
-
-    def are_signs(self, words: np.ndarray, values: np.ndarray) -> bool:
-        """Whether packed words are the signs of values."""
-        return bool((unpack(words, values.shape[-1]) == (values < 0)).all())
 
     def most_readers(self) -> int:
         """How often the tensor is read that is read most."""

@@ -28,21 +28,6 @@ def test_the_cases_are_those_of_the_file():
     """Fixed, like the seed: other machines draw the same cases."""
     print(f"seed: {operator_sweep.SEED!r}")
     assert [case.name for case in CASES] == list(ANSWERS)
-    kinds = collections.Counter(case.kind for case in CASES)
-    assert kinds == {
-        "conv": 1645,
-        "pool": 250,
-        "quantize": 220,
-        "dequantize": 210,
-        "block": 150,
-    }
-    # Whose answer is right: see `lce_kernels`.
-    assert collections.Counter(by for by, _ in ANSWERS.values()) == {
-        "default": 1440,
-        "indirect": 557,
-        "reference": 418,
-        "numpy": 60,
-    }
 
 
 def fields(case):
