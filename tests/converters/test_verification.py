@@ -42,6 +42,13 @@ def test_the_tolerance_is_a_share_of_the_image_s_largest_score():
             np.testing.assert_array_equal(found, [False, False, not within])
 
 
+def test_images_that_differ_and_were_not_followed_are_not_accepted():
+    known = dict(engine="lce", num_images=2, agreement=1.0, differences=())
+    known |= dict(largest_difference=1.0, largest_score=1.0)
+    assert verification.Verification(**known, num_different=0).accepted
+    assert not verification.Verification(**known, num_different=1).accepted
+
+
 def test_an_image_without_large_scores_has_the_tolerance_of_all():
     """Root mean square of 1024, 512, 0, 0 and of zeros: 405 over two images."""
     expected = np.concatenate([scores(1), np.zeros((1, 4), np.float32)])
