@@ -10,7 +10,7 @@ from r2b_keras.models import intermediate_names, with_intermediates
 from r2b_keras.trainers.losses import normalised_attention_map
 
 NUM_IMAGES = 4
-# Pixels of a map's side, at least, and of the gaps between maps.
+# Pixels of a map's side, and of the gaps between maps.
 CELL, GAP = 56, 2
 
 
@@ -51,43 +51,28 @@ def grid(
       images: `[N, H, W, C]`, 0 to 1, C of 1 or 3.
       student: `[N, h, w]`, not negative.
       teacher: the same of the teacher.
-      cell: pixels of the side of each of the three, at least.
+      cell: pixels of the side of each of the three.
 
     Returns:
       `[height, width, 3]`, 0 to 1.
     """
-    rows = []
-    for image, own, other in zip(images, student, teacher, strict=True):
+    side = cell + GAP
+    canvas = np.ones((len(images) * side - GAP, 3 * side - GAP, 3), np.float32)
+    for i, (image, own, other) in enumerate(zip(images, student, teacher, strict=True)):
         top = max(own.max(), other.max(), np.finfo(np.float32).tiny)
-        parts = [image, other[..., None] / top, own[..., None] / top]
-        rows.append([_enlarge(part, cell) for part in parts])
-    height = max(part.shape[0] for row in rows for part in row)
-    width = max(part.shape[1] for row in rows for part in row)
-    canvas = np.ones(
-        (len(rows) * (height + GAP) - GAP, 3 * (width + GAP) - GAP, 3), np.float32
-    )
-    for i, row in enumerate(rows):
-        for j, part in enumerate(row):
-            y, x = i * (height + GAP), j * (width + GAP)
-            canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+        for j, part in enumerate((image, other[..., None] / top, own[..., None] / top)):
+            y, x = i * side, j * side
+            canvas[y : y + cell, x : x + cell] = _scaled(part, cell)
     return canvas
 
 
-def _enlarge(picture: np.ndarray, size: int) -> np.ndarray:
-    """Repeats pixels until both sides have `size`, and makes grey RGB."""
-    for axis in (0, 1):
-        times = -(-size // picture.shape[axis])
-        picture = np.repeat(picture, times, axis)
-    picture = _middle(picture, size)
-    return np.broadcast_to(picture, (*picture.shape[:2], 3))
-
-
-def _middle(picture: np.ndarray, size: int) -> np.ndarray:
-    """Every so many-th pixel, such that the sides have `size`."""
+def _scaled(picture: np.ndarray, size: int) -> np.ndarray:
+    """The nearest pixels, such that both sides have `size`."""
     rows, columns = (
-        (np.arange(size) + 0.5) * length // size for length in picture.shape[:2]
+        ((np.arange(size) + 0.5) * length // size).astype(int)
+        for length in picture.shape[:2]
     )
-    return picture[rows.astype(int)[:, None], columns.astype(int)]
+    return picture[rows[:, None], columns]
 
 
 class AttentionImages(tf.keras.callbacks.Callback):
