@@ -8,15 +8,11 @@ import pytest
 
 from r2b_keras import recipes
 from r2b_keras.errors import InputError
-from r2b_keras.models import build_network, intermediate_names
+from r2b_keras.models import build_network
 from r2b_keras.trainers.handover import absorb_magnitude, hand_over
 
 SETS = ("digits", "fashion_mnist", "cifar10", "cifar100", "imagenet")
 BASELINES = tuple(f"{name}/strong_baseline" for name in SETS)
-
-
-def small(network):
-    return dataclasses.replace(network, width=4)
 
 
 def test_every_set_has_its_recipe_and_its_strong_baseline():
@@ -105,27 +101,14 @@ def test_binary_weights_have_no_decay_no_warm_up_and_no_jitter(name):
             assert stage.schedule.warmup_epochs > 0
 
 
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [*(("digits", number) for number in range(4)), ("imagenet", 0), ("imagenet", 3)],
-)
-def test_students_build_with_their_taps(name, number):
-    recipe = recipes.get(name)
-    student = small(recipe.stages[number].student)
-    shape = (32, 32, recipe.data.image_shape[2])
-    model = build_network(student, shape, num_classes=10)
-    assert model.output_shape == (None, 10)
-    blocks = [f"block_{index + 1}" for index in range(sum(student.blocks))]
-    assert intermediate_names(model) == blocks
-
-
 @pytest.mark.parametrize("name", ["cifar100", "cifar100/strong_baseline"])
 def test_the_last_stage_takes_over_the_weights_of_the_one_before(name):
     last = recipes.get(name).stages[-1]
     first = recipes.get(name).stages[last.start_from]
-    shape = (16, 16, 3)
-    source = build_network(small(first.student), shape, 10)
-    target = build_network(small(last.student), shape, 10)
+    source, target = (
+        build_network(dataclasses.replace(stage.student, width=4), (16, 16, 3), 10)
+        for stage in (first, last)
+    )
     hand_over(source, target)
     # 8 blocks of 2 binary convolutions.
     assert absorb_magnitude(target) == 16
