@@ -64,32 +64,27 @@ def test_round_trip_to_the_bit(tmp_path, optimizer):
     assert_all_equal(state(fresh), state(trained))
 
 
-def test_round_trip_with_loss_scaling(tmp_path):
+def test_round_trip_with_loss_scaling(tmp_path, set_policy):
     """float16's dynamic loss scale decides which steps are taken: it is state too."""
     path = tmp_path / "checkpoint.npz"
-    tf.keras.mixed_precision.set_global_policy("mixed_float16")
-    try:
-        trained, fresh = distiller(1), distiller(2)
-        assert isinstance(
-            trained.optimizer, tf.keras.mixed_precision.LossScaleOptimizer
-        )
-        train(trained, 2)
-        # A gradient that overflows halves the scale and starts its counter anew.
-        pairs = [(tf.zeros_like(v) / 0.0, v) for v in trained.student.trainable_weights]
-        trained.optimizer.apply_gradients(pairs)
-        train(trained, 1)
-        assert float(trained.optimizer.loss_scale) == 2.0**14
-        assert int(trained.optimizer.dynamic_counter) == 1
-        checkpoints.save(path, trained, Progress(1, 2.0))
-        checkpoints.restore(path, fresh)
-        assert float(fresh.optimizer.loss_scale) == 2.0**14
-        assert int(fresh.optimizer.dynamic_counter) == 1
-        assert_all_equal(state(fresh), state(trained))
-        train(trained, 1, seed=7)
-        train(fresh, 1, seed=7)
-        assert_all_equal(state(fresh), state(trained))
-    finally:
-        tf.keras.mixed_precision.set_global_policy("float32")
+    set_policy("mixed_float16")
+    trained, fresh = distiller(1), distiller(2)
+    assert isinstance(trained.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+    train(trained, 2)
+    # A gradient that overflows halves the scale and starts its counter anew.
+    pairs = [(tf.zeros_like(v) / 0.0, v) for v in trained.student.trainable_weights]
+    trained.optimizer.apply_gradients(pairs)
+    train(trained, 1)
+    assert float(trained.optimizer.loss_scale) == 2.0**14
+    assert int(trained.optimizer.dynamic_counter) == 1
+    checkpoints.save(path, trained, Progress(1, 2.0))
+    checkpoints.restore(path, fresh)
+    assert float(fresh.optimizer.loss_scale) == 2.0**14
+    assert int(fresh.optimizer.dynamic_counter) == 1
+    assert_all_equal(state(fresh), state(trained))
+    train(trained, 1, seed=7)
+    train(fresh, 1, seed=7)
+    assert_all_equal(state(fresh), state(trained))
 
 
 def test_teacher_is_not_saved(tmp_path):

@@ -145,7 +145,7 @@ def test_fully_binary_network_learns_32_images_by_heart():
     # Half a unit in the last of 8 and 11 bits is 0.2 % and 0.02 %; ten layers add up.
     [("mixed_bfloat16", 0.05), ("mixed_float16", 0.005)],
 )
-def test_mixed_precision(policy, tolerance):
+def test_mixed_precision(policy, tolerance, set_policy):
     """Loss near that of float32, variables in float32, and they move.
 
     With tanh in place of the sign, which rounding could turn around.
@@ -166,30 +166,23 @@ def test_mixed_precision(policy, tolerance):
         return model
 
     exact = distiller().test_on_batch(pictures, labels, return_dict=True)
-    tf.keras.mixed_precision.set_global_policy(policy)
-    try:
-        model = distiller()
-        scaled = isinstance(
-            model.optimizer, tf.keras.mixed_precision.LossScaleOptimizer
-        )
-        assert scaled == (policy == "mixed_float16")
-        assert model.student.get_layer("block_1").compute_dtype == policy[6:]
-        found = model.test_on_batch(pictures, labels, return_dict=True)
-        for name in ("loss", "cross_entropy", "attention", "logit_matching"):
-            assert found[name] == pytest.approx(exact[name], rel=tolerance), name
-        before = values(model.student.trainable_variables)
-        # The first float16 steps overflow and are left out, each halving the scale.
-        for _ in range(6):
-            logs = model.train_on_batch(pictures, labels, return_dict=True)
-            assert np.isfinite(list(logs.values())).all()
-        for variable, old in zip(
-            model.student.trainable_variables, before, strict=True
-        ):
-            assert variable.dtype == tf.float32
-            assert np.isfinite(variable).all()
-            assert not np.array_equal(variable, old), variable.name
-    finally:
-        tf.keras.mixed_precision.set_global_policy("float32")
+    set_policy(policy)
+    model = distiller()
+    scaled = isinstance(model.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+    assert model.student.get_layer("block_1").compute_dtype == policy[6:]
+    found = model.test_on_batch(pictures, labels, return_dict=True)
+    for name in ("loss", "cross_entropy", "attention", "logit_matching"):
+        assert found[name] == pytest.approx(exact[name], rel=tolerance), name
+    before = values(model.student.trainable_variables)
+    # The first float16 steps overflow and are left out, each halving the scale.
+    for _ in range(6):
+        logs = model.train_on_batch(pictures, labels, return_dict=True)
+        assert np.isfinite(list(logs.values())).all()
+    for variable, old in zip(model.student.trainable_variables, before, strict=True):
+        assert variable.dtype == tf.float32
+        assert np.isfinite(variable).all()
+        assert not np.array_equal(variable, old), variable.name
 
 
 def test_student_that_starts_as_its_teacher_has_nothing_to_learn_from_it():

@@ -21,11 +21,11 @@ SHAPE = (8, 8, 1)
 
 
 @pytest.fixture
-def distiller():
+def distiller(set_policy):
     """Makes a stage's distiller in a precision."""
 
     def distiller(precision: str, **execution) -> tf.keras.Model:
-        tf.keras.mixed_precision.set_global_policy(PRECISIONS[precision])
+        set_policy(PRECISIONS[precision])
         networks = [
             Network(name, kind, width=4, blocks=(1,), stem="small")
             for name, kind in (("real_to_binary18", "binary"), ("resnet18", "real"))
@@ -36,8 +36,7 @@ def distiller():
         built = [build_network(network, SHAPE, 10) for network in networks]
         return make_distiller(stage, *built, 5, Execution(**execution))
 
-    yield distiller
-    tf.keras.mixed_precision.set_global_policy("float32")
+    return distiller
 
 
 @pytest.fixture

@@ -100,13 +100,10 @@ def test_networks_that_are_not_ours():
     ("name", "policy"),
     [("sgd", "float32"), ("adam", "float32"), ("adam", "mixed_bfloat16")],
 )
-def test_decoupled_decay_without_gradient(name, policy):
+def test_decoupled_decay_without_gradient(name, policy, set_policy):
     """Takes `rate * decay * w` from the decayed weights and leaves all others."""
-    tf.keras.mixed_precision.set_global_policy(policy)
-    try:
-        model = randomize(real_to_binary("binary"))
-    finally:
-        tf.keras.mixed_precision.set_global_policy("float32")
+    set_policy(policy)
+    model = randomize(real_to_binary("binary"))
     settings = Optimizer(name, weight_decay=0.5, decay="decoupled")
     optimizer = make_optimizer(settings, 0.125, model)
     before = {n: np.array(v) for n, v in named_weights(model).items()}
