@@ -72,20 +72,15 @@ class ChannelScale(tf.keras.layers.Layer):
     """
 
     def build(self, input_shape: Any) -> None:
-        """Adds the factors, shape `[C]`."""
-        self.scale = self.add_weight(
+        """Adds the factors, shape `[C]`: what can absorb the size of weights."""
+        self.factor_per_channel = self.add_weight(
             name="scale", shape=(input_shape[-1],), initializer="ones"
         )
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs * scale`."""
-        return inputs * self.scale
-
-    @property
-    def factor_per_channel(self) -> tf.Variable:
-        """What can take over the size of the weights before it, `[C]`."""
-        return self.scale
+        return inputs * self.factor_per_channel
 
 
 @_register
@@ -114,19 +109,15 @@ class OuterProductScale(tf.keras.layers.Layer):
         self.width_scale = self.add_weight(
             name="width_scale", shape=(1, width, 1), initializer="ones"
         )
-        self.channel_scale = self.add_weight(
+        self.factor_per_channel = self.add_weight(
             name="channel_scale", shape=(channels,), initializer="ones"
         )
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs` times the outer product of the three vectors."""
-        return inputs * (self.height_scale * self.width_scale * self.channel_scale)
-
-    @property
-    def factor_per_channel(self) -> tf.Variable:
-        """What can take over the size of the weights before it, `[C]`."""
-        return self.channel_scale
+        map_scale = self.height_scale * self.width_scale
+        return inputs * (map_scale * self.factor_per_channel)
 
 
 @_register
