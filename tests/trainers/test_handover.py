@@ -243,8 +243,8 @@ def test_an_outer_product_takes_it_into_its_channels():
     model = real_to_binary("binary", rescaling="outer_product_scale")
     scale = model.get_layer("block_1a_scale")
     kernel = latent(model.get_layer("block_1a_conv"))
-    scale.channel_scale.assign(2.0 * np.ones(4))
+    scale.factor_per_channel.assign(2.0 * np.ones(4))
     assert absorb_magnitude(model) == 4
     expected = 2.0 * np.abs(kernel).mean(axis=(0, 1, 2))
-    np.testing.assert_allclose(np.array(scale.channel_scale), expected, rtol=1e-6)
+    np.testing.assert_allclose(np.array(scale.factor_per_channel), expected, rtol=1e-6)
     np.testing.assert_array_equal(np.array(scale.height_scale), 1.0)
