@@ -2,6 +2,7 @@
 
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from r2b_keras.networks import RESCALINGS
 
 _NORMALISING = tf.keras.layers.BatchNormalization
 
@@ -93,10 +94,11 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
         if len(scales) == 1 and scales[0] is not None:
             found.append((layer, scales[0]))
         elif not all(isinstance(reader, _NORMALISING) for reader in readers):
+            able = [n for n, kind in RESCALINGS.items() if kind.absorbs_magnitude]
             raise InputError(
                 f"The size of the weights of {layer.name!r} cannot be absorbed: "
                 f"expected a learned factor for each channel after it (the rescaling "
-                "'channel_scale', 'outer_product_scale' or 'gate_and_scale')."
+                f"{' or '.join(map(repr, able))})."
             )
     for layer, scale in found:
         with lq.context.quantized_scope(False):
