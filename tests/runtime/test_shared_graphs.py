@@ -8,13 +8,18 @@ import collections
 import pathlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import answers
 import numpy as np
 import pytest
 import shared_graph_runs
 import shared_graphs
+from block_files import HalfBlocks
+from delegate_runs import Setting
+from graph_files import GraphFile
 from shared_graphs import SharedGraph
+from steady_numbers import SteadyNumbers
 
 PROGRAM = pathlib.Path(shared_graph_runs.__file__)
 CONVOLUTIONS = ("binary convolution", "real convolution")
@@ -130,3 +135,46 @@ def test_what_is_not_right_is_noticed(damage):
         assert list(shared_graph_runs.differences(graph, found, wanted)), number
         noticed += 1
     assert noticed >= 3
+
+
+def test_gates_in_the_form_of_larq_zoo_are_fused():
+    """A pool over the whole map, and a dense layer that leaves its dimensions out."""
+    size, channels = (1, 5, 4, 33), 33
+    file = GraphFile()
+    image = file.input("float", size)
+    packed = file.custom("LceQuantize", [image], file.tensor("packed", (1, 5, 4, 2)))
+    window = {"padding": 1, "strideH": 5, "strideW": 4}
+    pooled = file.builtin(
+        "AVERAGE_POOL_2D",
+        [image],
+        file.tensor("float", (1, 1, 1, channels)),
+        **{"table": "Pool2DOptions", "filterHeight": 5, "filterWidth": 4} | window,
+    )
+    gate = file.builtin(
+        "FULLY_CONNECTED",
+        [pooled, file.constant("float", np.eye(channels)), -1],
+        file.tensor("float", (1, channels)),
+        table="FullyConnectedOptions",
+    )
+    blocks = HalfBlocks(
+        size[:3], channels, (3, 3), "zeros", "none", "none", False, False, 1, "last"
+    )
+    y = blocks.convolution(0).write(file, packed, 1)
+    for name, other in (("MUL", gate), ("ADD", image)):
+        table = f"{name.capitalize()}Options"
+        y = file.builtin(name, [y, other], file.tensor("float", size), table=table)
+    image = SteadyNumbers("larq-zoo").floats(-1, 1, *size)
+    graph = SimpleNamespace(content=file.content(y), inputs=[[image], [image]])
+    steps, unfused = set(), set()
+    found = shared_graph_runs.delegate_outputs(graph, Setting("portable"), steps)
+    alone = shared_graph_runs.delegate_outputs(
+        graph, Setting("portable", fuse=False), unfused
+    )
+    assert steps == {
+        "pass + sign + channel sums",
+        "mean of channel sums",
+        "dense layer",
+        "binary convolution + factor + skip",
+    }
+    assert len(unfused) > len(steps)
+    np.testing.assert_array_equal(found, alone)
