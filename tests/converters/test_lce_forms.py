@@ -238,14 +238,6 @@ def test_what_cannot_be_corrected_is_refused():
         convert(nets.one_output(image, [layer(image)]))
 
 
-def test_large_maps_may_be_used_twice_or_in_code():
-    image = tf.keras.Input((3, 3, 8))
-    convolution = nets.binary_convolution(3, name="shared")
-    outputs = [convolution(image), convolution(layers.ReLU()(image))]
-    flatbuffer = convert(nets.one_output(image, outputs))
-    assert count_operators(flatbuffer)["LceBconv2d"] == 2
-
-
 # --- Why all this --------------------------------------------------------------------
 
 

@@ -272,11 +272,6 @@ def test_without_maps_the_bytes_stay():
     assert without_maps(raw) == raw
 
 
-def test_a_second_time_changes_nothing(converted):
-    flatbuffer = without_maps(converted[2])
-    assert without_maps(flatbuffer) == flatbuffer
-
-
 def test_network_with_outer_product_scales():
     """XNOR-Net++'s factors, alone behind the convolution and before a PReLU."""
     shape = (8, 9, 3)
