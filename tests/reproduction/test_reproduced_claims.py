@@ -128,24 +128,9 @@ def test_committed_runs_are_those_of_seed_0_and_of_the_recipe(experiment):
     assert saved["precision"] == flags.get("precision", "float32")
 
 
-# Recorded before these were checked. Whoever records one of them anew takes it out.
-NOT_COMMITTED_CODE = {
-    "fashion_mnist",
-    "fashion_mnist_strong_baseline_as_in_the_paper",
-}
-OLD_TABLES = {
-    "fashion_mnist",
-    "fashion_mnist_strong_baseline",
-    "fashion_mnist_strong_baseline_as_in_the_paper",
-}
-
-
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
 def test_committed_runs_are_of_committed_code(experiment):
-    if experiment.name not in NOT_COMMITTED_CODE:
-        return checkout.check_run(RESULTS / experiment.name)
-    with pytest.raises(InputError, match="-dirty"):
-        checkout.check_run(RESULTS / experiment.name)
+    checkout.check_run(RESULTS / experiment.name)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
@@ -155,8 +140,7 @@ def test_committed_tables_are_what_training_prints(experiment):
     text = train.summary(workdir.recipe(), [each for each in found if each], workdir)
     wanted = text[1:].partition("\n\n")[0].splitlines()
     lines = (workdir.path / "table.txt").read_text().splitlines()
-    missing = [line for line in wanted if line not in lines]
-    assert bool(missing) == (experiment.name in OLD_TABLES), missing
+    assert not [line for line in wanted if line not in lines]
 
 
 def test_recipes_expect_what_is_claimed():
