@@ -28,6 +28,13 @@ std::map<const Value*, size_t> find_last_uses(
   return last;
 }
 
+// Whether the first output can lie in the memory of `value`, an input of as many bytes.
+bool can_overwrite(const Step& step, const Value* value) {
+  return std::all_of(step.reads.begin(), step.reads.end(), [value](const Read& read) {
+    return read.value != value || read.access == Access::kElementwise;
+  });
+}
+
 // An input that step `index` can write its first output over and that nothing reads
 // later; null where there is none.
 const Value* find_place(const Step& step, size_t index,
@@ -37,7 +44,7 @@ const Value* find_place(const Step& step, size_t index,
     const bool is_ours = !value.outside() && value.constant == nullptr &&
                          value.frame.is_empty() && last.at(&value) == index;
     if (is_ours && value.bytes() == step.writes[0]->bytes() &&
-        step.can_overwrite(&value)) {
+        can_overwrite(step, &value)) {
       return &value;
     }
   }

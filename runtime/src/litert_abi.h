@@ -27,12 +27,8 @@ enum TfLiteAllocationType : int {
   kTfLiteMemNone = 0,
   kTfLiteMmapRo = 1,
   kTfLiteArenaRw = 2,
-  kTfLiteArenaRwPersistent = 3,
   kTfLiteDynamic = 4,
-  kTfLitePersistentRo = 5,
-  kTfLiteCustom = 6,
-  kTfLiteVariantObject = 7,
-  kTfLiteNonCpu = 8,
+  kTfLiteNonCpu = 8,  // the last
 };
 
 enum TfLiteQuantizationType : int {

@@ -10,7 +10,7 @@
 
 namespace r2b {
 
-// When a step reads a value, for whether it can write its first output over it.
+// When a step reads a value: whether it can write its first output over it.
 enum class Access {
   kAnywhere,     // any element, at any time, from any thread
   kElementwise,  // each element just before the same one of writes[0] is written, never
@@ -38,8 +38,6 @@ class Step {
   void add_read(const Value* value, Access access = Access::kAnywhere) {
     reads.push_back({value, access});
   }
-  // True where writes[0] can lie in the memory of `value`, an input of as many bytes.
-  bool can_overwrite(const Value* value) const;
 
   // Multiply-accumulates of one run, on bits and on floats.
   int64_t binary_macs = 0, real_macs = 0;
