@@ -5,6 +5,7 @@ BinaryAlexNet and BinaryDenseNet; real weights as float16 and int8, batches, act
 in int8.
 """
 
+import functools
 import pathlib
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from tests import made_once
 PROGRAM = pathlib.Path(__file__).with_name("model_files.py")
 KERNELS = delegate_runs.kernels()
 NAMES = [file.name for file in FILES]
+# Networks whose files are quick: they have every kind of operator.
+QUICK = ("digits", "quick_net", "alex_net")
 
 
 def write(folder, *names):
@@ -30,14 +33,24 @@ def write(folder, *names):
     return folder
 
 
-@pytest.fixture(scope="session")
-def folder():
-    return made_once.folder("models", write)
+@functools.cache
+def folder(quick):
+    names = [name for name in NAMES if name.startswith(QUICK) == quick]
+    place = "quick_models" if quick else "slow_models"
+    return made_once.folder(place, lambda path: write(path, *names))
 
 
-@pytest.fixture(scope="session", params=NAMES)
-def model(request, folder):
-    return model_runs.stored(folder, request.param)
+def stored(name):
+    return model_runs.stored(folder(name.startswith(QUICK)), name)
+
+
+def marks(name):
+    return [] if name.startswith(QUICK) else [pytest.mark.slow]
+
+
+@pytest.fixture(params=[pytest.param(name, marks=marks(name)) for name in NAMES])
+def model(request):
+    return stored(request.param)
 
 
 def assert_near_lce(model, scores):
@@ -68,10 +81,10 @@ def test_scores_depend_on_neither_kernel_nor_threads_nor_fusion(model):
         np.testing.assert_array_equal(model.run(setting), wanted, f"{setting}")
 
 
-def test_scores_do_not_depend_on_the_batch(folder):
+def test_scores_do_not_depend_on_the_batch():
     """To the bit: of every network that keeps the images of a batch apart."""
     for name in ("digits-float32", "quick_net-float32", "alex_net-float32"):
-        model = model_runs.stored(folder, name)
+        model = stored(name)
         setting = Setting(KERNELS[-1])
         alone = model.run(setting)
         for batch in (2, 3, 6):
@@ -82,10 +95,10 @@ def test_scores_do_not_depend_on_the_batch(folder):
                 np.testing.assert_allclose(together, alone, atol=model.distance())
 
 
-def test_interpreters_in_several_threads(folder):
+def test_interpreters_in_several_threads():
     """Each with its own delegate and its own pool of threads, all at once."""
     names = ["digits-float32", "alex_net-float32", "quick_net-float32"] * 3
-    models = [model_runs.stored(folder, name) for name in names]
+    models = [stored(name) for name in names]
     settings = [
         Setting(KERNELS[i % len(KERNELS)], threads=2) for i in range(len(names))
     ]
@@ -99,9 +112,10 @@ def test_interpreters_in_several_threads(folder):
         np.testing.assert_array_equal(scores, model.run(setting))
 
 
-def test_the_files_are_worth_it(folder):
+@pytest.mark.slow
+def test_the_files_are_worth_it():
     """Networks answer several classes, and every kind of binary operator is there."""
-    models = [model_runs.stored(folder, name) for name in NAMES]
+    models = [stored(name) for name in NAMES]
     operators = set().union(*(model.operators() for model in models))
     assert {"LceQuantize", "LceBconv2d", "LceBMaxPool2d"} <= operators
     assert {"DEPTHWISE_CONV_2D", "CONCATENATION", "DEQUANTIZE"} <= operators

@@ -124,6 +124,7 @@ def test_numpy_answers_the_same():
     assert not wrong, f"{len(wrong)} of {len(CASES)}: {wrong[:10]}"
 
 
+@pytest.mark.slow
 def test_lce_answers_the_same():
     """Its interpreter, with each of its kernels that takes a case and is right."""
     command = [sys.executable, str(HERE / "answers.py"), "lce"]
