@@ -20,7 +20,6 @@ def deployed(source):
     return deployment.deploy(source, real_weights="int8")
 
 
-@pytest.mark.slow
 def test_the_file_has_its_card(source, deployed):
     found = card.read(deployed.flatbuffer)
     network = found.network
@@ -29,7 +28,6 @@ def test_the_file_has_its_card(source, deployed):
     assert network == {**source.card.network, "blocks": [1, 1]}
 
 
-@pytest.mark.slow
 def test_both_steps_are_verified_in_every_engine(deployed):
     names = list(engines.names_for(deployed.flatbuffer))
     assert len(names) == 5 and names[-1] == "r2b_runtime" and deployed.unable == ()
@@ -55,7 +53,6 @@ def test_both_steps_are_verified_in_every_engine(deployed):
         assert not dataclasses.replace(deployed, verifications=verifications).accepted
 
 
-@pytest.mark.slow
 def test_an_engine_that_does_not_load_the_file_is_named(source, monkeypatch):
     load = engines.load
 
@@ -74,7 +71,6 @@ def test_an_engine_that_does_not_load_the_file_is_named(source, monkeypatch):
         deployment.deploy(source)
 
 
-@pytest.mark.slow
 def test_the_text_has_all_numbers(deployed):
     lines = deployed.to_text().splitlines()
     words = [line.split() for line in lines]
@@ -93,7 +89,6 @@ def test_the_text_has_all_numbers(deployed):
     )
 
 
-@pytest.mark.slow
 def test_float32_is_one_step(source):
     plain = deployment.deploy(source)
     assert plain.accepted
