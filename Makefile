@@ -1,4 +1,4 @@
-# make train | reproduce | test | check | lint | runtime | clean
+# make train | reproduce | test | slow | check | lint | runtime | clean
 # make train PYTHON=python3.12
 # Everything runs in .venv, which is made on first use and made anew when pyproject.toml,
 # constraints.txt or PYTHON changes. Training needs no more; what tests and builds gets
@@ -17,6 +17,8 @@ RUNTIME_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' \
 RUNTIME_WHEEL := dist/r2b_runtime-$(RUNTIME_VERSION)-py3-none-manylinux_2_17_
 RUNTIME_STAMP := $(VENV)/.runtime
 
+# Tests share what they make, and `check` is one after the other.
+.NOTPARALLEL:
 .PHONY: train reproduce test slow check lint runtime clean FORCE
 
 train: $(STAMP)

@@ -7,6 +7,8 @@ import os
 import runpy
 import sys
 
+from r2b_keras import environment
+
 COMMANDS = {
     "train": "train a recipe's chain of stages",
     "evaluate": "accuracy on the test set, of a stage or a converted network",
@@ -24,6 +26,11 @@ def main() -> None:
     """Runs `python -m r2b_keras.NAME` for `r2b NAME`, or lists what there is."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in COMMANDS:
+        try:
+            environment.check_python()
+            environment.check_packages(environment.COMMAND_PACKAGES)
+        except environment.EnvironmentProblem as problem:
+            raise SystemExit(str(problem)) from None
         del sys.argv[1]
         sys.path.insert(0, os.getcwd())  # as `python -m` does, for `--import`
         runpy.run_module(f"r2b_keras.{name}", run_name="__main__", alter_sys=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import command, drawing, files, path_flags
+from r2b_keras import command, drawing, environment, files, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def prepare_folder(path: str, models: list[str]) -> pathlib.Path:
     """Makes the folder for the files, before anything takes time.
 
     Raises:
-      InputError: it cannot be made, a file in it cannot be written or is one of the
-        models, or matplotlib is not installed.
+      InputError: it cannot be made, or a file in it cannot be written or is one of the
+        models.
+      EnvironmentProblem: matplotlib is not installed.
     """
     folder = pathlib.Path(path)
     try:
@@ -107,6 +108,7 @@ def prepare_folder(path: str, models: list[str]) -> pathlib.Path:
         ) from error
     for name in (CSV, PNG):
         files.check_output(folder / name, "--output_dir", models)
+    environment.check_packages((("matplotlib", "matplotlib", ""),))
     return folder
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXIT_PROBLEM = 1
 # As sysexits.h has it: nothing is wrong with the command, it may be run again.
 EXIT_AGAIN = 75
+_MOMENT_SECONDS = 0.05
 
 
 class Terminated(KeyboardInterrupt):
@@ -28,6 +29,22 @@ class Terminated(KeyboardInterrupt):
 
 def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def _raise_again(lost: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised in a destructor: a wish to stop is raised anew.
+
+    A moment later, since here it would be dropped as well.
+    """
+    if lost.exc_type is None or not issubclass(lost.exc_type, KeyboardInterrupt):
+        return sys.__unraisablehook__(lost)
+    wish = lost.exc_type
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise wish
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, _MOMENT_SECONDS)
 
 
 def run(
@@ -77,6 +94,7 @@ def _run(
     kept: str,
 ) -> int:
     signal.signal(signal.SIGTERM, _raise_terminated)
+    sys.unraisablehook = _raise_again
     # Keras's hints about slow callbacks and retracing are of no use to a user.
     logging.set_verbosity(logging.ERROR)
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -38,7 +38,7 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "steps_per_execution", 1, "Steps between two looks of the host.", 1
     )
-    flags.DEFINE_bool("deterministic", True, "Repeat results to the bit; see README.")
+    flags.DEFINE_bool("deterministic", True, "Repeat results to the bit; see BUILD.md.")
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from absl import flags
 
 from r2b_keras import command, path_flags, recipes
 from r2b_keras.sweeps import space
+from r2b_keras.sweeps.sweep import TUNERS
 from r2b_keras.trainers import PRECISIONS
 
 FLAGS = flags.FLAGS
@@ -17,9 +18,7 @@ def define_flags() -> None:
     """Declares the command's flags."""
     path_flags.define("recipe", "digits", "Recipe, or a recipe.json.")
     flags.DEFINE_integer("stage", None, "Stage to tune, the recipe's last by default.")
-    flags.DEFINE_enum(
-        "tuner", "random", ["random", "hyperband", "bayesian"], "Who chooses values."
-    )
+    flags.DEFINE_enum("tuner", "random", list(TUNERS), "Who chooses values.")
     flags.DEFINE_integer(
         "max_trials", 20, "Trials at most, the recipe's own and earlier runs' included."
     )

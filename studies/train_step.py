@@ -1,6 +1,6 @@
 """One training step of stages 1, 2 and 3: ours against larq-zoo's distillation model.
 
-    python studies/train_step.py --precision=float32 bfloat16 \
+    python studies/train_step.py --precision float32 bfloat16 \
         --output=results/train_step/width_64.csv
     python studies/train_step.py --width=16 --size=28 --batch=128 \
         --output=results/train_step/width_16.csv

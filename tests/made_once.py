@@ -7,6 +7,7 @@ until the package, what makes it, or a version that counts has changed.
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import pathlib
 import shutil
 import sys
@@ -19,6 +20,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 PLACE = ROOT / "build" / "tests"
 MAKERS = ("tests/conftest.py", "tests/commands.py", "tests/runtime/*.py")
 VERSIONS = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "numpy")
+VERSIONS += ("ai-edge-litert", "scikit-learn")
+SOURCES = ("r2b_keras/**/*.py", "r2b_keras/board/*.py", "r2b_keras/recipes/*.csv")
 # Younger states may be those of a test run that is not over.
 SECONDS_KEPT = 3600
 
@@ -46,7 +49,12 @@ def folder(name: str, make: Callable[[pathlib.Path], object]) -> pathlib.Path:
 @functools.cache
 def _state() -> str:
     versions = " ".join(map(importlib.metadata.version, VERSIONS))
-    sources = _digest(ROOT, ["r2b_keras/**/*.py", "r2b_keras/board/*.py", *MAKERS])
+    sources = _digest(ROOT, [*SOURCES, *MAKERS])
+    # What `convert` says of a file is also the runtime's word.
+    if importlib.util.find_spec("r2b_runtime"):
+        from r2b_runtime import library
+
+        sources += hashlib.sha256(pathlib.Path(library.PATH).read_bytes()).hexdigest()
     return hashlib.sha256(f"{sys.version} {versions} {sources}".encode()).hexdigest()
 
 
@@ -62,6 +70,7 @@ def _digest(folder: pathlib.Path, patterns: list[str]) -> str:
 
 def _drop_old_states() -> None:
     (PLACE / _state()).touch()
-    for path in PLACE.iterdir():
-        if path.is_dir() and time.time() - path.stat().st_mtime > SECONDS_KEPT:
-            shutil.rmtree(path)
+    with locks.held(PLACE / "drop.lock"):
+        for path in PLACE.iterdir():
+            if path.is_dir() and time.time() - path.stat().st_mtime > SECONDS_KEPT:
+                shutil.rmtree(path)

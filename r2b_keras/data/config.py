@@ -128,7 +128,12 @@ class Augmentation:
         found = []
         for other in self.others:
             name, _, strength = other.partition(":")
-            require_choice("The augmentation", name, AUGMENTATIONS)
+            if name not in AUGMENTATIONS:
+                known = ", ".join(map(repr, AUGMENTATIONS)) or "none"
+                raise InputError(
+                    f"others has the augmentation {name!r}, and there is {known}: "
+                    "import the module that makes its entry first."
+                )
             try:
                 found.append((AUGMENTATIONS[name], float(strength)))
             except ValueError as error:

@@ -100,7 +100,9 @@ def code_name(root: pathlib.Path) -> str:
     digest = hashlib.sha256()
     for package in PACKAGES:
         digest.update(f"{package} {machine.package_version(package)}\n".encode())
-    for path in sorted((root / PACKAGE).rglob("*.py")):
+    modules = root / PACKAGE
+    # The board's modules lie behind a link, which `rglob` does not enter.
+    for path in sorted({*modules.rglob("*.py"), *modules.glob("*/*.py")}):
         content = path.read_bytes()
         name = path.relative_to(root).as_posix()
         digest.update(f"{name} {len(content)}\n".encode() + content)

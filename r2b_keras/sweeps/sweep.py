@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from r2b_keras import folders, locks, recipes
-from r2b_keras.checks import require_count
+from r2b_keras.checks import require_choice, require_count
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps import space as space_module
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Keras Tuner's name for the epochs that Hyperband gives to a trial.
 EPOCHS = "tuner/epochs"
+
+TUNERS = ("random", "hyperband", "bayesian")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +86,7 @@ def check_settings(
     Raises:
       InputError: no trials, or a space that Hyperband cannot have.
     """
+    require_choice("--tuner", tuner, TUNERS)
     require_count("--max_trials", max_trials)
     require_count("--seeds", seeds)
     if tuner != "hyperband":

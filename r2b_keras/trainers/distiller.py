@@ -192,9 +192,10 @@ class Distiller(tf.keras.Model):
         weights = dict(self._part_weights)
         l2 = weights.pop("l2")
         require_range("The weight of l2", l2, 0)
-        # A student's own losses may be all there is.
-        if any(weights.values()) or not (l2 or self.student.losses):
-            Losses(**weights, attention_form=attention_form, temperature=temperature)
+        # A student's own losses may be all there is; the rest is checked all the same.
+        if not any(weights.values()) and (l2 or self.student.losses):
+            weights["cross_entropy"] = 1.0
+        Losses(**weights, attention_form=attention_form, temperature=temperature)
 
     def _check_teacher(
         self, teacher: tf.keras.Model | None, taps: Sequence[str]

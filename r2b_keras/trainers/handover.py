@@ -97,7 +97,7 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
             able = [n for n, kind in RESCALINGS.items() if kind.absorbs_magnitude]
             raise InputError(
                 f"The size of the weights of {layer.name!r} cannot be absorbed: "
-                f"expected a learned factor for each channel after it (the rescaling "
+                "expected a factor for each channel after it, or in them (rescaling "
                 f"{' or '.join(map(repr, able))})."
             )
     for layer, scale in found:

@@ -105,7 +105,6 @@ def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
             f"Stage {number} is not trained in {workdir.path} ({path} is missing): run "
             f"the training with --stage={number} first."
         )
-    models.layers  # noqa: B018 - registers the layers that the file names
     try:
         return models.load(path)
     except InputError as error:

@@ -122,7 +122,13 @@ def test_code_has_a_name(root, monkeypatch):
     names.add(checkout.code_name(root))
     (root / "r2b_keras" / "a.py").rename(root / "r2b_keras" / "b.py")
     names.add(checkout.code_name(root))
+    # As the board's modules lie: behind a link.
+    (root / "elsewhere").mkdir()
+    (root / "r2b_keras" / "board").symlink_to("../elsewhere")
+    for content in ("1\n", "2\n"):
+        (root / "elsewhere" / "c.py").write_text(content)
+        names.add(checkout.code_name(root))
     versions = {"numpy": "1.26.4", "tensorflow": "2.19.0"}
     monkeypatch.setattr(machine, "package_version", versions.get)
     names.add(checkout.code_name(root))
-    assert len(names) == 4
+    assert len(names) == 6

@@ -129,6 +129,9 @@ def test_real_to_binary_at_224(tmp_path):
     (name,) = (file.name for file in LARGE_FILES)
     model = model_runs.stored(write(tmp_path, name), name)
     scores = model.run(Setting(KERNELS[-1], threads=2))
-    assert_near_lce(model, scores)
+    # Of the millions of activations one may lie next to its threshold, and the scores
+    # of its image differ; `verify` proves such images, see test_verification.
+    near = np.abs(scores - model.scores).max(axis=1) <= model.distance()
+    assert near.sum() >= len(near) - 1
     for kernel in KERNELS[:-1]:
         np.testing.assert_array_equal(model.run(Setting(kernel, threads=2)), scores)

@@ -97,6 +97,8 @@ def test_a_folder_of_other_files_is_refused(tmp_path):
 def test_epochs_are_hyperbands_own(name):
     epochs = space.parse({name: {"int": [2, 5]}}, "space.json", DIGITS, 3)
     check_settings(DIGITS, 3, "random", epochs)
+    with pytest.raises(InputError, match="--tuner is 'grid', expected one of"):
+        check_settings(DIGITS, 3, "grid", epochs)
     with pytest.raises(InputError, match="are what Hyperband varies itself"):
         check_settings(DIGITS, 3, "hyperband", epochs)
     # Those of another stage are not.
