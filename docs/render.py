@@ -265,6 +265,14 @@ def ms(file: str, **columns: str) -> float:
     return float(row(file, **columns)["median_ms"])
 
 
+def threads(engine: str, situation: str) -> str:
+    """Time with two threads to that with one: median and quartiles over turns."""
+    found = row("runtime/threads.csv", engine=engine, situation=situation)
+    names = ("ratio", "ratio_lower_quartile", "ratio_upper_quartile")
+    ratio, lower, upper = (f"{float(found[name]):.2f}" for name in names)
+    return f"{ratio} ({lower} to {upper})"
+
+
 def megabytes(file: str, **columns: str) -> float:
     """Size of a model in millions of bytes, the same for all engines of a benchmark."""
     found = set(column(file, "size_kib", **columns))
