@@ -108,7 +108,7 @@ def test_the_page_about_them(tmp_path):
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ("darken:0.5", "'darken', expected one of brighten"),
+        ("darken:0.5", "'darken', and there is 'brighten'"),
         ("brighten", "others has 'brighten', expected NAME:STRENGTH, for example"),
         ("brighten:1.5", "others is 1.5, expected a number from 0.0 to 1.0"),
     ],
