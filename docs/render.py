@@ -265,12 +265,12 @@ def ms(file: str, **columns: str) -> float:
     return float(row(file, **columns)["median_ms"])
 
 
-def threads(engine: str, situation: str) -> str:
-    """Time with two threads to that with one: median and quartiles over turns."""
-    found = row("runtime/threads.csv", engine=engine, situation=situation)
+def ratio(file: str, **columns: str) -> str:
+    """The ratio in a row of a study: its median, and quartiles over turns."""
+    found = row(file, **columns)
     names = ("ratio", "ratio_lower_quartile", "ratio_upper_quartile")
-    ratio, lower, upper = (f"{float(found[name]):.2f}" for name in names)
-    return f"{ratio} ({lower} to {upper})"
+    median, lower, upper = (f"{float(found[name]):.2f}" for name in names)
+    return f"{median} ({lower} to {upper})"
 
 
 def megabytes(file: str, **columns: str) -> float:
@@ -284,14 +284,11 @@ def megabytes(file: str, **columns: str) -> float:
 def step(number: int, precision: str) -> str:
     """Cells of a training step: images per second, ratio to larq-zoo, control."""
     file = "train_step/width_64.csv"
-    found = row(file, stage=str(number), precision=precision)
-    ratio, lower, upper = (
-        f"{float(found[name]):.2f}"
-        for name in ("ratio", "ratio_lower_quartile", "ratio_upper_quartile")
-    )
+    columns = {"stage": str(number), "precision": precision}
+    found = row(file, **columns)
     speed = float(found["ours_images_per_second"])
     control = float(found["ours_to_ours"])
-    return f"{speed:.0f} | {ratio} ({lower} to {upper}) | {control:.2f}"
+    return f"{speed:.0f} | {ratio(file, **columns)} | {control:.2f}"
 
 
 def table(file: str) -> str:
@@ -356,7 +353,7 @@ def render(template: str, name: str) -> str:
         line = template.count("\n", 0, match.start()) + 1
         try:
             return str(eval(match[1].strip(), dict(_NAMES)))
-        except Exception as error:
+        except Exception as error:  # whatever the expression may raise
             raise PageError(
                 f"{name}, line {line}: {match[0]} gives no value ({error}): mend the "
                 "expression, or the file under results/ that it names."

@@ -26,11 +26,7 @@ def main() -> None:
     """Runs `python -m r2b_keras.NAME` for `r2b NAME`, or lists what there is."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in COMMANDS:
-        try:
-            environment.check_python()
-            environment.check_packages(environment.COMMAND_PACKAGES)
-        except environment.EnvironmentProblem as problem:
-            raise SystemExit(str(problem)) from None
+        environment.check_for_commands()
         del sys.argv[1]
         sys.path.insert(0, os.getcwd())  # as `python -m` does, for `--import`
         runpy.run_module(f"r2b_keras.{name}", run_name="__main__", alter_sys=True)

@@ -108,7 +108,7 @@ def prepare_folder(path: str, models: list[str]) -> pathlib.Path:
         ) from error
     for name in (CSV, PNG):
         files.check_output(folder / name, "--output_dir", models)
-    environment.check_packages((("matplotlib", "matplotlib", ""),))
+    environment.check_packages(environment.DRAWING_PACKAGES)
     return folder
 
 

@@ -34,6 +34,8 @@ TENSORFLOW_PACKAGES = (
 )
 # What only sweeps need.
 TUNING_PACKAGES = (("keras_tuner", "keras-tuner", ""),)
+# What only charts need: networks are timed on boards without them.
+DRAWING_PACKAGES = (("matplotlib", "matplotlib", ""),)
 DEVICE_PACKAGES = (("PIL", "pillow", ""), ("ai_edge_litert", "ai-edge-litert", ""))
 
 if TYPE_CHECKING:
@@ -133,6 +135,11 @@ def check_at_import() -> None:
     """
     if sys.argv[:1] != ["-m"]:
         return check_python()
+    check_for_commands()
+
+
+def check_for_commands() -> None:
+    """Ends the process with the sentence alone where no command can start."""
     try:
         check_python()
         check_packages(COMMAND_PACKAGES)
@@ -163,7 +170,7 @@ def held_back_stderr(show_on_error: bool = False) -> Iterator[Callable[[], str]]
 
         try:
             yield written
-        except BaseException:
+        except BaseException:  # Ctrl-C too; all of them go on
             if show_on_error:
                 os.write(descriptor, written().encode())
             raise

@@ -79,6 +79,7 @@ def run(name: str, *arguments: object) -> Result:
     """
     output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
     handler, verbosity = signal.getsignal(signal.SIGTERM), logging.get_verbosity()
+    hook = sys.unraisablehook
     try:
         with (
             contextlib.redirect_stdout(output),
@@ -91,6 +92,7 @@ def run(name: str, *arguments: object) -> Result:
             importlib.import_module(f"r2b_keras.{name}").start()
     finally:
         signal.signal(signal.SIGTERM, handler)
+        sys.unraisablehook = hook  # pytest's, by which it tells what is dropped
         logging.set_verbosity(verbosity)
         _reset_tensorflow()
     return Result(end.value.code, _text(output), _text(errors))

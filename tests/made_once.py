@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable
 
 from r2b_keras import locks
+from r2b_keras.reproduction import checkout
 
 ROOT = pathlib.Path(__file__).parent.parent
 PLACE = ROOT / "build" / "tests"
 MAKERS = ("tests/conftest.py", "tests/commands.py", "tests/runtime/*.py")
-VERSIONS = ("tensorflow", "tf_keras", "larq", "larq-compute-engine", "numpy")
-VERSIONS += ("ai-edge-litert", "scikit-learn")
-SOURCES = ("r2b_keras/**/*.py", "r2b_keras/board/*.py", "r2b_keras/recipes/*.csv")
+# Beside the package's modules and what they rest on, see `code_name`.
+CLAIMS = "r2b_keras/recipes/*.csv"
+VERSIONS = ("larq-compute-engine", "ai-edge-litert")
 # Younger states may be those of a test run that is not over.
 SECONDS_KEPT = 3600
 
@@ -49,7 +50,7 @@ def folder(name: str, make: Callable[[pathlib.Path], object]) -> pathlib.Path:
 @functools.cache
 def _state() -> str:
     versions = " ".join(map(importlib.metadata.version, VERSIONS))
-    sources = _digest(ROOT, [*SOURCES, *MAKERS])
+    sources = checkout.code_name(ROOT) + _digest(ROOT, [CLAIMS, *MAKERS])
     # What `convert` says of a file is also the runtime's word.
     if importlib.util.find_spec("r2b_runtime"):
         from r2b_runtime import library

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib.util
 import os
 import pathlib
 import signal
@@ -97,6 +98,18 @@ def test_bad_input_is_one_sentence(model, tmp_path, arguments, words):
     commands.assert_one_sentence(result, *words)
     assert result.stdout == ""
     assert not folder.exists()
+
+
+def test_missing_matplotlib_is_told_at_once(model, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+
+    def without_matplotlib(name, package=None):
+        return None if name == "matplotlib" else find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without_matplotlib)
+    result = run(f"--model={model}", f"--output_dir={tmp_path / 'new'}", *QUICK)
+    commands.assert_one_sentence(result, "pip install matplotlib")
+    assert result.stdout == ""
 
 
 def test_folder_that_cannot_be_written(model, tmp_path):

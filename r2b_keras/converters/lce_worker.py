@@ -31,7 +31,7 @@ def main(library: str, folder: str) -> int:
         content = module.convert_saved_model_to_tflite_flatbuffer(
             folder, ["serve"], ["serving_default"], 1, "arm", None
         )
-    except Exception as error:
+    except Exception as error:  # of any kind: the converter's words are the answer
         code, content = REFUSED, str(error).encode()
     with answer:
         answer.write(content)

@@ -290,10 +290,11 @@ def statements() -> list[Statement]:
             units[term] = number.unit or 1 / experiment.num_images
             if not experiment.is_compared:
                 found.append(Statement(term, None, units[term]))
+    names = {experiment.name for experiment in EXPERIMENTS}
     return found + [
         Statement(first, second, units[first], _PAIRS)
         for first, second in _DIFFERENCES
-        if {first.experiment, second.experiment} <= {term.experiment for term in units}
+        if {first.experiment, second.experiment} <= names
     ]
 
 

@@ -143,6 +143,13 @@ def test_committed_tables_are_what_training_prints(experiment):
     assert not [line for line in wanted if line not in lines]
 
 
+def test_every_difference_is_of_numbers_that_there_are():
+    known = {Term(each.name, n.title) for each in EXPERIMENTS for n in each.numbers}
+    differences = [each for each in statements() if each.second]
+    assert len(differences) == len(experiments._DIFFERENCES)
+    assert {term for each in differences for term in each.terms} <= known
+
+
 def test_recipes_expect_what_is_claimed():
     for text, claim in CLAIMED.items():
         place = re.fullmatch(
