@@ -86,7 +86,7 @@ def evaluate_stage(workdir: Workdir, stage: int, data_dir: str | None = None) ->
     """
     from r2b_keras import data
     from r2b_keras.trainers import evaluation
-    from r2b_keras.trainers.stage import load_student
+    from r2b_keras.trainers.trained import load_student
 
     student = load_student(workdir, stage)
     dataset = data.load(workdir.recipe().data, data_dir)
@@ -270,7 +270,7 @@ class _Comparison(NamedTuple):
 def _student(workdir: Workdir, own: ModelCard | None) -> Any:
     """The network of the stage that the file is of."""
     from r2b_keras.converters.float32 import in_float32
-    from r2b_keras.trainers.stage import load_student
+    from r2b_keras.trainers.trained import load_student
 
     stage = FLAGS.stage if FLAGS.stage is not None or not own else own.stage
     return in_float32(load_student(workdir, workdir.finished_stage(stage)))

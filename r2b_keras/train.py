@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
@@ -27,6 +28,8 @@ def define_flags() -> None:
         "override", [], "Change of the recipe, such as stages.3.epochs=10; repeatable."
     )
     path_flags.define("data_dir", None, "Folder with the images.")
+    path_flags.define("start_from", None, "Saved network that --stage starts from.")
+    path_flags.define("teacher", None, "Saved network that teaches --stage.")
     flags.DEFINE_integer("seed", 0, "Seed for weights, order and augmentation.", 0)
     path_flags.define("library", None, "Folder of stages that runs share.")
     flags.DEFINE_bool("only", False, "Train just this stage, none that it rests on.")
@@ -49,6 +52,7 @@ def main() -> int:
     recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
     stage, seed, precision, own = _settings()
     stage = len(recipe.stages) - 1 if stage is None else stage
+    recipe = _with_files(recipe, stage)
     from r2b_keras.trainers.workdir import Workdir
 
     workdir = Workdir(FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}")
@@ -79,6 +83,19 @@ def main() -> int:
         print(f"Stage {stage} is complete in {workdir.path}, nothing to train.")
     print(summary(recipe, results, workdir))
     return 0
+
+
+def _with_files(recipe: Recipe, stage: int) -> Recipe:
+    """The recipe, the stage to reach resting on the files that flags name."""
+    given = {name: FLAGS[name].value for name in ("start_from", "teacher")}
+    return recipes.apply_overrides(
+        recipe,
+        [
+            f"stages.{stage}.{name}={os.path.abspath(path)}"
+            for name, path in given.items()
+            if path is not None
+        ],
+    )
 
 
 def _settings() -> tuple[int | None, int, str, str]:

@@ -13,7 +13,7 @@ from r2b_keras.converters import card, engines, tflite_edit, tflite_file, verifi
 from r2b_keras.data import DataConfig, imagenet
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import evaluation
-from r2b_keras.trainers.stage import load_student
+from r2b_keras.trainers.trained import load_student
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import flags_of, refusal, run
 from tests.converters import mutations, small_flatbuffers

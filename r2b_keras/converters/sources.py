@@ -23,7 +23,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import evaluation
-from r2b_keras.trainers.stage import load_student
+from r2b_keras.trainers.trained import load_student
 from r2b_keras.trainers.workdir import Workdir
 
 _PACKAGES = ("larq-compute-engine", "larq")

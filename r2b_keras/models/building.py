@@ -12,6 +12,9 @@ from r2b_keras.networks import FAMILIES, Network
 
 layers = tf.keras.layers
 
+# Name of the last layer of every network.
+CLASSIFIER = "logits"
+
 
 def names() -> tuple[str, ...]:
     """Names that `build` knows."""
@@ -53,7 +56,7 @@ def build_network(
         num_classes,
         kernel_initializer=blocks.KERNEL_INITIALIZER,
         dtype="float32",
-        name="logits",
+        name=CLASSIFIER,
     )(x)
     return tf.keras.Model(inputs, logits, name=f"{network.name}_{network.binarization}")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -121,8 +122,12 @@ def _parse(key: str, kind: Any, text: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     is_none = text.lower() == "none"
     if origin in (types.UnionType, typing.Union):
-        kind = next(option for option in arguments if option is not type(None))
-        return None if is_none else _parse_single(key, kind, text, " or none")
+        kinds = [option for option in arguments if option is not type(None)]
+        if is_none:
+            return None
+        if kinds == [int, str]:  # a stage or a file
+            return int(text) if text.isdecimal() else os.path.expanduser(text)
+        return _parse_single(key, kinds[0], text, " or none")
     if dataclasses.is_dataclass(kind) or key == "stages":
         below = "0.epochs" if key == "stages" else dataclasses.fields(kind)[0].name
         raise InputError(

@@ -169,9 +169,10 @@ class Stage:
       student: the network that is trained.
       epochs: passes over the training part.
       batch_size: images a step, over all replicas.
-      teacher: number of the earlier stage whose finished network teaches, or None.
-      start_from: number of the earlier stage whose finished weights it starts with, or
-        None for a fresh start.
+      teacher: number of the earlier stage whose finished network teaches, path of a
+        saved network that does, or None.
+      start_from: number of the earlier stage whose finished weights it starts with,
+        path of a saved network with such weights, or None for a fresh start.
       absorb_magnitude: multiply each learned factor per channel by the mean magnitude
         of the filter before it, which becomes binary; for the step from real to binary
         weights. XNOR-Net's analytic factors have that magnitude by themselves.
@@ -185,8 +186,8 @@ class Stage:
     student: Network
     epochs: int
     batch_size: int
-    teacher: int | None = None
-    start_from: int | None = None
+    teacher: int | str | None = None
+    start_from: int | str | None = None
     absorb_magnitude: bool = False
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
@@ -211,6 +212,17 @@ class Stage:
         before = all(drop < self.epochs for drop in drops)
         expected = f"all to be before the end of the stage at epoch {self.epochs}"
         require(before, "schedule.drop_epochs", drops, expected)
+
+    @property
+    def links(self) -> tuple[int | str, ...]:
+        """Stages and files that it rests on; no teacher to whom no loss listens."""
+        teacher = self.teacher if self.losses.needs_teacher else None
+        return tuple(link for link in (teacher, self.start_from) if link is not None)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those of `links` that are files."""
+        return tuple(link for link in self.links if isinstance(link, str))
 
     def _check_absorption(self) -> None:
         """Refuses to absorb a magnitude that is kept, or that nothing can take over."""
@@ -260,16 +272,19 @@ class Recipe:
         for number, stage in enumerate(self.stages):
             self._check_link(number, "teacher", stage.teacher)
             self._check_link(number, "start_from", stage.start_from)
-            if stage.start_from is not None:
+            if isinstance(stage.start_from, int):
                 self._check_fit(number, "start_from", Network.weight_layout)
                 self._check_start_is_real(number, stage.start_from)
-            if stage.losses.attention > 0 and stage.teacher is not None:
+            if stage.losses.attention > 0 and isinstance(stage.teacher, int):
                 self._check_fit(number, "teacher", Network.map_layout)
 
-    def _check_link(self, number: int, role: str, other: int | None) -> None:
-        earlier = f"an earlier stage (0 to {number - 1}) or none" if number else "none"
-        holds = other is None or 0 <= other < number
-        require(holds, f"stages.{number}.{role}", other, earlier)
+    def _check_link(self, number: int, role: str, other: int | str | None) -> None:
+        earlier = f"an earlier stage (0 to {number - 1}), " if number else ""
+        if isinstance(other, int) and not isinstance(other, bool):
+            holds = 0 <= other < number
+        else:
+            holds = other is None or (isinstance(other, str) and bool(other))
+        require(holds, f"stages.{number}.{role}", other, f"{earlier}a file or none")
 
     def _check_fit(
         self, number: int, role: str, layout: Callable[[Network], dict[str, object]]
@@ -307,8 +322,6 @@ class Recipe:
         needed = {number}
         for index in range(number, -1, -1):
             if index in needed:
-                stage = self.stages[index]
-                teacher = stage.teacher if stage.losses.needs_teacher else None
-                links = (teacher, stage.start_from)
-                needed.update(link for link in links if link is not None)
+                links = self.stages[index].links
+                needed.update(link for link in links if isinstance(link, int))
         return sorted(needed)

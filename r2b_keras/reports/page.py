@@ -27,7 +27,7 @@ from r2b_keras.reports import (
 )
 from r2b_keras.reports.pictures import Picture
 from r2b_keras.reports.run_record import RunRecord
-from r2b_keras.trainers.stage import load_student
+from r2b_keras.trainers.trained import load_student
 from r2b_keras.trainers.workdir import Workdir
 
 NUM_IMAGES = 4

@@ -7,10 +7,10 @@ from r2b_keras.checks import require_choice
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe, Stage
-from r2b_keras.trainers import PRECISIONS, manifest
+from r2b_keras.trainers import PRECISIONS, manifest, trained
 from r2b_keras.trainers.execution import Execution, facts
 from r2b_keras.trainers.library import StageLibrary, stage_key
-from r2b_keras.trainers.stage import Run, train_stage
+from r2b_keras.trainers.stage import Run, check_files, train_stage
 from r2b_keras.trainers.strategies import check_batch, make_workers
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from r2b_keras.trainers.workers import Workers
@@ -21,14 +21,21 @@ DEFAULT_EXECUTION = Execution()
 def run_identity(
     recipe: Recipe, seed: int, precision: str, deterministic: bool, fingerprint: str
 ) -> dict[str, Any]:
-    """What makes two runs the same: they may share a workdir only if this is equal."""
-    return {
+    """What makes two runs the same: they may share a workdir only if this is equal.
+
+    Raises:
+      InputError: a file that a stage rests on cannot be read.
+    """
+    identity = {
         "recipe": recipes.to_dict(recipe),
         "seed": seed,
         "precision": precision,
         "deterministic": deterministic,
         "data_fingerprint": fingerprint,
     }
+    if files := trained.fingerprints(recipe.stages):
+        identity["files"] = files
+    return identity
 
 
 def stages_to_train(
@@ -120,6 +127,7 @@ def train_chain(
     _check_images(dataset, stages, workers)
     identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
     run = Run(recipe, workdir, dataset, seed, workers, execution)
+    check_files(run, numbers)
     executed = facts(strategy, workers, execution)
 
     def note() -> None:

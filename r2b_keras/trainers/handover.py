@@ -2,6 +2,7 @@
 
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from r2b_keras.models.building import CLASSIFIER
 from r2b_keras.networks import RESCALINGS
 
 _NORMALISING = tf.keras.layers.BatchNormalization
@@ -34,20 +35,39 @@ def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
     return found
 
 
-def hand_over(source: tf.keras.Model, target: tf.keras.Model) -> None:
+def hand_over(
+    source: tf.keras.Model, target: tf.keras.Model, new_classifier: bool = False
+) -> str:
     """Copies every weight of `source` to `target`, by name and shape.
+
+    Args:
+      source: has the weights.
+      target: gets them.
+      new_classifier: let the classifier of `target` start anew where `source` has one
+        for another number of classes.
+
+    Returns:
+      What was not copied and why, in a sentence; empty where everything was.
 
     Raises:
       InputError: a weight that only one of them has, or of another shape; nothing was
         copied.
     """
     given, wanted = named_weights(source), named_weights(target)
+    sentence = ""
+    classes = [_num_classes(weights) for weights in (given, wanted)]
+    if new_classifier and None not in classes and classes[0] != classes[1]:
+        sentence = (
+            f"The classifier starts anew: {source.name!r} has {classes[0]} classes, "
+            f"these images {classes[1]}."
+        )
+        given, wanted = (_without_classifier(weights) for weights in (given, wanted))
     unmatched = sorted(set(given) ^ set(wanted))
     if unmatched:
         name = unmatched[0]
-        owner = source.name if name in given else target.name
+        owner = "former" if name in given else "latter"
         raise InputError(
-            f"Weights of {source.name!r} do not fit {target.name!r}: only {owner!r} "
+            f"Weights of {source.name!r} do not fit {target.name!r}: only the {owner} "
             f"has {name!r} (and {len(unmatched) - 1} more differ); both stages need "
             "the same layout."
         )
@@ -60,6 +80,18 @@ def hand_over(source: tf.keras.Model, target: tf.keras.Model) -> None:
             )
     for name, variable in wanted.items():
         variable.assign(given[name])
+    return sentence
+
+
+def _num_classes(weights: dict[str, tf.Variable]) -> int | None:
+    """Width of the classifier, the layer of this name in all networks of ours."""
+    kernel = weights.get(f"{CLASSIFIER}/kernel")
+    return None if kernel is None else int(kernel.shape[-1])
+
+
+def _without_classifier(weights: dict[str, tf.Variable]) -> dict[str, tf.Variable]:
+    own = f"{CLASSIFIER}/"
+    return {name: x for name, x in weights.items() if not name.startswith(own)}
 
 
 def absorb_magnitude(model: tf.keras.Model) -> int:
@@ -83,11 +115,8 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
       InputError: nothing can take over the size of a convolution; nothing was changed.
     """
     found = []
-    for layer in model.layers:
-        quantizer = getattr(layer, "kernel_quantizer", None)
-        if not isinstance(layer, lq.layers.QuantConv2D) or quantizer is None:
-            continue
-        if isinstance(quantizer, lq.quantizers.MagnitudeAwareSign):
+    for layer in _binary_convolutions(model):
+        if isinstance(layer.kernel_quantizer, lq.quantizers.MagnitudeAwareSign):
             continue
         readers = dict.fromkeys(node.outbound_layer for node in layer.outbound_nodes)
         scales = [getattr(reader, "factor_per_channel", None) for reader in readers]
@@ -105,3 +134,24 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
             magnitude = tf.reduce_mean(tf.abs(layer.kernel), axis=[0, 1, 2])
         scale.assign(scale * magnitude)
     return len(found)
+
+
+def require_real_weights(source: tf.keras.Model) -> None:
+    """Refuses to start a stage that absorbs magnitudes from weights that have none.
+
+    Raises:
+      InputError: the convolutions of `source` are binary already.
+    """
+    if _binary_convolutions(source):
+        raise InputError(
+            f"absorb_magnitude is true, expected false: the weights of {source.name!r} "
+            "are binary already, and its factors have their size."
+        )
+
+
+def _binary_convolutions(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    return [
+        layer
+        for layer in model.layers
+        if isinstance(layer, lq.layers.QuantConv2D) and layer.kernel_quantizer
+    ]

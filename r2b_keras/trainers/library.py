@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from r2b_keras import files, locks, recipes
-from r2b_keras.recipes import Recipe
+from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.recipes.schema import DESCRIPTIONS
 from r2b_keras.trainers.workdir import METRICS, Workdir, read_metrics
 
@@ -43,21 +43,25 @@ def stage_key(identity: dict[str, Any], recipe: Recipe, number: int) -> str:
     Returns:
       A name for a folder.
     """
-    rest = {name: value for name, value in identity.items() if name != "recipe"}
+    # A file counts by its content, wherever it is: in `_settings`.
+    apart = ("recipe", "files")
+    rest = {name: value for name, value in identity.items() if name not in apart}
     whole = {**rest, "data": recipes.to_dict(recipe.data), "number": number}
     whole["stages"] = {
-        needed: _settings(recipe, needed) for needed in recipe.stages_needed(number)
+        needed: _settings(recipe.stages[needed], identity.get("files", {}))
+        for needed in recipe.stages_needed(number)
     }
     text = json.dumps(whole, sort_keys=True)
     return f"stage_{number}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def _settings(recipe: Recipe, number: int) -> dict[str, Any]:
+def _settings(stage: Stage, files: dict[str, str]) -> dict[str, Any]:
     """A stage's settings, without words about it and a teacher it does not hear."""
-    stage = recipe.stages[number]
     if not stage.losses.needs_teacher:
         stage = dataclasses.replace(stage, teacher=None)
     values = recipes.to_dict(stage)
+    for role in ("teacher", "start_from"):
+        values[role] = files.get(values[role], values[role])
     # As in older libraries, so that their stages are found.
     values["student"]["precision"] = values["student"].pop("binarization")
     if not stage.augmentation.others:

@@ -5,7 +5,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from r2b_keras import data, models
 from r2b_keras.environment import tf
@@ -19,6 +19,7 @@ from r2b_keras.trainers.attention_images import NUM_IMAGES, AttentionImages
 from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
 from r2b_keras.trainers.distiller import Distiller
 from r2b_keras.trainers.execution import Execution, sentence
+from r2b_keras.trainers.trained import load_trained
 from r2b_keras.trainers.weight_flips import WeightFlips
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from r2b_keras.trainers.workers import Workers
@@ -65,7 +66,7 @@ def train_stage(run: Run, number: int) -> StageResult:
         student = _make_student(run, stage)
         teacher = None
         if stage.losses.needs_teacher and stage.teacher is not None:
-            teacher = load_student(run.workdir, stage.teacher)
+            teacher = load_trained(run.workdir, stage.teacher)
         distiller = make_distiller(
             stage, student, teacher, steps_per_epoch, run.execution, dataset.normalise
         )
@@ -84,33 +85,51 @@ def _seed(run: Run, number: int) -> int:
 
 def _make_student(run: Run, stage: Stage) -> tf.keras.Model:
     """Builds the student, with the weights that it starts from."""
-    shape, num_classes = run.recipe.data.image_shape, run.dataset.num_classes
-    student = build_network(stage.student, shape, num_classes)
+    student = _fresh_student(run, stage)
     if stage.start_from is not None:
-        handover.hand_over(load_student(run.workdir, stage.start_from), student)
-        if stage.absorb_magnitude:
-            handover.absorb_magnitude(student)
+        new = _start(run.workdir, stage, stage.start_from, student)
+        if new and run.workers.is_chief:
+            print(new, flush=True)
     return student
 
 
-def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
-    """Loads the finished student of a stage.
+def _fresh_student(run: Run, stage: Stage) -> tf.keras.Model:
+    shape, num_classes = run.recipe.data.image_shape, run.dataset.num_classes
+    return build_network(stage.student, shape, num_classes)
+
+
+def _start(
+    workdir: Workdir, stage: Stage, reference: int | str, student: tf.keras.Model
+) -> str:
+    """Gives the student its start weights; returns what starts anew, in a sentence."""
+    source = load_trained(workdir, reference)
+    of_a_file = isinstance(reference, str)
+    new = handover.hand_over(source, student, new_classifier=of_a_file)
+    if stage.absorb_magnitude:
+        handover.require_real_weights(source)
+        handover.absorb_magnitude(student)
+    return new
+
+
+def check_files(run: Run, numbers: Sequence[int]) -> None:
+    """Refuses files that stages cannot start from or be taught by, before any trains.
 
     Raises:
-      InputError: the file is missing or damaged; the message names it.
+      InputError: a file is no network, or does not fit; the message names the stage.
     """
-    path = workdir.model(number)
-    if not path.exists():
-        raise InputError(
-            f"Stage {number} is not trained in {workdir.path} ({path} is missing): run "
-            f"the training with --stage={number} first."
-        )
-    try:
-        return models.load(path)
-    except InputError as error:
-        raise InputError(
-            f"{error} Delete the folder {path.parent} to train that stage again."
-        ) from error
+    for number in numbers:
+        stage = run.recipe.stages[number]
+        if not stage.files:
+            continue
+        student = _fresh_student(run, stage)
+        try:
+            if isinstance(stage.start_from, str):
+                _start(run.workdir, stage, stage.start_from, student)
+            if stage.losses.needs_teacher and isinstance(stage.teacher, str):
+                teacher = load_trained(run.workdir, stage.teacher)
+                make_distiller(stage, student, teacher, 1, run.execution)
+        except InputError as error:
+            raise InputError(f"Stage {number}: {error}") from error
 
 
 def make_distiller(

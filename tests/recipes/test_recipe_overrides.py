@@ -144,7 +144,6 @@ REFUSED = [
     ),
     ("stages.3.epochs=2.5", "epochs got '2.5', expected a whole number."),
     ("stages.3.epochs=none", "epochs got 'none', expected a whole number."),
-    ("stages.3.teacher=last", "teacher got 'last', expected a whole number or none."),
     (
         "stages.3.optimizer.learning_rate=fast",
         "learning_rate got 'fast', expected a number.",
@@ -165,7 +164,7 @@ REFUSED = [
     ),
     (
         "stages.3.teacher=3",
-        "stages.3.teacher is 3, expected an earlier stage (0 to 2) or none.",
+        "stages.3.teacher is 3, expected an earlier stage (0 to 2), a file or none.",
     ),
     (
         "stages.3.student.width=16",

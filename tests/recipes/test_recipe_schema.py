@@ -122,14 +122,17 @@ REFUSED = [
     ),
     (lambda: recipe(stage(), name=""), "name is '', expected a name."),
     (lambda: recipe(), "stages is (), expected at least one stage."),
-    (lambda: recipe(stage(teacher=0)), "stages.0.teacher is 0, expected none."),
+    (
+        lambda: recipe(stage(teacher=0)),
+        "stages.0.teacher is 0, expected a file or none.",
+    ),
     (
         lambda: recipe(stage(), stage(start_from=1)),
-        "stages.1.start_from is 1, expected an earlier stage (0 to 0) or none.",
+        "stages.1.start_from is 1, expected an earlier stage (0 to 0), a file or none.",
     ),
     (
         lambda: recipe(stage(), stage(), stage(teacher=-1)),
-        "stages.2.teacher is -1, expected an earlier stage (0 to 1) or none.",
+        "stages.2.teacher is -1, expected an earlier stage (0 to 1), a file or none.",
     ),
     (
         lambda: recipe(stage(), stage(student=network(width=16), start_from=0)),

@@ -19,7 +19,7 @@ from r2b_keras.reports import (
     predictions,
     provenance,
 )
-from r2b_keras.trainers.stage import load_student
+from r2b_keras.trainers.trained import load_student
 from r2b_keras.trainers.workdir import Workdir
 
 

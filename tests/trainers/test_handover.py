@@ -100,11 +100,11 @@ def test_network_of_the_same_binarization_then_computes_the_same():
         ),
         (
             lambda: real_to_binary(blocks=(1,)),
-            r"only 'real_to_binary18_soft' has 'block_2a_batch_norm/beta' \(and \d+",
+            r"only the former has 'block_2a_batch_norm/beta' \(and \d+",
         ),
         (
             lambda: real_to_binary(blocks=(1, 1, 1)),
-            r"only 'real_to_binary18_binary' has 'block_3a_batch_norm/beta'",
+            r"only the latter has 'block_3a_batch_norm/beta'",
         ),
         (lambda: real_to_binary(rescaling="gate"), "has 'block_1a_scale/scale'"),
         (

@@ -1,0 +1,65 @@
+"""Trained networks that a stage rests on: an earlier stage's, or those of files."""
+
+import hashlib
+import pathlib
+from collections.abc import Iterable
+
+from r2b_keras import models
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
+from r2b_keras.recipes import Stage
+from r2b_keras.trainers.workdir import Workdir
+
+
+def load_trained(workdir: Workdir, reference: int | str) -> tf.keras.Model:
+    """Loads the network that a recipe refers to.
+
+    Args:
+      workdir: where the run's own stages are.
+      reference: number of a finished stage, or path of a saved network.
+
+    Raises:
+      InputError: the file is missing, damaged, or no network; the message names it.
+    """
+    if isinstance(reference, int):
+        return load_student(workdir, reference)
+    return models.load(reference)
+
+
+def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
+    """Loads the finished student of a stage.
+
+    Raises:
+      InputError: the file is missing or damaged; the message names it.
+    """
+    path = workdir.model(number)
+    if not path.exists():
+        raise InputError(
+            f"Stage {number} is not trained in {workdir.path} ({path} is missing): run "
+            f"the training with --stage={number} first."
+        )
+    try:
+        return models.load(path)
+    except InputError as error:
+        raise InputError(
+            f"{error} Delete the folder {path.parent} to train that stage again."
+        ) from error
+
+
+def fingerprints(stages: Iterable[Stage]) -> dict[str, str]:
+    """SHA-256 of each file that stages start from or are taught by, by its path.
+
+    Raises:
+      InputError: one cannot be read.
+    """
+    return {path: _fingerprint(path) for stage in stages for path in stage.files}
+
+
+def _fingerprint(path: str) -> str:
+    try:
+        return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}), expected a network saved as "
+            ".keras, to start from or to be taught by."
+        ) from error

@@ -1,0 +1,164 @@
+"""Stages that start from a saved network, or are taught by one."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from r2b_keras import models, recipes
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
+from r2b_keras.trainers.handover import named_weights
+from r2b_keras.trainers.library import stage_key
+from r2b_keras.trainers.trained import fingerprints
+from r2b_keras.trainers.workdir import Workdir
+from tests.commands import TINY, assert_one_sentence, run, stored_weights
+
+# A stage 3 without its teacher, at a learning rate that moves nothing.
+ALONE = (
+    "--override=stages.3.teacher=none",
+    "--override=stages.3.losses.logit_matching=0",
+)
+STILL = (
+    "--override=stages.3.absorb_magnitude=false",
+    "--override=stages.3.optimizer.learning_rate=1e-9",
+)
+
+
+def train(folder, *flags):
+    return run("train", *TINY, "--only", f"--workdir={folder}", *flags)
+
+
+@pytest.mark.parametrize(
+    ("stage", "flags"),
+    [(1, {"teacher": 0}), (3, {"teacher": 2, "start_from": 2})],
+)
+def test_a_file_does_what_its_stage_does(finished, tmp_path, stage, flags):
+    """To the bit: the chain's own stage, and the same with its files."""
+    chain = Workdir(finished[0])
+    named = [f"--{role}={chain.model(other)}" for role, other in flags.items()]
+    result = train(tmp_path / "run", f"--stage={stage}", *named)
+    assert result.returncode == 0, result.stderr
+    expected = stored_weights(chain.path, stage)
+    found = stored_weights(tmp_path / "run", stage)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_the_classifier_may_be_of_other_classes(finished, tmp_path):
+    """Everything else is taken over; what is not is said."""
+    other = Workdir(tmp_path).model(0)
+    other.parent.mkdir()
+    network = Workdir(finished[0]).recipe().stages[3].student
+    models.build_network(network, (8, 8, 1), num_classes=4).save(other)
+    folder = tmp_path / "run"
+    result = train(folder, "--stage=3", f"--start_from={other}", *ALONE, *STILL)
+    assert result.returncode == 0, result.stderr
+    assert "classifier starts anew" in result.stdout
+    assert "has 4 classes, these images 10" in result.stdout
+    before, after = (
+        {name: weight.numpy() for name, weight in named_weights(model).items()}
+        for model in map(models.load, (other, Workdir(folder).model(3)))
+    )
+    moved = [
+        name
+        for name in before
+        if before[name].shape != after[name].shape
+        or np.abs(before[name] - after[name]).max() > 1e-3
+    ]
+    statistics = ("moving_mean", "moving_variance")
+    assert {name for name in moved if not name.endswith(statistics)} == {
+        *("logits/kernel", "logits/bias"),
+    }
+
+
+def other_width(folder):
+    recipe = Workdir(folder).recipe()
+    wider = recipes.apply_overrides(recipe, ["stages.*.student.width=16"])
+    network = wider.stages[3].student
+    return models.build_network(network, (8, 8, 1), 10)
+
+
+def foreign(folder):
+    dense = tf.keras.layers.Dense(10, name="logits")
+    return tf.keras.Sequential([tf.keras.Input((8, 8, 1)), dense])
+
+
+def binary_already(folder):
+    return models.load(Workdir(folder).model(3))
+
+
+@pytest.mark.parametrize(
+    ("make", "flag", "words"),
+    [
+        (other_width, "--start_from", "same width and options"),
+        (foreign, "--start_from", "same layout"),
+        (foreign, "--teacher", "expected taps|logits"),
+        (binary_already, "--start_from", "binary already"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_at_once(
+    finished, tmp_path, make, flag, words
+):
+    file, folder = tmp_path / "given.keras", tmp_path / "run"
+    make(finished[0]).save(file)
+    result = run(
+        *("train", *TINY, f"--workdir={folder}", "--stage=3", f"{flag}={file}")
+    )
+    assert_one_sentence(result, "Stage 3")
+    assert any(word in result.stderr for word in words.split("|")), result.stderr
+    assert not folder.exists()  # stages 0 to 2 were not trained in vain
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read"), (b"", "damaged"), (b"PK\3\4", "damaged")],
+)
+def test_files_that_are_no_networks(tmp_path, content, words):
+    file = tmp_path / "given.keras"
+    if content is not None:
+        file.write_bytes(content)
+    result = train(tmp_path / "run", "--stage=1", f"--teacher={file}")
+    assert_one_sentence(result, str(file), words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_told_by_what_is_in_its_files(finished, tmp_path):
+    chain, file = Workdir(finished[0]), tmp_path / "given.keras"
+    shutil.copy(chain.model(0), file)
+    flags = ("--stage=1", f"--teacher={file}")
+    assert train(tmp_path / "run", *flags).returncode == 0
+    assert "nothing to train" in train(tmp_path / "run", *flags).stdout
+    real = recipes.apply_overrides(
+        chain.recipe(), ["stages.0.student.stem=cifar"]
+    ).stages[0]
+    models.build_network(real.student, (8, 8, 1), 10).save(file)
+    assert_one_sentence(train(tmp_path / "run", *flags), "given.keras")
+
+
+def test_a_library_knows_a_file_by_its_content(tmp_path):
+    """Wherever it is; and a teacher that is not heard is nobody's."""
+    keys = []
+    for name, content in (("one", b"a"), ("other", b"a"), ("third", b"b")):
+        file = tmp_path / name
+        file.write_bytes(content)
+        recipe = recipes.apply_overrides(
+            recipes.get("digits"), [f"stages.1.teacher={file}"]
+        )
+        assert recipe.stages_needed(1) == [1] and recipe.stages[1].files == (str(file),)
+        identity = {"seed": 0, "files": fingerprints(recipe.stages)}
+        keys.append(stage_key(identity, recipe, 1))
+        silent = ["losses.attention", "losses.logit_matching"]
+        deaf = recipes.apply_overrides(recipe, [f"stages.1.{x}=0" for x in silent])
+        assert deaf.stages[1].files == ()
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_paths_are_kept_in_recipes(tmp_path):
+    result = run("train", *TINY, "--dry_run", "--stage=1", "--teacher=a.keras")
+    assert "/a.keras" in result.stdout.split("teacher:")[2]
+    recipe = recipes.apply_overrides(recipes.get("digits"), ["stages.1.teacher=a/b"])
+    assert recipes.from_dict(recipes.to_dict(recipe)) == recipe
+    with pytest.raises(InputError, match="expected an earlier stage"):
+        recipes.apply_overrides(recipes.get("digits"), ["stages.1.teacher="])
