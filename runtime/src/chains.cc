@@ -97,18 +97,41 @@ bool Chains::absorb(Chain* chain, size_t index) {
     chain->stage = Chain::kLimits;
     taken = true;
   }
-  if (!taken) return false;
+  if (taken) take(chain, index);
+  return taken;
+}
+
+void Chains::take(Chain* chain, size_t index) {
   done_[index] = true;
   chain->operators.push_back(index);
   chain->last = index;
-  chain->current = &graph_.output(next);
-  return true;
+  chain->current = &graph_.output(op(index));
+}
+
+const size_t* Chains::only_reader(const Chain& chain) const {
+  if (!fuse_ || chain.current->to_outside) return nullptr;
+  const std::vector<size_t>& next = consumers(*chain.current);
+  return next.size() == 1 && !done_[next[0]] ? next.data() : nullptr;
+}
+
+const float* Chains::take_constant(Chain* chain, OperatorKind kind) {
+  const size_t* index = only_reader(*chain);
+  if (index == nullptr) return nullptr;
+  const Operator& next = op(*index);
+  if (next.kind != kind || next.activation != Activation::kNone ||
+      graph_.output(next).shape != chain->current->shape) {
+    return nullptr;
+  }
+  const bool is_first = &graph_.input(next, 0) == chain->current;
+  const Value& other = graph_.input(next, is_first ? 1 : 0);
+  if (!one_for_each_channel(other, chain->current->channels())) return nullptr;
+  take(chain, *index);
+  return other.floats();
 }
 
 void Chains::extend(Chain* chain) {
-  while (fuse_ && !chain->current->to_outside) {
-    const std::vector<size_t>& next = consumers(*chain->current);
-    if (next.size() != 1 || done_[next[0]] || !absorb(chain, next[0])) break;
+  for (const size_t* next = only_reader(*chain); next != nullptr;) {
+    next = absorb(chain, *next) ? only_reader(*chain) : nullptr;
   }
   if (fuse_) absorb_signs(chain);
   // A reader that is done belongs to this chain, or to another one that still reads it.

@@ -30,6 +30,9 @@ class Chains {
 
   // Takes all that follows and fits; then sets where the values go.
   void extend(Chain* chain);
+  // Takes a MUL or ADD of a constant for each channel that nothing but the chain reads;
+  // null where there is none.
+  const float* take_constant(Chain* chain, OperatorKind kind);
   // Takes one more operator, where its place in FinishRow allows it.
   bool absorb(Chain* chain, size_t index);
   // Takes the LceQuantize and the MEAN of `value`; false where there is neither.
@@ -43,6 +46,9 @@ class Chains {
   void set_done(size_t index) { done_[index] = true; }
 
  private:
+  // The next operator's place, where it is the only reader; null where there is none.
+  const size_t* only_reader(const Chain& chain) const;
+  void take(Chain* chain, size_t index);
   bool absorb_factor(Chain* chain, const Operator& op, const Value& other);
   bool absorb_addend(Chain* chain, const Operator& op, const Value& other);
   // What the chain's values are for in the end: signs and channel sums.

@@ -7,6 +7,7 @@
 
 #include "finish.h"
 #include "graph.h"
+#include "integer_layers.h"
 #include "kernels/kernels.h"
 #include "memory.h"
 #include "step.h"
@@ -45,6 +46,19 @@ class PatchLayout {
   int run_length_ = 0, runs_a_line_ = 0, lines_ = 0;
 };
 
+// True for windows of one pixel, each pixel once.
+inline bool is_pixelwise(const Axis& vertical, const Axis& horizontal) {
+  const auto is_single = [](const Axis& axis) {
+    return axis.kernel == 1 && axis.stride == 1 && axis.before == 0 && axis.after == 0;
+  };
+  return is_single(vertical) && is_single(horizontal);
+}
+
+// Of CONV_2D and FULLY_CONNECTED.
+inline int64_t real_macs_of(const Graph& graph, const Operator& op) {
+  return graph.output(op).shape.pixels() * graph.input(op, 1).shape.elements();
+}
+
 // Filters in the order that a kernel wants, one chunk of output channels after another.
 struct PackedFilter {
   struct Chunk {
@@ -75,11 +89,40 @@ std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Grap
                                               const Operator& pool, const Finish& finish,
                                               std::string* why);
 
+// What an integer layer's sums are multiplied by and what is added; null: left out.
+struct Affine {
+  const float* factor = nullptr;
+  const float* addend = nullptr;
+};
+
+// The same by bytes: `source` holds them.
+std::unique_ptr<Step> make_integer_convolution(
+    const Kernels& kernels, const Graph& graph, const Operator& op,
+    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter, Value* source,
+    const Affine& affine, const Finish& finish, std::string* why);
+std::unique_ptr<Step> make_pooled_integer_convolution(
+    const Kernels& kernels, const Graph& graph, const Operator& convolution,
+    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter, Value* source,
+    const Affine& affine, const Finish& between, const Operator& pool,
+    const Finish& finish, std::string* why);
+
+// Floats to bytes, a pool before that or none.
+std::unique_ptr<Step> make_quantization(const Kernels& kernels, const Operator* pool,
+                                        const Value* source, const Quantization& how,
+                                        Value* bytes, std::string* why);
+
 // Packs the constant filter of a convolution into memory of `pool`, which has to outlive
 // it; null, with a reason, where it cannot.
 std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,
                                                 const Graph& graph, const Operator& op,
                                                 MemoryPool* pool, std::string* why);
+
+std::shared_ptr<const PackedFilter> pack_integer_filter(const Kernels& kernels,
+                                                        const Graph& graph,
+                                                        const Operator& op,
+                                                        const IntegerLayer& layer,
+                                                        MemoryPool* pool,
+                                                        std::string* why);
 
 }  // namespace r2b
 

@@ -1,6 +1,7 @@
 // Elementwise operators that no kernel is needed for: small tensors, odd shapes.
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "simple_steps.h"
@@ -54,6 +55,43 @@ class Logistic : public MapStep {
   }
 };
 
+class Floor : public MapStep {
+ public:
+  using MapStep::MapStep;
+
+  void run(int begin, int end, char*) const override {
+    const int count = source_.row_pixels() * source_.channels();
+    for (int row = begin; row < end; row++) {
+      const float* x = source_.row<float>(row);
+      float* y = output_->row<float>(row);
+      for (int i = 0; i < count; i++) y[i] = floor(x[i]);
+    }
+  }
+
+ private:
+  // Without the C library's, which differ in what a denormal is.
+  static float floor(float x) {
+    constexpr float kAllWhole = 0x1p23f;
+    if (!(std::fabs(x) < kAllWhole)) return x;
+    const float whole = static_cast<float>(static_cast<int32_t>(x));
+    return std::copysign(whole > x ? whole - 1.0f : whole, x);
+  }
+};
+
+class Cast : public MapStep {
+ public:
+  using MapStep::MapStep;
+
+  void run(int begin, int end, char*) const override {
+    const int count = source_.row_pixels() * source_.channels();
+    for (int row = begin; row < end; row++) {
+      const auto* x = source_.row<uint8_t>(row);
+      float* y = output_->row<float>(row);
+      for (int i = 0; i < count; i++) y[i] = static_cast<float>(x[i]);
+    }
+  }
+};
+
 class Softmax : public MapStep {
  public:
   Softmax(const Value* source, Value* output, float beta)
@@ -80,9 +118,18 @@ class Softmax : public MapStep {
 };
 
 const char* title_of(OperatorKind kind) {
-  return kind == OperatorKind::kMultiply ? "product"
-         : kind == OperatorKind::kAdd    ? "sum"
-                                         : "difference";
+  switch (kind) {
+    case OperatorKind::kMultiply:
+      return "product";
+    case OperatorKind::kAdd:
+      return "sum";
+    case OperatorKind::kSubtract:
+      return "difference";
+    case OperatorKind::kMaximum:
+      return "maximum";
+    default:
+      return "minimum";
+  }
 }
 
 // Walks two operands along a result of up to kMaxRank dimensions.
@@ -135,8 +182,18 @@ class Broadcast : public MapStep {
   }
 
   float combined(float a, float b) const {
-    if (kind_ == OperatorKind::kMultiply) return a * b;
-    return kind_ == OperatorKind::kAdd ? a + b : a - b;
+    switch (kind_) {
+      case OperatorKind::kMultiply:
+        return a * b;
+      case OperatorKind::kAdd:
+        return a + b;
+      case OperatorKind::kSubtract:
+        return a - b;
+      case OperatorKind::kMaximum:
+        return a > b ? a : b;  // the second where one is NaN
+      default:
+        return a < b ? a : b;
+    }
   }
 
   float limited(float value) const {
@@ -159,6 +216,14 @@ std::unique_ptr<Step> make_broadcast(const Operator& op, const Value* a, const V
 
 std::unique_ptr<Step> make_logistic(const Value* source, Value* output) {
   return std::make_unique<Logistic>("logistic", source, output);
+}
+
+std::unique_ptr<Step> make_floor(const Value* source, Value* output) {
+  return std::make_unique<Floor>("floor", source, output);
+}
+
+std::unique_ptr<Step> make_cast(const Value* source, Value* output) {
+  return std::make_unique<Cast>("bytes as floats", source, output);
 }
 
 std::unique_ptr<Step> make_softmax(const Value* source, Value* output, float beta) {

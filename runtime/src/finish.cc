@@ -9,6 +9,12 @@ bool Finish::changes_values() const {
          skip != nullptr || skip_constant != nullptr;
 }
 
+bool Finish::is_by_pixel() const {
+  return output != nullptr && gate == nullptr && gate_constant == nullptr &&
+         skip == nullptr && skip_constant == nullptr && packed == nullptr &&
+         sums == nullptr;
+}
+
 void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
                  int rows_an_image) const {
   const int first = span.first_channel;

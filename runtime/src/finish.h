@@ -37,6 +37,8 @@ struct Finish {
 
   // True where the values change before they are stored.
   bool changes_values() const;
+  // True where nothing needs to know which row or image a pixel is of.
+  bool is_by_pixel() const;
   // Finishes a part of a row, one of `rows_an_image`; `work` holds its source, counts or
   // values. The parts of a row come from left to right.
   void run(const Kernels& kernels, FinishRow work, const Span& span,

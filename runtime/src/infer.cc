@@ -279,6 +279,12 @@ bool infer_any(const Operator& op, const Inputs& in, const Value& output, Shape*
         return wrong(why, "its input must be a float16 or int8 constant", *in[0]);
       }
       return true;
+    case OperatorKind::kCast:
+      *shape = in[0]->shape;
+      if (in[0]->type != kTfLiteUInt8 || output.type != kTfLiteFloat32) {
+        return wrong(why, "its input must be uint8 and its output float32", *in[0]);
+      }
+      return true;
     default:
       break;
   }
@@ -298,6 +304,8 @@ bool infer_any(const Operator& op, const Inputs& in, const Value& output, Shape*
     case OperatorKind::kMultiply:
     case OperatorKind::kAdd:
     case OperatorKind::kSubtract:
+    case OperatorKind::kMaximum:
+    case OperatorKind::kMinimum:
       return infer_broadcast(in, shape, why);
     case OperatorKind::kPrelu:
       return infer_prelu(in, shape, why);

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <map>
 
+#include "kernels/kernels.h"
+
 namespace r2b {
 
 namespace {
@@ -132,7 +134,8 @@ bool lay_out_memory(const std::vector<std::unique_ptr<Step>>& steps,
     }
   }
   const int64_t total = place(&blocks);
-  memory->push_back(allocate(total));
+  // Kernels read a little past the end of bytes.
+  memory->push_back(allocate(Size(total) + kBytesBehind));
   if (memory->back() == nullptr) return false;
   for (const Block& block : blocks) {
     for (Value* value : block.values) value->data = memory->back().get() + block.offset;

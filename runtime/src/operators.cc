@@ -36,6 +36,7 @@ constexpr KnownOperator kOperators[] = {
     {1, "AVERAGE_POOL_2D", OperatorKind::kAveragePool, 1},
     {3, "CONV_2D", OperatorKind::kConvolution, 3},
     {6, "DEQUANTIZE", OperatorKind::kUnpackConstant, 1},
+    {8, "FLOOR", OperatorKind::kFloor, 1},
     {9, "FULLY_CONNECTED", OperatorKind::kDense, 3},
     {14, "LOGISTIC", OperatorKind::kLogistic, 1},
     {17, "MAX_POOL_2D", OperatorKind::kMaxPool, 1},
@@ -46,7 +47,10 @@ constexpr KnownOperator kOperators[] = {
     {25, "SOFTMAX", OperatorKind::kSoftmax, 1},
     {40, "MEAN", OperatorKind::kMean, 2},
     {41, "SUB", OperatorKind::kSubtract, 2},
+    {53, "CAST", OperatorKind::kCast, 1},
     {54, "PRELU", OperatorKind::kPrelu, 2},
+    {55, "MAXIMUM", OperatorKind::kMaximum, 2},
+    {57, "MINIMUM", OperatorKind::kMinimum, 2},
     {kCustomCode, "LceQuantize", OperatorKind::kQuantize, 1},
     {kCustomCode, "LceDequantize", OperatorKind::kDequantize, 1},
     {kCustomCode, "LceBconv2d", OperatorKind::kBinaryConvolution, 5},
@@ -71,6 +75,10 @@ bool read_builtin_params(const TfLiteNode& node, int code, Operator* op) {
   switch (op->kind) {
     case OperatorKind::kPrelu:
     case OperatorKind::kLogistic:
+    case OperatorKind::kFloor:
+    case OperatorKind::kMaximum:
+    case OperatorKind::kMinimum:
+    case OperatorKind::kCast:
     case OperatorKind::kUnpackConstant:
       return true;
     case OperatorKind::kLimits:

@@ -30,6 +30,10 @@ enum class OperatorKind {
   kLimits,  // RELU, RELU6, RELU_N1_TO_1
   kLogistic,
   kSoftmax,
+  kFloor,
+  kMaximum,
+  kMinimum,
+  kCast,            // of uint8
   kUnpackConstant,  // DEQUANTIZE of a float16 or int8 constant
 };
 

@@ -48,6 +48,7 @@ void Planner::find_frames() {
 bool Planner::plan(std::vector<std::unique_ptr<Step>>* steps, std::string* why) {
   for (auto& value : graph_.values) value->frame = Frame();
   find_frames();
+  reserve_integer_layers();
   for (size_t i = 0; i < graph_.operators.size(); i++) {
     if (chains_.is_done(i)) continue;
     if (!add_operator(i, why)) {
@@ -86,59 +87,129 @@ Value* Planner::framed(Value* source, const Frame& frame, size_t order) {
   return copy;
 }
 
-bool Planner::add_head(size_t index, std::string* why) {
+void Planner::reserve_integer_layers() {
+  for (const auto& [head, layer] : integer_layers_) {
+    for (size_t index : layer.operators) chains_.set_done(index);
+    if (const auto pool = pool_before(layer)) chains_.set_done(*pool);
+  }
+}
+
+std::optional<size_t> Planner::pool_before(const IntegerLayer& layer) const {
+  const Value& source = *layer.source;
+  if (!layer.is_quantized || source.outside() || chains_.consumers(source).size() != 1) {
+    return std::nullopt;
+  }
+  for (size_t i = 0; i < graph_.operators.size(); i++) {
+    if (&graph_.output(op(i)) != &source) continue;
+    const bool fits = op(i).kind == OperatorKind::kAveragePool &&
+                      op(i).activation == Activation::kNone && !graph_.is_mean(op(i));
+    return fits ? std::optional<size_t>(i) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+Value* Planner::add_bytes(const Operator& head, const IntegerLayer& layer,
+                          std::string* why) {
+  const Shape& shape = graph_.input(head, 0).shape;
+  if (layer.source->shape != shape) {
+    *why = format("its input of shape %s is made of one of shape %s, which it was not "
+                  "when the model was loaded",
+                  shape.text().c_str(), layer.source->shape.text().c_str());
+    return nullptr;
+  }
+  if (!layer.is_quantized) return layer.source;
+  const auto pool = pool_before(layer);
+  const Value* from = pool ? &graph_.input(op(*pool), 0) : layer.source;
+  Value* bytes = graph_.add_value(kTfLiteUInt8, shape);
+  auto step = make_quantization(kernels_, pool ? &op(*pool) : nullptr, from,
+                                layer.quantization, bytes, why);
+  if (step == nullptr) return nullptr;
+  std::vector<size_t> operators = layer.operators;
+  if (pool) operators.insert(operators.begin(), *pool);
+  add(layer.operators.back(), std::move(step), operators);
+  return bytes;
+}
+
+Chain Planner::chain_after(size_t index, Affine* affine) {
   const Operator& head = op(index);
-  Value* source = &graph_.input(head, 0);
-  Value* output = &graph_.output(head);
   Chain chain;
-  chain.current = output;
+  chain.current = &graph_.output(head);
   chain.last = index;
   chain.operators.push_back(index);
   // LceBconv2d clamps before it scales: its activation is no step of the chain.
-  const bool is_binary_head = head.kind == OperatorKind::kBinaryConvolution;
-  if (!is_binary_head && head.activation != Activation::kNone) {
+  if (head.kind != OperatorKind::kBinaryConvolution &&
+      head.activation != Activation::kNone) {
     chain.finish.has_limits = true;
     chain.stage = Chain::kLimits;
     activation_limits(head.activation, &chain.finish.lowest, &chain.finish.highest);
+  } else if (affine != nullptr) {
+    affine->factor = chains_.take_constant(&chain, OperatorKind::kMultiply);
+    affine->addend = chains_.take_constant(&chain, OperatorKind::kAdd);
   }
-  if (output->type == kTfLiteFloat32) {
+  if (chain.current->type == kTfLiteFloat32) {
     if (head.kind == OperatorKind::kDense) {
-      chain.finish.output = output;
+      chain.finish.output = chain.current;
     } else {
       chains_.extend(&chain);
     }
   }
-  if (head.kind == OperatorKind::kConvolution && add_pooled(head, chain, why)) {
+  return chain;
+}
+
+bool Planner::add_head(size_t index, std::string* why) {
+  const auto found = integer_layers_.find(index);
+  Head head = {op(index), &graph_.input(op(index), 0),
+               found == integer_layers_.end() ? nullptr : &found->second, Affine()};
+  if (head.layer != nullptr) {
+    head.source = add_bytes(head.op, *head.layer, why);
+    if (head.source == nullptr) return false;
+  }
+  Chain chain = chain_after(index, head.layer != nullptr ? &head.affine : nullptr);
+  if (head.layer != nullptr && !head.layer->is_quantized) {
+    chain.operators.insert(chain.operators.begin(), head.layer->operators.begin(),
+                           head.layer->operators.end());
+  }
+  if (head.op.kind == OperatorKind::kConvolution && add_pooled(head, chain, why)) {
     return true;
   }
-  std::unique_ptr<Step> step;
-  if (head.kind == OperatorKind::kMaxPool || head.kind == OperatorKind::kAveragePool) {
-    step = make_pool(kernels_, head, source, chain.finish, why);
-  } else {
-    Axis vertical, horizontal;
-    if (head.kind != OperatorKind::kDense) {
-      if (!make_axes(head, *source, &graph_.input(head, 1), &vertical, &horizontal,
-                     why)) {
-        return false;
-      }
-      if (is_binary_head) {
-        source = framed(source, PatchLayout::frame(vertical, horizontal), chain.last);
-      }
-    }
-    const auto make = is_binary_head ? make_binary_convolution : make_real_convolution;
-    step = make(kernels_, graph_, head, filters_.at(&head), source, chain.finish, why);
-  }
+  std::unique_ptr<Step> step = make_step(head, chain, why);
   if (step == nullptr) return false;
   emit(chain, std::move(step));
   return true;
 }
 
-bool Planner::add_pooled(const Operator& head, const Chain& chain, std::string* why) {
+std::unique_ptr<Step> Planner::make_step(const Head& head, const Chain& chain,
+                                         std::string* why) {
+  const OperatorKind kind = head.op.kind;
+  if (kind == OperatorKind::kMaxPool || kind == OperatorKind::kAveragePool) {
+    return make_pool(kernels_, head.op, head.source, chain.finish, why);
+  }
+  const auto& filter = filters_.at(&head.op);
+  if (head.layer != nullptr) {
+    return make_integer_convolution(kernels_, graph_, head.op, *head.layer, filter,
+                                    head.source, head.affine, chain.finish, why);
+  }
+  if (kind != OperatorKind::kBinaryConvolution) {
+    return make_real_convolution(kernels_, graph_, head.op, filter, head.source,
+                                 chain.finish, why);
+  }
+  Axis vertical, horizontal;
+  if (!make_axes(head.op, *head.source, &graph_.input(head.op, 1), &vertical, &horizontal,
+                 why)) {
+    return nullptr;
+  }
+  Value* source =
+      framed(head.source, PatchLayout::frame(vertical, horizontal), chain.last);
+  return make_binary_convolution(kernels_, graph_, head.op, filter, source, chain.finish,
+                                 why);
+}
+
+bool Planner::add_pooled(const Head& head, const Chain& chain, std::string* why) {
   const Finish& between = chain.finish;
   const std::vector<size_t>& readers = chains_.consumers(*chain.current);
-  if (!chains_.fuses() || chain.current->to_outside || readers.size() != 1 || chains_.is_done(readers[0]) ||
-      between.gate != nullptr || between.skip != nullptr || between.packed != nullptr ||
-      between.sums != nullptr) {
+  if (!chains_.fuses() || chain.current->to_outside || readers.size() != 1 ||
+      chains_.is_done(readers[0]) || between.gate != nullptr || between.skip != nullptr ||
+      between.packed != nullptr || between.sums != nullptr) {
     return false;
   }
   const Operator& pool = op(readers[0]);
@@ -163,8 +234,14 @@ bool Planner::add_pooled(const Operator& head, const Chain& chain, std::string* 
     inner = Finish();
   }
   chains_.extend(&pooled);
-  auto step = make_pooled_convolution(kernels_, graph_, head, filters_.at(&head), inner,
-                                      pool, pooled.finish, why);
+  const auto& filter = filters_.at(&head.op);
+  auto step =
+      head.layer != nullptr
+          ? make_pooled_integer_convolution(kernels_, graph_, head.op, *head.layer,
+                                            filter, head.source, head.affine, inner, pool,
+                                            pooled.finish, why)
+          : make_pooled_convolution(kernels_, graph_, head.op, filter, inner, pool,
+                                    pooled.finish, why);
   if (step == nullptr) return false;
   emit(pooled, std::move(step));
   return true;
@@ -219,10 +296,18 @@ bool Planner::add_alone(size_t index, std::string* why) {
     case OperatorKind::kMultiply:
     case OperatorKind::kAdd:
     case OperatorKind::kSubtract:
+    case OperatorKind::kMaximum:
+    case OperatorKind::kMinimum:
       step = make_broadcast(alone, source, &graph_.input(alone, 1), output);
       break;
     case OperatorKind::kLogistic:
       step = make_logistic(source, output);
+      break;
+    case OperatorKind::kFloor:
+      step = make_floor(source, output);
+      break;
+    case OperatorKind::kCast:
+      step = make_cast(source, output);
       break;
     case OperatorKind::kSoftmax:
       step = make_softmax(source, output, alone.beta);

@@ -4,12 +4,14 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "chains.h"
 #include "convolution.h"
 #include "graph.h"
+#include "integer_layers.h"
 #include "kernels/kernels.h"
 #include "step.h"
 
@@ -20,18 +22,40 @@ using Filters = std::map<const Operator*, std::shared_ptr<const PackedFilter>>;
 
 class Planner {
  public:
-  Planner(const Kernels& kernels, Graph* graph, const Filters& filters, bool fuse)
-      : kernels_(kernels), graph_(*graph), filters_(filters), chains_(graph, fuse) {}
+  Planner(const Kernels& kernels, Graph* graph, const Filters& filters,
+          const IntegerLayers& integer_layers, bool fuse)
+      : kernels_(kernels),
+        graph_(*graph),
+        filters_(filters),
+        integer_layers_(integer_layers),
+        chains_(graph, fuse) {}
 
   // Steps in the order in which they run; false, with a reason, where one cannot be.
   bool plan(std::vector<std::unique_ptr<Step>>* steps, std::string* why);
 
  private:
+  // A convolution, pool or dense layer; `layer` is null where it is no integer one.
+  struct Head {
+    const Operator& op;
+    Value* source;
+    const IntegerLayer* layer;
+    Affine affine;
+  };
+
   void find_frames();
   bool add_operator(size_t index, std::string* why);
   bool add_head(size_t index, std::string* why);
+  // The operators before integer layers are theirs.
+  void reserve_integer_layers();
+  // The place of the AVERAGE_POOL_2D that nothing but the quantization of `layer` reads.
+  std::optional<size_t> pool_before(const IntegerLayer& layer) const;
+  // The bytes that an integer layer reads; null, with a reason, where there are none.
+  Value* add_bytes(const Operator& head, const IntegerLayer& layer, std::string* why);
+  // What takes the operators after a head into its own pass.
+  Chain chain_after(size_t index, Affine* affine);
+  std::unique_ptr<Step> make_step(const Head& head, const Chain& chain, std::string* why);
   // A convolution whose only reader is a pool: both in one pass.
-  bool add_pooled(const Operator& head, const Chain& chain, std::string* why);
+  bool add_pooled(const Head& head, const Chain& chain, std::string* why);
   bool add_elementwise(size_t index);
   bool add_alone(size_t index, std::string* why);
 
@@ -45,6 +69,7 @@ class Planner {
   const Kernels& kernels_;
   Graph& graph_;
   const Filters& filters_;
+  const IntegerLayers& integer_layers_;
   Chains chains_;
   std::vector<std::pair<size_t, std::unique_ptr<Step>>> steps_;
 };

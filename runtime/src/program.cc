@@ -57,16 +57,26 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
     align_constant(value.get());
     value->data = const_cast<char*>(static_cast<const char*>(value->constant));
   }
+  if (fuse_) {
+    integer_layers_ = find_integer_layers(graph_, kernels_.integer_weight_limit);
+  }
   // Packed once, however many operators read it.
   std::map<FilterKey, std::shared_ptr<const PackedFilter>> packed;
-  for (const Operator& op : graph_.operators) {
+  for (size_t i = 0; i < graph_.operators.size(); i++) {
+    const Operator& op = graph_.operators[i];
     if (!uses_filter(op.kind)) continue;
-    std::shared_ptr<const PackedFilter>& filter = packed[key_of(graph_, op)];
-    if (filter == nullptr) {
-      filter = pack_filter(kernels_, graph_, op, &filter_memory_, why);
+    const auto layer = integer_layers_.find(i);
+    if (layer != integer_layers_.end()) {
+      filters_[&op] = pack_integer_filter(kernels_, graph_, op, layer->second,
+                                          &filter_memory_, why);
+    } else {
+      std::shared_ptr<const PackedFilter>& filter = packed[key_of(graph_, op)];
+      if (filter == nullptr) {
+        filter = pack_filter(kernels_, graph_, op, &filter_memory_, why);
+      }
+      filters_[&op] = filter;
     }
-    if (filter == nullptr) return false;
-    filters_[&op] = filter;
+    if (filters_[&op] == nullptr) return false;
   }
   return true;
 }
@@ -78,7 +88,7 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   if (!graph_.infer_shapes(context, why) || !resize_outputs(context, why)) return false;
   // What is worked out here once is worked out as if in a run.
   const FlushDenormals flushed;
-  Planner planner(kernels_, &graph_, filters_, fuse_);
+  Planner planner(kernels_, &graph_, filters_, integer_layers_, fuse_);
   if (!planner.plan(&steps_, why)) return false;
   // What writes nothing is not worth a walk over rows without pixels.
   const auto writes_nothing = [](const std::unique_ptr<Step>& step) {

@@ -45,6 +45,7 @@ class Program {
   size_t num_read_values_ = 0;  // the planner adds more
   MemoryPool filter_memory_;
   Filters filters_;
+  IntegerLayers integer_layers_;
   std::vector<std::unique_ptr<Step>> steps_;
   std::vector<Memory> memory_;
   Memory scratch_;

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "convolution.h"
+#include "pooled_convolution.h"
 #include "real_rows.h"
+#include "row_convolution.h"
 
 namespace r2b {
 
@@ -11,57 +13,6 @@ namespace {
 
 // Pixels that are worked on together where a convolution does not look at neighbours.
 constexpr int kFlatPixels = 42;
-
-class RealConvolution : public Step {
- public:
-  RealConvolution(const RealRows& rows, const Kernels& kernels, const Finish& finish)
-      : rows_(rows), kernels_(kernels), finish_(finish) {
-    const int chunks = static_cast<int>(rows.filter().chunks.size());
-    parts_ = std::clamp(32 / std::max(rows.num_rows(), 1), 1, chunks);
-  }
-
-  int units() const override { return rows_.num_rows() * parts_; }
-
-  Size scratch_bytes() const override {
-    return Size(kTileFloats * sizeof(float)) + rows_.lines_bytes();
-  }
-
-  void run(int begin, int end, char* scratch) const override {
-    auto* values = reinterpret_cast<float*>(scratch);
-    RealRows::Lines lines = rows_.begin(values + kTileFloats);
-    const auto& chunks = rows_.filter().chunks;
-    const int num_chunks = static_cast<int>(chunks.size());
-    for (int unit = begin; unit < end; unit++) {
-      const int row = unit % rows_.num_rows(), part = unit / rows_.num_rows();
-      const Patches<float> patches = rows_.patches(row, &lines);
-      for (int i = num_chunks * part / parts_; i < num_chunks * (part + 1) / parts_;
-           i++) {
-        convolve(row, patches, chunks[static_cast<size_t>(i)], values);
-      }
-    }
-  }
-
- private:
-  static constexpr int kTileFloats = kSegmentPixels * kChunkChannels;
-
-  void convolve(int row, const Patches<float>& patches,
-                const PackedFilter::Chunk& chunk, float* values) const {
-    for (int first = 0; first < rows_.width(); first += kSegmentPixels) {
-      const int count = std::min(kSegmentPixels, rows_.width() - first);
-      rows_.convolve(patches, first, count, chunk, values, kChunkChannels);
-      FinishRow work = {};
-      work.values = values;
-      work.values_stride = kChunkChannels;
-      const Span span = {row, first, count, chunk.first_channel, chunk.num_channels};
-      finish_.run(kernels_, work, span, rows_.rows_an_image());
-    }
-  }
-
-  RealRows rows_;
-  const Kernels& kernels_;
-  Finish finish_;
-  int parts_ = 1;
-};
 
 // A convolution of single pixels, and a dense layer: no rows, only a list of pixels.
 class PixelConvolution : public Step {
@@ -116,18 +67,6 @@ class PixelConvolution : public Step {
   int pixels_, parts_;
 };
 
-bool is_pixelwise(const Axis& axis) {
-  return axis.kernel == 1 && axis.stride == 1 && axis.before == 0 && axis.after == 0;
-}
-
-// True where nothing of what follows needs to know rows or images.
-bool only_values(const Finish& finish) {
-  return finish.output != nullptr && finish.gate == nullptr &&
-         finish.gate_constant == nullptr && finish.skip == nullptr &&
-         finish.skip_constant == nullptr && finish.packed == nullptr &&
-         finish.sums == nullptr;
-}
-
 }  // namespace
 
 std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph& graph,
@@ -145,11 +84,11 @@ std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph&
     if (!make_axes(op, *source, &graph.input(op, 1), &vertical, &horizontal, why)) {
       return nullptr;
     }
-    if (is_pixelwise(vertical) && is_pixelwise(horizontal) && only_values(finish)) {
+    if (is_pixelwise(vertical, horizontal) && finish.is_by_pixel()) {
       step = std::make_unique<PixelConvolution>(kernels, std::move(filter), *source,
                                                 source->channels(), finish);
     } else {
-      step = std::make_unique<RealConvolution>(
+      step = std::make_unique<RowConvolution<RealRows>>(
           RealRows(kernels, std::move(filter), *source, vertical, horizontal), kernels,
           finish);
     }
@@ -157,8 +96,26 @@ std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph&
   }
   step->add_read(source);
   finish.declare(step.get());
-  const Value& weights = graph.input(op, 1);
-  step->real_macs = graph.output(op).shape.pixels() * weights.shape.elements();
+  step->real_macs = real_macs_of(graph, op);
+  return step;
+}
+
+std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Graph& graph,
+                                              const Operator& convolution,
+                                              std::shared_ptr<const PackedFilter> filter,
+                                              const Finish& between,
+                                              const Operator& pool, const Finish& finish,
+                                              std::string* why) {
+  const Value& source = graph.input(convolution, 0);
+  Axis vertical, horizontal;
+  if (!make_axes(convolution, source, &graph.input(convolution, 1), &vertical,
+                 &horizontal, why)) {
+    return nullptr;
+  }
+  auto step = make_pooled_step(
+      RealRows(kernels, std::move(filter), source, vertical, horizontal),
+      "real convolution", kernels, graph, convolution, between, pool, finish, why);
+  if (step != nullptr) step->add_read(&source);
   return step;
 }
 

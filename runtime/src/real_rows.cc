@@ -1,14 +1,8 @@
 #include "real_rows.h"
 
-#include <algorithm>
 #include <cstring>
 
 namespace r2b {
-
-namespace {
-// Lines are moved up when the memory is full: with so many strides to spare, seldom.
-constexpr int kSpareStrides = 12;
-}  // namespace
 
 RealRows::RealRows(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
                    const Value& source, const Axis& vertical, const Axis& horizontal)
@@ -23,10 +17,7 @@ RealRows::RealRows(const Kernels& kernels, std::shared_ptr<const PackedFilter> f
   if (needs_padding_) {
     pitch_ = static_cast<ptrdiff_t>(horizontal.padded()) * source.channels();
   }
-  // The last row needs no lines after its own.
-  held_lines_ = vertical.reach() + static_cast<int64_t>(std::min(
-                                       kSpareStrides, vertical.out - 1)) *
-                                       vertical.stride;
+  held_ = HeldLines(vertical, static_cast<int64_t>(pitch_) * sizeof(float));
   layout_ = PatchLayout(source.channels(), pitch_, vertical, horizontal,
                         source.channels());
 }
@@ -35,18 +26,16 @@ Size RealRows::lines_bytes() const {
   return held_bytes() + layout_.offsets_bytes().rounded_up(64);
 }
 
-RealRows::Lines RealRows::begin(float* memory) const {
+RealRows::Lines RealRows::begin(char* memory) const {
   Lines lines;
   lines.memory = memory;
-  lines.offsets = reinterpret_cast<ptrdiff_t*>(reinterpret_cast<char*>(memory) +
-                                               held_bytes().count());
+  lines.offsets = reinterpret_cast<ptrdiff_t*>(memory + held_bytes().count());
   layout_.write_offsets(lines.offsets);
   return lines;
 }
 
 Size RealRows::held_bytes() const {
-  if (!needs_padding_) return 0;
-  return (Size(held_lines_) * pitch_ * sizeof(float)).rounded_up(64);
+  return needs_padding_ ? held_.bytes().rounded_up(64) : Size(0);
 }
 
 void RealRows::copy_line(int image, int line, float* to) const {
@@ -71,23 +60,11 @@ Patches<float> RealRows::patches(int row, Lines* lines) const {
     return layout_.at(source_.row<float>(image * source_.height()),
                       static_cast<ptrdiff_t>(y) * vertical_.stride * pitch_, lines->offsets);
   }
-  const int first = y * vertical_.stride;
-  const int end = first + vertical_.reach();
-  if (lines->image != image || first < lines->first || first > lines->end) {
-    lines->image = image;
-    lines->first = lines->end = first;
-  }
-  if (end - lines->first > held_lines_) {
-    const size_t kept = static_cast<size_t>((lines->end - first) * pitch_);
-    std::memmove(lines->memory, lines->memory + (first - lines->first) * pitch_,
-                 kept * sizeof(float));
-    lines->first = first;
-  }
-  for (; lines->end < end; lines->end++) {
-    copy_line(image, lines->end, lines->memory + (lines->end - lines->first) * pitch_);
-  }
-  return layout_.at(static_cast<const float*>(lines->memory),
-                    (first - lines->first) * pitch_, lines->offsets);
+  const auto write = [&](int line, char* to) {
+    copy_line(image, line, reinterpret_cast<float*>(to));
+  };
+  const char* first = held_.hold(image, y * vertical_.stride, lines, write);
+  return layout_.at(reinterpret_cast<const float*>(first), 0, lines->offsets);
 }
 
 void RealRows::convolve(const Patches<float>& patches, int first, int count,

@@ -7,12 +7,15 @@
 
 #include "convolution.h"
 #include "graph.h"
+#include "held_lines.h"
 #include "kernels/kernels.h"
 
 namespace r2b {
 
 class RealRows {
  public:
+  using Lines = HeldLines::Lines;
+
   RealRows(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
            const Value& source, const Axis& vertical, const Axis& horizontal);
 
@@ -21,17 +24,9 @@ class RealRows {
   int width() const { return horizontal_.out; }
   const PackedFilter& filter() const { return *filter_; }
 
-  // The lines that a thread holds, in memory of its own; lines are counted in the
-  // padded image. Rows that follow each other find most of theirs there already.
-  struct Lines {
-    float* memory = nullptr;
-    int image = -1;
-    int first = 0, end = 0;
-    ptrdiff_t* offsets = nullptr;  // of the runs of a patch
-  };
   Size lines_bytes() const;
   // No lines yet, in `memory` of `lines_bytes`.
-  Lines begin(float* memory) const;
+  Lines begin(char* memory) const;
 
   // Patches of an output row.
   Patches<float> patches(int row, Lines* lines) const;
@@ -51,7 +46,7 @@ class RealRows {
   Axis vertical_, horizontal_;
   bool needs_padding_;
   ptrdiff_t pitch_;  // floats from a line to the next
-  int64_t held_lines_;
+  HeldLines held_;
   PatchLayout layout_;
 };
 

@@ -120,6 +120,7 @@ size_t element_bytes(TfLiteType type) {
     case kTfLiteFloat16:
       return 2;
     case kTfLiteInt8:
+    case kTfLiteUInt8:
     case kTfLiteBool:
       return 1;
     default:

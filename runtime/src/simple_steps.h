@@ -32,11 +32,14 @@ std::unique_ptr<Step> make_unpacking(const Value* source, Value* output);
 std::unique_ptr<Step> make_binary_max_pool(const Operator& op, const Value* source,
                                            Value* output, std::string* why);
 
-// MUL, ADD, SUB of any two shapes that go together.
+// MUL, ADD, SUB, MAXIMUM, MINIMUM of any two shapes that go together.
 std::unique_ptr<Step> make_broadcast(const Operator& op, const Value* a, const Value* b,
                                      Value* output);
 
 std::unique_ptr<Step> make_logistic(const Value* source, Value* output);
+std::unique_ptr<Step> make_floor(const Value* source, Value* output);
+// uint8 as floats.
+std::unique_ptr<Step> make_cast(const Value* source, Value* output);
 std::unique_ptr<Step> make_softmax(const Value* source, Value* output, float beta);
 
 }  // namespace r2b

@@ -62,6 +62,7 @@ inline uint32_t bits_of(float value) {
 }
 inline uint32_t bits_of(uint32_t value) { return value; }
 inline uint32_t bits_of(int32_t value) { return uint32_t(value); }
+inline uint32_t bits_of(uint8_t value) { return value; }
 
 // The whole output, with what lies between rows and behind the last one.
 template <typename Element>

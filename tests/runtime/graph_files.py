@@ -14,6 +14,7 @@ _ALIGNMENT = 16
 KINDS = {
     "float": (schema.TensorType.FLOAT32, np.float32),
     "packed": (schema.TensorType.INT32, np.int32),
+    "uint8": (schema.TensorType.UINT8, np.uint8),
     "int8": (schema.TensorType.INT8, np.int8),
     "bool": (schema.TensorType.BOOL, np.bool_),
 }
@@ -72,11 +73,17 @@ class GraphFile:
         self.graph.inputs.append(index)
         return index
 
-    def constant(self, kind: str, values: np.ndarray) -> int:
+    def constant(
+        self,
+        kind: str,
+        values: np.ndarray,
+        quantization: tuple[float, int] | None = None,
+    ) -> int:
         buffer = _AlignedBuffer()
         buffer.data = np.ascontiguousarray(values, KINDS[kind][1]).tobytes()
         self.model.buffers.append(buffer)
-        return self.tensor(kind, values.shape, None, len(self.model.buffers) - 1)
+        buffers = self.model.buffers
+        return self.tensor(kind, values.shape, quantization, len(buffers) - 1)
 
     def custom(
         self,

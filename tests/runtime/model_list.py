@@ -9,7 +9,7 @@ EXACT = BINARY | {"ADD", "MUL", "SUB", "PRELU", "RELU", "MAX_POOL_2D", "CONCATEN
 # Other operators are LiteRT's own, in an order that depends on the machine.
 CLAIMED = BINARY | frozenset(
     "ADD AVERAGE_POOL_2D CONV_2D DEQUANTIZE FULLY_CONNECTED LOGISTIC MAX_POOL_2D MUL "
-    "RELU RELU_N1_TO_1 RELU6 SOFTMAX MEAN SUB PRELU".split()
+    "RELU RELU_N1_TO_1 RELU6 SOFTMAX MEAN SUB PRELU CAST FLOOR MAXIMUM MINIMUM".split()
 )
 # Images of each file, the batch divides it.
 NUM_IMAGES = 6

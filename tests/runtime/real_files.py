@@ -24,8 +24,12 @@ _TABLES = {
     "MUL": "MulOptions",
     "ADD": "AddOptions",
     "SUB": "SubOptions",
+    "MAXIMUM": "MaximumMinimumOptions",
+    "MINIMUM": "MaximumMinimumOptions",
+    "CAST": "CastOptions",
     "SOFTMAX": "SoftmaxOptions",
 }
+_PAIRS = ("MUL", "ADD", "SUB", "MAXIMUM", "MINIMUM")
 _UNARY = ("LOGISTIC", "SOFTMAX", "RELU", "RELU6", "RELU_N1_TO_1")
 
 
@@ -55,13 +59,24 @@ class RealOperator(Windowed):
 
     # Those that round at most once; in others sums run in an order of the engine's.
     EXACT: ClassVar = frozenset(
-        ("MUL", "ADD", "SUB", "PRELU", "RELU", "RELU6", "RELU_N1_TO_1", "MAX_POOL_2D")
+        (
+            *_PAIRS,
+            "PRELU",
+            "RELU",
+            "RELU6",
+            "RELU_N1_TO_1",
+            "MAX_POOL_2D",
+            "FLOOR",
+            "CAST",
+        )
     )
 
     def inputs(self) -> list[np.ndarray]:
         numbers = self.numbers("input")
         shapes = [self.size]
-        if self.operator in ("MUL", "ADD", "SUB") and "constant" not in self.other:
+        if self.operator == "CAST":
+            return [numbers.whole(0, 255, *self.size).astype(np.uint8)]
+        if self.operator in _PAIRS and "constant" not in self.other:
             shapes.append(self._other_shape())
         return [numbers.floats(-2, 2, *shape) for shape in shapes]
 
@@ -80,7 +95,7 @@ class RealOperator(Windowed):
         """The file; without signs it is one that LiteRT alone can run."""
         file = GraphFile()
         size = (batch or self.size[0], *self.size[1:])
-        image = file.input("float", size)
+        image = file.input("uint8" if self.operator == "CAST" else "float", size)
         inputs, options = self._wiring(file, image, size[0])
         result = file.tensor("float", self._output_shape(size))
         table = _TABLES.get(self.operator)
@@ -102,9 +117,10 @@ class RealOperator(Windowed):
             "strideH": self.stride[0],
             "strideW": self.stride[1],
         } | active
-        if self.operator in ("MUL", "ADD", "SUB"):
+        if self.operator in _PAIRS:
             other = self._other(file, numbers, batch)
-            return [other, image] if self.swapped else [image, other], active
+            options = active if self.operator in ("MUL", "ADD", "SUB") else {}
+            return [other, image] if self.swapped else [image, other], options
         if self.operator == "CONV_2D":
             shape = (self.channels_out, *self.kernel, channels)
             window["dilationHFactor"], window["dilationWFactor"] = self.dilation
@@ -162,7 +178,12 @@ class RealOperator(Windowed):
 def real_cases() -> list[RealOperator]:
     """Always the same, in the same order, names once."""
     numbers = SteadyNumbers(SEED)
-    drawn = [*_windows(numbers), *_elementwise(numbers), *_others(numbers)]
+    drawn = [
+        *_windows(numbers),
+        *_elementwise(numbers),
+        *_others(numbers),
+        *_whole(numbers),
+    ]
     return list({case.name: case for case in drawn}.values())
 
 
@@ -224,3 +245,16 @@ def _others(numbers: SteadyNumbers) -> Iterator[RealOperator]:
             activation=numbers.pick(tuple(ACTIVATIONS)),
             flag=numbers.pick((False, True)),
         )
+
+
+def _whole(numbers: SteadyNumbers) -> Iterator[RealOperator]:
+    """What makes whole numbers, and keeps them in their range."""
+    for _ in range(14):
+        for operator in ("FLOOR", "CAST"):
+            yield RealOperator(operator, _size(numbers))
+        for operator in ("MAXIMUM", "MINIMUM"):
+            for other in ("map", "constant_vector", "constant_number"):
+                swapped = numbers.pick((False, True))
+                yield RealOperator(
+                    operator, _size(numbers), other=other, swapped=swapped
+                )

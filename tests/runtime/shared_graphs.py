@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from exact_numbers import SIGNS, Numbers
 from graph_drafts import CHANNELS, Tensor
+from integer_drafts import IntegerDraft
 from operator_files import ACTIVATIONS, num_words
-from real_drafts import RealDraft
 
 SEED = "shared graphs 1"
 
 
-class SharedGraph(RealDraft):
+class SharedGraph(IntegerDraft):
     """Graph number `number`; the same number, the same graph.
 
     Attributes:
@@ -42,6 +42,7 @@ class SharedGraph(RealDraft):
         real = [
             *(8 * [self._residual]),
             *(3 * [self._convolution, self._pool, self._sum, self._gate]),
+            *(4 * [self._integer_layer]),
             *(2 * [self._prelu, self._limits, self._mean, self._pooled]),
             self._scaled,
             self._shifted,

@@ -22,18 +22,22 @@ from shared_graphs import SharedGraph
 from steady_numbers import SteadyNumbers
 
 PROGRAM = pathlib.Path(shared_graph_runs.__file__)
-CONVOLUTIONS = ("binary convolution", "real convolution")
+CONVOLUTIONS = ("binary convolution", "real convolution", "integer convolution")
 POOLS = ("max pool", "average pool")
-POOLED = ("real convolution + max pool", "real convolution + average pool")
+POOLED = tuple(
+    f"{kind} convolution + {pool}" for kind in ("real", "integer") for pool in POOLS
+)
 # What a step begins with, and what may follow in the same pass.
 BEGINNINGS = {
     *("pass", "dense layer", "mean of channel sums", "padding", "sign", "unpacking"),
     *("binary max pool", "product", "sum", "difference", "logistic", "softmax"),
+    *("bytes as floats", "floor", "maximum", "minimum"),
+    *("quantization", "integer dense layer"),
     *(*CONVOLUTIONS, *POOLS, *POOLED),
 }
 ENDINGS = {
     *("factor", "PReLU", "ReLU", "skip", "addend", "BatchNorm", "sign"),
-    "channel sums",
+    *("channel sums", "quantization"),
 }
 # Graphs of which it is looked at what they are like.
 SOME = range(200)

@@ -1,15 +1,17 @@
 // Kernels for AVX2.
 #include <immintrin.h>
 
+#include <cstring>
+
 #include "nibble_counts.h"
 #include "tables.h"
-#include "vector_loops.h"
 
 namespace r2b {
 namespace {
 
 struct Avx2Simd {
   using Floats = __m256;
+  using Integers = __m256i;
   using Mask = __m256i;
   struct Clamp {
     __m256i low, high;
@@ -17,6 +19,9 @@ struct Avx2Simd {
   static constexpr int kLanes = 8;
   static constexpr int kRealVectors = 4;
   static constexpr int kRealSums = 12;
+  static constexpr int kIntegerVectors = 2;
+  static constexpr int kIntegerSums = 8;
+  static constexpr int kWeightLimit = 63;  // two products of 255 by it fit 16 bits
 
   static Mask mask(int count) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -62,6 +67,26 @@ struct Avx2Simd {
   }
   static Floats from_counts(const int32_t* from, Mask mask, Clamp clamp) {
     return from_counts(_mm256_maskload_epi32(from, mask), clamp);
+  }
+  static Integers load_integers(const void* from) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+  }
+  static Integers repeat(const uint8_t* bytes) {
+    int32_t four;
+    std::memcpy(&four, bytes, sizeof(four));
+    return _mm256_set1_epi32(four);
+  }
+  static Integers add_products(Integers sums, Integers bytes, Integers weights) {
+    const __m256i pairs = _mm256_maddubs_epi16(bytes, weights);
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  static Floats to_floats(Integers sums) { return _mm256_cvtepi32_ps(sums); }
+  static void store_bytes(uint8_t* to, Floats y, int32_t low) {
+    const __m256i whole = _mm256_cvttps_epi32(_mm256_floor_ps(y));
+    const __m256i bytes = _mm256_sub_epi32(whole, _mm256_set1_epi32(low));
+    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(bytes),
+                                            _mm256_extracti128_si256(bytes, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(halves, halves));
   }
 };
 

@@ -1,10 +1,8 @@
-// Kernels for AVX-512 with VPOPCNTDQ: words of 16 output channels in a vector.
+// Kernels for AVX-512 with VPOPCNTDQ, words of 16 output channels in a vector, and VNNI.
 #include "avx512_simd.h"
 
-#include <cstring>
-
+#include "make_kernels.h"
 #include "tables.h"
-#include "vector_loops.h"
 
 namespace r2b {
 namespace {
@@ -193,9 +191,18 @@ void binary_conv_row(const BinaryConvRow& row) {
   }
 }
 
+struct VnniSimd : Avx512Simd {
+  static constexpr int kWeightLimit = 127;
+  static constexpr int kIntegerSums = 24;
+
+  static Integers add_products(Integers sums, Integers bytes, Integers weights) {
+    return _mm512_dpbusd_epi32(sums, bytes, weights);
+  }
+};
+
 }  // namespace
 
-constexpr Kernels avx512_kernels = make_kernels<Avx512Simd>(
+constexpr Kernels avx512_kernels = make_kernels<VnniSimd>(
     "avx512", kBlock, binary_filter_bytes, pack_binary_filter, binary_conv_row);
 
 }  // namespace r2b

@@ -11,13 +11,15 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace r2b {
 namespace {
 
-// What `vector_loops.h` asks for.
+// What `vector_loops.h` and `integer_loops.h` ask for, but for products of bytes.
 struct Avx512Simd {
   using Floats = __m512;
+  using Integers = __m512i;
   using Mask = __mmask16;
   struct Clamp {
     __m512i low, high;
@@ -25,6 +27,7 @@ struct Avx512Simd {
   static constexpr int kLanes = 16;
   static constexpr int kRealVectors = 4;
   static constexpr int kRealSums = 24;
+  static constexpr int kIntegerVectors = 4;
 
   static Mask mask(int count) { return Mask((1u << count) - 1); }
   static Clamp clamp(int32_t low, int32_t high) {
@@ -64,6 +67,19 @@ struct Avx512Simd {
   }
   static Floats from_counts(const int32_t* from, Mask mask, Clamp clamp) {
     return from_counts(_mm512_maskz_loadu_epi32(mask, from), clamp);
+  }
+  static Integers load_integers(const void* from) { return _mm512_loadu_si512(from); }
+  static Integers repeat(const uint8_t* bytes) {
+    int32_t four;
+    std::memcpy(&four, bytes, sizeof(four));
+    return _mm512_set1_epi32(four);
+  }
+  static Floats to_floats(Integers sums) { return _mm512_cvtepi32_ps(sums); }
+  static void store_bytes(uint8_t* to, Floats y, int32_t low) {
+    const __m512i whole =
+        _mm512_cvt_roundps_epi32(y, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    const __m512i bytes = _mm512_sub_epi32(whole, _mm512_set1_epi32(low));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(bytes));
   }
 };
 

@@ -3,7 +3,6 @@
 
 #include "nibble_counts.h"
 #include "tables.h"
-#include "vector_loops.h"
 
 namespace r2b {
 namespace {
@@ -33,9 +32,19 @@ struct Avx512Bytes {
   }
 };
 
+struct Avx512bwSimd : Avx512Simd {
+  static constexpr int kWeightLimit = 63;  // two products of 255 by it fit 16 bits
+  static constexpr int kIntegerSums = 20;
+
+  static Integers add_products(Integers sums, Integers bytes, Integers weights) {
+    const __m512i pairs = _mm512_maddubs_epi16(bytes, weights);
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+  }
+};
+
 }  // namespace
 
 constexpr Kernels avx512bw_kernels =
-    make_nibble_kernels<Avx512Bytes, Avx512Simd>("avx512bw");
+    make_nibble_kernels<Avx512Bytes, Avx512bwSimd>("avx512bw");
 
 }  // namespace r2b

@@ -9,7 +9,7 @@
 namespace r2b {
 namespace {
 
-// What `vector_loops.h` asks for.
+// What `vector_loops.h` and `integer_loops.h` ask for.
 struct FourLanes {
   using Floats __attribute__((vector_size(16))) = float;
   using Integers __attribute__((vector_size(16))) = int32_t;
@@ -21,6 +21,9 @@ struct FourLanes {
   static constexpr int kLanes = 4;
   static constexpr int kRealVectors = 2;
   static constexpr int kRealSums = 4;
+  static constexpr int kIntegerVectors = 2;
+  static constexpr int kIntegerSums = 4;
+  static constexpr int kWeightLimit = 127;
 
   static Mask mask(int count) { return count; }
   static Clamp clamp(int32_t low, int32_t high) { return {low, high}; }
@@ -103,6 +106,40 @@ struct FourLanes {
     Integers counts = {0, 0, 0, 0};
     for (int i = 0; i < mask; ++i) counts[i] = from[i];
     return from_counts(counts, clamp);
+  }
+  static Integers load_integers(const void* from) {
+    Integers integers;
+    std::memcpy(&integers, from, sizeof(integers));
+    return integers;
+  }
+  static Integers repeat(const uint8_t* bytes) {
+    int32_t four;
+    std::memcpy(&four, bytes, sizeof(four));
+    return Integers{four, four, four, four};
+  }
+  static Integers add_products(Integers sums, Integers bytes, Integers weights) {
+    for (int k = 0; k < 4; ++k) sums += unsigned_byte(bytes, k) * signed_byte(weights, k);
+    return sums;
+  }
+  static Floats to_floats(Integers sums) { return __builtin_convertvector(sums, Floats); }
+  static void store_bytes(uint8_t* to, Floats y, int32_t low) {
+    // Towards zero; where that is upwards, one down: true is -1.
+    Integers whole = __builtin_convertvector(y, Integers);
+    whole += __builtin_convertvector(whole, Floats) > y;
+    for (int i = 0; i < kLanes; ++i) to[i] = uint8_t(whole[i] - low);
+  }
+
+ private:
+  // Of each lane, the byte that is number k in memory.
+  static constexpr int shift_of(int k) {
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 8 * k : 24 - 8 * k;
+  }
+  static Integers unsigned_byte(Integers lanes, int k) {
+    return (lanes >> shift_of(k)) & 255;
+  }
+  static Integers signed_byte(Integers lanes, int k) {
+    const Integers byte = unsigned_byte(lanes, k);
+    return byte - ((byte & 128) << 1);
   }
 };
 

@@ -48,6 +48,35 @@ struct RealConvRow {
   ptrdiff_t output_stride;
 };
 
+// One row of a convolution of 8-bit pixels by 8-bit weights. Sums are exact: a table
+// takes weights from -integer_weight_limit to integer_weight_limit.
+//   y = float(bias + the sum over the patch of pixel * weight), below 2^24
+//   y *= multiplier; y += addend           each in its own rounding; null: left out
+struct IntegerConvRow {
+  // Up to kBytesBehind bytes behind each run are read, whatever they are.
+  Patches<uint8_t> patches;
+  const void* filter;  // what `pack_integer_filter` wrote, bias included
+  int num_pixels;
+  int num_channels;
+  const float* multiplier;
+  const float* addend;
+  float* output;  // [num_pixels][output_stride], nothing written past num_channels
+  ptrdiff_t output_stride;
+};
+constexpr int kBytesBehind = 16;
+
+// Floats to whole numbers of 8 bits, from `lowest` to `highest`, at most 255 apart:
+//   y = floor(value * scale + shift), in three roundings
+//   byte = min(max(y, lowest), highest) - lowest, and what it is for NaN
+struct QuantizedRow {
+  const float* values;
+  ptrdiff_t num_values;
+  float scale, shift;
+  float lowest, highest;  // whole, below 2^24
+  bool nan_is_highest;    // or lowest
+  uint8_t* bytes;
+};
+
 // What follows a convolution, on a row of pixels, each step in its own rounding:
 //   y = float(clamp(2 * count, clamp_min, clamp_max)) * multiplier + bias   (or values)
 //   y += correction of this pixel          where it has one (zero padding)
@@ -108,6 +137,15 @@ struct Kernels {
   void (*pack_real_filter)(const float* filter, const float* bias, int num_channels,
                            int num_weights, void* packed);
   void (*real_conv_row)(const RealConvRow& row);
+
+  // filter [num_channels][num_runs][run_length] and bias [num_channels].
+  int integer_weight_limit;
+  size_t (*integer_filter_bytes)(int num_channels, int num_runs, int run_length);
+  void (*pack_integer_filter)(const int8_t* filter, const int32_t* bias,
+                              int num_channels, int num_runs, int run_length,
+                              void* packed);
+  void (*integer_conv_row)(const IntegerConvRow& row);
+  void (*quantize_row)(const QuantizedRow& row);
 
   void (*finish_row)(const FinishRow& row);
   // The larger of two is `a < b ? b : a`.

@@ -23,7 +23,7 @@
 
 #include <immintrin.h>
 
-#include "vector_loops.h"
+#include "make_kernels.h"
 
 namespace r2b {
 namespace {

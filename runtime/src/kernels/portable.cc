@@ -1,7 +1,7 @@
 // Kernels for any processor.
 #include "four_lanes.h"
+#include "make_kernels.h"
 #include "tables.h"
-#include "vector_loops.h"
 
 namespace r2b {
 namespace {

@@ -16,7 +16,7 @@ struct Features {
   bool sse4 = false;    // SSE4.2, SSSE3 and POPCNT
   bool avx2 = false;  // with FMA, POPCNT and BMI2, which every such CPU has
   bool avx512bw = false;  // F, BW, DQ and VL
-  bool avx512 = false;    // the same, and VPOPCNTDQ
+  bool avx512 = false;    // the same, VPOPCNTDQ and VNNI
 };
 
 // The parts of a CPU's state that the operating system saves: XCR0.
@@ -43,7 +43,8 @@ Features detect() {
   features.avx2 = (ebx & kAvx2) == kAvx2;
   features.avx512bw = features.avx2 && (ebx & kAvx512) == kAvx512 &&
                       (states & kMaskState) == kMaskState;
-  features.avx512 = features.avx512bw && (ecx & bit_AVX512VPOPCNTDQ) != 0;
+  constexpr uint32_t kCounts = bit_AVX512VPOPCNTDQ | bit_AVX512VNNI;
+  features.avx512 = features.avx512bw && (ecx & kCounts) == kCounts;
   return features;
 }
 

@@ -3,13 +3,17 @@
 #include <immintrin.h>
 
 #include "four_lanes.h"
+#include "make_kernels.h"
 #include "tables.h"
-#include "vector_loops.h"
 
 namespace r2b {
 namespace {
 
 struct Sse4Simd : FourLanes {
+  using Integers = __m128i;
+  static constexpr int kIntegerSums = 8;
+  static constexpr int kWeightLimit = 63;  // two products of 255 by it fit 16 bits
+
   static Floats splat(float value) { return _mm_set1_ps(value); }
   // Of two zeros, and where one is NaN, these instructions give the second operand.
   static Floats larger(Floats a, Floats b) { return _mm_max_ps(b, a); }
@@ -41,6 +45,27 @@ struct Sse4Simd : FourLanes {
       high = off_the_middle(high, high_product, upper(c));
     }
     return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+  }
+
+  static Integers load_integers(const void* from) {
+    return _mm_loadu_si128(static_cast<const __m128i*>(from));
+  }
+  static Integers repeat(const uint8_t* bytes) {
+    int32_t four;
+    std::memcpy(&four, bytes, sizeof(four));
+    return _mm_set1_epi32(four);
+  }
+  static Integers add_products(Integers sums, Integers bytes, Integers weights) {
+    const __m128i pairs = _mm_maddubs_epi16(bytes, weights);
+    return _mm_add_epi32(sums, _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
+  }
+  static Floats to_floats(Integers sums) { return _mm_cvtepi32_ps(sums); }
+  static void store_bytes(uint8_t* to, Floats y, int32_t low) {
+    const __m128i whole = _mm_cvttps_epi32(_mm_floor_ps(y));
+    const __m128i halves = _mm_packus_epi32(_mm_sub_epi32(whole, _mm_set1_epi32(low)),
+                                            _mm_setzero_si128());
+    const int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(halves, halves));
+    std::memcpy(to, &bytes, sizeof(bytes));
   }
 
  private:

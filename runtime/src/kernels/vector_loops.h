@@ -14,6 +14,7 @@
 //   from_counts(p, [mask,] clamp)   float(clamp(2 * count, low, high))
 //   kRealVectors, kRealSums         vectors of channels, and of sums, of a tile of the
 //                                   real-valued convolution
+// and what `integer_loops.h` asks for.
 //
 // Everything here is in an unnamed namespace, and nothing calls functions of the
 // standard library: what is compiled for an instruction set must not become the one
@@ -363,27 +364,6 @@ void mean_window(const PoolWindow& window, float factor) {
   fold_window<Simd>(
       window, [](Floats a, Floats b) { return Simd::add(a, b); },
       [factor](Floats sum) { return Simd::multiply(sum, Simd::splat(factor)); });
-}
-
-// A table: the binary convolution is its own, the rest is from here. It must be a
-// constant: code that makes it when the library is loaded might not run on this CPU.
-template <typename Simd>
-constexpr Kernels make_kernels(const char* name, int binary_channel_block,
-                               size_t (*binary_filter_bytes)(int, int),
-                               void (*pack_binary_filter)(const uint32_t*, int, int,
-                                                          void*),
-                               void (*binary_conv_row)(const BinaryConvRow&)) {
-  return {name,
-          binary_channel_block,
-          binary_filter_bytes,
-          pack_binary_filter,
-          binary_conv_row,
-          real_filter_bytes<Simd>,
-          pack_real_filter<Simd>,
-          real_conv_row<Simd>,
-          finish_row<Simd>,
-          max_window<Simd>,
-          mean_window<Simd>};
 }
 
 }  // namespace

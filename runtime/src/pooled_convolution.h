@@ -1,28 +1,31 @@
-// A real convolution and the pool over it. The map between them would be the largest of
-// the network (a stem's): it is kept to the few rows that a pool looks at.
+// A convolution and the pool over it. The map between them would be the largest of the
+// network (a stem's): it is kept to the few rows that a pool looks at.
+#ifndef R2B_POOLED_CONVOLUTION_H_
+#define R2B_POOLED_CONVOLUTION_H_
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "convolution.h"
 #include "pool_windows.h"
-#include "real_rows.h"
 
 namespace r2b {
 
-namespace {
-
+// `Rows` are those of the convolution: RealRows or IntegerRows.
+template <typename Rows>
 class PooledConvolution : public Step {
  public:
-  PooledConvolution(const RealRows& rows, const Kernels& kernels, const Finish& between,
+  PooledConvolution(Rows rows, const Kernels& kernels, const Finish& between,
                     const PoolWindows& windows, int channels, const Finish& finish)
-      : rows_(rows),
+      : rows_(std::move(rows)),
         kernels_(kernels),
         between_(between),
         windows_(windows),
         finish_(finish),
         channels_(channels),
         held_(windows.most_rows()),
-        images_(rows.num_rows() / rows.rows_an_image()) {}
+        images_(rows_.num_rows() / rows_.rows_an_image()) {}
 
   int units() const override { return images_ * windows_.height(); }
 
@@ -36,9 +39,9 @@ class PooledConvolution : public Step {
     Work work;
     work.ring = reinterpret_cast<float*>(scratch);
     work.pooled = work.ring + whole_lines(rows_.width()) * held_;
-    work.lines = rows_.begin(work.pooled + whole_lines(windows_.width()));
-    work.pixels = reinterpret_cast<const float**>(
-        reinterpret_cast<char*>(work.lines.memory) + rows_.lines_bytes().count());
+    char* lines = reinterpret_cast<char*>(work.pooled + whole_lines(windows_.width()));
+    work.lines = rows_.begin(lines);
+    work.pixels = reinterpret_cast<const float**>(lines + rows_.lines_bytes().count());
     for (int unit = begin; unit < end; unit++) {
       const int image = unit / windows_.height(), y = unit % windows_.height();
       compute_rows(image, windows_.first_row(y), windows_.end_row(y), &work);
@@ -57,7 +60,7 @@ class PooledConvolution : public Step {
     const float** pixels;  // of one window
     float* ring;           // rows of the convolution; row r at r % held_
     float* pooled;         // one row
-    RealRows::Lines lines;
+    typename Rows::Lines lines;
     int image = -1, end = 0;  // rows below `end` were computed
   };
 
@@ -76,7 +79,7 @@ class PooledConvolution : public Step {
     }
     for (; work->end < last; work->end++) {
       const int row = image * rows_.rows_an_image() + work->end;
-      const Patches<float> patches = rows_.patches(row, &work->lines);
+      const auto patches = rows_.patches(row, &work->lines);
       float* output = ring_row(*work, work->end);
       for (const PackedFilter::Chunk& chunk : rows_.filter().chunks) {
         for (int x = 0; x < rows_.width(); x += kSegmentPixels) {
@@ -101,7 +104,7 @@ class PooledConvolution : public Step {
                  {0, 0, num_pixels, chunk.first_channel, chunk.num_channels}, 1);
   }
 
-  RealRows rows_;
+  Rows rows_;
   const Kernels& kernels_;
   Finish between_;
   PoolWindows windows_;
@@ -109,36 +112,30 @@ class PooledConvolution : public Step {
   int channels_, held_, images_;
 };
 
-}  // namespace
-
-std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Graph& graph,
-                                              const Operator& convolution,
-                                              std::shared_ptr<const PackedFilter> filter,
-                                              const Finish& between,
-                                              const Operator& pool, const Finish& finish,
-                                              std::string* why) {
-  const Value& source = graph.input(convolution, 0);
-  const Value& weights = graph.input(convolution, 1);
-  Axis vertical, horizontal, pool_vertical, pool_horizontal;
-  if (!make_axes(convolution, source, &weights, &vertical, &horizontal, why) ||
-      !make_axes(pool, graph.input(pool, 0), nullptr, &pool_vertical, &pool_horizontal,
-                 why)) {
+// The step of `rows` and a pool, up to what it reads; `title` is the convolution's.
+template <typename Rows>
+std::unique_ptr<Step> make_pooled_step(Rows rows, const std::string& title,
+                                       const Kernels& kernels, const Graph& graph,
+                                       const Operator& convolution,
+                                       const Finish& between, const Operator& pool,
+                                       const Finish& finish, std::string* why) {
+  Axis vertical, horizontal;
+  if (!make_axes(pool, graph.input(pool, 0), nullptr, &vertical, &horizontal, why)) {
     return nullptr;
   }
   const bool is_max = pool.kind == OperatorKind::kMaxPool;
   const int channels = graph.output(convolution).channels();
-  auto step = std::make_unique<PooledConvolution>(
-      RealRows(kernels, std::move(filter), source, vertical, horizontal), kernels,
-      between,
-      PoolWindows(kernels, is_max, pool_vertical, pool_horizontal, channels), channels,
-      finish);
-  step->title = "real convolution";
+  auto step = std::make_unique<PooledConvolution<Rows>>(
+      std::move(rows), kernels, between,
+      PoolWindows(kernels, is_max, vertical, horizontal, channels), channels, finish);
+  step->title = title;
   between.declare(step.get());
   step->title += is_max ? " + max pool" : " + average pool";
-  step->add_read(&source);
   finish.declare(step.get());
-  step->real_macs = graph.output(convolution).shape.pixels() * weights.shape.elements();
+  step->real_macs = real_macs_of(graph, convolution);
   return step;
 }
 
 }  // namespace r2b
+
+#endif  // R2B_POOLED_CONVOLUTION_H_

@@ -1,0 +1,205 @@
+// Convolutions of bytes, and what makes bytes, of every table that this CPU runs, against
+// plain loops written here from the contract.
+#include "kernel_cases.h"
+
+using namespace r2b;
+using namespace r2b_test;
+
+namespace {
+
+// What pixels and weights are: any, or those whose products are largest.
+enum class Bytes { kRandom, kLargest, kLargestNegative, kAlternating };
+
+struct IntegerCase {
+  int channels, pixels, runs, run_length;
+  int limit;  // of weights
+  Bytes bytes = Bytes::kRandom;
+};
+
+uint8_t some_pixel(Random& random, Bytes bytes) {
+  return bytes == Bytes::kRandom ? uint8_t(random.bits()) : 255;
+}
+
+int8_t some_weight(Random& random, Bytes bytes, int limit, size_t place) {
+  switch (bytes) {
+    case Bytes::kRandom:
+      return int8_t(random.between(-limit, limit));
+    case Bytes::kLargest:
+      return int8_t(limit);
+    case Bytes::kLargestNegative:
+      return int8_t(-limit);
+    default:
+      return int8_t(place / 2 % 2 == 0 ? limit : -limit);
+  }
+}
+
+// Runs that lie anywhere, with what may be read behind the last, and no more.
+struct Runs {
+  std::vector<ptrdiff_t> offsets;
+  size_t size = 0;
+
+  Runs(Random& random, const IntegerCase& shape, int step) {
+    for (int r = 0; r < shape.runs; ++r) {
+      offsets.push_back(random.between(0, 2 * shape.run_length * shape.runs));
+      const size_t end = size_t(offsets.back()) + size_t(shape.pixels - 1) * step +
+                         shape.run_length + kBytesBehind;
+      size = end > size ? end : size;
+    }
+  }
+};
+
+// The sum over a pixel's patch, in a plain loop.
+int32_t sum_of_products(const Patches<uint8_t>& patches, ptrdiff_t pixel,
+                        const int8_t* weights) {
+  int32_t sum = 0;
+  for (int r = 0; r < patches.num_runs; ++r) {
+    const uint8_t* x =
+        patches.source + pixel * patches.pixel_step + patches.run_offsets[r];
+    for (int i = 0; i < patches.run_length; ++i) sum += x[i] * *weights++;
+  }
+  return sum;
+}
+
+void test_integer_conv(const Kernels& kernels, uint64_t seed, const IntegerCase& shape) {
+  Random random(seed);
+  const int weights = shape.runs * shape.run_length;
+  const int step = random.between(0, 2 * shape.run_length);
+  const Runs runs(random, shape, step);
+  Guarded<uint8_t> source(runs.size, Guarded<uint8_t>::Side(random.between(0, 1)));
+  for (size_t i = 0; i < source.size(); ++i) source[i] = some_pixel(random, shape.bytes);
+  Guarded<int8_t> filter(size_t(shape.channels) * weights);
+  for (size_t i = 0; i < filter.size(); ++i) {
+    filter[i] = some_weight(random, shape.bytes, shape.limit, i);
+  }
+  Guarded<int32_t> bias(shape.channels);
+  for (size_t i = 0; i < bias.size(); ++i) bias[i] = random.between(-100000, 100000);
+  Guarded<uint8_t> packed(
+      kernels.integer_filter_bytes(shape.channels, shape.runs, shape.run_length),
+      Guarded<uint8_t>::kBehind, 64);
+  kernels.pack_integer_filter(filter.data(), bias.data(), shape.channels, shape.runs,
+                              shape.run_length, packed.data());
+  Guarded<float> multiplier(shape.channels), addend(shape.channels);
+  fill(multiplier, random, 0);
+  fill(addend, random, 0);
+
+  const int stride = shape.channels + random.between(0, 3);
+  Guarded<float> output(size_t(shape.pixels - 1) * stride + shape.channels);
+  std::vector<float> expected = copy_of(output);
+  IntegerConvRow row = {};
+  row.patches = {source.data(), step, runs.offsets.data(), shape.runs, shape.run_length};
+  row.filter = packed.data();
+  row.num_pixels = shape.pixels;
+  row.num_channels = shape.channels;
+  row.multiplier = random.between(0, 3) ? multiplier.data() : nullptr;
+  row.addend = random.between(0, 3) ? addend.data() : nullptr;
+  row.output = output.data();
+  row.output_stride = stride;
+  set_case(kernels, "integer_conv_row", seed,
+           describe({{"channels", shape.channels},
+                     {"pixels", shape.pixels},
+                     {"pixel_step", step},
+                     {"runs", shape.runs},
+                     {"run_length", shape.run_length},
+                     {"limit", shape.limit},
+                     {"bytes", int(shape.bytes)}}));
+  kernels.integer_conv_row(row);
+  for (int p = 0; p < shape.pixels; ++p) {
+    for (int c = 0; c < shape.channels; ++c) {
+      const int8_t* weights_of_channel = filter.data() + ptrdiff_t{c} * weights;
+      float y = float(bias[c] + sum_of_products(row.patches, p, weights_of_channel));
+      if (row.multiplier != nullptr) y = y * multiplier[c];
+      if (row.addend != nullptr) y = y + addend[c];
+      expected[size_t(p) * stride + c] = y;
+    }
+  }
+  check_output("output", output, expected);
+}
+
+void test_integer_convs(const Kernels& kernels) {
+  const int limit = kernels.integer_weight_limit;
+  check(limit == 63 || limit == 127, __FILE__, __LINE__, "limit of weights");
+  const auto test = [&](const IntegerCase& shape) {
+    test_integer_conv(kernels, next_seed(), shape);
+  };
+  for (const int channels : channel_counts()) {
+    for (int pixels = 1; pixels <= 15; pixels += pixels < 9 ? 1 : 5) {
+      test({channels, pixels, 3, 1 + (channels + pixels) % 7, limit});
+    }
+  }
+  for (int pixels = 1; pixels <= 40; ++pixels) {
+    for (const int channels : {3, 10, 64, 100}) test({channels, pixels, 3, 9, limit});
+  }
+  for (int runs = 1; runs <= 9; ++runs) {
+    for (const int length : {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 21, 31, 33, 64}) {
+      for (const Bytes bytes : {Bytes::kRandom, Bytes::kLargest,
+                                Bytes::kLargestNegative, Bytes::kAlternating}) {
+        test({35, 7, runs, length, limit, bytes});
+      }
+    }
+  }
+  // A stem's, a downsampling's, a classifier's; the longest that 7 bits may have.
+  for (const Bytes bytes : {Bytes::kRandom, Bytes::kLargest, Bytes::kAlternating}) {
+    test({64, 28, 7, 21, 63, bytes});
+    test({64, 28, 1, 256, 63, bytes});
+    test({1000, 1, 1, 512, 63, bytes});
+    test({9, 5, 1, 1044, 63, bytes});
+    test({9, 5, 2, 259, limit, bytes});
+  }
+}
+
+float quantized(const QuantizedRow& row, float value) {
+  const float product = value * row.scale;
+  const float y = std::floor(product + row.shift);
+  if (std::isnan(y)) return row.nan_is_highest ? row.highest : row.lowest;
+  return y < row.lowest ? row.lowest : y > row.highest ? row.highest : y;
+}
+
+void test_quantizing(const Kernels& kernels, uint64_t seed, int count, float lowest,
+                     float highest, int one_special_in) {
+  Random random(seed);
+  Guarded<float> values(size_t(count), Side(random.between(0, 1)));
+  fill(values, random, one_special_in);
+  const float scale = float(1 << random.between(0, 8)) * 0.7f;
+  for (size_t i = 0; i < values.size(); ++i) {
+    // Halves, where a rounding decides, and what lies beside them.
+    if (random.between(0, 3) != 0) continue;
+    const float half = (float(random.between(-260, 260)) + 0.5f) / scale;
+    const float to = random.between(0, 1) ? FloatLimits::max() : FloatLimits::lowest();
+    values[i] = random.between(0, 2) ? half : std::nextafter(half, to);
+  }
+  Guarded<uint8_t> bytes(static_cast<size_t>(count));
+  std::vector<uint8_t> expected = copy_of(bytes);
+  const QuantizedRow row = {values.data(), count,   scale,
+                            0.5f,          lowest,  highest,
+                            random.between(0, 1) == 1, bytes.data()};
+  set_case(kernels, "quantize_row", seed,
+           describe({{"values", count}, {"lowest", long(lowest)},
+                     {"highest", long(highest)}, {"special", one_special_in}}));
+  kernels.quantize_row(row);
+  for (int i = 0; i < count; ++i) {
+    expected[size_t(i)] = uint8_t(quantized(row, values[size_t(i)]) - lowest);
+  }
+  check_output("bytes", bytes, expected);
+}
+
+void test_quantizings(const Kernels& kernels) {
+  for (const int one_special_in : {0, 8}) {
+    for (int count = 1; count <= 70; ++count) {
+      test_quantizing(kernels, next_seed(), count, -127.0f, 127.0f, one_special_in);
+      test_quantizing(kernels, next_seed(), count, 0.0f, 255.0f, one_special_in);
+      test_quantizing(kernels, next_seed(), count, -1.0f, 0.0f, one_special_in);
+      test_quantizing(kernels, next_seed(), count, -5e6f, -4999800.0f, one_special_in);
+    }
+    for (const int count : {512, 1000, 3584}) {
+      test_quantizing(kernels, next_seed(), count, -127.0f, 127.0f, one_special_in);
+    }
+  }
+}
+
+}  // namespace
+
+TEST(integer_conv_row_is_exact) { for_each_table(test_integer_convs); }
+
+TEST(quantize_row_rounds_down) { for_each_table(test_quantizings); }
+
+TEST_MAIN
