@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from r2b_keras import __version__, drawing, tables
+from r2b_keras.board.machine import cpu_name, governor, num_cores, package_version
 from r2b_keras.converters.benchmarking import Measurement
 from r2b_keras.drawing import COLOURS, WIDTH
-from r2b_keras.machine import cpu_name, governor, num_cores, package_version
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

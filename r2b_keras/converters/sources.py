@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 import r2b_keras
-from r2b_keras import data, machine, models, recipes
-from r2b_keras.board import pictures
+from r2b_keras import data, models, recipes
+from r2b_keras.board import machine, pictures
 from r2b_keras.board.card import ModelCard
 from r2b_keras.board.pictures import SUFFIXES
 from r2b_keras.converters.float32 import in_float32

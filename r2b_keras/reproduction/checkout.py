@@ -5,7 +5,8 @@ import pathlib
 import subprocess
 from typing import Any
 
-from r2b_keras import files, folders, machine
+from r2b_keras import files, folders
+from r2b_keras.board import machine
 from r2b_keras.errors import InputError
 from r2b_keras.trainers.manifest import PACKAGES
 

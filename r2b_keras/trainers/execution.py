@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from r2b_keras import machine
+from r2b_keras.board import machine
 from r2b_keras.checks import require_count
 from r2b_keras.environment import tf
 from r2b_keras.trainers.workers import Workers

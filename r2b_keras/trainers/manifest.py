@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 import r2b_keras
-from r2b_keras import files, machine
+from r2b_keras import files
+from r2b_keras.board import machine
 from r2b_keras.errors import InputError
 from r2b_keras.trainers.workdir import Workdir
 

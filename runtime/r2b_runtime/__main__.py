@@ -1,4 +1,4 @@
-"""The commands: `python -m r2b_runtime classify` and `python -m r2b_runtime benchmark`.
+"""The commands: `python -m r2b_runtime classify`, `watch` and `benchmark`.
 
 A problem that the user can mend ends in one sentence on standard error, with exit code
 1, or 2 where the command line is wrong.
@@ -23,6 +23,7 @@ from r2b_runtime.board.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from r2b_runtime.board.card import ModelCard
     from r2b_runtime.interpreter import Interpreter
 
 EXIT_PROBLEM, EXIT_USAGE = 1, 2
@@ -72,17 +73,33 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--kernel", help="instruction set, the CPU's best if unset")
     common.add_argument("--json", action="store_true", help="print one JSON object")
 
-    classify = commands.add_parser("classify", parents=[common], help="name pictures")
-    classify.add_argument(
-        "pictures", metavar="PICTURE", nargs="+", help="JPEG, PNG or WebP"
-    )
-    classify.add_argument("--top", type=_count, default=5, help="classes to show")
-    classify.add_argument(
+    naming = _Parser(add_help=False)
+    naming.add_argument("--top", type=_count, default=5, help="classes to show")
+    naming.add_argument(
         "--upright",
         action=argparse.BooleanOptionalAction,
         help="turn pictures by their EXIF orientation; as the model card says if unset",
     )
+
+    both = [common, naming]
+    classify = commands.add_parser("classify", parents=both, help="name pictures")
+    classify.add_argument(
+        "pictures", metavar="PICTURE", nargs="+", help="JPEG, PNG or WebP"
+    )
     classify.set_defaults(command=_classify)
+
+    watch = commands.add_parser("watch", parents=both, help="name frame after frame")
+    watch.add_argument(
+        "source",
+        metavar="SOURCE",
+        nargs="?",
+        default="camera",
+        help="camera (the Raspberry Pi's, default), a device such as /dev/video0, a "
+        "folder that pictures come into, a video, or - for PPM pictures on standard "
+        "input",
+    )
+    watch.add_argument("--frames", type=_count, help="stop after so many")
+    watch.set_defaults(command=_watch)
 
     benchmark = commands.add_parser("benchmark", parents=[common], help="measure time")
     benchmark.add_argument("--runs", type=_count, default=50, help="default: 50")
@@ -90,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         "--explain", action="store_true", help="show what was claimed and fused"
     )
     benchmark.add_argument("--profile", action="store_true", help="time each step")
+    benchmark.add_argument(
+        "--row", action="store_true", help="print a row for a table of machines"
+    )
     benchmark.set_defaults(command=_benchmark)
     return parser
 
@@ -135,6 +155,33 @@ def _classify(options: argparse.Namespace) -> int:
     from r2b_runtime.board import classification
 
     interpreter = _load(options)
+    found = _card(options, interpreter)
+    named = classification.print_guesses(
+        interpreter, found, options.pictures, options.top, options.json
+    )
+    return 0 if named else EXIT_PROBLEM
+
+
+def _watch(options: argparse.Namespace) -> int:
+    """Prints the likeliest classes of frame after frame."""
+    from r2b_runtime import frames, watching
+
+    interpreter = _load(options)
+    found = _card(options, interpreter)
+    source = frames.frames(options.source, found.image_shape[2], found.upright)
+    rate = watching.Rate()
+    with contextlib.closing(source):
+        named = watching.watch(interpreter, found, source, options.top, rate)
+        watching.print_named(named, rate, options.frames, options.json)
+    return 0
+
+
+def _card(options: argparse.Namespace, interpreter: Interpreter) -> ModelCard:
+    """The model's card, with what the command line says otherwise.
+
+    Raises:
+      InputError: it has none, or that of another network.
+    """
     found = interpreter.card
     if found is None:
         raise InputError(
@@ -146,18 +193,19 @@ def _classify(options: argparse.Namespace) -> int:
     found.check_fits(options.model, *shapes)
     if options.upright is not None:
         found = dataclasses.replace(found, upright=options.upright)
-    named = classification.print_guesses(
-        interpreter, found, options.pictures, options.top, options.json
-    )
-    return 0 if named else EXIT_PROBLEM
+    return found
 
 
 def _benchmark(options: argparse.Namespace) -> int:
     """Prints how long an image takes."""
-    from r2b_runtime import profiling, timing
+    from r2b_runtime import profiling, rows, timing
 
     interpreter = _load(options, options.profile)
     measured = timing.measure(interpreter, options.runs)
+    if options.row:
+        row = rows.of_machine(options.model, interpreter, measured)
+        print(json.dumps(row) if options.json else rows.to_text(row))
+        return 0
     steps = interpreter.explanation.splitlines()
     profile = profiling.steps(interpreter) if options.profile else []
     if options.json:

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from r2b_keras import machine
+from r2b_keras.board import machine
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.reproduction import checkout

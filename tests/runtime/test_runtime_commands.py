@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import r2b_runtime
 from r2b_keras.board import classification
 from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import engines
 from r2b_keras.converters.card import attach
 from r2b_runtime import __main__ as commands
+from r2b_runtime.board import machine
 from tests.converters.small_flatbuffers import binary, dense
 from tests.data.picture_kinds import turned_by_half
 
@@ -43,34 +45,6 @@ def paths(tmp_path):
         found.append(str(tmp_path / f"{number}.png"))
         image.save(found[-1])
     return found
-
-
-@pytest.fixture
-def run(capfd):
-    """Runs a command in this process: exit code, standard output and error."""
-
-    def run(*arguments):
-        capfd.readouterr()
-        try:
-            code = commands.main(list(map(str, arguments)))
-        except SystemExit as exit:
-            code = exit.code
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def refused(run):
-    def refused(code, *arguments):
-        found, out, error = run(*arguments)
-        assert (found, out) == (code, "")
-        assert error.count("\n") == 1 and error.endswith(".\n"), error
-        assert "Traceback" not in error and len(error) < 500
-        return error
-
-    return refused
 
 
 def test_pictures_are_named_as_r2b_keras_names_them(run, model, paths):
@@ -129,6 +103,29 @@ def test_time_of_a_network(run, tmp_path):
     assert "GMAC/s" in out and "binary convolution" in out
 
 
+def test_a_row_for_a_table_of_machines(run, model, monkeypatch):
+    monkeypatch.setattr(machine, "cpu_name", lambda: "Raspberry | Pi 5")
+    monkeypatch.setattr(machine, "arm_cores", lambda: "Cortex-A76")
+    monkeypatch.setattr(machine, "governor", lambda: "")
+    code, out, error = run("benchmark", model, "--row", "--runs=7", "--threads=2")
+    assert (code, error) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == 3 and lines[1] == "|" + "---|" * lines[0][1:].count("|")
+    cells = [[x.strip() for x in line.strip("|").split("|")] for line in lines]
+    row = dict(zip(cells[0], cells[2], strict=True))
+    assert row["machine"] == "Raspberry / Pi 5, Cortex-A76"
+    assert row["network"] == "model.tflite" and row["clock"] == "unknown"
+    assert row["KiB"] == f"{model.stat().st_size / 1024:.0f}"
+    # This network has nothing for the delegate.
+    assert row["kernels"] == "none" and row["threads"].startswith("2 of ")
+    low, high = map(float, row["10-90 %"].split("-"))
+    assert 0 < low <= float(row["ms"]) <= high
+    assert f"r2b_runtime {r2b_runtime.__version__}" in row["software"]
+    assert "ai-edge-litert" in row["software"] and "Python 3." in row["software"]
+    _, out, _ = run("benchmark", model, "--row", "--runs=7", "--json")
+    assert list(json.loads(out)) == cells[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -141,6 +138,9 @@ def test_time_of_a_network(run, tmp_path):
         (("benchmark", "a.tflite", "--threads=two"), "--threads: 'two' is given"),
         (("benchmark", "a.tflite", "--threads=9999999999"), "whole number"),
         (("classify", "a.tflite", "b.png", "--top=-1"), "--top: '-1' is given"),
+        (("watch",), "required: MODEL"),
+        (("watch", "a.tflite", "-", "--frames=0"), "--frames: '0' is given"),
+        (("watch", "a.tflite", "-", "b"), "Unrecognized arguments: b"),
     ],
 )
 def test_command_lines_that_are_wrong(refused, arguments, words):

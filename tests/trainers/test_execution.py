@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from r2b_keras import machine, recipes
+from r2b_keras import recipes
+from r2b_keras.board import machine
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import build_network

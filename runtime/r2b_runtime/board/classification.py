@@ -71,11 +71,30 @@ def guess(
     Raises:
       InputError: the picture is missing or broken, or the network's scores are.
     """
-    scores = network.predict(pictures.load(path, card)[np.newaxis])[0]
+    image = pictures.load(path, card)
+    return likeliest(network, card, image, os.fspath(path), top)
+
+
+def likeliest(
+    network: Network, card: ModelCard, image: np.ndarray, subject: str, top: int
+) -> list[Guess]:
+    """The likeliest classes of an image, the first one first.
+
+    Args:
+      network: the network.
+      card: its card.
+      image: `[H, W, C]` float32, as the network sees it.
+      subject: what to call it in messages.
+      top: number of classes, all if there are fewer.
+
+    Raises:
+      InputError: the network's scores are no finite numbers.
+    """
+    scores = network.predict(image[np.newaxis])[0]
     if not np.isfinite(scores).all():
         raise InputError(
-            f"The network's scores for {os.fspath(path)} are not finite numbers: "
-            "convert it again and verify it."
+            f"The network's scores for {subject} are not finite numbers: convert it "
+            "again and verify it."
         )
     shares = probabilities(scores)
     return [

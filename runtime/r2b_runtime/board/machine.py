@@ -1,5 +1,7 @@
 """This machine and what is installed on it, for files that say where they are from."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import os
 import pathlib
@@ -8,6 +10,24 @@ import platform
 _CPU_NAMES = ("model name", "Model", "Hardware")
 _CPU_INFORMATION = pathlib.Path("/proc/cpuinfo")
 _BOARD = pathlib.Path("/proc/device-tree/model")
+# Arm's own cores, by the number that Linux tells on 64-bit Arm, where it has no names.
+_ARM, _CORES = (
+    "0x41",
+    {
+        "0xd03": "Cortex-A53",
+        "0xd04": "Cortex-A35",
+        "0xd05": "Cortex-A55",
+        "0xd07": "Cortex-A57",
+        "0xd08": "Cortex-A72",
+        "0xd09": "Cortex-A73",
+        "0xd0a": "Cortex-A75",
+        "0xd0b": "Cortex-A76",
+        "0xd0c": "Neoverse-N1",
+        "0xd40": "Neoverse-V1",
+        "0xd41": "Cortex-A78",
+        "0xd49": "Neoverse-N2",
+    },
+)
 _GOVERNOR = pathlib.Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -24,13 +44,32 @@ def cpu_name(information: pathlib.Path = _CPU_INFORMATION) -> str:
     Args:
       information: the system's file about the processor.
     """
-    lines = _text(information).splitlines()
-    entries = [[part.strip() for part in line.partition(":")[::2]] for line in lines]
+    entries = _entries(information)
     for wanted in _CPU_NAMES:
         for name, value in entries:
             if name == wanted and value:
                 return value
-    return _first_line(_BOARD) or platform.processor() or platform.machine()
+    return board_name() or platform.processor() or platform.machine()
+
+
+def board_name() -> str:
+    """Name of the board, such as "Raspberry Pi 5 Model B Rev 1.0"; empty on a PC."""
+    return _first_line(_BOARD)
+
+
+def arm_cores(information: pathlib.Path = _CPU_INFORMATION) -> str:
+    """Names of Arm's cores, such as "Cortex-A72"; empty where there are none.
+
+    Args:
+      information: the system's file about the processor.
+    """
+    found, is_arm = [], False
+    for name, value in _entries(information):
+        if name == "CPU implementer":
+            is_arm = value == _ARM
+        elif name == "CPU part" and is_arm:
+            found.append(_CORES.get(value, f"Arm's core {value}"))
+    return " and ".join(dict.fromkeys(found))
 
 
 def governor() -> str:
@@ -44,6 +83,13 @@ def package_version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _entries(information: pathlib.Path) -> list[tuple[str, str]]:
+    """Names and values of a file of the system."""
+    lines = _text(information).splitlines()
+    parts = (line.partition(":") for line in lines)
+    return [(name.strip(), value.strip()) for name, _, value in parts]
 
 
 def _text(path: pathlib.Path) -> str:

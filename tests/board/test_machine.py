@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from r2b_keras import machine
+from r2b_keras.board import machine
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,27 @@ def test_name_of_the_processor(tmp_path, content, name):
     path.write_text(content)
     assert machine.cpu_name(path) == name
     assert machine.cpu_name(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("cores", "names"),
+    [
+        ((("0x41", "0xd08"),) * 4, "Cortex-A72"),
+        (
+            (("0x41", "0xd05"), ("0x41", "0xd0b"), ("0x41", "0xd05")),
+            "Cortex-A55 and Cortex-A76",
+        ),
+        ((("0x41", "0xfff"),), "Arm's core 0xfff"),
+        ((("0x61", "0xd08"),), ""),  # Apple's
+        ((), ""),
+    ],
+)
+def test_names_of_arm_s_cores(tmp_path, cores, names):
+    entry = "processor\t: 0\nCPU implementer\t: {}\nCPU part\t: {}\n\n"
+    path = tmp_path / "cpuinfo"
+    path.write_text("".join(entry.format(*core) for core in cores))
+    assert machine.arm_cores(path) == names
+    assert machine.arm_cores(tmp_path / "absent") == ""
 
 
 def test_cores_are_those_that_the_process_may_use():

@@ -1,0 +1,244 @@
+"""Where frames come from: a camera, a folder, a video, or another program.
+
+All but a folder arrive as a stream of PPM pictures (P6, 8 bits), each of which says how
+large it is. ffmpeg makes one of every video and of every camera that Linux knows; the
+Raspberry Pi's camera is asked by the package picamera2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import pathlib
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from r2b_runtime.board import pictures
+from r2b_runtime.board.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+CAMERA, STANDARD_INPUT = "camera", "-"
+# Pixels of the frames that the Raspberry Pi's camera is asked for.
+CAMERA_SIZE = (640, 480)
+# How often a folder is looked at.
+POLL_SECONDS = 0.25
+# No camera gives more: a header that says so is damaged.
+_LARGEST_SIDE = 1 << 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A picture to be named.
+
+    Attributes:
+      name: its file, or empty for one of a stream.
+      image: `[h, w, 1 or 3]` uint8.
+    """
+
+    name: str
+    image: np.ndarray
+
+
+if TYPE_CHECKING:
+    Frames = Generator[Frame, None, None]
+
+
+def frames(source: str, channels: int, upright: bool) -> Frames:
+    """The frames of a source, as they come.
+
+    Args:
+      source: "camera", "-" for standard input, a folder, a video or a device such as
+        /dev/video0.
+      channels: of the network, for pictures in a folder.
+      upright: turn pictures in a folder as their EXIF orientation says.
+
+    Raises:
+      InputError: there is no such source, or it ends in the middle of a frame.
+    """
+    if source == CAMERA:
+        return _of_camera()
+    if source == STANDARD_INPUT:
+        return of_stream(sys.stdin.buffer, "Standard input")
+    path = pathlib.Path(source)
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        raise InputError(
+            f"{source} cannot be read ({error.strerror}): expected a folder, a video, "
+            "a device such as /dev/video0, - for standard input, or camera."
+        ) from error
+    if stat.S_ISDIR(kind):
+        return _of_folder(path, channels, upright)
+    return _of_ffmpeg(source, stat.S_ISCHR(kind))
+
+
+def of_stream(stream: IO[bytes], name: str) -> Frames:
+    """The frames of a stream of PPM pictures.
+
+    Args:
+      stream: binary, read to its end.
+      name: what to call it in messages.
+
+    Raises:
+      InputError: it holds something else, or ends in the middle of a frame.
+    """
+    while True:
+        header = _header(stream, name)
+        if header is None:
+            return
+        width, height = header
+        content = stream.read(3 * width * height)
+        if len(content) < 3 * width * height:
+            raise InputError(f"{name} ends in the middle of a frame: send whole ones.")
+        image = np.frombuffer(content, np.uint8).reshape(height, width, 3)
+        yield Frame("", image)
+
+
+def _header(stream: IO[bytes], name: str) -> tuple[int, int] | None:
+    """Width and height of the next picture, None at the end of the stream."""
+    words: list[bytes] = []
+    while len(words) < 4:
+        word = _word(stream)
+        if not word and not words:
+            return None
+        words.append(word)
+        # Whatever else it is: its first bytes tell.
+        if words[0] != b"P6" or not word:
+            break
+    numbers = [int(word) if word.isdigit() else 0 for word in words[1:]]
+    width, height, largest = (*numbers, 0, 0, 0)[:3]
+    if words[0] == b"P6" and largest == 255 and 0 < min(width, height):
+        if max(width, height) <= _LARGEST_SIDE:
+            return width, height
+    raise InputError(
+        f"{name} holds {b' '.join(words)[:40]!r} where a frame was to begin, expected "
+        "PPM pictures of 8 bits (P6), as `ffmpeg -i FILE -f image2pipe -c:v ppm -` "
+        "writes them."
+    )
+
+
+def _word(stream: IO[bytes]) -> bytes:
+    """The next word, and the one character behind it; not longer than 20 bytes."""
+    word = b""
+    while len(word) < 20:
+        byte = stream.read(1)
+        if byte == b"#" and not word:
+            stream.readline(1000)  # a comment
+        elif byte and not byte.isspace():
+            word += byte
+        elif word or not byte:
+            break
+    return word
+
+
+def _of_ffmpeg(source: str, is_camera: bool) -> Frames:
+    """The frames of a video or a camera, read by ffmpeg."""
+    kind = ["-f", "v4l2"] if is_camera else []
+    command = ["ffmpeg", "-nostdin", "-loglevel", "error", *kind, "-i", source]
+    command += ["-f", "image2pipe", "-c:v", "ppm", "-"]
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
+        except OSError as error:
+            raise InputError(
+                "ffmpeg, which reads videos and cameras, does not start here "
+                f"({error.strerror}): run `sudo apt install ffmpeg`."
+            ) from error
+        # It is ended when nobody wants more frames.
+        with process, contextlib.ExitStack() as stack:
+            stack.callback(process.kill)
+            yield from of_stream(cast("IO[bytes]", process.stdout), source)
+            code = process.wait()
+        said.seek(0)
+        lines = said.read().decode(errors="replace").split("\n")
+    if code:
+        reason = next(
+            filter(None, map(str.strip, reversed(lines))), f"exit code {code}"
+        )
+        raise InputError(
+            f"ffmpeg cannot read {source} ({reason.rstrip('.')}): expected a video or "
+            "a camera."
+        )
+
+
+def _of_camera() -> Frames:
+    """Frames of the Raspberry Pi's camera."""
+    try:
+        # By name: there is no such package anywhere else.
+        module = importlib.import_module("picamera2")
+    except ImportError as error:
+        raise InputError(
+            f"The package picamera2, which asks the Raspberry Pi's camera, does not "
+            f"start here ({one_line(error)}): run `sudo apt install python3-picamera2` "
+            "and make the virtual environment with --system-site-packages, or name "
+            "another source, such as /dev/video0."
+        ) from error
+    try:
+        camera = module.Picamera2()
+        # picamera2 names formats by their order in a word: this one is R, G, B.
+        wanted = {"size": CAMERA_SIZE, "format": "BGR888"}
+        camera.configure(camera.create_video_configuration(main=wanted))
+        camera.start()
+    except (RuntimeError, IndexError) as error:
+        raise InputError(
+            f"The camera does not start ({one_line(error)}): see whether another "
+            "program has it, and whether `rpicam-hello --list-cameras` finds it."
+        ) from error
+    return _captured(camera)
+
+
+def _captured(camera: Any) -> Frames:
+    with contextlib.closing(camera):
+        while True:
+            yield Frame("", camera.capture_array("main"))
+
+
+def _of_folder(folder: pathlib.Path, channels: int, upright: bool) -> Frames:
+    """The pictures of a folder, the oldest first, then whatever comes into it.
+
+    A picture's turn is when it has been the same at two looks: one that is still being
+    written is not. One that cannot be read gets a sentence on standard error.
+    """
+    seen: dict[str, tuple[int, int]] = {}
+    done: dict[str, tuple[int, int]] = {}
+    while True:
+        found = _pictures_in(folder)
+        for name, state in sorted(found.items(), key=lambda item: item[1]):
+            if seen.get(name) == state != done.get(name):
+                done[name] = state
+                try:
+                    image = pictures.read(folder / name, channels, upright)
+                except InputError as error:
+                    print(error, file=sys.stderr, flush=True)
+                    continue
+                yield Frame(os.fspath(folder / name), image)
+        seen = found
+        time.sleep(POLL_SECONDS)
+
+
+def _pictures_in(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
+    """Pictures by name: when they were changed last, and how large they are."""
+    found = {}
+    try:
+        paths = list(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be read ({error.strerror}): mend that, or name another "
+            "source."
+        ) from error
+    for path in paths:
+        if path.suffix.lower() in pictures.SUFFIXES and not path.name.startswith("."):
+            with contextlib.suppress(FileNotFoundError):  # taken away meanwhile
+                state = path.stat()
+                found[path.name] = (state.st_mtime_ns, state.st_size)
+    return found

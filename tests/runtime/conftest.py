@@ -1,0 +1,33 @@
+"""Commands of the board's package, run in the process of the test."""
+
+import pytest
+
+from r2b_runtime import __main__ as commands
+
+
+@pytest.fixture
+def run(capfd):
+    """Runs a command in this process: exit code, standard output and error."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        try:
+            code = commands.main(list(map(str, arguments)))
+        except SystemExit as exit:
+            code = exit.code
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(run):
+    def refused(code, *arguments):
+        found, out, error = run(*arguments)
+        assert (found, out) == (code, "")
+        assert error.count("\n") == 1 and error.endswith(".\n"), error
+        assert "Traceback" not in error and len(error) < 500
+        return error
+
+    return refused

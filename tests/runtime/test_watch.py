@@ -1,0 +1,324 @@
+"""`python -m r2b_runtime watch`: every source, without a camera."""
+
+import io
+import itertools
+import json
+import os
+import sys
+import threading
+import time
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from r2b_keras.board import classification, pictures
+from r2b_keras.board.card import ModelCard
+from r2b_keras.converters import engines
+from r2b_keras.converters.card import attach
+from r2b_runtime import InputError, frames, watching
+from tests.converters.small_flatbuffers import dense
+
+LABELS = ("apple", "bear", "cat")
+# The dense network takes 64 pixels in a row.
+CARD = ModelCard(LABELS, (1, 64, 1), (0.5,), (0.25,))
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(attach(dense(64, len(LABELS)), CARD))
+    return path
+
+
+@pytest.fixture
+def images():
+    """Frames of different sizes, which get different answers."""
+    generator = np.random.default_rng(2)
+    return [generator.integers(0, 256, (5 + n, 90, 3), np.uint8) for n in range(4)]
+
+
+def ppm(image, header="P6 {w} {h} 255\n"):
+    height, width, _ = image.shape
+    return header.format(w=width, h=height).encode() + image.tobytes()
+
+
+def expected(model, image):
+    """The guesses for one frame, by way of what `classify` does."""
+    framed = pictures.frame(pictures.to_channels(image, 1), (1, 64), CARD.framing)
+    engine = engines.load(model.read_bytes(), "r2b_runtime")
+    seen = pictures.normalize(framed, CARD)
+    return classification.likeliest(engine, CARD, seen, "it", len(LABELS))
+
+
+def answers(out):
+    """JSON lines without their rates: frames, and the summary."""
+    *lines, summary = map(json.loads, out.splitlines())
+    return lines, summary
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    def give(content):
+        stream = types.SimpleNamespace(buffer=io.BytesIO(content))
+        monkeypatch.setattr(sys, "stdin", stream)
+
+    return give
+
+
+def test_frames_on_standard_input(run, model, images, stdin):
+    stdin(b"".join(map(ppm, images)))
+    code, out, error = run("watch", model, "-", "--json", "--top=3")
+    assert (code, error) == (0, "")
+    lines, summary = answers(out)
+    assert [line["number"] for line in lines] == [1, 2, 3, 4]
+    assert [line["guesses"] for line in lines] == [expected(model, x) for x in images]
+    assert len({line["guesses"][0]["label"] for line in lines}) > 1
+    assert summary["frames"] == 4 and summary["frames_per_second"] > 0
+    stdin(b"".join(map(ppm, images)))
+    code, out, _ = run("watch", model, "-", "--frames=2", "--top=1")
+    first, second, last = out.splitlines()
+    best = expected(model, images[1])[0]
+    assert second.split() == [
+        "2",
+        second.split()[1],
+        best["label"],
+        f"{best['probability']:.1%}",
+    ]
+    assert last.startswith("2 frames, ") and "network" in last and code == 0
+
+
+def test_headers_that_the_format_allows(images):
+    forms = (
+        "P6\n# of a camera\n{w} {h}\n255\n",
+        "P6\t{w}\n\n{h} #two\n255 ",
+        "P6 {w} {h} 255\n",
+    )
+    stream = io.BytesIO(b"".join(ppm(images[0], form) for form in forms))
+    found = [frame.image for frame in frames.of_stream(stream, "It")]
+    assert len(found) == 3
+    assert all((image == images[0]).all() for image in found)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "There was no frame"),
+        (b"P6 2 2 255\n" + bytes(11), "ends in the middle of a frame"),
+        (b"P6 2 2", "b'P6 2 2 ' where a frame was to begin"),
+        (b"P5 2 2 255\n" + bytes(4), "b'P5' where a frame was to begin"),
+        (b"P6 2 2 65535\n" + bytes(24), "b'P6 2 2 65535' where a frame"),
+        (b"P6 0 2 255\n", "b'P6 0 2 255' where"),
+        (b"P6 99999 99999 255\n", "expected PPM pictures of 8 bits"),
+        (b"P6 -2 2 255\n" + bytes(12), "expected PPM pictures of 8 bits"),
+        (bytes(50), "where a frame was to begin"),
+        (b"P6 1 1 255\n" + bytes(3) + b"no frame", "b'no' where a frame"),
+    ],
+)
+def test_streams_that_hold_something_else(run, model, stdin, content, words):
+    stdin(content)
+    code, _, error = run("watch", model, "-")
+    assert code == 1 and words in error
+    assert error.count("\n") == 1 and error.endswith(".\n")
+
+
+def test_pictures_that_come_into_a_folder(run, model, images, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    for place, name in enumerate(("b.png", "a.png")):
+        Image.fromarray(images[place]).save(folder / name)
+        os.utime(folder / name, (place + 1, place + 1))
+
+    def add_another():
+        time.sleep(3 * frames.POLL_SECONDS)
+        Image.fromarray(images[2]).save(folder / "late.png")
+
+    adding = threading.Thread(target=add_another)
+    adding.start()
+    code, out, error = run("watch", model, folder, "--frames=3", "--json", "--top=3")
+    adding.join()
+    lines, summary = answers(out)
+    names = [str(folder / name) for name in ("b.png", "a.png", "late.png")]
+    assert [line["name"] for line in lines] == names
+    found = [line["guesses"] for line in lines]
+    assert found == [expected(model, image) for image in images[:3]]
+    assert (code, summary["frames"]) == (0, 3)
+    assert "broken.png is broken" in error and error.count("\n") == 1
+
+
+def test_a_picture_that_is_being_written_waits(images, tmp_path, monkeypatch):
+    path, looks = tmp_path / "slow.png", itertools.count()
+    content = io.BytesIO()
+    Image.fromarray(images[0]).save(content, "png")
+
+    def write_more(_):
+        size = min(100 * (next(looks) + 1), len(content.getvalue()))
+        path.write_bytes(content.getvalue()[:size])
+        os.utime(path, (5, 5))
+
+    monkeypatch.setattr(time, "sleep", write_more)
+    frame = next(frames.frames(str(tmp_path), 3, True))
+    assert frame.name == str(path) and (frame.image == images[0]).all()
+    # Written in pieces of 100 bytes, and then once more the same.
+    assert next(looks) == -(-len(content.getvalue()) // 100) + 1
+
+
+FFMPEG = """#!/bin/sh
+echo "$*" > "{log}"
+echo "{says}" >&2
+cat "{frames}"
+{then}
+"""
+
+
+@pytest.fixture
+def ffmpeg(tmp_path, monkeypatch):
+    """A stand-in for ffmpeg, on PATH alone with the shell's own programs."""
+
+    def install(content, then="", says=""):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "frames.ppm").write_bytes(content)
+        program = tmp_path / "bin" / "ffmpeg"
+        paths = {"log": tmp_path / "log", "frames": tmp_path / "frames.ppm"}
+        program.write_text(FFMPEG.format(then=then, says=says, **paths))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+        return lambda: (tmp_path / "log").read_text().split()
+
+    return install
+
+
+def test_videos_and_devices_are_read_by_ffmpeg(run, model, images, ffmpeg, tmp_path):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"not looked at")
+    arguments = ffmpeg(b"".join(map(ppm, images)))
+    code, out, error = run("watch", model, film, "--json", "--top=3")
+    lines, _ = answers(out)
+    assert (code, error) == (0, "")
+    assert [line["guesses"] for line in lines] == [expected(model, x) for x in images]
+    assert str(film) in arguments() and "v4l2" not in arguments()
+    # A character device is a camera.
+    code, *_ = run("watch", model, "/dev/null", "--json")
+    assert code == 0 and "v4l2" in arguments()
+
+
+def test_ffmpeg_is_ended_when_enough_was_seen(run, model, images, ffmpeg, tmp_path):
+    film = tmp_path / "film.mp4"
+    film.touch()
+    ffmpeg(ppm(images[0]), then="exec sleep 100")
+    start = time.monotonic()
+    code, out, _ = run("watch", model, film, "--frames=1")
+    assert code == 0 and out.count("\n") == 2
+    assert time.monotonic() - start < 50
+
+
+def test_videos_that_ffmpeg_cannot_read(run, model, ffmpeg, tmp_path, monkeypatch):
+    film = tmp_path / "film.mp4"
+    film.touch()
+    ffmpeg(b"", then="exit 1", says="moov atom not found.")
+    code, out, error = run("watch", model, film)
+    assert (code, out) == (1, "")
+    assert error == (
+        f"ffmpeg cannot read {film} (moov atom not found): expected a video or a "
+        "camera.\n"
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, error = run("watch", model, film)
+    assert code == 1 and "run `sudo apt install ffmpeg`.\n" in error
+    code, _, error = run("watch", model, tmp_path / "none.mp4")
+    assert code == 1 and "none.mp4 cannot be read (No such file" in error
+
+
+class Camera:
+    """Stands in for picamera2's: gives its frames, then fails."""
+
+    images, closed = (), 0
+
+    def create_video_configuration(self, main):
+        return main
+
+    def configure(self, main):
+        # By this name arrays are in the order red, green, blue.
+        assert main == {"size": frames.CAMERA_SIZE, "format": "BGR888"}
+
+    def start(self):
+        self.left = list(self.images)
+
+    def capture_array(self, name):
+        assert name == "main"
+        return self.left.pop(0)
+
+    def close(self):
+        type(self).closed += 1
+
+
+def test_the_camera_of_a_raspberry_pi(run, model, images, monkeypatch):
+    module = types.SimpleNamespace(Picamera2=Camera)
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    monkeypatch.setattr(Camera, "images", images)
+    monkeypatch.setattr(Camera, "closed", 0)
+    code, out, error = run("watch", model, "--frames=3", "--json", "--top=3")
+    lines, _ = answers(out)
+    assert (code, error, Camera.closed) == (0, "", 1)
+    found = [line["guesses"] for line in lines]
+    assert found == [expected(model, image) for image in images[:3]]
+
+
+def test_cameras_that_there_are_none(run, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    code, _, error = run("watch", model)
+    assert code == 1 and error.count("\n") == 1
+    assert "sudo apt install python3-picamera2" in error
+    assert "--system-site-packages" in error
+
+    def none():
+        raise IndexError("list index out of range")
+
+    module = types.SimpleNamespace(Picamera2=none)
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    code, _, error = run("watch", model, "camera")
+    assert code == 1 and "rpicam-hello --list-cameras" in error
+    assert error.count("\n") == 1
+
+
+def test_the_rate_is_that_of_the_last_frames(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    rate = watching.Rate()
+    rates = []
+    for number in range(2 * watching.NUM_RECENT):
+        # The first half waits 1 s for each frame, the second 0.1 s.
+        clock[0] += 1.0 if number < watching.NUM_RECENT else 0.1
+        rate.spent("waiting")
+        clock[0] += 0.01
+        rate.spent("network")
+        rates.append(rate.frame())
+    assert rates[0] == 0
+    assert rates[watching.NUM_RECENT - 1] == pytest.approx(1 / 1.01)
+    assert rates[-1] == pytest.approx(1 / 0.11)
+    found = rate.summary()
+    assert found["frames"] == 60
+    assert found["waiting_ms"] == pytest.approx(550)
+    assert (found["preparing_ms"], found["network_ms"]) == pytest.approx((0, 10))
+    assert found["frames_per_second"] == pytest.approx(1 / 0.56)
+
+
+def test_scores_that_are_no_numbers(images):
+    class Network:
+        def predict(self, images):
+            return np.full((1, 3), np.nan)
+
+    source = iter([frames.Frame("", images[0])])
+    named = watching.watch(Network(), CARD, source, 3, watching.Rate())
+    with pytest.raises(InputError, match="scores for frame 1 are not finite"):
+        next(named)
+
+
+def test_without_a_model_card(run, model, tmp_path):
+    path = tmp_path / "bare.tflite"
+    path.write_bytes(dense())
+    code, out, error = run("watch", path, "-")
+    assert (code, out) == (1, "") and "has no model card" in error
