@@ -199,6 +199,13 @@ def test_list_and_dry_run_train_nothing(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_groups_of_no_weight_are_told_before_any_stage_trains(tmp_path):
+    change = "--override=stages.3.optimizer.groups=head/*:10"
+    result = run("train", *TINY, change, f"--workdir={tmp_path / 'new'}")
+    assert_one_sentence(result, "Stage 3: optimizer.groups has the pattern 'head/*'")
+    assert not (tmp_path / "new").exists()
+
+
 def test_evaluate_agrees_with_the_table(finished):
     workdir, _ = finished
     result = run("evaluate", f"--workdir={workdir}", "--stage=3", "--json")

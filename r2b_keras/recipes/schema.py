@@ -26,6 +26,40 @@ DESCRIPTIONS = ("summary", "expected")
 
 
 @dataclass(frozen=True)
+class Group:
+    """Weights that are trained in another way than the others.
+
+    Attributes:
+      pattern: of their names, `layer/weight`, such as "logits/*" or "block_*_conv/*".
+      rate: factor of the learning rate; 0 freezes them.
+      decay: factor of the weight decay.
+    """
+
+    pattern: str
+    rate: float = 1.0
+    decay: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Group":
+        """Reads `PATTERN:RATE` or `PATTERN:RATE:DECAY`.
+
+        Raises:
+          InputError: it is neither.
+        """
+        pattern, *factors = text.split(":")
+        try:
+            values = [float(factor) for factor in factors]
+        except ValueError:
+            values = []
+        holds = bool(pattern) and len(values) in (1, 2)
+        expected = "PATTERN:RATE or PATTERN:RATE:DECAY, such as 'logits/*:10'"
+        require(holds, "optimizer.groups", text, expected)
+        for value in values:
+            require_range(f"A factor of optimizer.groups {text!r}", value, 0)
+        return cls(pattern, *values)
+
+
+@dataclass(frozen=True)
 class Optimizer:
     """How gradients become steps.
 
@@ -39,6 +73,9 @@ class Optimizer:
       decay: "l2" adds `weight_decay * w` to the gradient (what Adam with a weight decay
         meant when the paper was written); "decoupled" subtracts
         `learning_rate * weight_decay * w` from the weight (AdamW).
+      groups: weights with factors of their own, "PATTERN:RATE" or
+        "PATTERN:RATE:DECAY" each, see `Group`; the first that fits a weight counts.
+        Sec. 4.1's two rates within one network are "block_??_conv/kernel:0.2:0".
     """
 
     name: str = "adam"
@@ -46,6 +83,7 @@ class Optimizer:
     momentum: float = 0.9
     weight_decay: float = 0.0
     decay: str = "l2"
+    groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses settings that cannot train."""
@@ -54,6 +92,9 @@ class Optimizer:
         require_positive("optimizer.learning_rate", self.learning_rate)
         require_range("optimizer.weight_decay", self.weight_decay, 0)
         require_fraction_below_1("optimizer.momentum", self.momentum)
+        object.__setattr__(self, "groups", tuple(self.groups))
+        for text in self.groups:
+            Group.parse(text)
 
 
 @dataclass(frozen=True)

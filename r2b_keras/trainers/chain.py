@@ -10,7 +10,7 @@ from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import PRECISIONS, manifest, trained
 from r2b_keras.trainers.execution import Execution, facts
 from r2b_keras.trainers.library import StageLibrary, stage_key
-from r2b_keras.trainers.stage import Run, check_files, train_stage
+from r2b_keras.trainers.stage import Run, check_fit, train_stage
 from r2b_keras.trainers.strategies import check_batch, make_workers
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from r2b_keras.trainers.workers import Workers
@@ -127,7 +127,7 @@ def train_chain(
     _check_images(dataset, stages, workers)
     identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
     run = Run(recipe, workdir, dataset, seed, workers, execution)
-    check_files(run, numbers)
+    check_fit(run, numbers)
     executed = facts(strategy, workers, execution)
 
     def note() -> None:

@@ -47,6 +47,7 @@ class Distiller(tf.keras.Model):
       l2: L2 decay added to the loss, `l2 / 2 * sum(w^2)` over `l2_variables`, whose
         gradient is `l2 * w` (the coupled weight decay of Sec. 4.1's Adam).
       l2_variables: what L2 decay acts on.
+      l2_factors: factor of `l2` for each of them, 1 where None.
       student_logits: name of the layer that gives the student's logits, where its
         output is something else (a softmax, say).
       teacher_logits: the same for the teacher.
@@ -73,6 +74,7 @@ class Distiller(tf.keras.Model):
         attention_form: str = "norm",
         l2: float = 0.0,
         l2_variables: Sequence[tf.Variable] = (),
+        l2_factors: Sequence[float] | None = None,
         student_logits: str | None = None,
         teacher_logits: str | None = None,
         preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
@@ -97,7 +99,9 @@ class Distiller(tf.keras.Model):
         # Tuples and closures: Keras would track layers and variables, and the teacher
         # would be saved and counted with the student.
         self._tap_pairs = pairs
-        self._l2_variables = lambda: l2_variables
+        factors = l2_factors or [1.0] * len(l2_variables)
+        decaying = list(zip(l2_variables, factors, strict=True))
+        self._l2_terms = lambda: decaying
         self._preprocess = preprocess or (lambda images: images)
         own, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         self._student_outputs = forward(student, own, student_logits)
@@ -239,7 +243,11 @@ class Distiller(tf.keras.Model):
             )
         parts = {name: _mean(value, sample_weight) for name, value in values.items()}
         if "l2" in active:
-            halves = [tf.nn.l2_loss(variable) for variable in self._l2_variables()]
+            halves = [
+                tf.nn.l2_loss(variable) * factor
+                for variable, factor in self._l2_terms()
+                if factor
+            ]
             parts["l2"] = tf.add_n(halves) if halves else tf.zeros([])
         return parts
 

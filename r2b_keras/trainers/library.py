@@ -66,6 +66,8 @@ def _settings(stage: Stage, files: dict[str, str]) -> dict[str, Any]:
     values["student"]["precision"] = values["student"].pop("binarization")
     if not stage.augmentation.others:
         del values["augmentation"]["others"]
+    if not stage.optimizer.groups:
+        del values["optimizer"]["groups"]
     return {name: value for name, value in values.items() if name not in DESCRIPTIONS}
 
 

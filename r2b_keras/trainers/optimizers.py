@@ -1,14 +1,49 @@
-"""Optimizers of a stage, and which variables decay."""
+"""Optimizers of a stage: which variables move how fast, and which decay."""
 
+import dataclasses
+import fnmatch
 from typing import Any
 
 from r2b_keras.environment import tf
-from r2b_keras.recipes.schema import Optimizer
+from r2b_keras.errors import InputError
+from r2b_keras.recipes.schema import Group, Optimizer
+from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.schedules import LearningRate
 
 # Ours: Adam's epsilon is not printed. Keras has 1e-7; PyTorch, in which the authors'
 # later code is written, has 1e-8. Both have the same momenta, 0.9 and 0.999.
 EPSILON = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class _Factors:
+    """Of the learning rate of a variable, and how strongly it decays (decoupled)."""
+
+    rate: float = 1.0
+    decay: float = 0.0
+
+
+def _begin(optimizer: Any, variable: tf.Variable) -> _Factors:
+    """Has a variable decay, as Keras does before its step; returns its factors."""
+    factors = optimizer.factors.get(optimizer._var_key(variable), _Factors())
+    if factors.decay:
+        rate = tf.cast(optimizer.learning_rate * factors.rate, variable.dtype)
+        variable.assign_sub(variable * tf.cast(factors.decay, rate.dtype) * rate)
+    return factors
+
+
+class GroupedSGD(tf.keras.optimizers.SGD):
+    """Keras's SGD, each variable at its own learning rate.
+
+    Attributes:
+      factors: of variables that have any, by the optimizer's key of the variable.
+    """
+
+    factors: dict[str, _Factors] = {}
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        """Moves `variable`, shape `[...]`, along a dense gradient of its shape."""
+        super().update_step(gradient * _begin(self, variable).rate, variable)
 
 
 class OnePassAdam(tf.keras.optimizers.Adam):
@@ -24,7 +59,12 @@ class OnePassAdam(tf.keras.optimizers.Adam):
     Args:
       *arguments: as for Keras's Adam.
       **options: as for Keras's Adam.
+
+    Attributes:
+      factors: see `GroupedSGD`.
     """
+
+    factors: dict[str, _Factors] = {}
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Makes Keras's Adam, its updates not compiled by XLA."""
@@ -32,6 +72,7 @@ class OnePassAdam(tf.keras.optimizers.Adam):
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Moves `variable`, shape `[...]`, along a dense gradient of its shape."""
+        factors = _begin(self, variable)
         index = self._index_dict[self._var_key(variable)]
         momentum, velocity = self._momentums[index], self._velocities[index]
         step = tf.cast(self.iterations + 1, variable.dtype)
@@ -43,7 +84,7 @@ class OnePassAdam(tf.keras.optimizers.Adam):
             v=velocity.handle,
             beta1_power=tf.pow(beta_1, step),
             beta2_power=tf.pow(beta_2, step),
-            lr=tf.cast(self.learning_rate, variable.dtype),
+            lr=tf.cast(self.learning_rate * factors.rate, variable.dtype),
             beta1=beta_1,
             beta2=beta_2,
             epsilon=self.epsilon,
@@ -76,6 +117,53 @@ def _is_real_kernel(layer: tf.keras.layers.Layer, variable: tf.Variable) -> bool
     return "kernel" in name and getattr(layer, quantizer, None) is None
 
 
+def factors_of(settings: Optimizer, model: tf.keras.Model) -> dict[str, Group]:
+    """The group of each weight of a network that has one, by the weight's name.
+
+    Raises:
+      InputError: a group that no weight belongs to, or one that freezes a part of a
+        layer only, or nothing left to train.
+    """
+    groups = [Group.parse(text) for text in settings.groups]
+    found: dict[str, Group] = {}
+    for name in named_weights(model):
+        fitting = [g for g in groups if fnmatch.fnmatchcase(name, g.pattern)]
+        if fitting:
+            found[name] = fitting[0]
+    for group in groups:
+        if group not in found.values():
+            raise InputError(
+                f"optimizer.groups has the pattern {group.pattern!r}, which fits no "
+                f"weight of {model.name!r} that no group before it has: expected one "
+                f"that fits names such as {next(iter(named_weights(model)))!r}."
+            )
+    return found
+
+
+def freeze(settings: Optimizer, model: tf.keras.Model) -> None:
+    """Has the layers whose rate is 0 not train; their BatchNorm infers.
+
+    Raises:
+      InputError: see `factors_of`.
+    """
+    groups = factors_of(settings, model)
+    layers: dict[str, list[bool]] = {}
+    for name in named_weights(model):
+        rate = groups[name].rate if name in groups else 1.0
+        layers.setdefault(name.split("/")[0], []).append(rate == 0.0)
+    for name, frozen in layers.items():
+        if any(frozen) and not all(frozen):
+            raise InputError(
+                f"optimizer.groups freezes some weights of the layer {name!r} and not "
+                f"others, expected all or none: a pattern such as '{name}/*'."
+            )
+        model.get_layer(name).trainable = not any(frozen)
+    if not model.trainable_variables:
+        raise InputError(
+            "optimizer.groups freezes all weights, expected some that train."
+        )
+
+
 def make_optimizer(
     settings: Optimizer, rate: LearningRate | float, model: tf.keras.Model
 ) -> tf.keras.optimizers.Optimizer:
@@ -85,23 +173,37 @@ def make_optimizer(
     `r2b_keras.trainers.Distiller`.
 
     Args:
-      settings: kind, momentum and decay.
+      settings: kind, momentum, decay and groups.
       rate: learning rate or schedule of it.
       model: the student, whose variables the optimizer will move.
+
+    Raises:
+      InputError: see `factors_of`.
     """
-    decay = settings.weight_decay if settings.decay == "decoupled" else None
     if settings.name == "sgd":
-        optimizer = tf.keras.optimizers.SGD(
-            rate,
-            momentum=settings.momentum,
-            weight_decay=decay or None,
-            jit_compile=False,
-        )
+        optimizer = GroupedSGD(rate, momentum=settings.momentum, jit_compile=False)
     else:
-        optimizer = OnePassAdam(rate, epsilon=EPSILON, weight_decay=decay or None)
-    if decay:
-        decayed = {id(variable) for variable in decayed_variables(model)}
-        optimizer.exclude_from_weight_decay(
-            var_list=[v for v in model.trainable_variables if id(v) not in decayed]
-        )
+        optimizer = OnePassAdam(rate, epsilon=EPSILON)
+    decoupled = settings.weight_decay if settings.decay == "decoupled" else 0.0
+    decayed = {id(variable) for variable in decayed_variables(model)}
+    groups = factors_of(settings, model)
+    optimizer.factors = {}
+    for name, variable in named_weights(model).items():
+        group = groups.get(name, Group("*"))
+        decay = decoupled * group.decay if id(variable) in decayed else 0.0
+        if group.rate != 1.0 or decay:
+            key = optimizer._var_key(variable)
+            optimizer.factors[key] = _Factors(group.rate, decay)
     return optimizer
+
+
+def l2_factors(settings: Optimizer, model: tf.keras.Model) -> list[float]:
+    """The group's factor of the decay for each of `decayed_variables`.
+
+    Raises:
+      InputError: see `factors_of`.
+    """
+    groups = factors_of(settings, model)
+    names = {id(variable): name for name, variable in named_weights(model).items()}
+    decayed = [names[id(variable)] for variable in decayed_variables(model)]
+    return [groups[name].decay if name in groups else 1.0 for name in decayed]

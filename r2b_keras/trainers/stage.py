@@ -111,20 +111,22 @@ def _start(
     return new
 
 
-def check_files(run: Run, numbers: Sequence[int]) -> None:
-    """Refuses files that stages cannot start from or be taught by, before any trains.
+def check_fit(run: Run, numbers: Sequence[int]) -> None:
+    """Refuses files and groups of weights that do not fit, before any stage trains.
 
     Raises:
-      InputError: a file is no network, or does not fit; the message names the stage.
+      InputError: a file is no network, or does not fit, or groups fit no weights; the
+        message names the stage.
     """
     for number in numbers:
         stage = run.recipe.stages[number]
-        if not stage.files:
+        if not (stage.files or stage.optimizer.groups):
             continue
         student = _fresh_student(run, stage)
         try:
             if isinstance(stage.start_from, str):
                 _start(run.workdir, stage, stage.start_from, student)
+            optimizers.freeze(stage.optimizer, student)
             if stage.losses.needs_teacher and isinstance(stage.teacher, str):
                 teacher = load_trained(run.workdir, stage.teacher)
                 make_distiller(stage, student, teacher, 1, run.execution)
@@ -151,6 +153,7 @@ def make_distiller(
       preprocess: see `Distiller`.
     """
     losses, settings = stage.losses, stage.optimizer
+    optimizers.freeze(settings, student)
     distiller = Distiller(
         student,
         teacher,
@@ -162,6 +165,7 @@ def make_distiller(
         temperature=losses.temperature,
         l2=settings.weight_decay if settings.decay == "l2" else 0.0,
         l2_variables=optimizers.decayed_variables(student),
+        l2_factors=optimizers.l2_factors(settings, student),
         preprocess=preprocess,
     )
     rate = schedules.learning_rate(
@@ -259,6 +263,7 @@ def _record(
     run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
 ) -> StageResult:
     """Has the chief record the stage; every process returns what it recorded."""
+    student.trainable = True  # frozen weights were so for this stage
     student = _on_one_device(run, number, student)
     if run.workers.is_chief:
         with written_whole(run.workdir.model(number)) as aside:

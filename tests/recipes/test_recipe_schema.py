@@ -25,6 +25,22 @@ REFUSED = [
     (lambda: Optimizer(weight_decay=-1e-5), "optimizer.weight_decay is -1e-05,"),
     (lambda: Optimizer(weight_decay=math.nan), "optimizer.weight_decay is nan,"),
     (lambda: Optimizer(momentum=1.0), "optimizer.momentum is 1.0,"),
+    *(
+        (
+            lambda text=text: Optimizer(groups=(text,)),
+            f"optimizer.groups is {text!r}, expected PATTERN:RATE or "
+            "PATTERN:RATE:DECAY, such as 'logits/*:10'.",
+        )
+        for text in ("logits", "logits:fast", ":1", "a:1:1:1", "")
+    ),
+    (
+        lambda: Optimizer(groups=("a:-1",)),
+        "A factor of optimizer.groups 'a:-1' is -1.0,",
+    ),
+    (
+        lambda: Optimizer(groups=("a:nan",)),
+        "A factor of optimizer.groups 'a:nan' is nan,",
+    ),
     (lambda: Schedule("steps"), "schedule.kind is 'steps',"),
     (
         lambda: step(5, 5),

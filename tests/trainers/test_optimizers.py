@@ -1,5 +1,7 @@
 """Which variables decay, and by how much."""
 
+import re
+
 import numpy as np
 import pytest
 from small_networks import (
@@ -14,12 +16,15 @@ from small_networks import (
 )
 
 from r2b_keras.environment import lq, tf
+from r2b_keras.errors import InputError
 from r2b_keras.recipes import Optimizer
 from r2b_keras.trainers import Distiller
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.optimizers import (
     OnePassAdam,
     decayed_variables,
+    freeze,
+    l2_factors,
     make_optimizer,
 )
 
@@ -201,3 +206,93 @@ def test_one_pass_adam_takes_kerass_steps():
     ):
         np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-7)
     np.testing.assert_allclose(*variables, rtol=0, atol=2e-5)
+
+
+# Learning rate and decay of weights by their names; all others have 1 and 1.
+GROUPS = ("logits/*:3", "stem_conv/kernel:0.5:0.25", "stem_*:0.25")
+FACTORS = {
+    "logits/kernel": (3, 1),
+    "logits/bias": (3, 1),
+    "stem_conv/kernel": (0.5, 0.25),
+    **{f"stem_batch_norm/{name}": (0.25, 1) for name in ("gamma", "beta")},
+    "stem_prelu/alpha": (0.25, 1),
+}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_groups_by_hand(name):
+    """Each weight takes a step of its own rate, and the first group that fits counts.
+
+    Adam's first step along a gradient of ones is the learning rate, as SGD's is.
+    """
+    rate, decay = 0.125, 0.5
+    model = randomize(real_to_binary("binary"))
+    settings = Optimizer(
+        name, momentum=0.0, weight_decay=decay, decay="decoupled", groups=GROUPS
+    )
+    optimizer = make_optimizer(settings, rate, model)
+    before = {n: np.array(v) for n, v in named_weights(model).items()}
+    variables = model.trainable_variables
+    optimizer.apply_gradients([(tf.ones_like(v), v) for v in variables])
+    moved = {id(variable) for variable in variables}
+    for weight, variable in named_weights(model).items():
+        faster, stronger = FACTORS.get(weight, (1, 1))
+        expected = before[weight]
+        if id(variable) in moved:
+            if weight in REAL_KERNELS:
+                expected = expected * (1 - rate * faster * decay * stronger)
+            expected = expected - rate * faster
+            if weight in BINARY_KERNELS:
+                expected = np.clip(expected, -1, 1)
+        np.testing.assert_allclose(
+            variable, expected, rtol=1e-5, atol=1e-5, err_msg=weight
+        )
+
+
+def test_l2_decay_of_groups():
+    student = randomize(real_to_binary("binary"))
+    settings = Optimizer(weight_decay=0.5, groups=GROUPS)
+    model = Distiller(
+        student,
+        l2=0.5,
+        l2_variables=decayed_variables(student),
+        l2_factors=l2_factors(settings, student),
+    )
+    model.compile(run_eagerly=True)
+    logs = model.test_on_batch(images(4), classes(4), return_dict=True)
+    named = named_weights(student)
+    squares = {name: (np.array(named[name]) ** 2).sum() for name in REAL_KERNELS}
+    expected = sum(x * FACTORS.get(name, (1, 1))[1] / 2 for name, x in squares.items())
+    assert logs["l2"] == pytest.approx(expected, rel=1e-5)
+    assert expected < 0.49 * sum(squares.values())  # the factor is seen
+
+
+def test_frozen_layers_keep_weights_and_statistics():
+    student = randomize(real_to_binary("binary"))
+    settings = Optimizer("sgd", groups=("logits/*:1", "*:0"))
+    freeze(settings, student)
+    before = {n: np.array(v) for n, v in named_weights(student).items()}
+    model = Distiller(student)
+    model.compile(make_optimizer(settings, 0.1, student), run_eagerly=True)
+    model.train_on_batch(images(4), one_hot(classes(4)))
+    after = {n: np.array(v) for n, v in named_weights(student).items()}
+    moved = {name for name in before if (before[name] != after[name]).any()}
+    freeze(Optimizer(), student)
+    assert moved == {"logits/kernel", "logits/bias"}
+    assert len(student.trainable_variables) > 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (("logit/*:3",), "'logit/*', which fits no weight"),
+        (("logits/*:3", "logits/bias:2"), "'logits/bias', which fits no weight"),
+        (("stem_batch_norm/gamma:0",), "'stem_batch_norm' and not others"),
+        (("*:0",), "freezes all weights"),
+    ],
+)
+def test_groups_that_do_not_fit(texts, words):
+    model = real_to_binary("binary")
+    with pytest.raises(InputError, match=re.escape(words)):
+        freeze(Optimizer(groups=texts), model)
+    freeze(Optimizer(), model)
