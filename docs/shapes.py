@@ -1,7 +1,4 @@
-"""Draws the pictures of docs/tutorial.md: discs, squares and triangles on a table.
-
-python docs/shapes.py photos
-"""
+"""`python docs/shapes.py photos` draws the pictures of docs/tutorial.md."""
 
 import pathlib
 import sys
