@@ -1,5 +1,6 @@
 """Stages that start from a saved network, or are taught by one."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -109,6 +110,28 @@ def test_a_file_that_does_not_fit_is_refused_at_once(
     assert_one_sentence(result, "Stage 3")
     assert any(word in result.stderr for word in words.split("|")), result.stderr
     assert not folder.exists()  # stages 0 to 2 were not trained in vain
+
+
+def test_a_deeper_teacher_and_its_taps(finished, tmp_path):
+    deep, file = {"blocks": (2, 1), "width": 8}, tmp_path / "deep.keras"
+    network = dataclasses.replace(
+        Workdir(finished[0]).recipe().stages[0].student, **deep
+    )
+    models.build_network(network, (8, 8, 1), 10).save(file)
+    flags = ("--stage=1", f"--teacher={file}")
+    taps = "--override=stages.1.losses.taps="
+    for number, (value, words) in enumerate(
+        [
+            ("block_1=block_2,block_2=block_3", None),
+            ("block_1=block_2,block_2=block_4", "no layer named 'block_4'"),
+            ("block_1=block_3", "same height and width"),
+        ]
+    ):
+        result = train(tmp_path / f"run_{number}", *flags, taps + value)
+        if words is None:
+            assert result.returncode == 0 and "attention" in result.stdout
+        else:
+            assert_one_sentence(result, "Stage 1", words)
 
 
 @pytest.mark.parametrize(

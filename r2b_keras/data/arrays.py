@@ -75,7 +75,7 @@ class ArrayExamples(Examples):
                 return batch, labels, batch_seed
             crop_seed, batch_seed = seeds.split(batch_seed, 2)
             batch = decoding.frame(batch, self.image_shape, "whole")
-            batch = crop_and_resize(batch, aspect, crop_seed)
+            batch = crop_and_resize(batch, aspect, augmentation.crop_area, crop_seed)
             # Whole levels, as encoded images have them after their crop.
             batch = tf.cast(tf.round(batch), tf.uint8)
             return batch, labels, batch_seed

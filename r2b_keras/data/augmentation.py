@@ -14,7 +14,6 @@ from r2b_keras.environment import tf
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 # Imports have no place in a graph.
 _imported = tf.autograph.experimental.do_not_convert(pkgutil.resolve_name)
-CROP_AREA = (0.08, 1.0)
 CROP_ASPECT_RATIO = (3 / 4, 4 / 3)
 
 
@@ -204,7 +203,9 @@ def draw_share(alpha: float, seed: tf.Tensor) -> tf.Tensor:
     return tf.cast(share, tf.float32)
 
 
-def crop_and_resize(images: tf.Tensor, aspect: float, seed: tf.Tensor) -> tf.Tensor:
+def crop_and_resize(
+    images: tf.Tensor, aspect: float, least_area: float, seed: tf.Tensor
+) -> tf.Tensor:
     """Random resized crop of a batch of equally large images, bilinear.
 
     For sets that lie in memory; encoded images are cropped while they are decoded. Area
@@ -214,6 +215,7 @@ def crop_and_resize(images: tf.Tensor, aspect: float, seed: tf.Tensor) -> tf.Ten
       images: [B, H, W, C], uint8 or float32.
       aspect: share of the image's width that a window takes over its share of the
         height, in the middle of its range.
+      least_area: smallest share of the image's area that a window takes.
       seed: [2] int64.
 
     Returns:
@@ -223,7 +225,7 @@ def crop_and_resize(images: tf.Tensor, aspect: float, seed: tf.Tensor) -> tf.Ten
     area, jitter, top, left = (
         tf.random.stateless_uniform([batch], each) for each in seeds.split(seed, 4)
     )
-    area = CROP_AREA[0] + area * (CROP_AREA[1] - CROP_AREA[0])
+    area = least_area + area * (1.0 - least_area)
     low, high = (math.log(ratio) for ratio in CROP_ASPECT_RATIO)
     stretch = tf.sqrt(tf.exp(low + jitter * (high - low)) * aspect)
     tall = tf.minimum(tf.sqrt(area) / stretch, 1.0)

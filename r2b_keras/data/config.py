@@ -9,6 +9,7 @@ from r2b_keras.checks import (
     require_choice,
     require_count,
     require_flag,
+    require_positive,
     require_range,
 )
 from r2b_keras.errors import InputError
@@ -75,8 +76,10 @@ class Augmentation:
     augmented.
 
     Attributes:
-      random_resized_crop: cut out 8 to 100 % of the area, at 3/4 to 4/3 of the aspect
-        ratio that evaluation's window has, and scale it to the network's size.
+      random_resized_crop: cut out a share of the area, `crop_area` to 1, at 3/4 to 4/3
+        of the aspect ratio that evaluation's window has, and scale it to the network's
+        size.
+      crop_area: the smallest share; 0.08 is usual (Szegedy et al., 2015).
       flip: mirror left and right, every other image on average.
       pad_and_crop: pixels of black padding on each side, of which a window of the
         image's own size is cut out again.
@@ -93,6 +96,7 @@ class Augmentation:
     """
 
     random_resized_crop: bool = False
+    crop_area: float = 0.08
     flip: bool = False
     pad_and_crop: int = 0
     rotation_degrees: float = 0.0
@@ -104,6 +108,8 @@ class Augmentation:
         """Checks every range."""
         for name in ("random_resized_crop", "flip"):
             require_flag(name, getattr(self, name))
+        require_positive("crop_area", self.crop_area)
+        require_range("crop_area", self.crop_area, 0, 1)
         require_count("pad_and_crop", self.pad_and_crop, 0)
         require_range("pad_and_crop", self.pad_and_crop, 0, 1024)
         require_range("rotation_degrees", self.rotation_degrees, 0, 180)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from r2b_keras.board import exif, pictures
-from r2b_keras.data.augmentation import CROP_AREA, CROP_ASPECT_RATIO
+from r2b_keras.data.augmentation import CROP_ASPECT_RATIO
 from r2b_keras.environment import tf
 
 # From the size [height, width] of a picture to (top, left, height, width).
@@ -78,9 +78,13 @@ def decode_framed(
 
 
 def decode_random_crop(
-    encoded: tf.Tensor, shape: tuple[int, int, int], framing: str, seed: tf.Tensor
+    encoded: tf.Tensor,
+    shape: tuple[int, int, int],
+    framing: str,
+    least_area: float,
+    seed: tf.Tensor,
 ) -> tf.Tensor:
-    """A random window, 8 to 100 % of the area, resized.
+    """A random window, up to the whole area, resized.
 
     Its aspect ratio is 3/4 to 4/3 of that of evaluation's window, so that pixels have
     the same shape in training as there.
@@ -89,6 +93,7 @@ def decode_random_crop(
       encoded: scalar string, the content of a JPEG, PNG or WebP file.
       shape: (height, width, channels) wanted.
       framing: evaluation's, "whole" or "center".
+      least_area: smallest share of the picture's area that a window takes.
       seed: [2] int64.
 
     Returns:
@@ -106,7 +111,7 @@ def decode_random_crop(
             seed=seed,
             min_object_covered=0.0,
             aspect_ratio_range=[ratio * aspect for ratio in CROP_ASPECT_RATIO],
-            area_range=CROP_AREA,
+            area_range=(least_area, 1.0),
             max_attempts=100,
             use_image_if_no_bounding_boxes=True,
         )

@@ -42,7 +42,7 @@ class EncodedExamples(Examples):
             if augmentation.random_resized_crop:
                 example_seed = seeds.derive(epochs.seed, epoch, seeds.EXAMPLE, position)
                 image = decoding.decode_random_crop(
-                    encoded, shape, framing, example_seed
+                    encoded, shape, framing, augmentation.crop_area, example_seed
                 )
             else:
                 image = decoding.decode_framed(encoded, shape, framing)

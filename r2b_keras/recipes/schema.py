@@ -76,6 +76,8 @@ class Optimizer:
       groups: weights with factors of their own, "PATTERN:RATE" or
         "PATTERN:RATE:DECAY" each, see `Group`; the first that fits a weight counts.
         Sec. 4.1's two rates within one network are "block_??_conv/kernel:0.2:0".
+      clip_norm: scale all gradients of a step down to this norm, taken over all of them
+        together, where it is larger (Pascanu et al., 2013); 0 is off.
     """
 
     name: str = "adam"
@@ -84,6 +86,7 @@ class Optimizer:
     weight_decay: float = 0.0
     decay: str = "l2"
     groups: tuple[str, ...] = ()
+    clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuses settings that cannot train."""
@@ -92,6 +95,7 @@ class Optimizer:
         require_positive("optimizer.learning_rate", self.learning_rate)
         require_range("optimizer.weight_decay", self.weight_decay, 0)
         require_fraction_below_1("optimizer.momentum", self.momentum)
+        require_range("optimizer.clip_norm", self.clip_norm, 0)
         object.__setattr__(self, "groups", tuple(self.groups))
         for text in self.groups:
             Group.parse(text)
@@ -137,16 +141,22 @@ class Losses:
 
     Attributes:
       cross_entropy: weight of the labels.
+      label_smoothing: share of the labels that is spread evenly over all classes
+        (Szegedy et al., 2016); a teacher's logits stay as they are.
       attention: weight of Eq. 2, one tap at the end of each block.
       attention_form: "norm" is Eq. 2 as printed; see
         `r2b_keras.trainers.losses.attention_matching`.
+      taps: "STUDENT=TEACHER" each, names of the layers whose maps are matched, such as
+        "block_2=block_3" where the teacher is deeper; empty for block by block.
       logit_matching: weight of the distillation loss.
       temperature: T of the distillation loss.
     """
 
     cross_entropy: float = 1.0
+    label_smoothing: float = 0.0
     attention: float = 0.0
     attention_form: str = "norm"
+    taps: tuple[str, ...] = ()
     logit_matching: float = 0.0
     temperature: float = 1.0
 
@@ -156,11 +166,21 @@ class Losses:
             require_range(f"losses.{name}", getattr(self, name), 0)
         require_choice("losses.attention_form", self.attention_form, ATTENTION_FORMS)
         require_positive("losses.temperature", self.temperature)
+        require_fraction_below_1("losses.label_smoothing", self.label_smoothing)
+        object.__setattr__(self, "taps", tuple(self.taps))
+        for tap in self.taps:
+            holds = all(tap.partition("="))
+            require(holds, "losses.taps", tap, "STUDENT=TEACHER, two names of layers")
         if not (self.cross_entropy or self.needs_teacher):
             raise InputError(
                 "All weights of losses are 0, expected at least one above 0: there is "
                 "nothing to train with."
             )
+
+    @property
+    def tap_pairs(self) -> list[tuple[str, str]]:
+        """`taps` as names in the student and in the teacher."""
+        return [(own, other) for own, _, other in (x.partition("=") for x in self.taps)]
 
     @property
     def needs_teacher(self) -> bool:
@@ -316,7 +336,8 @@ class Recipe:
             if isinstance(stage.start_from, int):
                 self._check_fit(number, "start_from", Network.weight_layout)
                 self._check_start_is_real(number, stage.start_from)
-            if stage.losses.attention > 0 and isinstance(stage.teacher, int):
+            by_block = stage.losses.attention > 0 and not stage.losses.taps
+            if by_block and isinstance(stage.teacher, int):
                 self._check_fit(number, "teacher", Network.map_layout)
 
     def _check_link(self, number: int, role: str, other: int | str | None) -> None:

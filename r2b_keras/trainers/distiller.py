@@ -40,6 +40,7 @@ class Distiller(tf.keras.Model):
       taps: names of the student's layers whose attention maps are matched.
       teacher_taps: names in the teacher, the student's when None.
       cross_entropy_weight: weight of the labels.
+      label_smoothing: share of the labels that is spread over all classes.
       attention_weight: weight of Eq. 2.
       logit_weight: weight of the distillation loss.
       temperature: T of the distillation loss.
@@ -68,6 +69,7 @@ class Distiller(tf.keras.Model):
         teacher_taps: Sequence[str] | None = None,
         *,
         cross_entropy_weight: float = 1.0,
+        label_smoothing: float = 0.0,
         attention_weight: float = 0.0,
         logit_weight: float = 0.0,
         temperature: float = 1.0,
@@ -92,6 +94,7 @@ class Distiller(tf.keras.Model):
             "logit_matching": logit_weight,
             "l2": l2,
         }
+        self._label_smoothing = label_smoothing
         self._check_weights(attention_form, temperature)
         self._check_teacher(teacher, taps)
         self._temperature, self._attention_form = temperature, attention_form
@@ -193,13 +196,18 @@ class Distiller(tf.keras.Model):
         return [name for name, weight in self._part_weights.items() if weight]
 
     def _check_weights(self, attention_form: str, temperature: float) -> None:
-        weights = dict(self._part_weights)
+        weights: dict[str, Any] = dict(self._part_weights)
         l2 = weights.pop("l2")
         require_range("The weight of l2", l2, 0)
         # A student's own losses may be all there is; the rest is checked all the same.
         if not any(weights.values()) and (l2 or self.student.losses):
             weights["cross_entropy"] = 1.0
-        Losses(**weights, attention_form=attention_form, temperature=temperature)
+        Losses(
+            **weights,
+            label_smoothing=self._label_smoothing,
+            attention_form=attention_form,
+            temperature=temperature,
+        )
 
     def _check_teacher(
         self, teacher: tf.keras.Model | None, taps: Sequence[str]
@@ -230,7 +238,8 @@ class Distiller(tf.keras.Model):
         logits = outputs[LOGITS]
         values: dict[str, tf.Tensor] = {}
         if "cross_entropy" in active:
-            values["cross_entropy"] = losses.cross_entropy(targets, logits)
+            smoothed = losses.smoothed(targets, self._label_smoothing)
+            values["cross_entropy"] = losses.cross_entropy(smoothed, logits)
         if "attention" in active:
             values["attention"] = losses.attention_matching(
                 [outputs[student] for student, _ in self._tap_pairs],

@@ -27,6 +27,13 @@ from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.recipes.schema import DESCRIPTIONS
 from r2b_keras.trainers.workdir import METRICS, Workdir, read_metrics
 
+# Fields that older libraries do not know: left out of a key where they change nothing.
+_NEWER = {
+    "augmentation": ("others", "crop_area"),
+    "losses": ("label_smoothing", "taps"),
+    "optimizer": ("groups", "clip_norm"),
+}
+
 
 def stage_key(identity: dict[str, Any], recipe: Recipe, number: int) -> str:
     """What tells a finished stage from any other.
@@ -64,10 +71,11 @@ def _settings(stage: Stage, files: dict[str, str]) -> dict[str, Any]:
         values[role] = files.get(values[role], values[role])
     # As in older libraries, so that their stages are found.
     values["student"]["precision"] = values["student"].pop("binarization")
-    if not stage.augmentation.others:
-        del values["augmentation"]["others"]
-    if not stage.optimizer.groups:
-        del values["optimizer"]["groups"]
+    for part, names in _NEWER.items():
+        fresh = recipes.to_dict(type(getattr(stage, part))())
+        for name in names:
+            if values[part][name] == fresh[name]:
+                del values[part][name]
     return {name: value for name, value in values.items() if name not in DESCRIPTIONS}
 
 

@@ -27,6 +27,21 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_sum(tf.cast(labels, tf.float32) * log_probabilities, axis=-1)
 
 
+def smoothed(labels: tf.Tensor, share: float) -> tf.Tensor:
+    """Labels of which a share is spread evenly over all classes.
+
+    Args:
+      labels: class probabilities `[B, K]`.
+      share: from 0, which leaves them as they are, to below 1.
+
+    Returns:
+      `[B, K]`, `(1 - share) * labels + share / K`.
+    """
+    if not share:
+        return labels
+    return labels * (1 - share) + share / labels.shape[-1]
+
+
 def attention_map(features: tf.Tensor) -> tf.Tensor:
     """Spatial attention Q of Sec. 4.2: the sum over channels of squared activations.
 

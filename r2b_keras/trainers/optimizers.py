@@ -184,6 +184,7 @@ def make_optimizer(
         optimizer = GroupedSGD(rate, momentum=settings.momentum, jit_compile=False)
     else:
         optimizer = OnePassAdam(rate, epsilon=EPSILON)
+    optimizer.global_clipnorm = settings.clip_norm or None
     decoupled = settings.weight_decay if settings.decay == "decoupled" else 0.0
     decayed = {id(variable) for variable in decayed_variables(model)}
     groups = factors_of(settings, model)

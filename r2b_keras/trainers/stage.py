@@ -120,7 +120,7 @@ def check_fit(run: Run, numbers: Sequence[int]) -> None:
     """
     for number in numbers:
         stage = run.recipe.stages[number]
-        if not (stage.files or stage.optimizer.groups):
+        if not (stage.files or stage.optimizer.groups or stage.losses.taps):
             continue
         student = _fresh_student(run, stage)
         try:
@@ -154,11 +154,15 @@ def make_distiller(
     """
     losses, settings = stage.losses, stage.optimizer
     optimizers.freeze(settings, student)
+    blocks = [(name, name) for name in models.intermediate_names(student)]
+    pairs = losses.tap_pairs or blocks
     distiller = Distiller(
         student,
         teacher,
-        taps=models.intermediate_names(student),
+        taps=[own for own, _ in pairs],
+        teacher_taps=[other for _, other in pairs],
         cross_entropy_weight=losses.cross_entropy,
+        label_smoothing=losses.label_smoothing,
         attention_weight=losses.attention,
         attention_form=losses.attention_form,
         logit_weight=losses.logit_matching,

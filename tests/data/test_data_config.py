@@ -62,6 +62,8 @@ def test_lists_from_json_become_tuples():
         {"mixup_alpha": -0.2},
         {"mixup_alpha": "0.2"},
         {"random_resized_crop": True, "pad_and_crop": 4},
+        {"crop_area": 0.0},
+        {"crop_area": 1.01},
     ],
 )
 def test_augmentation_refuses(values):

@@ -33,19 +33,21 @@ def window_of(image):
     return span[0] / 0.75 * columns / (columns - 1), span[1] * rows / (rows - 1)
 
 
-def crops_of_a_file(shape, framing):
+def crops_of_a_file(shape, framing, least_area=0.08):
     content = tf.io.encode_png(ramps())
     return [
-        decoding.decode_random_crop(content, shape, framing, tf.constant([seed, 7]))
+        decoding.decode_random_crop(
+            content, shape, framing, least_area, tf.constant([seed, 7])
+        )
         for seed in range(150)
     ]
 
 
-def crops_of_an_array(shape, framing):
+def crops_of_an_array(shape, framing, least_area=0.08):
     examples = ArrayExamples(
         np.stack([ramps()] * 150), np.arange(150) % 2, shape, framing
     )
-    augmentation = Augmentation(random_resized_crop=True)
+    augmentation = Augmentation(random_resized_crop=True, crop_area=least_area)
     batches = examples.train_batches(augmentation, Epochs(range(1), 150, 0))
     return next(iter(batches))[0]
 
@@ -152,3 +154,16 @@ def test_framing_is_the_recipes_and_has_a_default_by_source():
     assert framing("folder", "whole") == "whole"
     with pytest.raises(ValueError, match="framing is 'left', expected one of whole"):
         framing("folder", "left")
+
+
+@pytest.mark.parametrize("crops", [crops_of_a_file, crops_of_an_array])
+def test_windows_have_the_least_area(crops):
+    def shares(least_area):
+        size = ramps().shape
+        sides = [
+            window_of(np.asarray(x)) for x in crops((8, 8, 3), "whole", least_area)
+        ]
+        return [wide * tall / (size[0] * size[1]) for wide, tall in sides]
+
+    # Windows are whole pixels, and cut where they are longer than the picture.
+    assert min(shares(0.08)) < 0.3 < 0.7 * 0.64 < min(shares(0.64))

@@ -25,6 +25,15 @@ REFUSED = [
     (lambda: Optimizer(weight_decay=-1e-5), "optimizer.weight_decay is -1e-05,"),
     (lambda: Optimizer(weight_decay=math.nan), "optimizer.weight_decay is nan,"),
     (lambda: Optimizer(momentum=1.0), "optimizer.momentum is 1.0,"),
+    (lambda: Optimizer(clip_norm=-1.0), "optimizer.clip_norm is -1.0,"),
+    (lambda: Losses(label_smoothing=1.0), "losses.label_smoothing is 1.0,"),
+    *(
+        (
+            lambda tap=tap: Losses(taps=(tap,)),
+            f"losses.taps is {tap!r}, expected STUDENT=TEACHER, two names of layers.",
+        )
+        for tap in ("block_1", "=block_1", "block_1=")
+    ),
     *(
         (
             lambda text=text: Optimizer(groups=(text,)),
@@ -251,3 +260,18 @@ def test_stages_that_nothing_rests_on_are_not_needed():
 
 def test_a_teacher_without_a_loss_is_not_needed():
     assert recipe(stage(), stage(teacher=0)).stages_needed(1) == [1]
+
+
+def test_a_deeper_teacher_needs_taps():
+    def taught(*taps):
+        deep = dataclasses.replace(stage().student, blocks=(3, 3))
+        losses = Losses(attention=1.0, taps=taps)
+        student = dataclasses.replace(deep, blocks=(2, 2))
+        return recipe(
+            stage(student=deep), stage(student=student, teacher=0, losses=losses)
+        )
+
+    with pytest.raises(InputError, match="student.blocks is"):
+        taught()
+    pairs = taught("block_2=block_3", "block_4=block_6").stages[1].losses.tap_pairs
+    assert pairs == [("block_2", "block_3"), ("block_4", "block_6")]

@@ -6,6 +6,7 @@ Steps run eagerly where the graph does not matter: tracing one costs a second.
 import numpy as np
 import pytest
 import scipy.special
+from numpy_losses import numpy_cross_entropy
 from small_distillers import (
     assert_logs,
     compiled,
@@ -208,3 +209,17 @@ def test_images_are_made_ready_on_the_device():
     found = own.test_on_batch(pixels, labels, return_dict=True)
     assert found == reference.test_on_batch(ready, labels, return_dict=True)
     np.testing.assert_array_equal(own(pixels), reference(ready))
+
+
+def test_smoothed_labels_count_for_the_cross_entropy_alone():
+    pictures, labels = images(4), one_hot(classes(4))
+    logs = {}
+    for share in (0.0, 0.3):
+        model = taught(label_smoothing=share)
+        logs[share] = model.test_on_batch(pictures, labels, return_dict=True)
+    (logits,) = outputs(student_network(), ["dense"], pictures)
+    expected = numpy_cross_entropy(logits, labels * 0.7 + 0.3 / NUM_CLASSES).mean()
+    assert logs[0.3]["cross_entropy"] == pytest.approx(expected, rel=1e-5)
+    assert logs[0.3]["cross_entropy"] != pytest.approx(logs[0.0]["cross_entropy"])
+    for part in ("attention", "logit_matching", "accuracy"):
+        assert logs[0.3][part] == logs[0.0][part]

@@ -291,3 +291,10 @@ def test_cross_entropy_by_hand():
     logits = [[0.0, 0.0], [1e4, 0.0]]
     result = losses.cross_entropy(labels, logits)
     np.testing.assert_allclose(result, [np.log(2.0), 1e4], rtol=1e-6)
+
+
+def test_smoothed_labels_by_hand():
+    labels = tf.constant([[0.0, 1.0, 0.0, 0.0], [0.25, 0.75, 0.0, 0.0]])
+    expected = [[0.05, 0.85, 0.05, 0.05], [0.25, 0.65, 0.05, 0.05]]
+    np.testing.assert_allclose(losses.smoothed(labels, 0.2), expected, rtol=1e-6)
+    assert losses.smoothed(labels, 0.0) is labels

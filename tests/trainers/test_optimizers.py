@@ -296,3 +296,32 @@ def test_groups_that_do_not_fit(texts, words):
     with pytest.raises(InputError, match=re.escape(words)):
         freeze(Optimizer(groups=texts), model)
     freeze(Optimizer(), model)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_gradients_are_clipped_by_their_common_norm(name):
+    """To a norm of 1, all together: they keep their direction."""
+    model = plain()
+    kernel, bias = model.get_layer("dense").weights
+    settings = Optimizer(name, momentum=0.0, clip_norm=1.0)
+    optimizer = make_optimizer(settings, 0.5, model)
+    optimizer.build([kernel, bias])
+    before = values([kernel, bias])
+    gradients = [tf.fill(kernel.shape, 3.0), tf.fill(bias.shape, 4.0)]
+    norm = np.sqrt(sum((np.array(gradient) ** 2).sum() for gradient in gradients))
+    optimizer.apply_gradients(zip(gradients, [kernel, bias], strict=True))
+    for variable, old, gradient in zip([kernel, bias], before, gradients, strict=True):
+        step = gradient / norm if name == "sgd" else tf.ones_like(gradient)
+        np.testing.assert_allclose(variable, old - 0.5 * step, rtol=1e-4, atol=1e-5)
+    if name == "adam":  # its steps have no norm, its momenta do
+        np.testing.assert_allclose(optimizer._momentums[1], 0.1 * 4.0 / norm, rtol=1e-5)
+
+
+def test_small_gradients_are_not_clipped():
+    model = plain()
+    kernel = model.get_layer("dense").kernel
+    (before,) = values([kernel])
+    settings = Optimizer("sgd", momentum=0.0, clip_norm=1e3)
+    optimizer = make_optimizer(settings, 0.5, model)
+    optimizer.apply_gradients([(tf.ones_like(kernel), kernel)])
+    np.testing.assert_allclose(kernel, before - 0.5, rtol=1e-5, atol=1e-6)
