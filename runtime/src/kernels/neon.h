@@ -25,6 +25,13 @@ void pack_real_filter(const float* filter, const float* bias, int num_channels,
                       int num_weights, void* packed);
 void real_conv_row(const RealConvRow& row);
 
+// neon_integer.cc
+size_t integer_filter_bytes(int num_channels, int num_runs, int run_length);
+void pack_integer_filter(const int8_t* filter, const int32_t* bias, int num_channels,
+                         int num_runs, int run_length, void* packed);
+void integer_conv_row(const IntegerConvRow& row);
+void quantize_row(const QuantizedRow& row);
+
 // neon_finish.cc
 void finish_row(const FinishRow& row);
 

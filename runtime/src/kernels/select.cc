@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace r2b {
@@ -48,6 +50,11 @@ Features detect() {
   return features;
 }
 
+#elif defined(__aarch64__)
+
+// As Linux tells programs: HWCAP_ASIMDDP, which old headers do not name.
+bool has_dot_products() { return (getauxval(AT_HWCAP) >> 20 & 1) != 0; }
+
 #endif
 
 constexpr int kMostTables = 5;
@@ -64,6 +71,7 @@ struct Available {
     if (features.avx2) *next++ = &avx2_kernels;
     if (features.sse4) *next++ = &sse4_kernels;
 #elif defined(__aarch64__)
+    if (has_dot_products()) *next++ = &neondot_kernels;
     *next++ = &neon_kernels;
 #endif
     *next = &portable_kernels;

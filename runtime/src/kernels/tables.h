@@ -12,6 +12,7 @@ extern const Kernels avx2_kernels;
 extern const Kernels avx512bw_kernels;
 extern const Kernels avx512_kernels;
 extern const Kernels neon_kernels;
+extern const Kernels neondot_kernels;
 
 }  // namespace r2b
 
