@@ -52,6 +52,13 @@ def define_flags() -> None:
         ["float32", "float16", "int8"],
         "How weights that are not binary are stored.",
     )
+    flags.DEFINE_enum(
+        "input",
+        "float32",
+        ["float32", "uint8"],
+        "What the file takes: images that are normalised, or pixels; a network of "
+        "integer layers takes pixels in any case.",
+    )
     path_flags.define(
         "verify_images", None, "Folder of JPEG, PNG or WebP pictures to verify with."
     )
@@ -64,7 +71,7 @@ def main() -> int:
     output, rejected = _outputs()
     from r2b_keras.converters import deployment
 
-    result = deployment.deploy(_source(), FLAGS.real_weights)
+    result = deployment.deploy(_source(), FLAGS.real_weights, FLAGS.input)
     written = output if result.accepted else rejected
     with files.written_whole(written) as aside:
         aside.write_bytes(result.flatbuffer)

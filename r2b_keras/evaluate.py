@@ -115,16 +115,25 @@ def _print_flatbuffer() -> int:
     engine = engines.load(flatbuffer, FLAGS.engine, FLAGS.num_threads)
     dataset = data.load(recipe.data, FLAGS.data_dir)
     if own:
-        own.check_fits(FLAGS.model, engine.input_shape[1:], (engine.num_classes,))
+        shapes = engine.input_shape[1:], (engine.num_classes,)
+        own.check_fits(FLAGS.model, *shapes, input_type=engine.input_type.name)
     _check_fits(own, engine, dataset)
     student = _student(workdir, own) if workdir else None
-    predict = [engine.predict, *([student.predict_on_batch] if student else [])]
+    normalisation = dataset.config.normalisation
+    predict = [
+        lambda images: engine.predict(
+            normalisation.pixels(images) if engine.takes_pixels else images
+        ),
+        *([student.predict_on_batch] if student else []),
+    ]
     labels, scores, *of_keras = _predict(dataset, predict)
     report = evaluation.make_report(scores, labels, dataset.class_names)
     keras = own.accuracy if own and own.recipe == recipe.name else None
     compared = None
     if student:
-        reference = verification.Reference(student, _Images(dataset), *of_keras)
+        reference = verification.Reference(
+            student, _Images(dataset), *of_keras, normalisation=normalisation
+        )
         compared = _compare(reference, labels, flatbuffer, scores, engine.name)
         keras = compared.keras_top1
     if FLAGS.json:

@@ -122,11 +122,14 @@ FAMILIES = {
     "strong_baseline18": Family(_BINARY_BLOCK, _BINARY, "channel_scale"),
 }
 DOWNSAMPLES = ("real", "binary")
+# How the layers that stay real compute.
+REAL_LAYERS = ("float", "integer")
 _CHOICES = {
     "binarization": BINARIZATIONS,
     "stem": ("imagenet", "cifar", "small"),
     "stem_activation": ("prelu", "relu"),
     "downsample": DOWNSAMPLES,
+    "real_layers": REAL_LAYERS,
     "gate_width": ("out", "in"),
     "activation_binarizer": BINARIZERS,
     "weight_binarizer": BINARIZERS,
@@ -164,6 +167,9 @@ class Network:
       batch_norm_epsilon: added to the variance.
       synchronized_batch_norm: statistics over the whole batch rather than over each
         replica's share of it, while training; a saved network has plain BatchNorm.
+      real_layers: "float", or "integer": stem, real downsampling and classifier have
+        weights of 7 bits and inputs of 8, in training too, see
+        `r2b_keras.models.integers`. Gates stay real-valued. Ours.
 
     Raises:
       InputError: a value that no network can have; the message names the field.
@@ -185,6 +191,7 @@ class Network:
     batch_norm_momentum: float = 0.9
     batch_norm_epsilon: float = 1e-5
     synchronized_batch_norm: bool = False
+    real_layers: str = "float"
 
     def __post_init__(self) -> None:
         """Refuses values that no network can have."""
@@ -248,7 +255,8 @@ class Network:
         """What decides names and shapes of the weights; no option that is ignored.
 
         Networks of equal layout can hand over their weights. Real-valued ones have one
-        kind of block and all others another, whatever their names.
+        kind of block and all others another, whatever their names. Integer layers have
+        the weights of real ones.
         """
         real = self.binarization == "real"
         layout = {"name": real, **self.map_layout(), "width": self.width}

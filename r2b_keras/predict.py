@@ -77,7 +77,7 @@ def load_network(
     shape = loaded.input_shape[1:]
     given = card_flags.given(FLAGS)
     if own is None:
-        own = _card_of_flags(path, shape, loaded.num_classes, given)
+        own = _card_of_flags(path, loaded, given)
     for name, value in given.items():
         if getattr(own, name) != value:
             flag = "labels" if name == "class_names" else name
@@ -86,13 +86,12 @@ def load_network(
                 " leave the flag out."
             )
     remedy = "convert the network again, or mend --labels"
-    own.check_fits(path, shape, (loaded.num_classes,), remedy)
+    input_type = loaded.input_type.name
+    own.check_fits(path, shape, (loaded.num_classes,), remedy, input_type)
     return loaded, own
 
 
-def _card_of_flags(
-    path: str, shape: tuple[int, ...], num_classes: int, given: dict[str, object]
-) -> ModelCard:
+def _card_of_flags(path: str, loaded: Engine, given: dict[str, object]) -> ModelCard:
     """A card for a foreign model.
 
     Raises:
@@ -100,6 +99,7 @@ def _card_of_flags(
     """
     from r2b_keras.board.card import ModelCard
 
+    shape, num_classes = loaded.input_shape[1:], loaded.num_classes
     numbers = "1 number" if shape[-1] == 1 else f"{shape[-1]} numbers"
     needed = {
         "class_names": f"--labels=FILE (the {num_classes} class names, one per line)",
@@ -113,7 +113,12 @@ def _card_of_flags(
             f"{path} has no model card that tells its classes and preprocessing: give "
             f"{', '.join(missing)}."
         )
-    return ModelCard(image_shape=shape, **given)  # type: ignore[arg-type]
+    input_type = loaded.input_type.name
+    return ModelCard(
+        image_shape=shape,  # type: ignore[arg-type]
+        input_type=input_type,
+        **given,  # type: ignore[arg-type]
+    )
 
 
 def start() -> NoReturn:

@@ -98,7 +98,12 @@ def _load(content: bytes, engine: str, num_threads: int) -> engines.Engine:
     network = engines.load(content, engine, num_threads)
     # Pictures as networks see them are about that; the same for all engines.
     generator = np.random.default_rng(SEED)
-    network.set_input(generator.normal(size=network.input_shape).astype(np.float32))
+    shape = network.input_shape
+    network.set_input(
+        generator.integers(0, 256, shape, np.uint8)
+        if network.takes_pixels
+        else generator.normal(size=shape).astype(np.float32)
+    )
     # No collection may fall into an inference.
     gc.collect()
     gc.disable()

@@ -19,7 +19,8 @@ What the numbers do not tell:
 - They are those of warm caches, of one network at a time and of this governor's clock.
   A few microseconds of Python are in each, and for Larq Compute Engine copies of image
   and scores.
-- Every engine gets the same normally distributed image. A network whose activations
+- Every engine gets the same image, of normally distributed numbers or of uniformly
+  distributed pixels. A network whose activations
   fall below 1e-38 would run slower; BatchNorm keeps those of this package above.
 - Memory is the highest of the process during inferences, minus that of the same process
   before the model was loaded, when the engine was imported (TensorFlow along with Larq

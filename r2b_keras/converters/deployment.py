@@ -22,6 +22,8 @@ from r2b_keras.converters.rounded_verification import RoundedVerification
 from r2b_keras.converters.sources import Source
 from r2b_keras.converters.tflite_file import Flatbuffer
 from r2b_keras.converters.verification import Reference, Verification
+from r2b_keras.models.integers import picture_layer
+from r2b_keras.normalisation import Normalisation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,25 +69,35 @@ def _table(what: str, unit: str, numbers: dict[str, int]) -> list[str]:
     return [f"{what:<20}{unit:>10}", *lines]
 
 
-def deploy(source: Source, real_weights: str = "float32") -> Deployment:
+def deploy(
+    source: Source, real_weights: str = "float32", input_type: str = "float32"
+) -> Deployment:
     """Converts a network and verifies the result on the source's images.
 
     Args:
       source: network, card and images.
       real_weights: see `convert`.
+      input_type: what the file takes, float32, or uint8 for pixels; a network whose
+        first layer is of integers takes pixels in any case.
 
     Raises:
       InputError: the network cannot be converted, or the flatbuffer not be run.
     """
-    tables = flatbuffer.to_tables(source.model)
+    normalisation = None
+    if input_type == "uint8" or picture_layer(source.model):
+        normalisation = Normalisation(source.card.mean, source.card.std)
+        input_type = "uint8"
+    tables = flatbuffer.to_tables(source.model, normalisation)
     exact = None
     if real_weights != "float32":
         exact = Flatbuffer(tflite_file.serialize(tables))
         shrink(tables, real_weights)
-    described = dataclasses.replace(source.card, real_weights=real_weights)
+    described = dataclasses.replace(
+        source.card, real_weights=real_weights, input_type=input_type
+    )
     small = Flatbuffer(card.write(tables, described))
     able, unable = engines.able(small)
-    reference = Reference(source.model, source.images)
+    reference = Reference(source.model, source.images, normalisation=normalisation)
     verifications: list[Verification | RoundedVerification] = [
         reference.compare(exact or small, name) for name in able
     ]

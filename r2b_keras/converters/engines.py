@@ -8,12 +8,13 @@ the delegate of `runtime/`, the package `r2b_runtime`.
 import functools
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from r2b_keras.converters import binary_operators, tflite_edit, tflite_file
+from r2b_keras.converters.signature import Signature, read_signature
 from r2b_keras.converters.tflite_file import Flatbuffer
 from r2b_keras.environment import held_back_stderr
 from r2b_keras.errors import InputError
@@ -134,22 +135,27 @@ class Engine:
     Attributes:
       name: the engine's name, one of `NAMES`.
       input_shape: (batch, height, width, channels).
+      input_type: what it takes, float32, or uint8 for pixels.
       num_classes: length of the scores.
     """
 
-    def __init__(
-        self, name: str, runner: _Runner, input_shape: tuple[int, ...], num_classes: int
-    ) -> None:
+    def __init__(self, name: str, runner: _Runner, signature: Signature) -> None:
         """Takes a loaded network; `load` makes it."""
         self.name = name
-        self.input_shape = input_shape
-        self.num_classes = num_classes
+        self.input_shape = signature.input_shape
+        self.input_type = signature.input_type
+        self.num_classes = signature.num_classes
         self._runner = runner
-        runner.set_input(np.zeros(input_shape, np.float32))
+        runner.set_input(np.zeros(self.input_shape, self.input_type))
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether it takes pixels, uint8, and normalises them itself."""
+        return self.input_type == np.uint8
 
     def set_input(self, images: np.ndarray) -> None:
-        """Stores the batch that `run` takes, float32 of `input_shape`."""
-        self._runner.set_input(np.ascontiguousarray(images, np.float32))
+        """Stores the batch that `run` takes, of `input_shape` and `input_type`."""
+        self._runner.set_input(np.ascontiguousarray(images, self.input_type))
 
     def run(self) -> None:
         """Runs the network once, for timing."""
@@ -159,24 +165,31 @@ class Engine:
         """Scores of any number of images.
 
         Args:
-          images: `[N, H, W, C]` float32, as the network sees them.
+          images: `[N, H, W, C]` float32, as the network sees them, or pixels, uint8,
+            where `input_type` says so.
 
         Returns:
           `[N, K]` float32.
 
         Raises:
-          InputError: the images have another shape.
+          InputError: the images have another shape, or are pixels where the network
+            does not take them, or the other way round.
         """
         if images.ndim != 4 or images.shape[1:] != self.input_shape[1:]:
             raise InputError(
                 f"The images have the shape {images.shape}, the network takes "
                 f"{('N', *self.input_shape[1:])}."
             )
+        if (images.dtype == np.uint8) != self.takes_pixels:
+            wanted = "pixels, uint8" if self.takes_pixels else "normalised, float32"
+            raise InputError(
+                f"The images are of {images.dtype}, the network takes them {wanted}."
+            )
         batch = self.input_shape[0]
         scores = [np.zeros((0, self.num_classes), np.float32)]
         for start in range(0, len(images), batch):
             part = images[start : start + batch]
-            padded = np.zeros(self.input_shape, np.float32)
+            padded = np.zeros(self.input_shape, self.input_type)
             padded[: len(part)] = part
             self.set_input(padded)
             self.run()
@@ -241,7 +254,8 @@ def load(
     """Loads a network into an engine.
 
     Args:
-      flatbuffer: content of a `.tflite` file, one input `[B, H, W, C]` of float32.
+      flatbuffer: content of a `.tflite` file, one input `[B, H, W, C]` of float32, or
+        of uint8.
       name: one of `NAMES`; when None, the first of `names_for` that loads it.
       num_threads: threads that an inference may use.
       batch_size: images of one inference.
@@ -253,35 +267,31 @@ def load(
     """
     flatbuffer = tflite_file.read(flatbuffer)
     model = flatbuffer.model
-    shape, num_classes = _signature(model)
+    own = read_signature(model)
+    signature = replace(own, input_shape=(batch_size, *own.input_shape[1:]))
     names = _choose(_custom_operators(model), name)
     binary_operators.check(model)
     reasons = []
     for able in names:
         content = flatbuffer.content
-        if _KINDS[able].package == _LCE and shape[0] != batch_size:
+        if _KINDS[able].package == _LCE and own.input_shape[0] != batch_size:
             # Its interpreter has no resize: the batch is written into the file.
             content = tflite_edit.with_batch_size(content, batch_size)
         try:
-            return _load(
-                content, able, num_threads, (batch_size, *shape[1:]), num_classes
-            )
+            return _load(content, able, num_threads, signature)
         except InputError as error:
             reasons.append(error)
     raise reasons[0]
 
 
 def _load(
-    flatbuffer: bytes,
-    name: str,
-    num_threads: int,
-    shape: tuple[int, ...],
-    num_classes: int,
+    flatbuffer: bytes, name: str, num_threads: int, signature: Signature
 ) -> Engine:
+    batch_size, num_classes = signature.input_shape[0], signature.num_classes
     try:
         with held_back_stderr():
-            runner = _KINDS[name].make(flatbuffer, num_threads, shape[0])
-            engine = Engine(name, runner, shape, num_classes)
+            runner = _KINDS[name].make(flatbuffer, num_threads, batch_size)
+            engine = Engine(name, runner, signature)
             engine.run()
             found = runner.output().shape
     except ImportError as error:
@@ -294,10 +304,10 @@ def _load(
             f"The engine {name} cannot run this .tflite file ({_one_line(error)}): "
             "convert the network again, or choose another engine."
         ) from error
-    if found != (shape[0], num_classes):
+    if found != (batch_size, num_classes):
         raise InputError(
             f"The engine {name} gives scores of the shape {found} for this .tflite "
-            f"file, expected {(shape[0], num_classes)}: convert the network again."
+            f"file, expected {(batch_size, num_classes)}: convert the network again."
         )
     return engine
 
@@ -335,38 +345,3 @@ def _custom_operators(model: tflite_file.Model) -> set[str]:
         for _, operator in tflite_file.operators(model)
         if model.operatorCodes[operator.opcodeIndex].customCode
     }
-
-
-def _signature(model: tflite_file.Model) -> tuple[tuple[int, ...], int]:
-    """Shape of the input and number of classes."""
-    graph = model.subgraphs[0]
-    inputs = [graph.tensors[index] for index in graph.inputs]
-    outputs = [graph.tensors[index] for index in graph.outputs]
-    shapes = [tflite_file.shape(tensor) for tensor in (*inputs, *outputs)]
-    float32 = tflite_file.schema.TensorType.FLOAT32
-    other = {tensor.type for tensor in (*inputs, *outputs)} - {float32}
-    if other and len(inputs) == len(outputs) == 1:
-        kinds = [_type_name(tensor.type) for tensor in (*inputs, *outputs)]
-        raise InputError(
-            f"The .tflite file takes {kinds[0]} and gives {kinds[1]}, expected float32 "
-            "for both: convert it without an inference_input_type and an "
-            "inference_output_type, which leaves what is inside as it is."
-        )
-    if other or [len(shape) for shape in shapes] != [4, 2]:
-        raise InputError(
-            f"The .tflite file has inputs and outputs of the shapes {shapes}, expected "
-            "one input (batch, height, width, channels) and one output (batch, "
-            "classes), both of float32."
-        )
-    if min(shapes[0]) < 1:
-        raise InputError(
-            f"The .tflite file takes images of the shape {shapes[0]}, expected sizes "
-            "above 0: convert the network again."
-        )
-    return shapes[0], shapes[1][1]
-
-
-def _type_name(number: int) -> str:
-    """A type of tensors as NumPy calls it, such as uint8."""
-    types = vars(tflite_file.schema.TensorType)
-    return next((name.lower() for name in types if types[name] == number), str(number))

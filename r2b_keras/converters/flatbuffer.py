@@ -13,9 +13,11 @@ from r2b_keras.converters import (
     converted_checks,
     float32,
     graph,
+    integer_layers,
     lce_forms,
     lce_merges,
     lce_process,
+    pixels,
     tflite_edit,
     tflite_file,
 )
@@ -23,6 +25,7 @@ from r2b_keras.converters.real_weights import shrink
 from r2b_keras.environment import held_back_stderr, tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
+from r2b_keras.normalisation import Normalisation
 
 # What TensorFlow and the converter raise; AssertionError: of state that no model owns.
 _REFUSALS = (
@@ -35,16 +38,24 @@ _REFUSALS = (
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def convert(model: tf.keras.Model, real_weights: str = "float32") -> bytes:
+def convert(
+    model: tf.keras.Model,
+    real_weights: str = "float32",
+    normalisation: Normalisation | None = None,
+) -> bytes:
     """Converts a network into a flatbuffer whose binary layers are binary operations.
 
-    The flatbuffer takes batches of the size that the model's `Input` names, of one
-    image when it names none; the interpreter's input can be resized.
+    A network whose first layer is of integers takes pixels, uint8, then; any other what
+    it was trained on, float32. The flatbuffer takes batches of the size that the
+    model's `Input` names, of one image when it names none; the interpreter's input can
+    be resized.
 
     Args:
       model: a Keras model in float32, its binary layers larq's.
       real_weights: how weights that are not binary are stored, one of
-        `board.card.REAL_WEIGHTS`.
+        `board.card.REAL_WEIGHTS`; integer layers have int8 in any case.
+      normalisation: of the images that the network was trained on, for a flatbuffer
+        that takes pixels, uint8, and normalises them itself.
 
     Returns:
       The flatbuffer, to be written to a `.tflite` file.
@@ -54,10 +65,12 @@ def convert(model: tf.keras.Model, real_weights: str = "float32") -> bytes:
         has a layer that the converter refuses or that no engine could run; or binary
         layers of the model would become real-valued ones.
     """
-    return tflite_file.serialize(shrink(to_tables(model), real_weights))
+    return tflite_file.serialize(shrink(to_tables(model, normalisation), real_weights))
 
 
-def to_tables(model: tf.keras.Model) -> tflite_file.Model:
+def to_tables(
+    model: tf.keras.Model, normalisation: Normalisation | None = None
+) -> tflite_file.Model:
     """What `convert` makes, before its weights are rounded and before it is written.
 
     Raises:
@@ -67,11 +80,14 @@ def to_tables(model: tf.keras.Model) -> tflite_file.Model:
     _check_float32(model)
     _check_sizes(model)
     _check_inference(model, graph.in_training(model))
+    normalisation = pixels.normalisation_of(model, normalisation)
     with _silence():
         flow = _trace(model)
         _check_inference(model, [layer.name for layer in flow.training])
-        tables = _convert_exactly(model, flow)
+        with integer_layers.barriers(model):
+            tables = _convert_exactly(model, flow, normalisation)
     lce_merges.take_maps_out(tables)
+    integer_layers.finish(model, tables)
     tflite_edit.remove_ballast(tables)
     converted_checks.check(model, flow, tables)
     return tables
@@ -85,12 +101,12 @@ def _trace(model: tf.keras.Model) -> binary_flow.Flow:
 
 
 def _convert_exactly(
-    model: tf.keras.Model, flow: binary_flow.Flow
+    model: tf.keras.Model, flow: binary_flow.Flow, normalisation: Normalisation | None
 ) -> tflite_file.Model:
     """Converts; where signs may have been merged wrongly, a second time to find out."""
     with lce_forms.applied(flow):
         try:
-            merged = _convert_as_it_is(model)
+            merged = _convert_as_it_is(model, normalisation)
         except lce_process.ConverterDiedError:
             merged = None
         if merged and not (
@@ -99,7 +115,7 @@ def _convert_exactly(
             return merged
         try:
             with lce_merges.barriers(flow):
-                apart = _convert_as_it_is(model)
+                apart = _convert_as_it_is(model, normalisation)
         except lce_process.ConverterDiedError as error:
             raise InputError(
                 f"Model {model.name!r} cannot be converted: Larq Compute Engine's "
@@ -153,7 +169,9 @@ def _check_float32(model: tf.keras.Model) -> None:
     )
 
 
-def _convert_as_it_is(model: tf.keras.Model) -> tflite_file.Model:
+def _convert_as_it_is(
+    model: tf.keras.Model, normalisation: Normalisation | None
+) -> tflite_file.Model:
     """Converts a network; errors carry their cause.
 
     Raises:
@@ -162,7 +180,7 @@ def _convert_as_it_is(model: tf.keras.Model) -> tflite_file.Model:
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
-            _save_function(model, folder)
+            _save_function(model, normalisation, folder)
             content = lce_process.convert(folder)
     except lce_process.ConverterRefusedError as error:
         raise InputError(_explain(model, str(error), error.printed)) from error
@@ -187,17 +205,25 @@ def _is_full(error: Exception) -> bool:
     return any(os.strerror(number) in str(error) for number in _FULL)
 
 
-def _save_function(model: tf.keras.Model, folder: str) -> None:
+def _save_function(
+    model: tf.keras.Model, normalisation: Normalisation | None, folder: str
+) -> None:
     """Saves what the converter reads: one function, from images to scores.
 
     `model.save` takes five times as long. It traces every layer several times, for
     readers that want Keras objects back.
     """
     named = graph.inputs(model)
+    signature = tf.nest.flatten(named)
+    if normalisation is not None:
+        signature = [tf.TensorSpec(x.shape, tf.uint8, x.name) for x in signature]
 
-    @tf.function(input_signature=tf.nest.flatten(named))
+    @tf.function(input_signature=signature)
     def serve(*inputs: tf.Tensor) -> tf.Tensor:
-        return graph.infer(model, tf.nest.pack_sequence_as(named, inputs))
+        if normalisation is None:
+            return graph.infer(model, tf.nest.pack_sequence_as(named, inputs))
+        with pixels.taken(model, normalisation) as network:
+            return network(*inputs)
 
     module = tf.Module()
     module.variables_of_model = model.variables

@@ -114,10 +114,25 @@ def are_rounded(model: tflite_file.Model) -> bool:
 
 
 def _rounded(model: tflite_file.Model) -> list[Any]:
-    """The constants of which float32 weights are made."""
-    dequantize = tflite_file.operators(model, _DEQUANTIZE)
-    tensors = [graph.tensors[operator.inputs[0]] for graph, operator in dequantize]
-    return [tensor for tensor in tensors if tflite_file.constant(model, tensor)]
+    """The constants of which float32 weights are made, by a rounding."""
+    return [
+        graph.tensors[operator.inputs[0]]
+        for graph, operator in tflite_file.operators(model, _DEQUANTIZE)
+        if tflite_file.constant(model, graph.tensors[operator.inputs[0]])
+        and not is_whole(model, operator)
+    ]
+
+
+def is_whole(model: tflite_file.Model, operator: Any) -> bool:
+    """Whether an operator makes float32 of a constant of whole numbers, as they are."""
+    if tflite_file.operator_name(model, operator) != _DEQUANTIZE:
+        return False
+    tensor = model.subgraphs[0].tensors[operator.inputs[0]]
+    if tensor.type != _schema.TensorType.INT8 or tensor.quantization is None:
+        return False
+    scales, zeros = tensor.quantization.scale, tensor.quantization.zeroPoint
+    one = scales is not None and len(scales) == 1 and scales[0] == 1
+    return one and not np.any(zeros) and bool(tflite_file.constant(model, tensor))
 
 
 def bytes_by_part(flatbuffer: bytes | tflite_file.Flatbuffer) -> dict[str, int]:
@@ -233,7 +248,7 @@ def _shrink(model: tflite_file.Model, weight: _Weight, kind: str) -> Any:
     buffer.data = np.frombuffer(rounded.values.tobytes(), np.uint8)
     # The float32 tensor is computed now.
     stored, tensor.buffer = tensor.buffer, 0
-    return _dequantize(model, weight.tensor, rounded, stored)
+    return dequantize(model, weight.tensor, rounded, stored)
 
 
 def _cost(rounded: Rounded) -> int:
@@ -262,7 +277,7 @@ def _round(
     return round_float16(weights)
 
 
-def _dequantize(
+def dequantize(
     model: tflite_file.Model, index: int, rounded: Rounded, buffer: int
 ) -> Any:
     """Adds a tensor of rounded weights, and gives what makes tensor `index` of it."""

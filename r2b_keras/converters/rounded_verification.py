@@ -16,7 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from r2b_keras.converters import engines, tflite_edit, tflite_file, verification
+from r2b_keras.converters import (
+    engines,
+    real_weights,
+    tflite_edit,
+    tflite_file,
+    verification,
+)
 from r2b_keras.converters.tflite_file import Flatbuffer, schema
 
 # Share of images whose best class has to stay.
@@ -75,8 +81,8 @@ def verify(
     part = images[:_NUM_COMPARED]
     wrong, wide = problem_of_file(exact, rounded), widen(rounded)
     for name in names:
-        scores = engines.load(rounded, name).predict(images)
-        wide_scores = engines.load(wide, name).predict(part)
+        scores = reference.predict(engines.load(rounded, name), images)
+        wide_scores = reference.predict(engines.load(wide, name), part)
         fields = verification.compared(name, expected, scores)
         problem = wrong or _problem_of_engine(wide_scores, scores[:_NUM_COMPARED])
         problem = problem or problem_of_quality(fields["agreement"], len(images))
@@ -183,13 +189,15 @@ def problem_of_file(exact: Flatbuffer, rounded: Flatbuffer) -> str | None:
 def _without_rounding(
     model: tflite_file.Model,
 ) -> tuple[list[Any], dict[int, _Rounded]]:
-    """The operators but each DEQUANTIZE of a constant, and their values by tensor."""
+    """The operators but each DEQUANTIZE that is of a rounding, and values by tensor."""
     graph = model.subgraphs[0]
     kept, found = [], {}
     for operator in graph.operators:
         stored = graph.tensors[operator.inputs[0]]
         name = tflite_file.operator_name(model, operator)
-        if name == "DEQUANTIZE" and tflite_file.constant(model, stored):
+        is_constant = bool(tflite_file.constant(model, stored))
+        whole = real_weights.is_whole(model, operator)
+        if name == "DEQUANTIZE" and is_constant and not whole:
             found[int(operator.outputs[0])] = _read(model, stored)
         else:
             kept.append(operator)

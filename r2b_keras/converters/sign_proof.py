@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from r2b_keras.board import pictures
 from r2b_keras.converters import binary_flow, engines, graph
 from r2b_keras.converters.sign_taps import Tap, Tapped
 from r2b_keras.environment import tf
+from r2b_keras.normalisation import Normalisation
 
 # From a layer's name and values `[N, ..., C]` to values to take signs of instead.
 Choose = Callable[[str, np.ndarray], np.ndarray]
@@ -82,14 +84,30 @@ class Followed:
 
 
 def follow(
-    network: SignedNetwork, tapped: Tapped, engine: engines.Engine, images: np.ndarray
+    network: SignedNetwork,
+    tapped: Tapped,
+    engine: engines.Engine,
+    images: np.ndarray,
+    normalisation: Normalisation | None = None,
 ) -> Followed:
-    """Runs images `[N, H, W, C]` through a network, with its flatbuffer's signs."""
+    """Runs images `[N, H, W, C]` through a network, with its flatbuffer's signs.
+
+    Args:
+      network: the network.
+      tapped: the flatbuffer.
+      engine: what runs it.
+      images: as the network sees them, float32.
+      normalisation: of the images, for an engine that takes pixels.
+    """
     generator = np.random.default_rng(0)
     shape = (_NUM_COMPANIONS, *images.shape[1:])
     made_up = generator.normal(images.mean(), images.std(), shape)
     every = np.concatenate([images, made_up.astype(np.float32)])
-    follower = _Follower(tapped.run(engine, every)[1], len(every))
+    taken = every
+    if engine.takes_pixels and normalisation is not None:
+        taken = normalisation.pixels(every)
+        every = pictures.normalize(taken, normalisation)
+    follower = _Follower(tapped.run(engine, taken)[1], len(every))
     scores = network.run(every, follower.choose)
     num = len(images)
     return Followed(

@@ -13,12 +13,19 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from r2b_keras.converters import engines, real_weights, sign_proof, tflite_file
+from r2b_keras.converters import (
+    engines,
+    pixels,
+    real_weights,
+    sign_proof,
+    tflite_file,
+)
 from r2b_keras.converters.sign_proof import Followed, SignedNetwork
 from r2b_keras.converters.sign_taps import Tapped
 from r2b_keras.converters.tflite_file import Flatbuffer
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.normalisation import Normalisation
 
 # Of scores, as a share of the image's largest one, or of the root mean square of all
 # where that is more. Intact files of random networks, of up to 16 binary layers, were
@@ -158,6 +165,7 @@ def verify(
     flatbuffer: bytes | Flatbuffer,
     images: np.ndarray,
     engine: str | None = None,
+    normalisation: Normalisation | None = None,
 ) -> Verification:
     """Compares a flatbuffer of float32 weights with its network.
 
@@ -166,12 +174,14 @@ def verify(
       flatbuffer: what `convert` made of it.
       images: `[N, H, W, C]` float32, as the network sees them; real ones.
       engine: what runs the flatbuffer, the first able one when None.
+      normalisation: see `Reference`.
 
     Raises:
       InputError: there are no images, or they have another shape, or the flatbuffer's
         real weights are rounded.
     """
-    return Reference(model, images).compare(flatbuffer, engine)
+    reference = Reference(model, images, normalisation=normalisation)
+    return reference.compare(flatbuffer, engine)
 
 
 class Reference:
@@ -183,9 +193,20 @@ class Reference:
     """
 
     def __init__(
-        self, model: tf.keras.Model, images: Images, scores: np.ndarray | None = None
+        self,
+        model: tf.keras.Model,
+        images: Images,
+        scores: np.ndarray | None = None,
+        normalisation: Normalisation | None = None,
     ) -> None:
         """Runs the network, unless its `scores` are known.
+
+        Args:
+          model: the network.
+          images: see `images`; for a flatbuffer that takes pixels, of whole pixels.
+          scores: the network's, if they are known.
+          normalisation: what made the images of pixels, for such a flatbuffer; a
+            network whose first layer is of integers knows it.
 
         Raises:
           InputError: there are no images, or their scores are not finite.
@@ -195,6 +216,7 @@ class Reference:
                 "There are no images to verify with, expected at least one."
             )
         self._model = model
+        self._normalisation = pixels.normalisation_of(model, normalisation)
         self.images = images
         self.scores = _predict(model, images) if scores is None else scores
         if not np.isfinite(self.scores).all():
@@ -205,6 +227,15 @@ class Reference:
     @functools.cached_property
     def _network(self) -> SignedNetwork:
         return SignedNetwork(self._model)
+
+    def predict(self, engine: engines.Engine, images: np.ndarray) -> np.ndarray:
+        """An engine's scores of images `[N, H, W, C]` as the network sees them.
+
+        Raises:
+          InputError: the engine takes pixels, and it is not known what makes them of
+            the images, or these are not whole.
+        """
+        return engine.predict(pixels.for_engine(engine, images, self._normalisation))
 
     def compare(
         self,
@@ -228,7 +259,7 @@ class Reference:
             )
         if engine is None or converted is None:
             able = engines.load(flatbuffer, engine)
-            engine, converted = able.name, able.predict(self.images[:])
+            engine, converted = able.name, self.predict(able, self.images[:])
         numbers = np.flatnonzero(differs(self.scores, converted))
         differences: list[Difference] = []
         if len(numbers):
@@ -237,7 +268,11 @@ class Reference:
             for start in range(0, len(numbers), _FOLLOWED):
                 part = numbers[start : start + _FOLLOWED]
                 followed = sign_proof.follow(
-                    self._network, tapped, loaded, self.images[part]
+                    self._network,
+                    tapped,
+                    loaded,
+                    self.images[part],
+                    self._normalisation,
                 )
                 differences += self._explain(followed, part, converted)
                 if not all(difference.explained for difference in differences):

@@ -13,6 +13,7 @@ from r2b_keras.checks import (
     require_range,
 )
 from r2b_keras.errors import InputError
+from r2b_keras.normalisation import Normalisation
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,11 @@ class DataConfig:
         self._check_image_shape()
         self._check_channel_values()
         require_count("validation_size", self.validation_size, 0)
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """`mean` and `std`."""
+        return Normalisation(self.mean, self.std)
 
     @property
     def entry(self) -> SourceEntry:

@@ -5,6 +5,7 @@ not.
 """
 
 from r2b_keras.models.building import build, build_network, names
+from r2b_keras.models.integers import IntegerConv2D, IntegerDense, PictureConv2D
 from r2b_keras.models.intermediates import intermediate_names, with_intermediates
 from r2b_keras.models.layers import (
     ActivationScale,
@@ -15,6 +16,7 @@ from r2b_keras.models.layers import (
 from r2b_keras.models.saved import load
 from r2b_keras.models.summary import ModelSize, model_size
 from r2b_keras.networks import BINARIZATIONS, Binarization, Network
+from r2b_keras.normalisation import Normalisation
 
 __all__ = [
     "BINARIZATIONS",
@@ -22,9 +24,13 @@ __all__ = [
     "Binarization",
     "ChannelGating",
     "ChannelScale",
+    "IntegerConv2D",
+    "IntegerDense",
     "ModelSize",
     "Network",
+    "Normalisation",
     "OuterProductScale",
+    "PictureConv2D",
     "build",
     "build_network",
     "intermediate_names",

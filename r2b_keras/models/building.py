@@ -9,6 +9,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import blocks
 from r2b_keras.networks import FAMILIES, Network
+from r2b_keras.normalisation import Normalisation
 
 layers = tf.keras.layers
 
@@ -22,7 +23,10 @@ def names() -> tuple[str, ...]:
 
 
 def build_network(
-    network: Network, input_shape: tuple[int, int, int], num_classes: int
+    network: Network,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    normalisation: Normalisation | None = None,
 ) -> tf.keras.Model:
     """Builds the network that `network` describes.
 
@@ -30,19 +34,23 @@ def build_network(
       network: name, binarization and options.
       input_shape: `(H, W, C)` of the images, in pixels.
       num_classes: width of the last layer.
+      normalisation: how pixels become those images; a network whose real layers are of
+        integers has it in its first one.
 
     Returns:
       A Keras model from images `[B, H, W, C]` to logits `[B, num_classes]`, with layers
       named `block_1` ... `block_n` (the end of each block) and `logits`.
 
     Raises:
-      InputError: an `input_shape` that is not one of images, or no classes.
+      InputError: an `input_shape` that is not one of images, or no classes; or real
+        layers of integers without a normalisation, or with sums beyond float32.
     """
     _check_sizes(input_shape, num_classes)
     family = FAMILIES[network.name]
     block = pkgutil.resolve_name(family.block)
     inputs = layers.Input(input_shape, name="image")
-    x = blocks.stem(inputs, network, family.stem_activation or network.stem_activation)
+    activation = family.stem_activation or network.stem_activation
+    x = blocks.stem(inputs, network, activation, normalisation)
     index = 0
     for group, num_blocks in enumerate(network.blocks):
         for position in range(num_blocks):
@@ -51,13 +59,7 @@ def build_network(
             filters = network.width * 2**group
             x = block(x, filters, strides, network, f"block_{index}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    # Float32 whatever the compute precision: the losses take logarithms of it.
-    logits = layers.Dense(
-        num_classes,
-        kernel_initializer=blocks.KERNEL_INITIALIZER,
-        dtype="float32",
-        name=CLASSIFIER,
-    )(x)
+    logits = blocks.classifier(x, num_classes, network, CLASSIFIER)
     return tf.keras.Model(inputs, logits, name=f"{network.name}_{network.binarization}")
 
 
@@ -66,6 +68,7 @@ def build(
     binarization: str,
     input_shape: tuple[int, int, int],
     num_classes: int,
+    normalisation: Normalisation | None = None,
     **options: Any,
 ) -> tf.keras.Model:
     """Builds a network by name.
@@ -76,6 +79,7 @@ def build(
         "binary_activations" or "binary" for the others.
       input_shape: `(H, W, C)` of the images, in pixels.
       num_classes: width of the last layer.
+      normalisation: see `build_network`.
       **options: fields of `r2b_keras.networks.Network`, for example `width=16`.
 
     Returns:
@@ -91,9 +95,8 @@ def build(
                 f"Unknown option {option!r} of {name}; did you mean "
                 f"{nearest(option, known)!r}?"
             )
-    return build_network(
-        Network(name, binarization, **options), input_shape, num_classes
-    )
+    network = Network(name, binarization, **options)
+    return build_network(network, input_shape, num_classes, normalisation)
 
 
 def _check_sizes(input_shape: Any, num_classes: Any) -> None:

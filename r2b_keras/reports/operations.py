@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from r2b_keras.environment import lq, tf
+from r2b_keras.environment import tf
 from r2b_keras.models import ChannelGating
+from r2b_keras.models.summary import profile
 from r2b_keras.networks import BINARIZATIONS
 from r2b_keras.reports.run_record import RunRecord
 from r2b_keras.tables import kibibytes
@@ -29,7 +30,8 @@ class Part:
     Attributes:
       name: one of `PARTS`.
       parameters: weights, real and binary, BatchNorm as scale and offset.
-      bits: their deployed size, one-bit weights at 1 and all others at 32.
+      bits: their deployed size, one-bit weights at 1, those of integer layers at 8 and
+        all others at 32.
       binary_macs: multiply-accumulates of one image, one bit by one bit.
       real_macs: all others; one-bit inputs by real weights are among them.
     """
@@ -48,11 +50,11 @@ def count(model: tf.keras.Model) -> list[Part]:
       The parts that have weights, in the order of `PARTS`.
     """
     groups: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in PARTS}
-    profiles = lq.models.ModelProfile(model).layer_profiles
-    for layer, profile in zip(model.layers, profiles, strict=True):
-        binary, macs = (profile.op_count("mac", *bits) or 0 for bits in ((1,), ()))
-        numbers = (profile.weight_count(), profile.memory, binary, macs - binary)
-        groups[_part(layer, profile.weight_count(1))].append(numbers)
+    profiles = profile(model).layer_profiles
+    for layer, counted in zip(model.layers, profiles, strict=True):
+        binary, macs = (counted.op_count("mac", *bits) or 0 for bits in ((1,), ()))
+        numbers = (counted.weight_count(), counted.memory, binary, macs - binary)
+        groups[_part(layer, counted.weight_count(1))].append(numbers)
     return [
         Part(name, *(sum(column) for column in zip(*numbers, strict=True)))
         for name, numbers in groups.items()

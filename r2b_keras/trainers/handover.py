@@ -2,6 +2,7 @@
 
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from r2b_keras.models import integers
 from r2b_keras.models.building import CLASSIFIER
 from r2b_keras.networks import RESCALINGS
 
@@ -40,6 +41,9 @@ def hand_over(
 ) -> str:
     """Copies every weight of `source` to `target`, by name and shape.
 
+    The range of an integer layer's inputs is copied where both networks have it; from a
+    network of real layers to one of integers, it is found anew in training.
+
     Args:
       source: has the weights.
       target: gets them.
@@ -62,7 +66,8 @@ def hand_over(
             f"these images {classes[1]}."
         )
         given, wanted = (_without_classifier(weights) for weights in (given, wanted))
-    unmatched = sorted(set(given) ^ set(wanted))
+    ranges = integers.range_names(source) ^ integers.range_names(target)
+    unmatched = sorted((set(given) ^ set(wanted)) - ranges)
     if unmatched:
         name = unmatched[0]
         owner = "former" if name in given else "latter"
@@ -71,14 +76,15 @@ def hand_over(
             f"has {name!r} (and {len(unmatched) - 1} more differ); both stages need "
             "the same layout."
         )
-    for name, variable in wanted.items():
+    common = {name: wanted[name] for name in wanted if name in given}
+    for name, variable in common.items():
         if variable.shape != given[name].shape:
             raise InputError(
                 f"Weights of {source.name!r} do not fit {target.name!r}: {name!r} has "
                 f"shape {tuple(given[name].shape)}, expected {tuple(variable.shape)}; "
                 "both stages need the same width and options."
             )
-    for name, variable in wanted.items():
+    for name, variable in common.items():
         variable.assign(given[name])
     return sentence
 

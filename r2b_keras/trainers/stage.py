@@ -12,7 +12,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.files import written_whole
 from r2b_keras.models import build_network
-from r2b_keras.networks import BINARIZATIONS
+from r2b_keras.networks import BINARIZATIONS, Network
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, schedules
 from r2b_keras.trainers.attention_images import NUM_IMAGES, AttentionImages
@@ -85,7 +85,7 @@ def _seed(run: Run, number: int) -> int:
 
 def _make_student(run: Run, stage: Stage) -> tf.keras.Model:
     """Builds the student, with the weights that it starts from."""
-    student = _fresh_student(run, stage)
+    student = _build(run, stage.student)
     if stage.start_from is not None:
         new = _start(run.workdir, stage, stage.start_from, student)
         if new and run.workers.is_chief:
@@ -93,9 +93,10 @@ def _make_student(run: Run, stage: Stage) -> tf.keras.Model:
     return student
 
 
-def _fresh_student(run: Run, stage: Stage) -> tf.keras.Model:
-    shape, num_classes = run.recipe.data.image_shape, run.dataset.num_classes
-    return build_network(stage.student, shape, num_classes)
+def _build(run: Run, network: Network) -> tf.keras.Model:
+    """A network for the run's images and classes."""
+    config, num_classes = run.recipe.data, run.dataset.num_classes
+    return build_network(network, config.image_shape, num_classes, config.normalisation)
 
 
 def _start(
@@ -122,7 +123,7 @@ def check_fit(run: Run, numbers: Sequence[int]) -> None:
         stage = run.recipe.stages[number]
         if not (stage.files or stage.optimizer.groups or stage.losses.taps):
             continue
-        student = _fresh_student(run, stage)
+        student = _build(run, stage.student)
         try:
             if isinstance(stage.start_from, str):
                 _start(run.workdir, stage, stage.start_from, student)
@@ -295,8 +296,7 @@ def _on_one_device(run: Run, number: int, student: tf.keras.Model) -> tf.keras.M
     if one and not network.synchronized_batch_norm:
         return student
     network = dataclasses.replace(network, synchronized_batch_norm=False)
-    shape = run.recipe.data.image_shape
-    plain = build_network(network, shape, run.dataset.num_classes)
+    plain = _build(run, network)
     plain.set_weights(student.get_weights())
     return plain
 

@@ -37,7 +37,8 @@ class StageResult:
       validation_top1: accuracy on the validation part, a fraction; None without one.
       epochs: epochs trained.
       seconds: time they took, validation included.
-      bytes: deployed size, binary weights at one bit and all others at 32.
+      bytes: deployed size: binary weights at one bit, those of integer layers at 8 and
+        all others at 32.
       parameters: weights, real and binary.
       binary_parameters: how many of them are binary.
     """

@@ -190,7 +190,8 @@ def _card(options: argparse.Namespace, interpreter: Interpreter) -> ModelCard:
             "images that are prepared for it."
         )
     shapes = interpreter.input_shape[1:], interpreter.output_shape[1:]
-    found.check_fits(options.model, *shapes)
+    kind = interpreter.input_type.name
+    found.check_fits(options.model, *shapes, input_type=kind)
     if options.upright is not None:
         found = dataclasses.replace(found, upright=options.upright)
     return found

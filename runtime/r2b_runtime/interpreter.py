@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import pathlib
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,17 @@ from r2b_runtime import library, metadata
 from r2b_runtime.board.card import ModelCard
 from r2b_runtime.board.errors import InputError, one_line
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import TypeAlias
+
+    from PIL.Image import Image
+
+    Picture: TypeAlias = str | os.PathLike[str] | Image | np.ndarray
+    Images: TypeAlias = Picture | Sequence[Picture]
+
+# Of what a network may take and give.
+_INPUT_TYPES, _OUTPUT_TYPES = ("float32", "uint8"), ("float32",)
 # How far scores of a batch may be from those of its images alone, in parts of the
 # largest: sums of real numbers may run in another order.
 _BATCH_TOLERANCE = 1e-3
@@ -38,6 +50,7 @@ class Interpreter:
 
     Attributes:
       input_shape: (batch, height, width, channels), or what the network takes.
+      input_type: float32, or uint8 for a network that takes pixels.
       output_shape: (batch, classes), or what it gives.
       num_threads: threads that an inference uses.
       delegate: what `library` has questions for.
@@ -83,26 +96,29 @@ class Interpreter:
         if batch_size > 1:
             self._load_batches(batch_size)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: Images) -> np.ndarray:
         """Scores of any number of images.
 
         Args:
-          images: `[N, H, W, C]` float32, as the network sees them: what
-            `pictures.load` makes of a picture.
+          images: pictures, of any size and for any network: the path of a file, an
+            image of Pillow's, `[h, w, 3]` uint8 as a camera gives it, a list of these,
+            or `[N, h, w, 3]`; see `pictures.prepare`. Or `[N, H, W, C]` float32, as a
+            network that takes float32 sees them.
 
         Returns:
-          `[N, K]` float32.
+          `[N, K]` float32, N being 1 for a single picture.
 
         Raises:
-          InputError: the images have another shape or are no real numbers, or the
-            network cannot be run on them.
+          InputError: a picture is missing or broken, or there is no model card that
+            says how to prepare it; the images have another shape or are no real
+            numbers; or the network cannot be run on them.
         """
         images = self._checked(images)
         batch = self.input_shape[0]
         scores = [np.zeros((0, *self.output_shape[1:]), self._output["dtype"])]
         for start in range(0, len(images), batch):
             part = images[start : start + batch]
-            padded = np.zeros(self.input_shape, np.float32)
+            padded = np.zeros(self.input_shape, self.input_type)
             padded[: len(part)] = part
             with self._lock():
                 self.set_input(padded)
@@ -111,7 +127,7 @@ class Interpreter:
         return np.concatenate(scores)
 
     def set_input(self, images: np.ndarray) -> None:
-        """Stores the batch that `run` takes, float32 of `input_shape`."""
+        """Stores the batch that `run` takes, of `input_shape` and `input_type`."""
         with self._lock():
             self._litert.set_tensor(self._input["index"], images)
 
@@ -152,6 +168,10 @@ class Interpreter:
         Raises:
           InputError: the card is damaged or of another format.
         """
+        return self._card
+
+    @functools.cached_property
+    def _card(self) -> ModelCard | None:
         return metadata.read_card(self._model)
 
     def _load(self, batch_size: int) -> Any:
@@ -162,8 +182,8 @@ class Interpreter:
                 num_threads=self.num_threads,
                 experimental_delegates=[self.delegate],
             )
-            self._input = _only(litert.get_input_details(), "input")
-            _only(litert.get_output_details(), "output")
+            self._input = _only(litert.get_input_details(), "input", _INPUT_TYPES)
+            _only(litert.get_output_details(), "output", _OUTPUT_TYPES)
             shape = (batch_size, *map(int, self._input["shape"][1:]))
             litert.resize_tensor_input(self._input["index"], shape)
             litert.allocate_tensors()
@@ -175,6 +195,7 @@ class Interpreter:
             raise _cannot_run(error) from error
         self._output = litert.get_output_details()[0]
         self.input_shape = shape
+        self.input_type = np.dtype(self._input["dtype"])
         self.output_shape = tuple(map(int, self._output["shape"]))
         return litert
 
@@ -201,13 +222,12 @@ class Interpreter:
         Gates of dense layers have the shape [N, C]: against a map [N, H, W, C] that
         fails, but for N = W, where each column would get another image's gate.
         """
-        generator = np.random.default_rng(0)
-        images = generator.normal(size=(batch_size, *self.input_shape[1:]))
+        images = made_up((batch_size, *self.input_shape[1:]), self.input_type)
         expected = self.predict(images[[0, -1]])
         self._litert.resize_tensor_input(self._input["index"], images.shape)
         try:
             self._litert.allocate_tensors()
-            self.set_input(images.astype(np.float32))
+            self.set_input(images)
             self._litert.invoke()
             found = self.output()[[0, -1]]
         except (RuntimeError, ValueError, IndexError) as error:
@@ -218,19 +238,51 @@ class Interpreter:
         self.input_shape = images.shape
         self.output_shape = (batch_size, *self.output_shape[1:])
 
-    def _checked(self, images: np.ndarray) -> np.ndarray:
+    def _checked(self, images: Images) -> np.ndarray:
+        """`[N, H, W, C]` of `input_type`."""
+        if _is_picture(images):
+            return self._prepared([images])
+        if isinstance(images, list | tuple) and any(map(_is_picture, images)):
+            return self._prepared(images)
         images, shape = np.asarray(images), self.input_shape[1:]
+        if images.dtype == np.uint8:
+            if self.input_type == np.uint8 and images.shape[1:] == shape:
+                return images
+            return self._prepared(images)
         if images.shape[1:] != shape or images.ndim != len(shape) + 1:
             raise InputError(
                 f"The images have the shape {images.shape}, the network takes "
                 f"{('N', *shape)}: reshape them, or scale the pictures."
             )
-        if images.dtype.kind != "f":
+        if images.dtype.kind != "f" or self.input_type == np.uint8:
+            takes = "float32 as it was trained with, or pixels, uint8"
+            if self.input_type == np.uint8:
+                takes = "pixels, uint8"
             raise InputError(
-                f"The images are of {images.dtype}, the network takes float32 as it "
-                "was trained with: prepare pictures with r2b_runtime.pictures.load."
+                f"The images are of {images.dtype}, the network takes {takes}: give "
+                "pictures as they are, as arrays, paths or Pillow's images."
             )
         return images
+
+    def _prepared(self, given: Iterable[Any]) -> np.ndarray:
+        """Pictures as the model card says."""
+        from r2b_runtime.board import pictures
+
+        if self._card is None:
+            raise InputError(
+                "The network has no model card that tells how pictures are prepared "
+                f"for it: give it {('N', *self.input_shape[1:])} of {self.input_type}, "
+                "or convert it with r2b_keras."
+            )
+        found = [pictures.prepare(picture, self._card) for picture in given]
+        return np.stack(found) if found else np.zeros((0, *self.input_shape[1:]))
+
+
+def _is_picture(given: object) -> bool:
+    """Whether it is one picture: a path, one of Pillow's, or an array from a camera."""
+    if isinstance(given, np.ndarray):
+        return given.dtype == np.uint8 and given.ndim < 4
+    return isinstance(given, str | os.PathLike) or hasattr(given, "getexif")
 
 
 def _require_count(name: str, value: int) -> None:
@@ -259,14 +311,24 @@ def _read(model: str | os.PathLike[str]) -> bytes:
         ) from error
 
 
-def _only(details: list[dict[str, Any]], side: str) -> dict[str, Any]:
-    """The one input or output, of float32."""
+def made_up(shape: tuple[int, ...], kind: np.dtype[Any], seed: int = 0) -> np.ndarray:
+    """Images to try a network with: uniform pixels, or normally distributed numbers."""
+    generator = np.random.default_rng(seed)
+    if kind == np.uint8:
+        return generator.integers(0, 256, shape, np.uint8)
+    return generator.normal(size=shape).astype(np.float32)
+
+
+def _only(
+    details: list[dict[str, Any]], side: str, types: tuple[str, ...]
+) -> dict[str, Any]:
+    """The one input or output, of one of these types."""
     kinds = [np.dtype(each["dtype"]).name for each in details]
-    if kinds != ["float32"] or len(details[0]["shape"]) < 1:
+    if len(kinds) != 1 or kinds[0] not in types or len(details[0]["shape"]) < 1:
         raise InputError(
             f"The network has the {side}s {', '.join(kinds) or 'none'}, expected one "
-            "of float32: run others with ai_edge_litert's own interpreter and "
-            "r2b_runtime.delegate()."
+            f"of {' or '.join(types)}: run others with ai_edge_litert's own "
+            "interpreter and r2b_runtime.delegate()."
         )
     return details[0]
 

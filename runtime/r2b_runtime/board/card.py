@@ -18,6 +18,7 @@ FORMAT = 1
 FRAMINGS = ("whole", "center")
 # From the finest to the coarsest.
 REAL_WEIGHTS = ("float32", "float16", "int8")
+INPUT_TYPES = ("float32", "uint8")
 _READER = __name__.partition(".")[0]
 
 
@@ -40,6 +41,8 @@ class ModelCard:
       accuracy: top-1 of the Keras model on the recipe's test set, a fraction, or None.
       network: the network's name and options, or None for one that is not ours.
       real_weights: how weights that are not binary are stored.
+      input_type: "float32", or "uint8" for a file that takes pixels as they are and has
+        mean and std in it.
       versions: packages that made the file.
     """
 
@@ -54,6 +57,7 @@ class ModelCard:
     accuracy: float | None = None
     network: dict[str, Any] | None = None
     real_weights: str = "float32"
+    input_type: str = "float32"
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,7 +70,11 @@ class ModelCard:
         self._require("class_names", several, "a list of names, at least two")
         self._check_image_shape()
         self._check_channels()
-        for name, choice in (("framing", FRAMINGS), ("real_weights", REAL_WEIGHTS)):
+        for name, choice in (
+            ("framing", FRAMINGS),
+            ("real_weights", REAL_WEIGHTS),
+            ("input_type", INPUT_TYPES),
+        ):
             expected = f"one of {', '.join(choice)}"
             self._require(name, getattr(self, name) in choice, expected)
         self._require("upright", type(self.upright) is bool, "true or false")
@@ -78,6 +86,7 @@ class ModelCard:
         image_shape: tuple[int, ...],
         scores_shape: tuple[int, ...],
         remedy: str = "convert the network again",
+        input_type: str = "float32",
     ) -> None:
         """Refuses the card of another network than the one it comes with.
 
@@ -86,9 +95,10 @@ class ModelCard:
           image_shape: (height, width, channels) that the network takes.
           scores_shape: (classes,) that it gives.
           remedy: what to do, for the message.
+          input_type: of the images that it takes.
 
         Raises:
-          InputError: the card has another shape, or more or fewer class names.
+          InputError: the card has another shape or type, or more or fewer class names.
         """
         count = len(self.class_names)
         if (self.image_shape, (count,)) != (image_shape, scores_shape):
@@ -96,6 +106,11 @@ class ModelCard:
                 f"{name} takes images of the shape {image_shape} and has "
                 f"{' x '.join(map(str, scores_shape))} outputs, expected "
                 f"{self.image_shape} and {count}, one for each class name: {remedy}."
+            )
+        if self.input_type != input_type:
+            raise InputError(
+                f"{name} takes images of {input_type}, and its model card says "
+                f"{self.input_type}: convert the network again."
             )
 
     def _check_image_shape(self) -> None:

@@ -33,6 +33,19 @@ def orientation(content: bytes) -> int:
         return 1
 
 
+def of_metadata(metadata: object) -> int:
+    """The orientation in EXIF data that something else has found, 1 if there is none.
+
+    Args:
+      metadata: as Pillow has it in `image.info["exif"]`.
+    """
+    found = metadata if isinstance(metadata, bytes) else b""
+    try:
+        return _tiff_orientation(found.removeprefix(_EXIF_START))
+    except struct.error:
+        return 1
+
+
 def turn(image: np.ndarray, orientation: int) -> np.ndarray:
     """Turns a stored picture `[h, w, C]` as its EXIF orientation says."""
     if orientation > 4:

@@ -60,13 +60,60 @@ def load(path: str | os.PathLike[str], card: ModelCard) -> np.ndarray:
       card: gives input shape, framing, orientation, mean and std.
 
     Returns:
-      `[H, W, C]` float32, C being the card's.
+      `[H, W, C]`, C being the card's: float32, normalised, or uint8 for a network that
+      takes pixels.
 
     Raises:
       InputError: the file is missing, broken or of another kind.
     """
     image = read(path, card.image_shape[2], card.upright)
-    return normalize(frame(image, card.image_shape[:2], card.framing), card)
+    framed = frame(image, card.image_shape[:2], card.framing)
+    return framed if card.input_type == "uint8" else normalize(framed, card)
+
+
+def prepare(
+    picture: str | os.PathLike[str] | Image.Image | np.ndarray, card: ModelCard
+) -> np.ndarray:
+    """Makes of a picture what a network is to see.
+
+    Args:
+      picture: a file, see `load`; an image of Pillow's; or `[h, w, 3]`, `[h, w, 1]` or
+        `[h, w]` uint8, as cameras give it, red first. An array of the network's size is
+        taken as it is, any other is framed as files are.
+      card: gives input shape, framing, orientation, mean and std.
+
+    Returns:
+      What `load` returns.
+
+    Raises:
+      InputError: it is none of these, or missing or broken.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return load(picture, card)
+    size, channels = card.image_shape[:2], card.image_shape[2]
+    if isinstance(picture, Image.Image):
+        turned = exif.of_metadata(picture.info.get("exif")) if card.upright else 1
+        array = exif.turn(_to_rgb(picture), turned)
+        framed = frame(to_channels(array, channels), size, card.framing)
+    else:
+        framed = to_channels(_checked(picture), channels)
+        if framed.shape[:2] != size:
+            framed = frame(framed, size, card.framing)
+    return framed if card.input_type == "uint8" else normalize(framed, card)
+
+
+def _checked(picture: object) -> np.ndarray:
+    """`[h, w, 1 or 3]` uint8 of an array."""
+    array = np.asarray(picture)
+    if array.ndim == 2:
+        array = array[..., None]
+    known = array.ndim == 3 and array.shape[-1] in (1, 3) and array.size
+    if array.dtype != np.uint8 or not known:
+        raise InputError(
+            f"The picture is {array.dtype} of the shape {array.shape}, expected uint8 "
+            "of the shape (height, width, 3), or with 1 for grey."
+        )
+    return array
 
 
 def normalize(image: np.ndarray, card: ModelCard) -> np.ndarray:

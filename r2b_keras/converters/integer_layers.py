@@ -1,0 +1,198 @@
+"""Integer layers in a flatbuffer: whole numbers that no other constant gets into.
+
+Larq Compute Engine's converter merges a factor that follows a convolution into its
+weights, and an offset before it into its bias; barriers, as `lce_merges` has them,
+keep integer layers (`r2b_keras.models.integers`) from both. What is then in the file:
+
+- Weights are whole numbers, stored as int8 with the scale 1 behind a DEQUANTIZE.
+- Inputs are whole numbers of 8 bits: a uint8 picture by a CAST, minus a number for each
+  channel; or activations by MUL, ADD 0.5, FLOOR, MINIMUM and MAXIMUM.
+- One MUL with a number for each channel follows, in which BatchNorm's is merged.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from r2b_keras.converters import graph, lce_merges, real_weights, tflite_file
+from r2b_keras.converters.real_weights import Rounded
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
+from r2b_keras.models.integers import integer_layers
+
+_KINDS = ("CONV_2D", "FULLY_CONNECTED")
+_WEIGHTS = 1
+_FLOAT32 = tflite_file.schema.TensorType.FLOAT32
+
+
+@contextlib.contextmanager
+def barriers(model: tf.keras.Model) -> Iterator[None]:
+    """Puts a barrier to both sides of each integer sum traced inside of the block."""
+
+    def wrap(
+        layer: graph.Layer,
+        call: Callable[..., tf.Tensor],
+        inputs: tf.Tensor,
+        integers: tf.Tensor,
+    ) -> tf.Tensor:
+        return lce_merges.barrier(call(lce_merges.barrier(inputs), integers))
+
+    with graph.around(integer_layers(model), wrap, "sums"):
+        yield
+
+
+def finish(model: tf.keras.Model, tables: tflite_file.Model) -> None:
+    """Takes the barriers out, stores weights as int8, and merges factors.
+
+    Args:
+      model: the network.
+      tables: what the converter made of it with `barriers`; they are changed.
+
+    Raises:
+      InputError: an integer layer is not there with its integers.
+    """
+    layers = integer_layers(model)
+    if not layers:
+        return
+    lce_merges.take_barriers_out(tables)
+    stored: dict[int, Any] = {}
+    for layer in layers:
+        weights = _weights(layer)
+        found = _operators_with(tables, weights)
+        if not found:
+            raise InputError(
+                f"Layer {layer.name!r} of model {model.name!r} is an integer layer, but"
+                " would not be one in the file: expected a network in which only "
+                "r2b_keras's own layers compute with its weights."
+            )
+        for operator in found:
+            _merge_factors(tables, operator)
+            index = int(operator.inputs[_WEIGHTS])
+            if index not in stored:
+                stored[index] = _store(tables, index, weights)
+    operators = tables.subgraphs[0].operators
+    tables.subgraphs[0].operators = [*stored.values(), *operators]
+
+
+def _weights(layer: graph.Layer) -> np.ndarray:
+    """A layer's integers as int8, output channels first."""
+    with tf.init_scope():
+        integers = layer.integers()[0].numpy()
+    return np.ascontiguousarray(np.moveaxis(integers, -1, 0)).astype(np.int8)
+
+
+def _operators_with(model: tflite_file.Model, weights: np.ndarray) -> list[Any]:
+    """The operators whose constant weights these are."""
+    content = weights.astype("<f4").tobytes()
+    return [
+        operator
+        for kind in _KINDS
+        for graph, operator in tflite_file.operators(model, kind)
+        if tflite_file.constant(model, graph.tensors[operator.inputs[_WEIGHTS]])
+        == content
+    ]
+
+
+def _store(model: tflite_file.Model, index: int, weights: np.ndarray) -> Any:
+    """Stores a tensor of weights as int8; gives what makes float32 of it."""
+    tensor = model.subgraphs[0].tensors[index]
+    model.buffers[tensor.buffer].data = np.frombuffer(weights.tobytes(), np.uint8)
+    stored, tensor.buffer = tensor.buffer, 0
+    whole = Rounded(weights, np.ones(1, np.float32))
+    return real_weights.dequantize(model, index, whole, stored)
+
+
+def _merge_factors(model: tflite_file.Model, operator: Any) -> None:
+    """Makes one of two multiplications by constants that follow an operator."""
+    graph = model.subgraphs[0]
+    first = _only_reader(model, operator)
+    second = first and _only_reader(model, first)
+    if not (first and second):
+        return
+    factors = [_constant_factor(model, each) for each in (first, second)]
+    if factors[0] is None or factors[1] is None:
+        return
+    product = (factors[0] * factors[1]).astype("<f4")
+    index = int(second.inputs[1])
+    tensor = graph.tensors[index]
+    if sum(index in map(int, each.inputs) for each in graph.operators) > 1:
+        return
+    tensor.shape = np.array(product.shape, np.int32)
+    model.buffers[tensor.buffer].data = np.frombuffer(product.tobytes(), np.uint8)
+    second.inputs = np.array([int(operator.outputs[0]), index], np.int32)
+    graph.operators = [each for each in graph.operators if each is not first]
+    unread = int(first.inputs[1])
+    if not any(unread in map(int, each.inputs) for each in graph.operators):
+        model.buffers[graph.tensors[unread].buffer].data = None
+
+
+def _only_reader(model: tflite_file.Model, operator: Any) -> Any:
+    """What alone reads an operator's result; None where it is not one operator."""
+    graph, output = model.subgraphs[0], int(operator.outputs[0])
+    readers = [each for each in graph.operators if output in map(int, each.inputs)]
+    alone = len(readers) == 1 and output not in map(int, graph.outputs)
+    return readers[0] if alone else None
+
+
+def _constant_factor(model: tflite_file.Model, operator: Any) -> np.ndarray | None:
+    """What an operator multiplies its first input by, a number for each channel."""
+    if tflite_file.operator_name(model, operator) != "MUL":
+        return None
+    if operator.builtinOptions.fusedActivationFunction:
+        return None
+    tensor = model.subgraphs[0].tensors[operator.inputs[1]]
+    content = tflite_file.constant(model, tensor)
+    if tensor.type != _FLOAT32 or not content or len(tflite_file.shape(tensor)) > 1:
+        return None
+    return np.frombuffer(content, "<f4").reshape(tflite_file.shape(tensor))
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """An integer layer in a flatbuffer.
+
+    Attributes:
+      quantized: the tensor that it takes, whole numbers.
+      steps: the tensor that is rounded to them; None for a picture.
+    """
+
+    quantized: int
+    steps: int | None
+
+
+def sites(model: tflite_file.Model) -> list[Site]:
+    """The integer layers of a flatbuffer, in the order in which it computes them."""
+    graph = model.subgraphs[0]
+    makers = {int(each.outputs[0]): each for each in graph.operators}
+    found = []
+    for operator in graph.operators:
+        if tflite_file.operator_name(model, operator) not in _KINDS:
+            continue
+        maker = makers.get(int(operator.inputs[_WEIGHTS]))
+        if maker is None or not real_weights.is_whole(model, maker):
+            continue
+        quantized = int(operator.inputs[0])
+        found.append(Site(quantized, _steps(model, makers, quantized)))
+    return found
+
+
+def _steps(
+    model: tflite_file.Model, makers: dict[int, Any], quantized: int
+) -> int | None:
+    """The tensor of which ADD 0.5, FLOOR and the limits make `quantized`."""
+
+    def kind(index: int) -> str:
+        maker = makers.get(index)
+        return "" if maker is None else tflite_file.operator_name(model, maker)
+
+    index = quantized
+    while kind(index) in ("MINIMUM", "MAXIMUM"):
+        index = int(makers[index].inputs[0])
+    for wanted in ("FLOOR", "ADD"):
+        if kind(index) != wanted:
+            return None
+        index = int(makers[index].inputs[0])
+    return index
