@@ -132,7 +132,7 @@ def _print_flatbuffer() -> int:
     compared = None
     if student:
         reference = verification.Reference(
-            student, _Images(dataset), *of_keras, normalisation=normalisation
+            student, _Images(dataset), of_keras[0], normalisation
         )
         compared = _compare(reference, labels, flatbuffer, scores, engine.name)
         keras = compared.keras_top1

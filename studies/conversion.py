@@ -6,7 +6,8 @@
 
 The network has larq-zoo's choices, the one whose size and latency others report. Its
 weights are random, BatchNorm's statistics and signs included: size, operators and
-latency do not depend on them. Beside it, the real-valued network of the same layout.
+latency do not depend on them. Beside it, the same with integer real layers, and the
+real-valued network of the same layout.
 
 With `--quicknet` also larq-zoo's QuickNet by LCE's converter, as others would have it:
 a network that is not ours, with one-padding, BatchNorm after the convolutions and
@@ -27,7 +28,9 @@ from r2b_keras.converters.benchmark_baseline import float_baseline
 from r2b_keras.converters.card import attach
 from r2b_keras.converters.real_weights import bytes_by_part, shrink
 from r2b_keras.environment import tf
-from r2b_keras.models import build_network
+from r2b_keras.models import IntegerConv2D, IntegerDense, build_network
+from r2b_keras.networks import Network
+from r2b_keras.normalisation import Normalisation
 
 SHAPE, NUM_CLASSES = (224, 224, 3), 1000
 
@@ -47,6 +50,8 @@ def randomize(model: tf.keras.Model, seed: int = 0) -> None:
             layer.moving_variance.assign(generator.uniform(0.5, 2, shape))
         elif isinstance(layer, tf.keras.layers.PReLU):
             layer.alpha.assign(generator.uniform(0, 0.5, layer.alpha.shape))
+        elif isinstance(layer, IntegerConv2D | IntegerDense):
+            layer.maximum.assign(generator.uniform(5, 20))
 
 
 def save(path: pathlib.Path, content: bytes) -> None:
@@ -55,9 +60,10 @@ def save(path: pathlib.Path, content: bytes) -> None:
         aside.write_bytes(content)
 
 
-def write_resnet(folder: pathlib.Path) -> None:
-    """Writes our network in all sizes, and the real one."""
-    model = build_network(larq_zoo.NETWORK, SHAPE, NUM_CLASSES)
+def write_resnet(folder: pathlib.Path, name: str, network: Network) -> bytes:
+    """Writes one of our networks in all sizes; returns the last of them."""
+    normalisation = Normalisation(larq_zoo.MEAN, larq_zoo.STD)
+    model = build_network(network, SHAPE, NUM_CLASSES, normalisation)
     randomize(model)
     card = ModelCard(
         class_names=tuple(f"class {number}" for number in range(NUM_CLASSES)),
@@ -65,17 +71,23 @@ def write_resnet(folder: pathlib.Path) -> None:
         mean=larq_zoo.MEAN,
         std=larq_zoo.STD,
         framing="center",
-        network=dataclasses.asdict(larq_zoo.NETWORK),
+        network=dataclasses.asdict(network),
+        input_type="float32" if network.real_layers == "float" else "uint8",
     )
     exact = convert(model)
     operators = count_operators(exact).most_common()
-    print(", ".join(f"{count} {kind}" for kind, count in operators))
+    print(f"{name}: " + ", ".join(f"{count} {kind}" for kind, count in operators))
     for kind in REAL_WEIGHTS:
         small = tflite_file.serialize(shrink(tflite_file.parse(exact), kind))
         content = attach(small, dataclasses.replace(card, real_weights=kind))
-        save(folder / f"plain_{kind}.tflite", content)
+        save(folder / f"{name}_{kind}.tflite", content)
         parts = ", ".join(f"{k} {v:,}" for k, v in bytes_by_part(small).items())
         print(f"  {kind}: {len(small):,} bytes ({parts})")
+    return content
+
+
+def write_real(folder: pathlib.Path, content: bytes) -> None:
+    """Writes the real-valued network of the same layout."""
     real = float_baseline(content)
     save(folder / "real_float32.tflite", real)
     print(f"real-valued ResNet-18\n  float32: {len(real):,} bytes")
@@ -108,7 +120,9 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.quicknet:
         write_quicknet(given.folder)
-    write_resnet(given.folder)
+    integer = dataclasses.replace(larq_zoo.NETWORK, real_layers="integer")
+    write_resnet(given.folder, "integer", integer)
+    write_real(given.folder, write_resnet(given.folder, "plain", larq_zoo.NETWORK))
 
 
 if __name__ == "__main__":

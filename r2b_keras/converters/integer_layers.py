@@ -30,7 +30,10 @@ _FLOAT32 = tflite_file.schema.TensorType.FLOAT32
 
 @contextlib.contextmanager
 def barriers(model: tf.keras.Model) -> Iterator[None]:
-    """Puts a barrier to both sides of each integer sum traced inside of the block."""
+    """Puts a barrier to both sides of each integer sum traced inside of the block.
+
+    What integer layers compute with becomes constants.
+    """
 
     def wrap(
         layer: graph.Layer,
@@ -40,8 +43,20 @@ def barriers(model: tf.keras.Model) -> Iterator[None]:
     ) -> tf.Tensor:
         return lce_merges.barrier(call(lce_merges.barrier(inputs), integers))
 
-    with graph.around(integer_layers(model), wrap, "sums"):
+    layers = integer_layers(model)
+    with (
+        graph.around(layers, wrap, "sums"),
+        graph.around(layers, _coefficients, "coefficients"),
+    ):
         yield
+
+
+def _coefficients(
+    layer: graph.Layer, call: Callable[..., Any], *args: Any
+) -> list[tf.Tensor]:
+    """What a layer computes with, as numbers: the converter would divide otherwise."""
+    with tf.init_scope():
+        return [tf.constant(value.numpy()) for value in call()]
 
 
 def finish(model: tf.keras.Model, tables: tflite_file.Model) -> None:
@@ -79,8 +94,7 @@ def finish(model: tf.keras.Model, tables: tflite_file.Model) -> None:
 
 def _weights(layer: graph.Layer) -> np.ndarray:
     """A layer's integers as int8, output channels first."""
-    with tf.init_scope():
-        integers = layer.integers()[0].numpy()
+    integers = layer.coefficients()[-2].numpy()
     return np.ascontiguousarray(np.moveaxis(integers, -1, 0)).astype(np.int8)
 
 

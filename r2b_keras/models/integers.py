@@ -11,6 +11,9 @@ by a factor per channel. Gradients go straight through both roundings (Jacob et 
 
 Why 63: two products of a pixel and a weight, 2 * 255 * 63, fit into 16 bits, in which
 processors without a dot product of bytes add them.
+
+Divisions by constants are written as multiplications: TensorFlow makes these of them in
+graphs and not in eager execution, and the last bit would depend on it.
 """
 
 import math
@@ -42,7 +45,7 @@ def _rounded(x: tf.Tensor) -> Any:
 def quantize_weights(kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Whole numbers and scales of weights: w is about integer * scale.
 
-    Forward: scale = max |w| / 63 for each output channel, 1 for a channel of zeros;
+    Forward: scale = max |w| * (1 / 63) for each output channel, 1 for zeros;
     integer = clip(floor(w / scale + 0.5), -63, 63). Backward: the scale is a constant,
     and the rounding is not there.
 
@@ -54,7 +57,7 @@ def quantize_weights(kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """
     axes = list(range(kernel.shape.rank - 1))
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(kernel), axes))
-    scales = largest / tf.constant(LARGEST_WEIGHT, kernel.dtype)
+    scales = largest * (1 / LARGEST_WEIGHT)
     scales = tf.where(scales > 0, scales, tf.ones_like(scales))
     rounded = _rounded(kernel / scales)
     limit = float(LARGEST_WEIGHT)
@@ -151,9 +154,26 @@ class _InputRange:
         # Zeros, or a network that has seen no image yet, have any range.
         return tf.where(maximum > 0, maximum, tf.ones_like(maximum))
 
-    def quantize(self, inputs: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
+    def coefficients(
+        self, inputs: tf.Tensor = None, training: bool | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What the layer computes with.
+
+        Args:
+          inputs: the layer's, of which training finds the range.
+          training: whether it does.
+
+        Returns:
+          Steps in an input of 1, `[]`; the weights' integers `[..., C_out]`; and what a
+          sum is multiplied by, `[C_out]`.
+        """
+        largest = self.input_range(inputs, training)
+        integers, scales = quantize_weights(self.kernel)  # type: ignore[attr-defined]
+        factors = scales * (largest * (1 / LARGEST_ACTIVATION))
+        return LARGEST_ACTIVATION / largest, integers, factors
+
+    def quantize(self, inputs: tf.Tensor, inverse: tf.Tensor) -> tf.Tensor:
         """Whole numbers from -127 to 127 of the layer's inputs."""
-        inverse = float(LARGEST_ACTIVATION) / largest
         return quantize(inputs, inverse, -LARGEST_ACTIVATION, LARGEST_ACTIVATION)
 
 
@@ -214,10 +234,9 @@ class PictureConv2D(tf.keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the convolution of the pixels minus z, times a factor per channel."""
-        integers, scales = self.integers()
+        integers, factors = self.coefficients()
         offsets = tf.constant(self.offsets, tf.float32)
-        sums = self.sums(self.pixels(inputs) - offsets, integers)
-        return sums * (scales / float(LARGEST_PIXEL))
+        return self.sums(self.pixels(inputs) - offsets, integers) * factors
 
     def pixels(self, inputs: tf.Tensor) -> tf.Tensor:
         """The pixels of a normalised picture, 0 to 255 as float32."""
@@ -225,10 +244,16 @@ class PictureConv2D(tf.keras.layers.Conv2D):
         mean = tf.constant(self.normalisation.mean, tf.float32)
         return quantize(inputs * std + mean, float(LARGEST_PIXEL), 0, LARGEST_PIXEL)
 
-    def integers(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Weights and scales, see `quantize_weights`, of a convolution of pixels."""
-        std = tf.constant(self.normalisation.std, tf.float32)
-        return quantize_weights(self.kernel / std[:, None])
+    def coefficients(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the layer computes with.
+
+        Returns:
+          The weights' integers `[h, w, C, filters]`, and what a sum of their products
+          with pixels is multiplied by, `[filters]`.
+        """
+        inverse = [[1 / value] for value in self.normalisation.std]
+        integers, scales = quantize_weights(self.kernel * tf.constant(inverse))
+        return integers, scales * (1 / LARGEST_PIXEL)
 
     def sums(self, inputs: tf.Tensor, integers: tf.Tensor) -> tf.Tensor:
         """The convolution, in integers."""
@@ -280,14 +305,8 @@ class IntegerConv2D(_InputRange, tf.keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the convolution, times a factor per channel."""
-        largest = self.input_range(inputs, training)
-        integers, scales = self.integers()
-        sums = self.sums(self.quantize(inputs, largest), integers)
-        return sums * (scales * (largest / float(LARGEST_ACTIVATION)))
-
-    def integers(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Weights and scales, see `quantize_weights`."""
-        return quantize_weights(self.kernel)
+        inverse, integers, factors = self.coefficients(inputs, training)
+        return self.sums(self.quantize(inputs, inverse), integers) * factors
 
     def sums(self, inputs: tf.Tensor, integers: tf.Tensor) -> tf.Tensor:
         """The convolution, in integers."""
@@ -329,17 +348,11 @@ class IntegerDense(_InputRange, tf.keras.layers.Dense):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the product, times a factor per output, plus the bias."""
-        largest = self.input_range(inputs, training)
-        integers, scales = self.integers()
-        sums = self.sums(self.quantize(inputs, largest), integers)
-        outputs = sums * (scales * (largest / float(LARGEST_ACTIVATION)))
+        inverse, integers, factors = self.coefficients(inputs, training)
+        outputs = self.sums(self.quantize(inputs, inverse), integers) * factors
         if self.use_bias:
             outputs += self.bias
         return outputs if self.activation is None else self.activation(outputs)
-
-    def integers(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Weights and scales, see `quantize_weights`."""
-        return quantize_weights(self.kernel)
 
     def sums(self, inputs: tf.Tensor, integers: tf.Tensor) -> tf.Tensor:
         """The product, in integers."""
@@ -361,8 +374,8 @@ def integer_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
 
 def range_names(model: tf.keras.Model) -> set[str]:
     """The names, as `layer/maximum`, of its layers' ranges; of its own layers only."""
-    found = [layer for layer in model.layers if isinstance(layer, _InputRange)]
-    return {f"{layer.name}/maximum" for layer in found}
+    ranged = (IntegerConv2D, IntegerDense)
+    return {f"{x.name}/maximum" for x in model.layers if isinstance(x, ranged)}
 
 
 def picture_layer(model: tf.keras.Model) -> PictureConv2D | None:

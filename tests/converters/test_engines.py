@@ -227,7 +227,7 @@ def second(side):
         (second("outputs"), "[(1, 1, 64, 1), (1, 3), (1, 3)], expected one input"),
         (tensor(dense, 0, shape=[1, 64]), "[(1, 64), (1, 3)], expected one input"),
         (tensor(dense, 0, shape=None), "[(), (1, 3)], expected one input"),
-        (tensor(dense, 0, type=TYPES.UINT8), "takes uint8 and gives float32, expected"),
+        (tensor(dense, 0, type=TYPES.INT8), "takes int8 and gives float32, expected"),
         (tensor(dense, 2, type=TYPES.INT8), "takes float32 and gives int8, expected"),
         (tensor(dense, 0, shape=[1, 0, 64, 1]), "shape (1, 0, 64, 1), expected sizes"),
         (tensor(dense, 2, shape=[1, 7]), "scores of the shape (1, 3)"),

@@ -32,8 +32,21 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
     from .card import ModelCard
+
+    class Normalisation(Protocol):
+        """What a card, or a recipe's data, says of pixels."""
+
+        @property
+        def mean(self) -> tuple[float, ...]:
+            """One number per channel, in units of pixel / 255."""
+
+        @property
+        def std(self) -> tuple[float, ...]:
+            """One positive number per channel, in units of pixel / 255."""
+
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -116,7 +129,7 @@ def _checked(picture: object) -> np.ndarray:
     return array
 
 
-def normalize(image: np.ndarray, card: ModelCard) -> np.ndarray:
+def normalize(image: np.ndarray, card: Normalisation) -> np.ndarray:
     """(pixel / 255 - mean) / std.
 
     Args:

@@ -1,0 +1,179 @@
+"""Integer layers in files: equal to Keras's to the bit, in every engine."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from r2b_keras import models
+from r2b_keras.board import pictures
+from r2b_keras.converters import (
+    convert,
+    engines,
+    integer_layers,
+    real_weights,
+    tflite_file,
+    verify,
+)
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
+from r2b_keras.models import IntegerConv2D, IntegerDense, PictureConv2D
+from r2b_keras.normalisation import Normalisation
+from tests.converters.binary_networks import randomize
+
+layers = tf.keras.layers
+SHAPE = (9, 10, 3)
+NORMALISATION = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+ENGINES = engines.FOR_REAL_NETWORKS
+
+
+def random_pixels(number, shape=SHAPE, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (number, *shape), np.uint8)
+
+
+def picture_network(padding="same", strides=2, size=7, **options):
+    """A stem alone."""
+    image = tf.keras.Input(SHAPE)
+    mean, std = NORMALISATION.mean, NORMALISATION.std
+    options = {"strides": strides, "padding": padding, **options}
+    x = PictureConv2D(8, size, mean, std, **options)(image)
+    return tf.keras.Model(image, layers.Flatten()(x))
+
+
+def activation_network():
+    """A convolution and a dense layer, one after the other."""
+    image = tf.keras.Input(SHAPE)
+    x = IntegerConv2D(40, 1)(image)
+    x = IntegerDense(6, bias_initializer="random_normal")(
+        layers.Flatten()(x[:, 2:4, :2])
+    )
+    model = tf.keras.Model(image, x)
+    for layer, largest in zip((1, -1), (2.1, 3.3), strict=True):
+        model.layers[layer].maximum.assign(largest)
+    return model
+
+
+def half_blocks(seed=0, **options):
+    """Our network; its ranges and BatchNorm's statistics are those of some images."""
+    tf.keras.utils.set_random_seed(seed)
+    options = {"width": 16, "blocks": (1, 1), "stem": "imagenet", **options}
+    model = models.build(
+        *("real_to_binary18", "binary", (32, 32, 3), 5),
+        normalisation=NORMALISATION,
+        **{"real_layers": "integer", **options},
+    )
+    randomize(model, seed)
+    model(pictures.normalize(random_pixels(8, (32, 32, 3), 9), NORMALISATION), True)
+    return model
+
+
+def run(flatbuffer, images, engine):
+    return engines.load(flatbuffer, engine).predict(images)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"padding": "valid", "strides": 1, "size": 3}, {"strides": 1, "size": 3}],
+)
+def test_a_picture_layer_to_the_bit(engine, options):
+    tf.keras.utils.set_random_seed(1)
+    model = picture_network(**options)
+    images = random_pixels(5)
+    images[0], images[1] = 0, 255
+    expected = model(pictures.normalize(images, NORMALISATION)).numpy()
+    found = run(convert(model), images, engine)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_activations_to_the_bit(engine):
+    """Inputs beyond the range, and at thresholds of the rounding."""
+    tf.keras.utils.set_random_seed(1)
+    model = activation_network()
+    images = np.random.default_rng(0).normal(size=(6, *SHAPE)).astype(np.float32)
+    step = np.float32(2.1) / np.float32(127)
+    images[0] = step * (np.arange(images[0].size).reshape(SHAPE) % 301 - 150.5)
+    expected = model(images).numpy()
+    flatbuffer = convert(model)
+    np.testing.assert_array_equal(run(flatbuffer, images, engine), expected)
+    assert len(integer_layers.sites(tflite_file.parse(flatbuffer))) == 2
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
+def test_what_is_in_the_file(kind):
+    """Integers behind a DEQUANTIZE of scale 1, and no float constant of weights."""
+    model = half_blocks()
+    flatbuffer = convert(model, kind)
+    content = tflite_file.parse(flatbuffer)
+    graph = content.subgraphs[0]
+    assert engines.load(flatbuffer).input_type == np.uint8
+    whole = [
+        graph.tensors[each.inputs[0]]
+        for each in graph.operators
+        if real_weights.is_whole(content, each)
+    ]
+    found = {
+        tflite_file.shape(tensor): tflite_file.constant(content, tensor)
+        for tensor in whole
+    }
+    names = ("stem_conv", "block_2a_shortcut_conv", "logits")
+    for name, shape in zip(
+        names, ((16, 7, 7, 3), (32, 1, 1, 16), (5, 32)), strict=True
+    ):
+        integers = model.get_layer(name).coefficients()[-2].numpy()
+        expected = np.moveaxis(integers, -1, 0).astype(np.int8)
+        assert found.pop(shape) == expected.tobytes()
+    assert not found
+    sites = integer_layers.sites(content)
+    assert [site.steps is None for site in sites] == [True, False, False]
+    counts = tflite_file.count_operators(flatbuffer)
+    assert (counts["CAST"], counts["SUB"], counts["FLOOR"]) == (1, 1, 2)
+    assert real_weights.are_rounded(content) == (kind == "int8")
+
+
+@pytest.mark.parametrize("engine", ["lce_indirect", "r2b_runtime"])
+def test_a_whole_network(engine):
+    model = half_blocks()
+    images = pictures.normalize(random_pixels(60, (32, 32, 3)), NORMALISATION)
+    found = verify(model, convert(model), images, engine)
+    assert found.accepted, found.to_text()
+
+
+@pytest.mark.parametrize("engine", ["lce_indirect", "r2b_runtime"])
+def test_a_float_network_that_takes_pixels(engine):
+    model = half_blocks(real_layers="float")
+    pixels = random_pixels(30, (32, 32, 3))
+    images = pictures.normalize(pixels, NORMALISATION)
+    flatbuffer = convert(model, normalisation=NORMALISATION)
+    loaded = engines.load(flatbuffer, engine)
+    assert loaded.takes_pixels
+    found = verify(model, flatbuffer, images, engine, NORMALISATION)
+    assert found.accepted, found.to_text()
+    other = dataclasses.replace(NORMALISATION, std=(0.3, 0.3, 0.3))
+    wrong = convert(model, normalisation=other)
+    assert not verify(model, wrong, images, engine, NORMALISATION).accepted
+    with pytest.raises(InputError, match="how the images were made of pixels is not"):
+        verify(model, flatbuffer, images, engine)
+    with pytest.raises(InputError, match="the images are not made of whole ones"):
+        verify(model, flatbuffer, images + 0.001, engine, NORMALISATION)
+    with pytest.raises(InputError, match="of float32, the network takes them pixels"):
+        loaded.predict(images)
+    with pytest.raises(InputError, match="are of uint8, the network takes them norm"):
+        run(convert(model), pixels, engine)
+
+
+def test_another_normalisation_is_refused():
+    with pytest.raises(InputError, match=r"mean \(0.485, .* and .* came: leave them"):
+        convert(half_blocks(), normalisation=Normalisation((0.5,) * 3, (0.5,) * 3))
+
+
+def test_what_reads_the_input_beside_the_picture_layer_gets_it_normalised():
+    image = tf.keras.Input(SHAPE)
+    mean, std = NORMALISATION.mean, NORMALISATION.std
+    x = PictureConv2D(3, 3, mean, std, padding="same")(image)
+    model = tf.keras.Model(image, layers.Flatten()(layers.Add()([x, image])))
+    images = random_pixels(3)
+    expected = model(pictures.normalize(images, NORMALISATION)).numpy()
+    found = run(convert(model), images, "litert")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
