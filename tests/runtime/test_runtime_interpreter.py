@@ -189,7 +189,9 @@ def test_images_of_another_kind_and_layout():
     for shape in (x.shape[1:], (3, 9, *x.shape[2:]), (*x.shape, 1), ()):
         message = refusal(interpreter.predict, np.zeros(shape, np.float32))
         assert str(shape) in message and "the network takes ('N', 1, 64, 1)" in message
-    for kind in (np.uint8, np.int32, bool, complex, "U1"):
+    message = refusal(interpreter.predict, np.zeros(x.shape, np.uint8))
+    assert "no model card that tells how pictures are prepared for it" in message
+    for kind in (np.int32, bool, complex, "U1"):
         message = refusal(interpreter.predict, np.zeros(x.shape, kind))
         assert f"are of {np.dtype(kind)}, the network takes float32" in message
 
