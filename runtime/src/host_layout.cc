@@ -1,5 +1,6 @@
 #include "host_layout.h"
 
+#include <cerrno>
 #include <cstdarg>
 #include <cstddef>
 #include <cstdio>
@@ -61,6 +62,12 @@ class LayoutCheck {
   LayoutCheck(TfLiteContext* context, std::string* why) : host_(context), why_(why) {}
 
   bool run() {
+    if (!memory_.can_tell()) {
+      *why_ =
+          "the interpreter's memory cannot be looked at, as no pipe can be opened: "
+          "close files, or raise their limit (ulimit -n)";
+      return false;
+    }
     if (!check_context()) return false;
     TfLiteIntArray* plan = nullptr;
     if (context_.GetExecutionPlan(host_, &plan) != kTfLiteOk) {
@@ -272,7 +279,10 @@ class LayoutCheck {
 }  // namespace
 
 bool layout_is_as_expected(TfLiteContext* context, std::string* why) {
-  return LayoutCheck(context, why).run();
+  const int errno_before = errno;  // the host's: no pointer of its own fails here
+  const bool is_expected = LayoutCheck(context, why).run();
+  errno = errno_before;
+  return is_expected;
 }
 
 }  // namespace r2b

@@ -12,7 +12,12 @@ namespace r2b {
 class HostMemory {
  public:
   HostMemory();
+  ~HostMemory();
+  HostMemory(const HostMemory&) = delete;
+  HostMemory& operator=(const HostMemory&) = delete;
 
+  // Whether the system gave what it takes to find out; if not, nothing can be read.
+  bool can_tell() const { return pipe_[0] >= 0; }
   // False where some of the bytes cannot be read.
   bool copy(const void* from, size_t num_bytes, void* to) const;
   template <typename T>
@@ -32,8 +37,10 @@ class HostMemory {
     uintptr_t begin, end;
   };
   void find_code();
+  bool is_readable(uintptr_t address) const;
   bool is_in_code(const void* pointer) const;
 
+  int pipe_[2];
   std::vector<Range> code_;
 };
 

@@ -3,8 +3,10 @@
 #include "host_layout.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <vector>
@@ -167,7 +169,10 @@ void build(Host* host, Struct changed, const Change* change, OtherHost* built) {
 
 bool is_accepted(OtherHost* built, std::string* why) {
   auto* context = reinterpret_cast<TfLiteContext*>(built->context.data());
-  return r2b::layout_is_as_expected(context, why);
+  errno = EDOM;
+  const bool is_expected = r2b::layout_is_as_expected(context, why);
+  CHECK_EQUAL(errno, EDOM);  // the host's, whatever could not be read
+  return is_expected;
 }
 
 // Whether every field that the delegate reads is at the mirrored place in both.
@@ -293,6 +298,22 @@ TEST(layout_of_the_mirrored_host_is_accepted) {
   build(&host, Struct::kNode, nullptr, &built);
   std::string why;
   CHECK(is_accepted(&built, &why));
+}
+
+// What is to be done then is not to take another version.
+TEST(layout_that_cannot_be_looked_at_is_refused) {
+  Host host;
+  add_model(&host);
+  OtherHost built;
+  build(&host, Struct::kNode, nullptr, &built);
+  rlimit before;
+  CHECK_EQUAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none = {0, before.rlim_max};
+  CHECK_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+  std::string why;
+  CHECK(!is_accepted(&built, &why));
+  CHECK_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+  CHECK_SAYS(why, "no pipe can be opened");
 }
 
 // What pads the number of threads is not the host's to say: not even where the two

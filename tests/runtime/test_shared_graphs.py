@@ -141,44 +141,64 @@ def test_what_is_not_right_is_noticed(damage):
     assert noticed >= 3
 
 
-def test_gates_in_the_form_of_larq_zoo_are_fused():
-    """A pool over the whole map, and a dense layer that leaves its dimensions out."""
-    size, channels = (1, 5, 4, 33), 33
+def gated_by_a_dense_layer(size):
+    """A gate in the form of larq-zoo, and what other kernels make of it.
+
+    A pool over the whole map, and a dense layer that leaves its dimensions out.
+    """
+    (batch, height, width), channels = size, 33
+    size = (*size, channels)
     file = GraphFile()
     image = file.input("float", size)
-    packed = file.custom("LceQuantize", [image], file.tensor("packed", (1, 5, 4, 2)))
-    window = {"padding": 1, "strideH": 5, "strideW": 4}
+    packed = file.tensor("packed", (*size[:3], 2))
+    packed = file.custom("LceQuantize", [image], packed)
+    window = {"padding": 1, "strideH": height, "strideW": width}
     pooled = file.builtin(
         "AVERAGE_POOL_2D",
         [image],
-        file.tensor("float", (1, 1, 1, channels)),
-        **{"table": "Pool2DOptions", "filterHeight": 5, "filterWidth": 4} | window,
+        file.tensor("float", (batch, 1, 1, channels)),
+        **{"table": "Pool2DOptions", "filterHeight": height, "filterWidth": width},
+        **window,
     )
     gate = file.builtin(
         "FULLY_CONNECTED",
         [pooled, file.constant("float", np.eye(channels)), -1],
-        file.tensor("float", (1, channels)),
+        file.tensor("float", (batch, channels)),
         table="FullyConnectedOptions",
     )
     blocks = HalfBlocks(
         size[:3], channels, (3, 3), "zeros", "none", "none", False, False, 1, "last"
     )
-    y = blocks.convolution(0).write(file, packed, 1)
+    y = blocks.convolution(0).write(file, packed, batch)
     for name, other in (("MUL", gate), ("ADD", image)):
         table = f"{name.capitalize()}Options"
         y = file.builtin(name, [y, other], file.tensor("float", size), table=table)
     image = SteadyNumbers("larq-zoo").floats(-1, 1, *size)
-    graph = SimpleNamespace(content=file.content(y), inputs=[[image], [image]])
+    content = file.content(y)
+    return SimpleNamespace(
+        content=content, plain=content, is_binary=True, inputs=[[image], [image]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "after_the_gate"),
+    [
+        ((1, 5, 4), {"binary convolution + factor + skip"}),
+        # Not of each image: TensorFlow Lite lays its two rows along the width.
+        ((2, 5, 2), {"binary convolution", "product + skip"}),
+    ],
+)
+def test_gates_of_a_dense_layer_are_fused_where_they_are_one(size, after_the_gate):
+    graph = gated_by_a_dense_layer(size)
     steps, unfused = set(), set()
-    found = shared_graph_runs.delegate_outputs(graph, Setting("portable"), steps)
-    alone = shared_graph_runs.delegate_outputs(
+    (found,) = shared_graph_runs.delegate_outputs(graph, Setting("portable"), steps)
+    (alone,) = shared_graph_runs.delegate_outputs(
         graph, Setting("portable", fuse=False), unfused
     )
-    assert steps == {
-        "pass + sign + channel sums",
-        "mean of channel sums",
-        "dense layer",
-        "binary convolution + factor + skip",
-    }
+    before = {"pass + sign + channel sums", "mean of channel sums", "dense layer"}
+    assert steps == before | after_the_gate
     assert len(unfused) > len(steps)
     np.testing.assert_array_equal(found, alone)
+    # Engines add up the pool and the dense layer in other orders.
+    (wanted,) = shared_graph_runs.reference_outputs(graph)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
