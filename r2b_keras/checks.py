@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Iterable
+import pkgutil
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -64,6 +65,19 @@ def require_fraction_below_1(name: str, value: object) -> None:
     """Refuses what is no number from 0 to 1, or is 1: a momentum, for example."""
     holds = _lies(value, 0, 1) and value != 1
     require(holds, name, value, "a number of at least 0 and below 1")
+
+
+def require_code(name: str, value: str) -> Callable[..., Any]:
+    """Refuses what names no code, and imports what names some: "module:name"."""
+    expected = '"module:name" of a function or class that can be imported'
+    try:
+        found = pkgutil.resolve_name(value)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{name} is {value!r}, expected {expected}: {error}."
+        ) from error
+    require(callable(found), name, value, expected)
+    return found
 
 
 def _lies(value: Any, low: float, high: float) -> bool:

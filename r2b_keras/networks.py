@@ -247,6 +247,24 @@ class Network:
             return "none"
         return self.rescaling or self.family.rescaling
 
+    def code(self) -> dict[str, str]:
+        """The code that it is built of, "module:name", by the entry that names it."""
+        binarization, rescaling = BINARIZATIONS[self.binarization], self.rescaling_used
+        found = {f"FAMILIES[{self.name!r}].block": self.family.block}
+        layers = RESCALINGS[rescaling].layers
+        if layers:
+            found[f"RESCALINGS[{rescaling!r}].layers"] = layers
+        own = RESCALINGS[rescaling].weight_binarizer
+        if binarization.weights == "sign" and own:
+            found[f"RESCALINGS[{rescaling!r}].weight_binarizer"] = own
+        for kind, binarizer in (
+            (binarization.activations, self.activation_binarizer),
+            ("real" if own else binarization.weights, self.weight_binarizer),
+        ):
+            if kind == "sign":
+                found[f"BINARIZERS[{binarizer!r}]"] = BINARIZERS[binarizer]
+        return found
+
     def map_layout(self) -> dict[str, object]:
         """What decides how many blocks there are and how large their feature maps."""
         return {"blocks": self.blocks, "stem": self.stem}

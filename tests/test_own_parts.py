@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,53 @@ def test_the_page_about_them(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("rescaling: my_scale") == 4
     assert done.stdout.count("others: my_noise:0.1") == 4
+
+
+@pytest.mark.parametrize(
+    ("registry", "key", "entry"),
+    [
+        (networks.RESCALINGS, "factor", networks.Rescaling),
+        (
+            networks.RESCALINGS,
+            "factor",
+            lambda code: networks.Rescaling(weight_binarizer=code),
+        ),
+        (networks.BINARIZERS, "narrow_sign", str),
+        (config.AUGMENTATIONS, "brighten", config.Change),
+        (config.SOURCES, "stripes", config.SourceEntry),
+    ],
+)
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("nowhere:rescale", "No module named 'nowhere'."),
+        ("tests.own_parts:nothing", "has no attribute 'nothing'."),
+        ("tests own_parts", "invalid format: 'tests own_parts'."),
+        ("tests.own_parts:__doc__", "can be imported."),
+    ],
+)
+def test_names_of_no_code_are_told_before_anything_is_trained(
+    tmp_path, monkeypatch, registry, key, entry, code, reason
+):
+    """Of the last stage's as well."""
+    recipe = own_recipe()
+    real = networks.Network("resnet18", "real", width=8, blocks=(1, 1), stem="cifar")
+    first = replace(recipe.stages[0], student=real, augmentation=config.Augmentation())
+    last = replace(
+        recipe.stages[1],
+        start_from=None,
+        absorb_magnitude=False,
+        teacher=0,
+        losses=recipes.Losses(logit_matching=1.0),
+    )
+    recipe = replace(recipe, stages=(first, last))
+    monkeypatch.setitem(registry, key, entry(code))
+    with pytest.raises(InputError) as error:
+        train_chain(recipe, 1, Workdir(tmp_path))
+    message = str(error.value)
+    assert repr(key) in message and f" is {code!r}, expected" in message
+    assert message.count(", expected ") == 1 and message.endswith(reason)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

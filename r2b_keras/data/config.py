@@ -150,6 +150,14 @@ class Augmentation:
                 ) from error
         return found
 
+    def code(self) -> dict[str, str]:
+        """What `others` is made of, "module:name", by the entry that names it."""
+        names = (other.partition(":")[0] for other in self.others)
+        return {
+            f"AUGMENTATIONS[{name!r}].applies": AUGMENTATIONS[name].applies
+            for name in names
+        }
+
 
 @dataclass(frozen=True)
 class DataConfig:

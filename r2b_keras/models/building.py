@@ -4,7 +4,7 @@ import dataclasses
 import pkgutil
 from typing import Any
 
-from r2b_keras.checks import is_count, nearest, require, require_count
+from r2b_keras.checks import is_count, nearest, require, require_code, require_count
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import blocks
@@ -42,10 +42,13 @@ def build_network(
       named `block_1` ... `block_n` (the end of each block) and `logits`.
 
     Raises:
-      InputError: an `input_shape` that is not one of images, or no classes; or real
-        layers of integers without a normalisation, or with sums beyond float32.
+      InputError: an `input_shape` that is not one of images, no classes, or an entry of
+        a registry that names no code; or real layers of integers without a
+        normalisation, or with sums beyond float32.
     """
     _check_sizes(input_shape, num_classes)
+    for entry, code in network.code().items():
+        require_code(entry, code)
     family = FAMILIES[network.name]
     block = pkgutil.resolve_name(family.block)
     inputs = layers.Input(input_shape, name="image")

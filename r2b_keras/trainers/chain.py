@@ -3,7 +3,7 @@
 from typing import Any
 
 from r2b_keras import data, recipes
-from r2b_keras.checks import require_choice
+from r2b_keras.checks import require_choice, require_code
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe, Stage
@@ -123,6 +123,7 @@ def train_chain(
     # All is checked before anything is trained, rather than when a stage's turn comes.
     _check_settings(precision, strategy, library)
     workers = _set_up(stages, precision, strategy, deterministic)
+    _import_code(stages)
     dataset = data.load(recipe.data, data_dir) if dataset is None else dataset
     _check_images(dataset, stages, workers)
     identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
@@ -169,6 +170,13 @@ def _set_up(
         check_batch(stage.batch_size, workers.strategy)
     tf.keras.mixed_precision.set_global_policy(PRECISIONS[precision])
     return workers
+
+
+def _import_code(stages: list[Stage]) -> None:
+    for stage in stages:
+        named = {**stage.student.code(), **stage.augmentation.code()}
+        for entry, code in named.items():
+            require_code(entry, code)
 
 
 def _check_images(

@@ -1,10 +1,10 @@
 """The sources of images, by the name that a recipe gives."""
 
 import os
-import pkgutil
 from dataclasses import dataclass
 from typing import Any
 
+from r2b_keras.checks import require_code
 from r2b_keras.data.config import DataConfig
 from r2b_keras.errors import InputError
 
@@ -32,9 +32,11 @@ def open_source(
     """Opens the source that `config` names; its module is imported only then.
 
     Raises:
-      InputError: files are missing or broken; the message names them.
+      InputError: files are missing or broken, or the registry names no code; the
+        message names them.
     """
-    opens = pkgutil.resolve_name(config.entry.opens)
+    entry = config.entry
+    opens = require_code(f"The code of the source {config.source!r}", entry.opens)
     try:
         source: Source = opens(config, data_dir)
     except OSError as error:
