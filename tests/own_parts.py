@@ -39,6 +39,23 @@ class NarrowSign(lq.quantizers.Quantizer):
         return sign(inputs)
 
 
+@register
+class SizedSign(NarrowSign):
+    """The sign, times the mean size of the filter."""
+
+    def call(self, inputs):
+        size = tf.reduce_mean(tf.abs(inputs), axis=[0, 1, 2], keepdims=True)
+        return super().call(inputs) * size
+
+
+@register
+class HalfSign(NarrowSign):
+    """-1/2 and 1/2."""
+
+    def call(self, inputs):
+        return super().call(inputs) / 2
+
+
 def open_stripes(config, data_dir):
     """Images of stripes, which lie or stand."""
     lying = np.zeros((8, 8, 1), np.uint8)

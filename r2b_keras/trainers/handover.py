@@ -1,5 +1,7 @@
 """Weights by name, and their strict hand-over from one network to the next."""
 
+import numpy as np
+
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import integers
@@ -106,10 +108,11 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
     sign(W) has the size 1 whatever W had, and alpha was learned for W. Of all factors
     a, mean(|W|) over a filter makes a * sign(W) nearest to W (XNOR-Net, Eq. 1), so each
     alpha is multiplied by it; the binary network then starts near the one that it
-    takes over, instead of with activations that are larger by orders of magnitude.
+    takes over, instead of with activations that are larger by orders of magnitude. Of
+    a binarizer Q with other values than +-1 it is mean(W Q(W)) / mean(Q(W)^2).
 
-    A BatchNorm behind a convolution takes its size away by itself, and XNOR-Net's
-    binarizer puts it into the weights; those are left as they are.
+    A BatchNorm behind a convolution takes its size away by itself, and a binarizer like
+    XNOR-Net's leaves it in the weights: that factor is 1. Both are left as they are.
 
     Args:
       model: a network with weights that were real until now.
@@ -122,12 +125,14 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
     """
     found = []
     for layer in _binary_convolutions(model):
-        if isinstance(layer.kernel_quantizer, lq.quantizers.MagnitudeAwareSign):
+        magnitude = _lost_magnitude(layer)
+        # The rounding of means over at most thousands of weights.
+        if np.allclose(magnitude, 1, rtol=0, atol=1e-5):
             continue
         readers = dict.fromkeys(node.outbound_layer for node in layer.outbound_nodes)
         scales = [getattr(reader, "factor_per_channel", None) for reader in readers]
         if len(scales) == 1 and scales[0] is not None:
-            found.append((layer, scales[0]))
+            found.append((scales[0], magnitude))
         elif not all(isinstance(reader, _NORMALISING) for reader in readers):
             able = [n for n, kind in RESCALINGS.items() if kind.absorbs_magnitude]
             raise InputError(
@@ -135,9 +140,7 @@ def absorb_magnitude(model: tf.keras.Model) -> int:
                 "expected a factor for each channel after it, or in them (rescaling "
                 f"{' or '.join(map(repr, able))})."
             )
-    for layer, scale in found:
-        with lq.context.quantized_scope(False):
-            magnitude = tf.reduce_mean(tf.abs(layer.kernel), axis=[0, 1, 2])
+    for scale, magnitude in found:
         scale.assign(scale * magnitude)
     return len(found)
 
@@ -161,3 +164,16 @@ def _binary_convolutions(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
         for layer in model.layers
         if isinstance(layer, lq.layers.QuantConv2D) and layer.kernel_quantizer
     ]
+
+
+def _lost_magnitude(layer: lq.layers.QuantConv2D) -> tf.Tensor:
+    """The factor `[C_out]` that brings binary weights nearest to the real ones."""
+    with lq.context.quantized_scope(False):
+        real = tf.convert_to_tensor(layer.kernel)
+    # As a layer it would compute in the precision of the training.
+    quantizer = layer.kernel_quantizer
+    binary = getattr(quantizer, "call", quantizer)(real)
+    norm = tf.reduce_mean(binary * binary, axis=[0, 1, 2])
+    product = tf.reduce_mean(real * binary, axis=[0, 1, 2])
+    # Filters of zeros have nothing to lose.
+    return tf.where(norm > 0, product / tf.where(norm > 0, norm, 1.0), 1.0)

@@ -13,10 +13,10 @@ from small_networks import (
     values,
 )
 
-from r2b_keras import models
+from r2b_keras import models, networks
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
-from r2b_keras.networks import RESCALINGS, Network
+from r2b_keras.networks import RESCALINGS, Network, Rescaling
 from r2b_keras.trainers.handover import absorb_magnitude, hand_over, named_weights
 
 # Those that recipes take for able to; the tests hold the networks to it.
@@ -151,6 +151,37 @@ def test_absorb_magnitude_against_numpy():
 )
 def test_weights_that_keep_their_size_are_left_alone(binarization, options):
     model = randomize(real_to_binary(binarization, **options))
+    before = values(model.weights)
+    assert absorb_magnitude(model) == 0
+    assert_all_equal(values(model.weights), before)
+
+
+@pytest.mark.parametrize(
+    ("binarizer", "times"), [("SizedSign", None), ("HalfSign", 2.0)]
+)
+@pytest.mark.parametrize("own", ["rescaling", "weight_binarizer"])
+def test_binarizers_of_ones_own_say_what_is_lost(monkeypatch, binarizer, times, own):
+    """One keeps the size of its weights, the other has values of +-1/2."""
+    named = f"tests.own_parts:{binarizer}"
+    monkeypatch.setitem(networks.BINARIZERS, binarizer, named)
+    scale = RESCALINGS["channel_scale"].layers
+    entry = Rescaling(scale, absorbs_magnitude=True, weight_binarizer=named)
+    monkeypatch.setitem(RESCALINGS, binarizer, entry)
+    options = {"rescaling": "channel_scale", own: binarizer}
+    model = randomize(real_to_binary("binary", **options), seed=1)
+    before = {name: np.array(value) for name, value in named_weights(model).items()}
+    assert absorb_magnitude(model) == (4 if times else 0)
+    for name, weight in named_weights(model).items():
+        expected = before[name]
+        if name.endswith("_scale/scale") and times:
+            kernel = before[name.replace("_scale/scale", "_conv/kernel")]
+            expected = expected * times * np.abs(kernel).mean(axis=(0, 1, 2))
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, err_msg=name)
+
+
+def test_what_is_absorbed_does_not_depend_on_the_precision(set_policy):
+    set_policy("mixed_bfloat16")
+    model = randomize(real_to_binary("binary", rescaling="analytic"))
     before = values(model.weights)
     assert absorb_magnitude(model) == 0
     assert_all_equal(values(model.weights), before)
