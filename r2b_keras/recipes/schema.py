@@ -8,6 +8,7 @@ from r2b_keras.checks import (
     require,
     require_choice,
     require_count,
+    require_flag,
     require_fraction_below_1,
     require_positive,
     require_range,
@@ -260,6 +261,7 @@ class Stage:
         """Refuses a stage that contradicts itself."""
         require_count("epochs", self.epochs)
         require_count("batch_size", self.batch_size)
+        require_flag("absorb_magnitude", self.absorb_magnitude)
         if self.losses.needs_teacher and self.teacher is None:
             raise InputError(
                 "A stage has weights for attention or logit matching but no teacher: "
