@@ -14,10 +14,10 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from r2b_keras.board.card import IDENTIFIER, require_tflite
 from r2b_keras.converters import table_checks
 from r2b_keras.errors import InputError
 
-IDENTIFIER = b"TFL3"
 # What the schema asks for, and some kernels rely on, for the data of constants.
 _ALIGNMENT = 16
 
@@ -77,11 +77,7 @@ def parse(flatbuffer: bytes) -> Model:
     Raises:
       InputError: it is no `.tflite` file, is cut off, or contradicts itself.
     """
-    if len(flatbuffer) < 8 or flatbuffer[4:8] != IDENTIFIER:
-        raise InputError(
-            "The file is no .tflite file: expected one that begins with a "
-            f"{IDENTIFIER.decode()} header, made with `python -m r2b_keras.convert`."
-        )
+    require_tflite(flatbuffer)
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
         table_checks.check(model)

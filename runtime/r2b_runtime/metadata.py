@@ -16,7 +16,6 @@ from r2b_runtime.board.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-IDENTIFIER = b"TFL3"
 # Fields of the schema's tables by number.
 _MODEL_BUFFERS, _MODEL_METADATA = 4, 6
 _METADATA_NAME, _METADATA_BUFFER = 0, 1
@@ -29,11 +28,7 @@ def read_card(flatbuffer: bytes) -> card.ModelCard | None:
     Raises:
       InputError: it is no flatbuffer, it is damaged, or the card is of another format.
     """
-    if len(flatbuffer) < 8 or flatbuffer[4:8] != IDENTIFIER:
-        raise InputError(
-            f"The file is no .tflite file: expected one with a {IDENTIFIER.decode()} "
-            "header, as `python -m r2b_keras.convert` makes it."
-        )
+    card.require_tflite(flatbuffer)
     try:
         content = _find(flatbuffer)
     except ValueError as error:

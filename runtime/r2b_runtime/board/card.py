@@ -13,6 +13,8 @@ from typing import Any
 
 from .errors import InputError
 
+# What every `.tflite` file has at its fifth byte.
+IDENTIFIER = b"TFL3"
 NAME = "r2b_keras.model_card"
 FORMAT = 1
 FRAMINGS = ("whole", "center")
@@ -161,6 +163,19 @@ def _all_are(kind: Any, values: Any) -> bool:
         and len(values) > 0
         and all(_is(kind, value) for value in values)
     )
+
+
+def require_tflite(content: bytes) -> None:
+    """Refuses what does not begin as a `.tflite` file does.
+
+    Raises:
+      InputError: it is something else, or cut off.
+    """
+    if len(content) < 8 or content[4:8] != IDENTIFIER:
+        raise InputError(
+            "The file is no .tflite file: expected one that begins with a "
+            f"{IDENTIFIER.decode()} header, made with `python -m r2b_keras.convert`."
+        )
 
 
 def parse(content: bytes) -> tuple[dict[str, Any], str]:
