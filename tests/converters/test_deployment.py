@@ -24,13 +24,12 @@ def deployed(source):
 
 def test_the_file_has_its_card(source, deployed):
     """As the commands read it, and as a board does."""
-    described = dataclasses.replace(source.card, real_weights="int8")
+    described = dataclasses.asdict(source.card) | {"real_weights": "int8"}
+    # JSON has lists for the tuples in the network's options.
+    described["network"] = json.loads(json.dumps(source.card.network))
+    assert described["network"]["blocks"] == [1, 1]
     for read in (card.read, metadata.read_card):
-        found = read(deployed.flatbuffer)
-        # JSON has lists for the tuples in the network's options.
-        options = json.loads(json.dumps(described.network))
-        assert found == dataclasses.replace(described, network=options)
-    assert options["blocks"] == [1, 1] and found.accuracy == source.card.accuracy > 0.5
+        assert dataclasses.asdict(read(deployed.flatbuffer)) == described
 
 
 def test_both_steps_are_verified_in_every_engine(deployed):
