@@ -14,7 +14,7 @@ from r2b_keras.environment import tf
 
 _APPLICATIONS = tf.keras.applications
 # Pictures that ranges of activations are taken from.
-_NUM_PICTURES = 8
+_NUM_PICTURES = 2
 
 SLIM = "github.com/tensorflow/models, research/slim/nets/mobilenet"
 HOSTED = "tensorflow.org/lite/guide/hosted_models"

@@ -99,10 +99,13 @@ def test_what_is_installed():
     files = {str(path) for path in distribution.files if "__pycache__" not in str(path)}
     files = {name for name in files if ".dist-info" not in name}
     modules = {path.relative_to(SOURCES) for path in SOURCES.rglob("*.py")}
-    assert files == {
-        *(f"r2b_runtime/{path}" for path in modules),
-        "r2b_runtime/libr2b_delegate.so",
+    native = {
+        *("libr2b_delegate.so", "include/r2b_delegate.h"),
+        "cmake/r2b_runtimeConfig.cmake",
+        "cmake/r2b_runtimeConfig-release.cmake",
+        "cmake/r2b_runtimeConfigVersion.cmake",
     }
+    assert files == {f"r2b_runtime/{path}" for path in {*map(str, modules), *native}}
     for path in modules:
         installed = (library.PATH.parent / path).read_text()
         assert installed == (SOURCES / path).read_text(), "make test installs it anew"

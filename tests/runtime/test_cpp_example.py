@@ -1,0 +1,132 @@
+"""runtime/examples: a C++ program built against what the Python packages install."""
+
+import pathlib
+import subprocess
+import sys
+
+import ai_edge_litert
+import numpy as np
+import pytest
+from flatbuffers import flexbuffers
+
+import r2b_runtime
+from tests.converters.small_flatbuffers import (
+    BINARY_OPTIONS,
+    Builder,
+    dense,
+    packed,
+    schema,
+)
+
+pytestmark = pytest.mark.slow
+
+EXAMPLE = pathlib.Path(__file__).parents[2] / "runtime" / "examples"
+PACKAGE = pathlib.Path(r2b_runtime.__path__[0])
+LITERT = pathlib.Path(ai_edge_litert.__path__[0]) / "libLiteRt.so"
+HEIGHT, WIDTH, MEAN, STD = 6, 7, 0.45, 0.225
+
+
+def cmake(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "cmake", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def configure(folder, litert=LITERT):
+    options = (f"-Dr2b_runtime_DIR={PACKAGE / 'cmake'}", f"-DLITERT={litert}")
+    return cmake("-S", EXAMPLE, "-B", folder, *options)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """The program as somebody builds it who has installed both packages."""
+    folder = tmp_path_factory.mktemp("example")
+    for result in (configure(folder), cmake("--build", folder)):
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "warning" not in result.stdout + result.stderr
+    return folder / "classify"
+
+
+def run(program, *arguments):
+    return subprocess.run(
+        [program, *map(str, arguments)], capture_output=True, text=True, timeout=60
+    )
+
+
+def network(num_classes=6):
+    """A binary 3x3 convolution of a picture's three channels, and its mean."""
+    generator = np.random.default_rng(3)
+    filters = generator.choice(np.array([-1, 1], np.int32), (num_classes, 3, 3, 3))
+    builder = Builder()
+    builder.tensor("image", (1, HEIGHT, WIDTH, 3))
+    builder.tensor("signs", (1, HEIGHT, WIDTH, 1), schema.TensorType.INT32)
+    builder.constant("filters", packed(filters))
+    builder.constant("multipliers", np.linspace(-0.5, 0.75, num_classes, dtype="f4"))
+    builder.constant("biases", np.arange(num_classes, dtype="f4"))
+    builder.tensor("map", (1, HEIGHT, WIDTH, num_classes))
+    builder.constant("axes", np.array([1, 2], np.int32))
+    builder.tensor("scores", (1, num_classes))
+    builder.operator("LceQuantize", [0], 1, b"")
+    options = bytes(flexbuffers.Dumps({**BINARY_OPTIONS, "channels_in": 3}))
+    builder.operator("LceBconv2d", [1, 2, 3, 4, -1], 5, options)
+    builder.operator("MEAN", [5, 6], 7, schema.ReducerOptionsT())
+    return builder.finish(0, 7)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A model and a picture of its size."""
+    model, picture = tmp_path / "model.tflite", tmp_path / "picture.ppm"
+    model.write_bytes(network())
+    pixels = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    picture.write_bytes(f"P6\n{WIDTH} {HEIGHT}\n255\n".encode() + pixels.tobytes())
+    return model, picture, pixels
+
+
+def test_the_program_answers_as_the_python_package_does(program, files):
+    model, picture, pixels = files
+    result = run(program, model, picture, MEAN, STD)
+    assert (result.returncode, result.stderr) == (0, "")
+    scale, offset = np.float32(1 / (255 * STD)), np.float32(-MEAN / STD)
+    image = pixels.astype(np.float32) * scale + offset
+    (scores,) = r2b_runtime.Interpreter(str(model)).predict(image[np.newaxis])
+    best = np.argsort(-scores, kind="stable")[:5]
+    *lines, time = result.stdout.splitlines()
+    assert lines == [f"class {index}  {scores[index]:.6f}" for index in best]
+    assert float(time.removesuffix(" ms")) > 0
+    # Without mean and std pixels are 0 to 1, whose signs are all the same.
+    assert run(program, model, picture).stdout.splitlines()[:5] != lines
+
+
+def test_what_the_program_refuses(program, files, tmp_path):
+    model, picture, _ = files
+    cut, text = tmp_path / "cut.ppm", tmp_path / "text.txt"
+    cut.write_bytes(picture.read_bytes()[:-1])
+    text.write_text("no picture")
+    other = tmp_path / "other.tflite"
+    other.write_bytes(dense())
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(model.read_bytes()[:100])
+    for arguments, words in (
+        ((model,), "usage: classify"),
+        ((model, picture, MEAN), "usage: classify"),
+        ((model, picture, MEAN, 0), "STD is no number above 0"),
+        ((model, cut), "the network's 7x6, 3 channels"),
+        ((model, text), "text.txt is no PPM or PGM picture"),
+        ((model, tmp_path / "none.ppm"), "none.ppm is no PPM"),
+        ((other, picture), "the network's 64x1, 1 channels"),
+        ((broken, picture), "LiteRT cannot"),
+        ((tmp_path / "none.tflite", picture), "LiteRT cannot read"),
+    ):
+        result = run(program, *arguments)
+        assert (result.returncode, result.stdout) == (1, ""), arguments
+        assert words in result.stderr
+
+
+def test_without_litert_s_library(tmp_path):
+    result = configure(tmp_path, litert=tmp_path / "none.so")
+    assert result.returncode == 1
+    assert "none.so is no file: give libLiteRt.so" in " ".join(result.stderr.split())
