@@ -1,4 +1,4 @@
-/* What classify.cc calls of LiteRT's C interface, version 2.3.
+/* What network.cc calls of LiteRT's C interface, version 2.3.
  *
  * The Python package ai-edge-litert brings the library, libLiteRt.so, but no headers; whoever
  * builds LiteRT takes its own instead of this file. */

@@ -114,7 +114,7 @@ def test_what_the_program_refuses(program, files, tmp_path):
         ((model,), "usage: classify"),
         ((model, picture, MEAN), "usage: classify"),
         ((model, picture, MEAN, 0), "STD is no number above 0"),
-        ((model, cut), "the network's 7x6, 3 channels"),
+        ((model, cut), "There are 125 pixels, expected 126."),
         ((model, text), "text.txt is no PPM or PGM picture"),
         ((model, tmp_path / "none.ppm"), "none.ppm is no PPM"),
         ((other, picture), "the network's 64x1, 1 channels"),
