@@ -37,7 +37,12 @@ COUNTER = (
     pathlib.Path(__file__).parent.parent / "runtime" / "tests" / "arm_instructions"
 )
 INSTRUCTIONS, TABLE, CHART = "instructions.csv", "alternatives.csv", "alternatives.png"
-KINDS = ("binary", "int8", "float32")
+# Arithmetic, and how it is drawn.
+KINDS = {
+    "binary": {"color": drawing.VERMILLION, "marker": "D"},
+    "int8": {"color": drawing.BLUE, "marker": "o"},
+    "float32": {"color": drawing.GREEN, "marker": "s"},
+}
 # Pixels of the chart.
 HEIGHT = 460
 
