@@ -75,11 +75,13 @@ def networks() -> list[Network]:
     """All rows: the binary networks, then the others, with their files' names."""
     import peers
 
+    name, paper = "Real-to-Binary ResNet-18", peers.PAPER
     found = [
         Network(
-            *("Real-to-Binary ResNet-18", "binary", "plain_int8.tflite"),
-            *(65.4, peers.PAPER),
+            *(f"{name}, integers", "binary", "integer_int8.tflite"),
+            *(65.4, f"{paper}, of the next row"),
         ),
+        Network(name, "binary", "plain_int8.tflite", 65.4, paper),
         Network("QuickNet", "binary", "quicknet.tflite", 63.3, peers.LARQ_ZOO),
     ]
     for peer in peers.PEERS:

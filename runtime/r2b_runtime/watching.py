@@ -101,7 +101,7 @@ def watch(
         rate.spent("waiting")
         image = pictures.to_channels(frame.image, card.image_shape[2])
         image = pictures.frame(image, card.image_shape[:2], card.framing)
-        image = pictures.normalize(image, card)
+        image = pictures.for_network(image, card)
         rate.spent("preparing")
         subject = frame.name or f"frame {rate.count + 1}"
         guesses = classification.likeliest(network, card, image, subject, top)

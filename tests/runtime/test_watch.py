@@ -1,5 +1,6 @@
 """`python -m r2b_runtime watch`: every source, without a camera."""
 
+import dataclasses
 import io
 import itertools
 import json
@@ -304,6 +305,22 @@ def test_the_rate_is_that_of_the_last_frames(monkeypatch):
     assert found["waiting_ms"] == pytest.approx(550)
     assert (found["preparing_ms"], found["network_ms"]) == pytest.approx((0, 10))
     assert found["frames_per_second"] == pytest.approx(1 / 0.56)
+
+
+def test_a_network_that_takes_pixels_gets_them(images):
+    seen = []
+
+    class Network:
+        def predict(self, images):
+            seen.append(images)
+            return np.zeros((1, 3), np.float32)
+
+    card = dataclasses.replace(CARD, input_type="uint8")
+    source = iter([frames.Frame("", images[0])])
+    next(watching.watch(Network(), card, source, 3, watching.Rate()))
+    grey = pictures.to_channels(images[0], 1)
+    framed = pictures.frame(grey, (1, 64), card.framing)
+    assert seen[0].dtype == np.uint8 and (seen[0] == framed[np.newaxis]).all()
 
 
 def test_scores_that_are_no_numbers(images):

@@ -81,7 +81,7 @@ def load(path: str | os.PathLike[str], card: ModelCard) -> np.ndarray:
     """
     image = read(path, card.image_shape[2], card.upright)
     framed = frame(image, card.image_shape[:2], card.framing)
-    return framed if card.input_type == "uint8" else normalize(framed, card)
+    return for_network(framed, card)
 
 
 def prepare(
@@ -112,7 +112,7 @@ def prepare(
         framed = to_channels(_checked(picture), channels)
         if framed.shape[:2] != size:
             framed = frame(framed, size, card.framing)
-    return framed if card.input_type == "uint8" else normalize(framed, card)
+    return for_network(framed, card)
 
 
 def _checked(picture: object) -> np.ndarray:
@@ -127,6 +127,11 @@ def _checked(picture: object) -> np.ndarray:
             "of the shape (height, width, 3), or with 1 for grey."
         )
     return array
+
+
+def for_network(image: np.ndarray, card: ModelCard) -> np.ndarray:
+    """A framed picture as the network takes it: normalised, or the pixels."""
+    return image if card.input_type == "uint8" else normalize(image, card)
 
 
 def normalize(image: np.ndarray, card: Normalisation) -> np.ndarray:
