@@ -23,14 +23,8 @@ from r2b_keras.recipes.codec import (
     to_dict,
 )
 from r2b_keras.recipes.overrides import apply_overrides
-from r2b_keras.recipes.schema import (
-    Expected,
-    Losses,
-    Optimizer,
-    Recipe,
-    Schedule,
-    Stage,
-)
+from r2b_keras.recipes.schema import Recipe, Stage
+from r2b_keras.recipes.settings import Expected, Losses, Optimizer, Schedule
 
 __all__ = [
     "Expected",

@@ -10,7 +10,8 @@ from typing import Any
 
 from r2b_keras.data.config import Augmentation
 from r2b_keras.networks import Network
-from r2b_keras.recipes.schema import Expected, Losses, Optimizer, Schedule, Stage
+from r2b_keras.recipes.schema import Stage
+from r2b_keras.recipes.settings import Expected, Losses, Optimizer, Schedule
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import typing
 from typing import Any
 
 from r2b_keras.errors import InputError
-from r2b_keras.recipes.schema import DESCRIPTIONS, Expected, Recipe
+from r2b_keras.recipes.schema import DESCRIPTIONS, Recipe
+from r2b_keras.recipes.settings import Expected
 
 # Fields that older files have and that nothing reads any longer.
 _DROPPED: dict[Any, tuple[str, ...]] = {Expected: ("deviation",)}

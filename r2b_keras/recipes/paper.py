@@ -4,7 +4,7 @@ from typing import Any
 
 from r2b_keras.data.config import Augmentation
 from r2b_keras.recipes.chains import Settings, Training
-from r2b_keras.recipes.schema import Losses, Optimizer, Schedule
+from r2b_keras.recipes.settings import Losses, Optimizer, Schedule
 
 # Sec. 4.1: Adam, 1e-3 and weight decay 1e-5 for real weights. Coupled L2 is ours: it is
 # what Adam with a weight decay meant when the paper was written.

@@ -10,7 +10,7 @@ from typing import Any
 
 from r2b_keras.data.config import Augmentation
 from r2b_keras.recipes.chains import Settings, Training
-from r2b_keras.recipes.schema import Losses, Optimizer, Schedule
+from r2b_keras.recipes.settings import Losses, Optimizer, Schedule
 
 
 def settings(

@@ -8,6 +8,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import PRECISIONS, manifest, trained
+from r2b_keras.trainers.best_epoch import check_validation
 from r2b_keras.trainers.execution import Execution, facts
 from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.stage import Run, check_fit, train_stage
@@ -185,6 +186,7 @@ def _check_images(
     """Refuses images that would stop a run later; says so where it takes long."""
     for stage in stages:
         dataset.steps_per_epoch(stage.batch_size)
+    check_validation([stage.keep == "best" for stage in stages], dataset.num_validation)
     if not stages:
         return
     if dataset.num_unchecked and workers.is_chief:

@@ -17,7 +17,7 @@ from r2b_keras.trainers.handover import named_weights
 
 # What NumPy and zipfile raise for bytes that are no checkpoint: RuntimeError for a flag
 # or method that zipfile does not know, the last two for a file that is a bare array.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     KeyError,
     ValueError,
@@ -117,7 +117,7 @@ def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
             arrays = {name: file[name] for name in file.files}
         epochs = int(arrays.pop("progress/epochs"))
         seconds = float(arrays.pop("progress/seconds"))
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(
             f"The checkpoint {path} is damaged ({error}): delete it to train this "
             "stage from its start; finished stages are kept."

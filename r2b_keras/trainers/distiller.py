@@ -7,7 +7,7 @@ from r2b_keras.checks import require_range
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
-from r2b_keras.recipes.schema import Losses
+from r2b_keras.recipes.settings import Losses
 from r2b_keras.trainers import losses
 from r2b_keras.trainers.labels import is_correct, probabilities
 from r2b_keras.trainers.logits import require_logits

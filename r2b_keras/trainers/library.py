@@ -28,6 +28,7 @@ from r2b_keras.recipes.schema import DESCRIPTIONS
 from r2b_keras.trainers.workdir import METRICS, Workdir, read_metrics
 
 # Fields that older libraries do not know: left out of a key where they change nothing.
+_NEWER_OF_STAGE = {"keep": "last", "patience": 0, "average": 0.0}
 _NEWER = {
     "augmentation": ("others", "crop_area"),
     "losses": ("label_smoothing", "taps"),
@@ -71,6 +72,9 @@ def _settings(stage: Stage, files: dict[str, str]) -> dict[str, Any]:
         values[role] = files.get(values[role], values[role])
     # As in older libraries, so that their stages are found.
     values["student"]["precision"] = values["student"].pop("binarization")
+    for name, fresh in _NEWER_OF_STAGE.items():
+        if values[name] == fresh:
+            del values[name]
     for part, names in _NEWER.items():
         fresh = recipes.to_dict(type(getattr(stage, part))())
         for name in names:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.recipes.schema import Losses
+from r2b_keras.recipes.settings import Losses
 
 EPSILON = 1e-12
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.recipes.schema import Group, Optimizer
+from r2b_keras.recipes.settings import Group, Optimizer
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.schedules import LearningRate
 
@@ -165,7 +165,10 @@ def freeze(settings: Optimizer, model: tf.keras.Model) -> None:
 
 
 def make_optimizer(
-    settings: Optimizer, rate: LearningRate | float, model: tf.keras.Model
+    settings: Optimizer,
+    rate: LearningRate | float,
+    model: tf.keras.Model,
+    average: float = 0.0,
 ) -> tf.keras.optimizers.Optimizer:
     """Makes the Keras optimizer of a stage.
 
@@ -176,6 +179,7 @@ def make_optimizer(
       settings: kind, momentum, decay and groups.
       rate: learning rate or schedule of it.
       model: the student, whose variables the optimizer will move.
+      average: see `Stage`.
 
     Raises:
       InputError: see `factors_of`.
@@ -185,6 +189,8 @@ def make_optimizer(
     else:
         optimizer = OnePassAdam(rate, epsilon=EPSILON)
     optimizer.global_clipnorm = settings.clip_norm or None
+    if average:
+        optimizer.use_ema, optimizer.ema_momentum = True, average
     decoupled = settings.weight_decay if settings.decay == "decoupled" else 0.0
     decayed = {id(variable) for variable in decayed_variables(model)}
     groups = factors_of(settings, model)

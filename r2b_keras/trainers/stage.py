@@ -14,8 +14,16 @@ from r2b_keras.files import written_whole
 from r2b_keras.models import build_network
 from r2b_keras.networks import BINARIZATIONS, Network
 from r2b_keras.recipes import Recipe, Stage
-from r2b_keras.trainers import checkpoints, evaluation, handover, optimizers, schedules
+from r2b_keras.trainers import (
+    averaging,
+    checkpoints,
+    evaluation,
+    handover,
+    optimizers,
+    schedules,
+)
 from r2b_keras.trainers.attention_images import NUM_IMAGES, AttentionImages
+from r2b_keras.trainers.best_epoch import BestEpoch
 from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
 from r2b_keras.trainers.distiller import Distiller
 from r2b_keras.trainers.execution import Execution, sentence
@@ -72,10 +80,15 @@ def train_stage(run: Run, number: int) -> StageResult:
         )
         progress = _restore(run, number, distiller)
     run.workers.require_equal(progress.epochs, "finished epochs")
+    best = None
+    if stage.keep == "best":
+        best = BestEpoch(
+            run.workdir, number, stage.patience, write=run.workers.is_chief
+        )
     with dataset.broken_image_is_named():
-        if progress.epochs < stage.epochs:
-            progress = _fit(run, number, distiller, teacher, progress)
-        return _record(run, number, student, progress)
+        if progress.epochs < stage.epochs and not (best and best.is_over):
+            progress = _fit(run, number, distiller, teacher, progress, best)
+        return _record(run, number, distiller, progress, best)
 
 
 def _seed(run: Run, number: int) -> int:
@@ -177,7 +190,7 @@ def make_distiller(
         stage.schedule, settings.learning_rate, stage.epochs, steps_per_epoch
     )
     distiller.compile(
-        optimizers.make_optimizer(settings, rate, student),
+        optimizers.make_optimizer(settings, rate, student, stage.average),
         jit_compile=execution.xla,
         steps_per_execution=execution.steps_per_execution,
     )
@@ -201,18 +214,11 @@ def _fit(
     distiller: Distiller,
     teacher: tf.keras.Model | None,
     progress: checkpoints.Progress,
+    best: BestEpoch | None,
 ) -> checkpoints.Progress:
     """Trains the epochs that are left; every one is saved."""
     stage, dataset = run.recipe.stages[number], run.dataset
-    batches = functools.partial(
-        dataset.train,
-        stage.batch_size,
-        stage.augmentation,
-        seed=_seed(run, number),
-        first_epoch=progress.epochs,
-        num_epochs=stage.epochs,
-        normalised=False,
-    )
+    batches = _batches(run, number, progress.epochs, stage.epochs)
     validation = None
     if dataset.num_validation:
         validation = dataset.validation(evaluation.BATCH_SIZE, normalised=False)
@@ -225,10 +231,26 @@ def _fit(
         epochs=stage.epochs,
         steps_per_epoch=dataset.steps_per_epoch(stage.batch_size),
         validation_data=validation,
-        callbacks=[*_watchers(run, number, teacher), save],
+        callbacks=[*_watchers(run, number, teacher), *([best] if best else []), save],
         verbose=0,
     )
     return save.progress
+
+
+def _batches(
+    run: Run, number: int, first_epoch: int, num_epochs: int
+) -> Callable[..., tf.data.Dataset]:
+    """What gives a stage's batches, by whose share of them a worker has."""
+    stage = run.recipe.stages[number]
+    return functools.partial(
+        run.dataset.train,
+        stage.batch_size,
+        stage.augmentation,
+        seed=_seed(run, number),
+        first_epoch=first_epoch,
+        num_epochs=num_epochs,
+        normalised=False,
+    )
 
 
 def _announcement(run: Run, number: int) -> str:
@@ -265,15 +287,19 @@ def _watchers(
 
 
 def _record(
-    run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
+    run: Run,
+    number: int,
+    distiller: Distiller,
+    progress: checkpoints.Progress,
+    best: BestEpoch | None,
 ) -> StageResult:
     """Has the chief record the stage; every process returns what it recorded."""
-    student.trainable = True  # frozen weights were so for this stage
-    student = _on_one_device(run, number, student)
+    student = _final_student(run, number, distiller, best)
     if run.workers.is_chief:
         with written_whole(run.workdir.model(number)) as aside:
             student.save(aside)
-        run.workdir.save_result(_result(run, number, student, progress))
+        kept = best.epoch if best else None
+        run.workdir.save_result(_result(run, number, student, progress, kept))
     run.workers.wait()
     run.workers.wait_for(run.workdir.stage(number) / "result.json")
     result = run.workdir.result(number)
@@ -283,6 +309,26 @@ def _record(
             "command again."
         )
     return result
+
+
+def _final_student(
+    run: Run, number: int, distiller: Distiller, best: BestEpoch | None
+) -> tf.keras.Model:
+    """The student with the weights that the stage ends with, on one device."""
+    stage, dataset, student = run.recipe.stages[number], run.dataset, distiller.student
+    if best:
+        run.workers.wait()  # until the chief has written them
+        best.restore(student)
+    if stage.average:
+        averaging.take_average(distiller.optimizer, student)
+    student = _on_one_device(run, number, student)
+    if stage.average:
+        optimizers.freeze(stage.optimizer, student)
+        batches = _batches(run, number, stage.epochs - 1, stage.epochs)()
+        images = (dataset.normalise(x) for x, *_ in batches.take(averaging.NUM_BATCHES))
+        averaging.measure_statistics(student, images)
+    student.trainable = True  # frozen weights were so for this stage
+    return student
 
 
 def _on_one_device(run: Run, number: int, student: tf.keras.Model) -> tf.keras.Model:
@@ -302,7 +348,11 @@ def _on_one_device(run: Run, number: int, student: tf.keras.Model) -> tf.keras.M
 
 
 def _result(
-    run: Run, number: int, student: tf.keras.Model, progress: checkpoints.Progress
+    run: Run,
+    number: int,
+    student: tf.keras.Model,
+    progress: checkpoints.Progress,
+    kept_epoch: int | None,
 ) -> StageResult:
     """Tests the finished student, once."""
     dataset, network = run.dataset, run.recipe.stages[number].student
@@ -327,4 +377,5 @@ def _result(
         bytes=size.bytes,
         parameters=size.parameters,
         binary_parameters=size.binary_parameters,
+        kept_epoch=kept_epoch,
     )

@@ -5,6 +5,7 @@ manifest.json      versions, machine, timings
 metrics.csv        one row per epoch of every stage
 stage_K/
   checkpoint.npz   the last finished epoch, while the stage is in progress
+  best.npz         weights of the best epoch so far, where that is kept
   model.keras      the finished student
   result.json      written last: the stage is complete
   tensorboard/
@@ -36,6 +37,7 @@ class StageResult:
       top5: the same among the five best; None for no more than five classes.
       validation_top1: accuracy on the validation part, a fraction; None without one.
       epochs: epochs trained.
+      kept_epoch: the one whose weights were kept, from 1 on; None for the last.
       seconds: time they took, validation included.
       bytes: deployed size: binary weights at one bit, those of integer layers at 8 and
         all others at 32.
@@ -54,6 +56,7 @@ class StageResult:
     bytes: int
     parameters: int
     binary_parameters: int
+    kept_epoch: int | None = None
 
 
 class Workdir:
@@ -75,6 +78,10 @@ class Workdir:
     def checkpoint(self, number: int) -> pathlib.Path:
         """Checkpoint of a stage in progress."""
         return self.stage(number) / "checkpoint.npz"
+
+    def best(self, number: int) -> pathlib.Path:
+        """Weights of the best epoch of a stage in progress."""
+        return self.stage(number) / "best.npz"
 
     def model(self, number: int) -> pathlib.Path:
         """Finished student of a stage."""
@@ -123,10 +130,11 @@ class Workdir:
         return stage
 
     def save_result(self, result: StageResult) -> None:
-        """Marks a stage complete and removes its checkpoint."""
+        """Marks a stage complete and removes its checkpoints."""
         path = self.stage(result.stage) / "result.json"
         files.write_json(path, dataclasses.asdict(result))
         self.checkpoint(result.stage).unlink(missing_ok=True)
+        self.best(result.stage).unlink(missing_ok=True)
 
     def claim(self, identity: dict[str, Any], alone: bool = True) -> None:
         """Takes the folder for this run: creates it, or checks that it is the same run.

@@ -1,0 +1,98 @@
+"""Keeping the best epoch by validation, and stopping where none gets better."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
+from r2b_keras.files import written_whole
+from r2b_keras.trainers import checkpoints
+from r2b_keras.trainers.handover import named_weights
+from r2b_keras.trainers.workdir import Workdir
+
+_MEASURE = "val_accuracy"
+
+
+class BestEpoch(tf.keras.callbacks.Callback):
+    """Keeps the student's weights of the epoch with the highest validation accuracy.
+
+    Of equal ones the first. Give it before what writes `metrics.csv` and the
+    checkpoint: an epoch that was cut off between them is then looked at again.
+
+    Args:
+      workdir: the run's folder.
+      stage: number of the stage.
+      patience: stop after so many epochs that are no better, 0 for never.
+      write: False in a process that only helps to read variables spread over several.
+    """
+
+    def __init__(
+        self, workdir: Workdir, stage: int, patience: int = 0, write: bool = True
+    ) -> None:
+        """Reads how far the stage had come."""
+        super().__init__()
+        self.workdir = workdir
+        self.stage = stage
+        self.patience = patience
+        self.write = write
+        self.accuracies = [float(row[_MEASURE]) for row in workdir.metrics(stage)]
+
+    @property
+    def epoch(self) -> int:
+        """The best epoch so far, from 1 on; 0 before the first."""
+        if not self.accuracies:
+            return 0
+        return self.accuracies.index(max(self.accuracies)) + 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether as many epochs as `patience` were no better."""
+        return 0 < self.patience <= len(self.accuracies) - self.epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keeps the weights if they are better, or stops."""
+        self.accuracies = [*self.accuracies[:epoch], float((logs or {})[_MEASURE])]
+        if self.epoch == epoch + 1:
+            weights = named_weights(self.model.student)
+            arrays = {name: weight.numpy() for name, weight in weights.items()}
+            if self.write:
+                with written_whole(self.workdir.best(self.stage)) as aside:
+                    with aside.open("wb") as file:
+                        np.savez(file, **arrays)
+        if self.is_over:
+            self.model.stop_training = True
+
+    def restore(self, student: tf.keras.Model) -> None:
+        """Gives the student the weights of the best epoch.
+
+        Raises:
+          InputError: the file is missing, damaged, or of another network.
+        """
+        path = self.workdir.best(self.stage)
+        weights = named_weights(student)
+        try:
+            # Opened here: NumPy leaves a damaged file open.
+            with path.open("rb") as content, np.load(content) as file:
+                arrays = {name: file[name] for name in file.files}
+            for name, weight in weights.items():
+                weight.assign(arrays[name])
+        except checkpoints.DAMAGE as error:
+            raise InputError(
+                f"{path}, the weights of the best epoch, is missing or damaged "
+                f"({error}): delete the folder {path.parent} to train that stage again."
+            ) from error
+
+
+def check_validation(keeps: Sequence[bool], num_validation: int) -> None:
+    """Refuses to keep the best epoch where no images are held out to choose it by.
+
+    Raises:
+      InputError: there are none.
+    """
+    if any(keeps) and not num_validation:
+        raise InputError(
+            "keep is 'best' and no images are held out to choose by: set "
+            "data.validation_size, or give the images a validation part."
+        )

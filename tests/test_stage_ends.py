@@ -1,0 +1,82 @@
+"""What a stage ends with: its last epoch, its best one, or the average of its steps."""
+
+import json
+
+import numpy as np
+import pytest
+
+from r2b_keras import models
+from r2b_keras.trainers.handover import named_weights
+from r2b_keras.trainers.workdir import Workdir
+from tests.commands import TINY, assert_one_sentence, run
+
+HELD_OUT = ("--override=data.validation_size=200",)
+CONSTANT = (
+    "--override=stages.0.schedule.kind=constant",
+    "--override=stages.0.optimizer.learning_rate=0.02",
+)
+
+
+def train(folder, *changes):
+    overrides = [f"--override=stages.0.{change}" for change in changes]
+    return run(
+        *("train", *TINY, *HELD_OUT, *CONSTANT, "--stage=0", f"--workdir={folder}"),
+        *overrides,
+    )
+
+
+def weights(folder):
+    model = models.load(Workdir(folder).model(0))
+    return {name: np.array(weight) for name, weight in named_weights(model).items()}
+
+
+def result(folder):
+    return json.loads((folder / "stage_0" / "result.json").read_text())
+
+
+def test_the_best_epoch_is_what_a_shorter_run_ends_with(tmp_path):
+    best, short = tmp_path / "best", tmp_path / "short"
+    patient = train(best, "epochs=12", "keep=best", "patience=2")
+    assert patient.returncode == 0, patient.stderr
+    rows = [float(row["val_accuracy"]) for row in Workdir(best).metrics(0)]
+    kept = rows.index(max(rows)) + 1
+    assert result(best)["kept_epoch"] == kept < len(rows)
+    assert result(best)["validation_top1"] == pytest.approx(max(rows), abs=1e-6)
+    assert not Workdir(best).best(0).exists()
+    assert train(short, f"epochs={kept}").returncode == 0
+    for name, values in weights(short).items():
+        np.testing.assert_array_equal(weights(best)[name], values, err_msg=name)
+
+
+def test_an_average_of_hardly_any_past_is_the_last_epoch(tmp_path):
+    """But for BatchNorm's statistics, which are measured anew."""
+    last, averaged = tmp_path / "last", tmp_path / "averaged"
+    for folder, average in ((last, 0.0), (averaged, 1e-6)):
+        assert train(folder, f"average={average}").returncode == 0
+    found, expected = weights(averaged), weights(last)
+    for name, values in expected.items():
+        if "moving" not in name:
+            np.testing.assert_allclose(found[name], values, atol=1e-5, err_msg=name)
+    moved = [n for n in expected if "moving" in n and (found[n] != expected[n]).all()]
+    assert len(moved) > 4
+    assert result(averaged)["top1"] > result(last)["top1"] - 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (("keep=first",), "keep is 'first'"),
+        (("patience=3",), "patience is 3, expected 0, or keep=best"),
+        (("keep=best", "average=0.9"), "average is 0.9, expected 0 where the best"),
+        (("average=1.0",), "average is 1.0"),
+    ],
+)
+def test_ends_that_exclude_each_other(tmp_path, changes, words):
+    assert_one_sentence(train(tmp_path / "run", *changes), words)
+
+
+def test_the_best_epoch_needs_images_to_choose_by(tmp_path):
+    change = ("--override=data.validation_size=0", "--override=stages.*.keep=best")
+    answer = run("train", *TINY, *change, f"--workdir={tmp_path / 'run'}")
+    assert_one_sentence(answer, "validation_size")
+    assert not (tmp_path / "run").exists()

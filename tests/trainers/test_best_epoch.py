@@ -1,0 +1,92 @@
+"""The best epoch by validation, and when a stage is over."""
+
+import numpy as np
+import pytest
+from small_networks import plain, randomize, values
+
+from r2b_keras.errors import InputError
+from r2b_keras.trainers import Distiller
+from r2b_keras.trainers.best_epoch import BestEpoch, check_validation
+from r2b_keras.trainers.workdir import Workdir
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    found = Workdir(tmp_path)
+    found.stage(1).mkdir()
+    return found
+
+
+def epochs(workdir, accuracies, first=0, patience=0):
+    """Has a student go through epochs; its weights tell which one they are of."""
+    model = Distiller(plain())
+    best = BestEpoch(workdir, 1, patience)
+    best.set_model(model)
+    for epoch, accuracy in enumerate(accuracies, first):
+        randomize(model.student, seed=epoch)
+        best.on_epoch_end(epoch, {"val_accuracy": accuracy})
+        workdir.append_metrics(1, epoch + 1, {"val_accuracy": accuracy})
+        if model.stop_training:
+            break
+    return best, model
+
+
+def assert_is_epoch(best, epoch):
+    assert best.epoch == epoch
+    student = plain()
+    best.restore(student)
+    expected = randomize(plain(), seed=epoch - 1)
+    for one, other in zip(
+        values(student.weights), values(expected.weights), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "epoch"),
+    [((0.5,), 1), ((0.1, 0.3, 0.2), 2), ((0.3, 0.3, 0.3), 1), ((0.1, 0.2, 0.3), 3)],
+)
+def test_the_first_of_the_best_is_kept(workdir, accuracies, epoch):
+    best, _ = epochs(workdir, accuracies)
+    assert_is_epoch(best, epoch)
+
+
+def test_a_resumed_stage_knows_what_was_best(workdir):
+    epochs(workdir, (0.1, 0.4, 0.2))
+    best, _ = epochs(workdir, (0.3, 0.35), first=3)
+    assert_is_epoch(best, 2)
+
+
+def test_an_epoch_that_is_trained_again_counts_once(workdir):
+    """Its row was written and its checkpoint was not."""
+    epochs(workdir, (0.1, 0.4))
+    best, _ = epochs(workdir, (0.4, 0.2), first=1)
+    assert best.accuracies == [0.1, 0.4, 0.2]
+    assert_is_epoch(best, 2)
+
+
+def test_patience(workdir):
+    accuracies = (0.1, 0.3, 0.2, 0.3, 0.25, 0.9)
+    best, model = epochs(workdir, accuracies, patience=3)
+    assert len(best.accuracies) == 5 and model.stop_training
+    assert BestEpoch(workdir, 1, patience=3).is_over  # for whoever resumes it
+    assert not BestEpoch(workdir, 1, patience=4).is_over
+    assert not BestEpoch(workdir, 1).is_over
+    assert_is_epoch(best, 2)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\3\4"])
+def test_lost_weights_are_told(workdir, content):
+    best, _ = epochs(workdir, (0.1, 0.2))
+    workdir.best(1).unlink()
+    if content is not None:
+        workdir.best(1).write_bytes(content)
+    with pytest.raises(InputError, match="best.npz.*missing or damaged"):
+        best.restore(plain())
+
+
+def test_there_must_be_images_to_choose_by():
+    check_validation([False, False], 0)
+    check_validation([False, True], 1)
+    with pytest.raises(InputError, match="validation_size"):
+        check_validation([False, True], 0)
