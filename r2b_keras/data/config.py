@@ -80,7 +80,6 @@ class Augmentation:
       random_resized_crop: cut out a share of the area, `crop_area` to 1, at 3/4 to 4/3
         of the aspect ratio that evaluation's window has, and scale it to the network's
         size.
-      crop_area: the smallest share; 0.08 is usual (Szegedy et al., 2015).
       flip: mirror left and right, every other image on average.
       pad_and_crop: pixels of black padding on each side, of which a window of the
         image's own size is cut out again.
@@ -91,19 +90,21 @@ class Augmentation:
         off (Zhang et al., 2018).
       others: "NAME:STRENGTH" each, NAME a key of `AUGMENTATIONS`; they come after the
         colour jitter and before mix-up.
+      crop_area: the smallest share that `random_resized_crop` cuts out; 0.08 is usual
+        (Szegedy et al., 2015).
 
     Raises:
       InputError: a value is outside its range, or two crops are asked for at once.
     """
 
     random_resized_crop: bool = False
-    crop_area: float = 0.08
     flip: bool = False
     pad_and_crop: int = 0
     rotation_degrees: float = 0.0
     color_jitter: float = 0.0
     mixup_alpha: float = 0.0
     others: tuple[str, ...] = ()
+    crop_area: float = 0.08
 
     def __post_init__(self) -> None:
         """Checks every range."""

@@ -38,13 +38,13 @@ class Stage:
       schedule: see `Schedule`.
       losses: see `Losses`.
       augmentation: see `Augmentation`.
+      expected: what to expect of it, or None where nobody has measured.
       keep: "last" epoch, or "best" by the accuracy on the validation part.
       patience: stop after so many epochs without a better one; 0 is never. Only where
         the best is kept.
       average: share of the moving average of the weights that each step keeps, such as
         0.999; the average is what the stage ends with, see
         `r2b_keras.trainers.averaging`. 0 is off.
-      expected: what to expect of it, or None where nobody has measured.
     """
 
     student: Network
@@ -57,10 +57,10 @@ class Stage:
     schedule: Schedule = field(default_factory=Schedule)
     losses: Losses = field(default_factory=Losses)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    expected: Expected | None = None
     keep: str = "last"
     patience: int = 0
     average: float = 0.0
-    expected: Expected | None = None
 
     def __post_init__(self) -> None:
         """Refuses a stage that contradicts itself."""

@@ -134,24 +134,24 @@ class Losses:
 
     Attributes:
       cross_entropy: weight of the labels.
-      label_smoothing: share of the labels that is spread evenly over all classes
-        (Szegedy et al., 2016); a teacher's logits stay as they are.
       attention: weight of Eq. 2, one tap at the end of each block.
       attention_form: "norm" is Eq. 2 as printed; see
         `r2b_keras.trainers.losses.attention_matching`.
-      taps: "STUDENT=TEACHER" each, names of the layers whose maps are matched, such as
-        "block_2=block_3" where the teacher is deeper; empty for block by block.
       logit_matching: weight of the distillation loss.
       temperature: T of the distillation loss.
+      label_smoothing: share of the labels that is spread evenly over all classes
+        (Szegedy et al., 2016); a teacher's logits stay as they are.
+      taps: "STUDENT=TEACHER" each, names of the layers whose maps are matched, such as
+        "block_2=block_3" where the teacher is deeper; empty for block by block.
     """
 
     cross_entropy: float = 1.0
-    label_smoothing: float = 0.0
     attention: float = 0.0
     attention_form: str = "norm"
-    taps: tuple[str, ...] = ()
     logit_matching: float = 0.0
     temperature: float = 1.0
+    label_smoothing: float = 0.0
+    taps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses negative weights, unknown forms, and no loss at all."""
