@@ -1,11 +1,15 @@
 """How pixels become a network's input, and back."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from r2b_keras.checks import require
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -44,5 +48,7 @@ class Normalisation:
         Returns:
           The same shape, uint8.
         """
+        import numpy as np  # recipes are read without it
+
         levels = (images * np.array(self.std) + np.array(self.mean)) * 255
         return np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8)
