@@ -28,11 +28,17 @@ from r2b_keras.recipes.schema import DESCRIPTIONS
 from r2b_keras.trainers.workdir import METRICS, Workdir, read_metrics
 
 # Fields that older libraries do not know: left out of a key where they change nothing.
-_NEWER_OF_STAGE = {"keep": "last", "patience": 0, "average": 0.0}
 _NEWER = {
-    "augmentation": ("others", "crop_area"),
-    "losses": ("label_smoothing", "taps"),
-    "optimizer": ("groups", "clip_norm"),
+    "keep": "last",
+    "patience": 0,
+    "average": 0.0,
+    "student.real_layers": "float",
+    "augmentation.others": [],
+    "augmentation.crop_area": 0.08,
+    "losses.label_smoothing": 0.0,
+    "losses.taps": [],
+    "optimizer.groups": [],
+    "optimizer.clip_norm": 0.0,
 }
 
 
@@ -72,14 +78,11 @@ def _settings(stage: Stage, files: dict[str, str]) -> dict[str, Any]:
         values[role] = files.get(values[role], values[role])
     # As in older libraries, so that their stages are found.
     values["student"]["precision"] = values["student"].pop("binarization")
-    for name, fresh in _NEWER_OF_STAGE.items():
-        if values[name] == fresh:
-            del values[name]
-    for part, names in _NEWER.items():
-        fresh = recipes.to_dict(type(getattr(stage, part))())
-        for name in names:
-            if values[part][name] == fresh[name]:
-                del values[part][name]
+    for path, neutral in _NEWER.items():
+        *parts, name = path.split(".")
+        owner = values[parts[0]] if parts else values
+        if owner[name] == neutral:
+            del owner[name]
     return {name: value for name, value in values.items() if name not in DESCRIPTIONS}
 
 
