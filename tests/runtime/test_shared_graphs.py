@@ -146,7 +146,7 @@ def gated_by_a_dense_layer(size):
 
     A pool over the whole map, and a dense layer that leaves its dimensions out.
     """
-    (batch, height, width), channels = size, 33
+    (batch, height, width), channels = size, 34
     size = (*size, channels)
     file = GraphFile()
     image = file.input("float", size)
@@ -185,7 +185,7 @@ def gated_by_a_dense_layer(size):
     [
         ((1, 5, 4), {"binary convolution + factor + skip"}),
         # Not of each image: TensorFlow Lite lays its two rows along the width.
-        ((2, 5, 2), {"binary convolution", "product + skip"}),
+        ((2, 5, 2), {"binary convolution", "product", "pass + skip"}),
     ],
 )
 def test_gates_of_a_dense_layer_are_fused_where_they_are_one(size, after_the_gate):

@@ -1,0 +1,77 @@
+"""Numbers at which kernels go wrong that are right elsewhere, worked out by hand."""
+
+import delegate_runs
+import numpy as np
+import pytest
+from delegate_runs import Setting
+from graph_files import GraphFile
+
+KERNELS = delegate_runs.kernels()
+
+
+def with_signs(file, x, shape):
+    """The file that gives x and its signs, which the delegate takes x for."""
+    packed = file.tensor("packed", (*shape[:-1], (shape[-1] + 31) // 32))
+    return file.content(x, file.custom("LceQuantize", [x], packed))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_product_and_its_sum_are_rounded_once(kernel, sign):
+    """The sum is just below the middle between two floats, in doubles in the middle.
+
+    1 + 2^-23 is an odd float, so that the middle is rounded up; the product that is
+    added is 2^-24 less 2^-54.
+    """
+    start, step = np.float32(1 + 2**-23), 2.0**-15
+    image = np.full((1, 1, 8, 2), (start, 2**-24 * (1 + step)), np.float32)
+    weights = sign * np.array([[1, 1 - step]] * 5).reshape(5, 1, 1, 2)
+    file = GraphFile()
+    x = file.input("float", image.shape)
+    y = file.builtin(
+        "CONV_2D",
+        [x, file.constant("float", weights), file.constant("float", np.zeros(5))],
+        file.tensor("float", (1, 1, 8, 5)),
+        **{"table": "Conv2DOptions", "strideH": 1, "strideW": 1},
+        **{"dilationHFactor": 1, "dilationWFactor": 1},
+    )
+    content = with_signs(file, y, (1, 1, 8, 5))
+    found, _ = delegate_runs.outputs(content, [image], Setting(kernel))
+    np.testing.assert_array_equal(found, np.full((1, 1, 8, 5), sign * start))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("fuse", [True, False])
+def test_thresholds_at_both_ends_of_the_counts(kernel, fuse):
+    """A sign is -1 where more products are -1 than the threshold.
+
+    Of 33 products none is, or all are: beyond -1 are even none, beyond 33 not even all.
+    """
+    thresholds = np.array([-2, -1, 0, 1, 32, 33, 34])
+    file = GraphFile()
+    x = file.input("float", (1, 1, 2, 33))
+    packed = file.custom("LceQuantize", [x], file.tensor("packed", (1, 1, 2, 2)))
+    filters = np.zeros((len(thresholds), 1, 1, 2), np.int32)
+    y = file.custom(
+        "LceBconv2d",
+        [packed, file.constant("packed", filters), -1, -1]
+        + [file.constant("packed", thresholds)],
+        file.tensor("packed", (1, 1, 2, 1)),
+        {
+            "channels_in": 33,
+            "dilation_height_factor": 1,
+            "dilation_width_factor": 1,
+            "fused_activation_function": 0,
+            "pad_values": 0,
+            "padding": 1,
+            "stride_height": 1,
+            "stride_width": 1,
+        },
+    )
+    signs = file.tensor("float", (1, 1, 2, len(thresholds)))
+    content = file.content(file.custom("LceDequantize", [y], signs))
+    image = np.ones((1, 1, 2, 33), np.float32)
+    image[:, :, 1] = -1
+    (found,) = delegate_runs.outputs(content, [image], Setting(kernel, fuse))
+    wanted = [np.where(count > thresholds, -1, 1) for count in (0, 33)]
+    np.testing.assert_array_equal(found[0, 0], wanted)
