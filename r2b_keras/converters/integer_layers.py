@@ -11,20 +11,18 @@ keep integer layers (`r2b_keras.models.integers`) from both. What is then in the
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from r2b_keras.converters import graph, lce_merges, real_weights, tflite_file
+from r2b_keras.converters.integer_sites import KINDS, WEIGHTS
 from r2b_keras.converters.real_weights import Rounded
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models.integers import integer_layers
 
-_KINDS = ("CONV_2D", "FULLY_CONNECTED")
-_WEIGHTS = 1
 _FLOAT32 = tflite_file.schema.TensorType.FLOAT32
 
 
@@ -85,7 +83,7 @@ def finish(model: tf.keras.Model, tables: tflite_file.Model) -> None:
             )
         for operator in found:
             _merge_factors(tables, operator)
-            index = int(operator.inputs[_WEIGHTS])
+            index = int(operator.inputs[WEIGHTS])
             if index not in stored:
                 stored[index] = _store(tables, index, weights)
     operators = tables.subgraphs[0].operators
@@ -103,9 +101,9 @@ def _operators_with(model: tflite_file.Model, weights: np.ndarray) -> list[Any]:
     content = weights.astype("<f4").tobytes()
     return [
         operator
-        for kind in _KINDS
+        for kind in KINDS
         for graph, operator in tflite_file.operators(model, kind)
-        if tflite_file.constant(model, graph.tensors[operator.inputs[_WEIGHTS]])
+        if tflite_file.constant(model, graph.tensors[operator.inputs[WEIGHTS]])
         == content
     ]
 
@@ -162,51 +160,3 @@ def _constant_factor(model: tflite_file.Model, operator: Any) -> np.ndarray | No
     if tensor.type != _FLOAT32 or not content or len(tflite_file.shape(tensor)) > 1:
         return None
     return np.frombuffer(content, "<f4").reshape(tflite_file.shape(tensor))
-
-
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """An integer layer in a flatbuffer.
-
-    Attributes:
-      quantized: the tensor that it takes, whole numbers.
-      steps: the tensor that is rounded to them; None for a picture.
-    """
-
-    quantized: int
-    steps: int | None
-
-
-def sites(model: tflite_file.Model) -> list[Site]:
-    """The integer layers of a flatbuffer, in the order in which it computes them."""
-    graph = model.subgraphs[0]
-    makers = {int(each.outputs[0]): each for each in graph.operators}
-    found = []
-    for operator in graph.operators:
-        if tflite_file.operator_name(model, operator) not in _KINDS:
-            continue
-        maker = makers.get(int(operator.inputs[_WEIGHTS]))
-        if maker is None or not real_weights.is_whole(model, maker):
-            continue
-        quantized = int(operator.inputs[0])
-        found.append(Site(quantized, _steps(model, makers, quantized)))
-    return found
-
-
-def _steps(
-    model: tflite_file.Model, makers: dict[int, Any], quantized: int
-) -> int | None:
-    """The tensor of which ADD 0.5, FLOOR and the limits make `quantized`."""
-
-    def kind(index: int) -> str:
-        maker = makers.get(index)
-        return "" if maker is None else tflite_file.operator_name(model, maker)
-
-    index = quantized
-    while kind(index) in ("MINIMUM", "MAXIMUM"):
-        index = int(makers[index].inputs[0])
-    for wanted in ("FLOOR", "ADD"):
-        if kind(index) != wanted:
-            return None
-        index = int(makers[index].inputs[0])
-    return index

@@ -1,11 +1,11 @@
-"""What a flatbuffer takes signs of, read while an engine runs it.
+"""What a flatbuffer takes signs of, and what it rounds, read while an engine runs it.
 
     tapped = sign_taps.Tapped(flatbuffer)
-    scores, taps = tapped.run(tapped.load("r2b_runtime"), images)
+    scores, taps, roundings = tapped.run(tapped.load("r2b_runtime"), images)
 
-The network is run as it is, and what its binary convolutions read is written behind its
-scores, as one long output that every engine can give. Operators are added and none is
-changed. Needs no TensorFlow.
+The network is run as it is, and what its binary convolutions and its integer layers
+read is written behind its scores, as one long output that every engine can give.
+Operators are added and none is changed. Needs no TensorFlow.
 """
 
 import dataclasses
@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from flatbuffers import flexbuffers
 
-from r2b_keras.converters import binary_operators, engines, tflite_edit, tflite_file
+from r2b_keras.converters import (
+    binary_operators,
+    engines,
+    integer_sites,
+    tflite_edit,
+    tflite_file,
+)
 from r2b_keras.converters.tflite_file import schema
 
 _FLOAT32, _INT32 = schema.TensorType.FLOAT32, schema.TensorType.INT32
@@ -36,8 +42,21 @@ class Tap:
     real: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Rounding:
+    """What an integer layer of a flatbuffer takes.
+
+    Attributes:
+      steps: `[N, P, C]` float32, P pixels; what is rounded.
+      quantized: the same shape, the whole numbers that the flatbuffer makes of it.
+    """
+
+    steps: np.ndarray
+    quantized: np.ndarray
+
+
 class Tapped:
-    """A flatbuffer that gives its signs along with its scores."""
+    """A flatbuffer that gives its signs and roundings along with its scores."""
 
     def __init__(self, flatbuffer: bytes) -> None:
         """Adds the taps.
@@ -48,7 +67,21 @@ class Tapped:
         model = tflite_file.parse(flatbuffer)
         graph = model.subgraphs[0]
         self._num_classes = tflite_file.shape(graph.tensors[graph.outputs[0]])[1]
-        self._maps = _packed_maps(model, graph)
+        # A picture is taken as it is: no rounding decides about it.
+        rounding = [
+            (site.steps, site.quantized)
+            for site in integer_sites.sites(model)
+            if site.steps is not None
+        ]
+        self._maps = [
+            *_packed_maps(model, graph),
+            *(
+                _Map(tensor, tflite_file.shape(graph.tensors[tensor]), True)
+                for pair in rounding
+                for tensor in pair
+            ),
+        ]
+        self._num_roundings = len(rounding)
         parts = [_flattened(model, graph, each) for each in self._maps]
         if parts:
             _concatenate(model, graph, parts)
@@ -64,8 +97,8 @@ class Tapped:
 
     def run(
         self, engine: engines.Engine, images: np.ndarray
-    ) -> tuple[np.ndarray, list[Tap]]:
-        """Scores `[N, K]` of images `[N, H, W, C]`, and what signs are taken of."""
+    ) -> tuple[np.ndarray, list[Tap], list[Rounding]]:
+        """Scores `[N, K]` of images `[N, H, W, C]`, and what decides about them."""
         outputs = engine.predict(images)
         ends = np.cumsum([self._num_classes, *(each.size for each in self._maps)])
         scores, *flat = np.split(outputs, ends[:-1], axis=1)
@@ -73,7 +106,10 @@ class Tapped:
             Tap(values.reshape(len(images), -1, each.channels), each.real)
             for each, values in zip(self._maps, flat, strict=True)
         ]
-        return scores, taps
+        first = len(taps) - 2 * self._num_roundings
+        values = [tap.values for tap in taps[first:]]
+        pairs = zip(values[::2], values[1::2], strict=True)
+        return scores, taps[:first], [Rounding(*pair) for pair in pairs]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,7 +61,8 @@ class Difference:
       difference: largest difference of its scores.
       keras_class: best class by Keras.
       flatbuffer_class: best class by the flatbuffer.
-      num_signs: signs that the flatbuffer takes and Keras does not.
+      num_decisions: signs, and inputs of integer layers, that the flatbuffer takes and
+        Keras does not.
       layer: where one of them is furthest from its threshold.
       margin: how far, as a share of its channel's root mean square.
       remaining: largest difference from Keras's scores with the flatbuffer's signs.
@@ -72,7 +73,7 @@ class Difference:
     difference: float
     keras_class: int
     flatbuffer_class: int
-    num_signs: int
+    num_decisions: int
     layer: str
     margin: float
     remaining: float
@@ -145,9 +146,9 @@ def _describe(difference: Difference) -> str:
     text = (
         f"  image {difference.image}: {difference.difference:.2g}, class "
         f"{difference.keras_class} and {difference.flatbuffer_class}; none with the "
-        f"file's signs, {difference.num_signs} of them turned"
+        f"file's decisions, {difference.num_decisions} of them others"
     )
-    if not difference.num_signs:
+    if not difference.num_decisions:
         # By Keras itself, which runs batches of another size in another order.
         return text
     return f"{text}, {difference.layer} {difference.margin:.1e} from its threshold"
@@ -156,8 +157,8 @@ def _describe(difference: Difference) -> str:
 def _accuse(difference: Difference) -> str:
     text = f"  image {difference.image}: {difference.difference:.2g}, not by rounding"
     if difference.margin > THRESHOLD_ROUNDING:
-        return f"{text}: {difference.layer} has other signs than Keras takes"
-    return f"{text}: {difference.remaining:.2g} with the same signs everywhere"
+        return f"{text}: {difference.layer} decides otherwise than Keras"
+    return f"{text}: {difference.remaining:.2g} with the same decisions everywhere"
 
 
 def verify(
@@ -298,7 +299,7 @@ class Reference:
                 difference=float(deviations[number]),
                 keras_class=int(classes[0][number]),
                 flatbuffer_class=int(classes[1][number]),
-                num_signs=int(followed.num_signs[place]),
+                num_decisions=int(followed.num_decisions[place]),
                 layer=followed.layers[place],
                 margin=float(followed.margins[place]),
                 remaining=float(remaining[place]),

@@ -6,6 +6,7 @@ from r2b_keras.converters import binary_operators, tflite_file
 from tests.converters.small_flatbuffers import changed
 
 FLOAT32 = tflite_file.schema.TensorType.FLOAT32
+INT8 = tflite_file.schema.TensorType.INT8
 CHANGES = {
     "scaled": lambda values: values * np.float32(0.7),
     "rolled": lambda values: np.roll(values, 1),
@@ -13,23 +14,33 @@ CHANGES = {
 }
 
 
+def constants(flatbuffer, kind):
+    """Indices of the constants of a type, and how many bytes each has."""
+    model = tflite_file.parse(flatbuffer)
+    found = [
+        (index, len(tflite_file.constant(model, tensor)))
+        for index, tensor in enumerate(model.subgraphs[0].tensors)
+        if tensor.type == kind
+    ]
+    return {index: size for index, size in found if size}
+
+
 def real_constants(flatbuffer):
     """Indices of the float32 constants, those of one number left out."""
-    model = tflite_file.parse(flatbuffer)
-    return [
-        index
-        for index, tensor in enumerate(model.subgraphs[0].tensors)
-        if tensor.type == FLOAT32 and len(tflite_file.constant(model, tensor)) > 4
-    ]
+    sizes = constants(flatbuffer, FLOAT32)
+    return [index for index, size in sizes.items() if size > 4]
 
 
-def with_real_constant(flatbuffer, index, change):
-    """One float32 constant changed by one of `CHANGES`."""
+def with_real_constant(flatbuffer, index, change, kind="<f4"):
+    """One float32 constant, or one of another kind, changed by one of `CHANGES`."""
 
     def apply(model, graph):
         buffer = model.buffers[graph.tensors[index].buffer]
-        values = np.array(buffer.data, np.uint8).view("<f4")
-        buffer.data = CHANGES[change](values).astype("<f4").view(np.uint8)
+        values = np.array(buffer.data, np.uint8).view(kind)
+        changed_values = CHANGES[change](values.astype(np.float32))
+        if kind != "<f4":
+            changed_values = np.rint(changed_values)
+        buffer.data = changed_values.astype(kind).view(np.uint8)
 
     return changed(flatbuffer, apply)
 
@@ -53,6 +64,18 @@ def with_filter_bit(flatbuffer, number, seed, num_channels=8):
         buffer.data = filters.view(np.uint8).ravel()
 
     return changed(flatbuffer, apply)
+
+
+def of_integer_layers(flatbuffer):
+    """Each weight in int8, and each number that stands alone: steps and limits."""
+    for index in constants(flatbuffer, INT8):
+        for change in CHANGES:
+            name = f"integers {index} {change}"
+            yield name, with_real_constant(flatbuffer, index, change, "<i1")
+    for index, size in constants(flatbuffer, FLOAT32).items():
+        for change in ("scaled", "negated") if size == 4 else ():
+            name = f"number {index} {change}"
+            yield name, with_real_constant(flatbuffer, index, change)
 
 
 def all_of(flatbuffer):

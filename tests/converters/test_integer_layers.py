@@ -10,7 +10,7 @@ from r2b_keras.board import pictures
 from r2b_keras.converters import (
     convert,
     engines,
-    integer_layers,
+    integer_sites,
     real_weights,
     tflite_file,
     verify,
@@ -97,7 +97,7 @@ def test_activations_to_the_bit(engine):
     expected = model(images).numpy()
     flatbuffer = convert(model)
     np.testing.assert_array_equal(run(flatbuffer, images, engine), expected)
-    assert len(integer_layers.sites(tflite_file.parse(flatbuffer))) == 2
+    assert len(integer_sites.sites(tflite_file.parse(flatbuffer))) == 2
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
@@ -125,7 +125,7 @@ def test_what_is_in_the_file(kind):
         expected = np.moveaxis(integers, -1, 0).astype(np.int8)
         assert found.pop(shape) == expected.tobytes()
     assert not found
-    sites = integer_layers.sites(content)
+    sites = integer_sites.sites(content)
     assert [site.steps is None for site in sites] == [True, False, False]
     counts = tflite_file.count_operators(flatbuffer)
     assert (counts["CAST"], counts["SUB"], counts["FLOOR"]) == (1, 1, 2)

@@ -6,6 +6,7 @@ import pytest
 from sklearn.datasets import load_sample_images
 
 from r2b_keras import models
+from r2b_keras.board import pictures
 from r2b_keras.converters import convert, engines, larq_zoo, tflite_file, verification
 from r2b_keras.environment import tf
 from tests.converters import mutations
@@ -18,6 +19,7 @@ from tests.converters.binary_networks import (
 
 layers = tf.keras.layers
 SHAPE = (8, 8, 3)
+NORMALISATION = models.Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def relu_before_sign():
@@ -54,7 +56,32 @@ def half_blocks():
     return models.build("real_to_binary18", "binary", SHAPE, 5, **options)
 
 
+def integer_half_blocks():
+    """The same with two groups, their downsampling, stem and classifier in integers.
+
+    Ranges are as small as some activations that are beyond them.
+    """
+    options = {"width": 16, "blocks": (1, 1), "stem": "cifar"}
+    model = models.build(
+        *("real_to_binary18", "binary", SHAPE, 5),
+        NORMALISATION,
+        **{**options, "real_layers": "integer"},
+    )
+    for layer in model.layers:
+        if isinstance(layer, models.IntegerConv2D | models.IntegerDense):
+            layer.maximum.assign(2.5)
+    return model
+
+
 NETWORKS = (relu_before_sign, relu_and_normalization, packed_between, half_blocks)
+
+
+def random_pictures(number, seed=0):
+    """Of whole pixels, in larger patches of one colour beside noise."""
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(0, 256, (number, *SHAPE), np.uint8)
+    pixels[::2] = np.repeat(np.repeat(pixels[::2, ::4, ::4], 4, 1), 4, 2)
+    return pictures.normalize(pixels, NORMALISATION)
 
 
 def converted(make, seed):
@@ -70,10 +97,10 @@ def converted(make, seed):
 def count_moved(model, flatbuffer, images, mutated_files, engine):
     """How many changed files have other scores, none of which may be accepted."""
     reference = verification.Reference(model, images)
-    intact = engines.load(flatbuffer, engine).predict(images)
+    intact = reference.predict(engines.load(flatbuffer, engine), images)
     num_moved = 0
     for name, mutated in mutated_files:
-        scores = engines.load(mutated, engine).predict(images)
+        scores = reference.predict(engines.load(mutated, engine), images)
         found = reference.compare(mutated, engine, scores)
         moves = bool(verification.differs(intact, scores).any())
         assert found.accepted == (not moves), (name, found.to_text())
@@ -91,6 +118,28 @@ def test_no_mutation_is_accepted(make, least):
     mutated = mutations.all_of(flatbuffer)
     images = random_images(SHAPE, 24)
     assert count_moved(model, flatbuffer, images, mutated, "lce_indirect") >= least
+
+
+@pytest.mark.parametrize("engine", ["lce_indirect", "r2b_runtime"])
+def test_no_mutation_of_integer_layers_is_accepted(engine):
+    model, flatbuffer = converted(integer_half_blocks, 3)
+    mutated = [*mutations.all_of(flatbuffer), *mutations.of_integer_layers(flatbuffer)]
+    images = random_pictures(24)
+    assert count_moved(model, flatbuffer, images, mutated, engine) >= 60
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(1, 20))]
+)
+def test_intact_files_of_integer_layers_are_accepted(seed):
+    """Among 400 images a few have an input that rounds to another whole number."""
+    model, flatbuffer = converted(integer_half_blocks, seed)
+    for engine in ("lce_indirect", "r2b_runtime"):
+        found = verification.verify(
+            model, flatbuffer, random_pictures(400, seed), engine
+        )
+        assert found.accepted, found.to_text()
+        assert all(d.remaining < 1e-5 * found.largest_score for d in found.differences)
 
 
 @pytest.mark.parametrize(

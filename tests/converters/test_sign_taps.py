@@ -43,7 +43,7 @@ def test_maps_are_what_keras_takes_signs_of(made, engine):
     assert counts["LceBMaxPool2d"] >= 1 and counts["LceBconv2d"] == 4
     images = nets.random_images(SHAPE, 5)
     tapped = Tapped(flatbuffer)
-    scores, taps = tapped.run(tapped.load(engine), images)
+    scores, taps, _ = tapped.run(tapped.load(engine), images)
     expected = engines.load(flatbuffer, engine).predict(images)
     np.testing.assert_array_equal(scores, expected)
     for number, values in enumerate(inner(images)):
@@ -65,6 +65,6 @@ def test_a_network_without_signs():
     model = tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(image)))
     x = nets.random_images((4, 4, 1), 5)
     tapped = Tapped(convert(model))
-    scores, taps = tapped.run(tapped.load("litert"), x)
+    scores, taps, _ = tapped.run(tapped.load("litert"), x)
     np.testing.assert_allclose(scores, model(x), atol=1e-6)
     assert taps == []

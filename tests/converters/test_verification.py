@@ -143,14 +143,14 @@ def test_a_sign_next_to_its_threshold_explains_a_difference(
     found = verification.verify(model, file, x)
     assert (found.num_different, found.accepted) == (1, explains)
     (difference,) = found.differences
-    assert (difference.image, difference.num_signs) == (2, 1)
+    assert (difference.image, difference.num_decisions) == (2, 1)
     assert (difference.layer, difference.explained) == ("second", explains)
     assert difference.difference > 0.01 > 1e-5 > difference.remaining
     expected = share * verification.THRESHOLD_ROUNDING
     assert difference.margin == pytest.approx(expected, rel=0.25)
     lines = found.to_text().splitlines()
     if explains:
-        assert "none with the file's signs, 1 of them turned, second " in lines[-2]
+        assert "none with the file's decisions, 1 of them others, second " in lines[-2]
     else:
         assert lines[-2].endswith(
             "by rounding: second has other signs than Keras takes"
@@ -232,7 +232,7 @@ def test_whole_numbers_at_their_threshold_are_not_rounded(keras, file, accepted)
     assert tflite_file.count_operators(content)["LceQuantize"] == 1
     found = verification.verify(network(keras), content, random_images((6, 6, 16), 20))
     assert found.num_different == 20 and found.accepted == accepted
-    assert found.differences[0].num_signs > 1
+    assert found.differences[0].num_decisions > 1
 
 
 def as_code(model):
@@ -353,7 +353,7 @@ def test_digits_agree_in_every_engine(digits, engine):
     assert found.accepted and found.agreement >= 0.999
     assert len(found.differences) < 10
     for difference in found.differences:
-        assert difference.layer.endswith("_conv") or difference.num_signs == 0
+        assert difference.layer.endswith("_conv") or difference.num_decisions == 0
         assert difference.remaining < 1e-5 * found.largest_score
     same = np.delete(x, [d.image for d in found.differences], axis=0)
     found = verification.verify(model, flatbuffer, same, engine)
