@@ -20,6 +20,7 @@ def network(**options):
         ("stem", "7x7", "one of imagenet, cifar, small"),
         ("stem_activation", "tanh", "one of prelu, relu"),
         ("downsample", "none", "one of real, binary"),
+        ("real_layers", "int8", "one of float, integer"),
         (
             "rescaling",
             "gamma",

@@ -148,7 +148,9 @@ class _InputRange:
         maximum = tf.convert_to_tensor(self.maximum)
         if training:
             largest = tf.stop_gradient(tf.reduce_max(tf.abs(inputs)))
-            moved = maximum + (1 - self.momentum) * (largest - maximum)
+            # A frozen layer's range stays, once it has one.
+            share = (1 - self.momentum) if self.trainable else 0.0  # type: ignore[attr-defined]
+            moved = maximum + share * (largest - maximum)
             maximum = tf.where(maximum > 0, moved, largest)
             self.maximum.assign(maximum)
         # Zeros, or a network that has seen no image yet, have any range.

@@ -152,9 +152,7 @@ def test_a_sign_next_to_its_threshold_explains_a_difference(
     if explains:
         assert "none with the file's decisions, 1 of them others, second " in lines[-2]
     else:
-        assert lines[-2].endswith(
-            "by rounding: second has other signs than Keras takes"
-        )
+        assert lines[-2].endswith("by rounding: second decides otherwise than Keras")
     assert lines[-1] == ("accepted" if explains else "REJECTED")
 
 
@@ -184,7 +182,7 @@ def test_a_value_at_its_threshold_explains_nothing_else(model):
     assert first.margin < verification.THRESHOLD_ROUNDING and not first.explained
     assert first.remaining > 0.1 * first.difference
     assert "not by rounding: " in found.to_text()
-    assert " with the same signs everywhere\nREJECTED" in found.to_text()
+    assert " with the same decisions everywhere\nREJECTED" in found.to_text()
 
 
 def test_zeros_explain_no_signs_of_values_that_are_none():

@@ -114,6 +114,12 @@ def test_the_first_batch_sets_the_range():
     assert layer.maximum.numpy() == 4
     layer(2 * x, training=True)
     np.testing.assert_allclose(layer.maximum.numpy(), 4.4, rtol=1e-6)
+    layer.trainable = False
+    layer(4 * x, training=True)
+    np.testing.assert_allclose(layer.maximum.numpy(), 4.4, rtol=1e-6)
+    frozen = IntegerDense(3, trainable=False)
+    frozen(x, training=True)
+    assert frozen.maximum.numpy() == 4
     layer(np.zeros_like(x))
     assert np.isfinite(layer(np.zeros_like(x), training=True)).all()
 

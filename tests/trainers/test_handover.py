@@ -262,6 +262,39 @@ def test_layouts_are_equal_only_where_the_weights_are():
         assert shapes[one] == shapes[other], (one, other)
 
 
+def integer_network(real_layers, binarization="binary", seed=0):
+    options = {**SMALL, "stem": "small", "real_layers": real_layers}
+    normalisation = models.Normalisation((0.5,), (0.25,))
+    model = models.build(
+        "real_to_binary18", binarization, (8, 8, 1), 3, normalisation, **options
+    )
+    x = np.random.default_rng(seed).normal(size=(4, 8, 8, 1)).astype(np.float32)
+    model(x, training=True)
+    return model
+
+
+def test_integer_layers_take_the_weights_of_real_ones_and_find_their_range():
+    source = integer_network("float", "soft")
+    target, once_more = (integer_network("integer", seed=k) for k in (1, 2))
+    ranges = {f"{x}/maximum" for x in ("block_2a_shortcut_conv", "logits")}
+    before = named_weights(target)
+    assert set(before) - set(named_weights(source)) == ranges
+    kept = {name: float(before[name]) for name in ranges}
+    hand_over(source, target)
+    for name, variable in named_weights(source).items():
+        np.testing.assert_array_equal(np.array(before[name]), np.array(variable))
+    assert {name: float(before[name]) for name in ranges} == kept
+    # Between two of integers it goes along; back to a real one it is left behind.
+    assert float(named_weights(once_more)["logits/maximum"]) != kept["logits/maximum"]
+    hand_over(target, once_more)
+    assert float(named_weights(once_more)["logits/maximum"]) == kept["logits/maximum"]
+    hand_over(once_more, source)
+    other = integer_network("integer")
+    other.get_layer("logits").kernel = tf.Variable(np.zeros((2, 3)), name="kernel")
+    with pytest.raises(InputError, match="'logits/kernel' has shape"):
+        hand_over(source, other)
+
+
 def test_absorbed_from_a_file(tmp_path):
     model = randomize(real_to_binary("binary"))
     model.save(tmp_path / "model.keras")
