@@ -182,6 +182,34 @@ Job real_job(const Kernels& kernels, const Layer& layer) {
   });
 }
 
+Job integer_job(const Kernels& kernels, const Layer& layer) {
+  const int line = layer.weights(layer.inputs) / layer.kernel;
+  // The source has some lines more: kernels read past the end of the last patch.
+  Layer longer = layer;
+  longer.size++;
+  const auto source = std::make_shared<Source<uint8_t>>(longer, layer.inputs);
+  const auto packed = std::make_shared<Array<uint8_t>>(
+      kernels.integer_filter_bytes(layer.outputs, layer.kernel, line));
+  const auto output =
+      std::make_shared<Array<float>>(size_t(layer.size) * layer.outputs);
+  const Array<uint8_t> weights(size_t(layer.outputs) * layer.kernel * line);
+  std::vector<int8_t> filter;
+  for (size_t i = 0; i < size_t(layer.outputs) * layer.kernel * line; ++i) {
+    filter.push_back(int8_t(weights.data()[i] % 127 - 63));
+  }
+  kernels.pack_integer_filter(filter.data(),
+                              Array<int32_t>(size_t(layer.outputs)).data(),
+                              layer.outputs, layer.kernel, line, packed->data());
+  const auto vectors = std::make_shared<Array<float>>(size_t(layer.outputs));
+  return convolution_job("int", layer, [=, &kernels] {
+    for (int y = 0; y < layer.size; ++y) {
+      kernels.integer_conv_row({source->row(y), packed->data(), layer.size,
+                                layer.outputs, vectors->data(), vectors->data(),
+                                output->data(), layer.outputs});
+    }
+  });
+}
+
 Job bytes_job(const char* group, int size, int channels, int times, double bytes,
               std::function<void()> run) {
   char name[64];
@@ -223,7 +251,8 @@ Job finish_job(const Kernels& kernels, Finish finish, int size, int channels) {
   }
   const char* const names[] = {"pack", "finish", "finish_padded"};
   return bytes_job(names[finish], size, channels, 4, finish == kPack ? 4.125 : 12.125,
-                   [=, &kernels]() mutable {
+                   // `row` points into both.
+                   [=, held = std::make_pair(counts, vectors), &kernels]() mutable {
                      for (int y = 0; y < size; ++y) {
                        if (finish == kPack) {
                          row.values = skip->data() + y * row_values;
@@ -273,10 +302,17 @@ constexpr Layer kRealLayers[] = {
     {"narrow", 3, 1, 32, 3, 16, 0},  {"dense", 1, 1, 1, 512, 1000, 0},
 };
 
+constexpr Layer kIntegerLayers[] = {
+    {"istem", 7, 2, 112, 3, 64, 1},   {"idown", 1, 1, 28, 64, 128, 1},
+    {"idown", 1, 1, 14, 128, 256, 1}, {"idown", 1, 1, 7, 256, 512, 1},
+    {"idense", 1, 1, 1, 512, 1000, 1},
+};
+
 std::vector<Job> all_jobs(const Kernels& kernels) {
   std::vector<Job> jobs;
   for (const Layer& layer : kBinaryLayers) jobs.push_back(binary_job(kernels, layer));
   for (const Layer& layer : kRealLayers) jobs.push_back(real_job(kernels, layer));
+  for (const Layer& layer : kIntegerLayers) jobs.push_back(integer_job(kernels, layer));
   for (Finish finish : {kPack, kHalfBlock, kPadded}) {
     for (int size = 56, channels = 64; size >= 7; size /= 2, channels *= 2) {
       jobs.push_back(finish_job(kernels, finish, size, channels));

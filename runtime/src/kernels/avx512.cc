@@ -196,7 +196,9 @@ struct VnniSimd : Avx512Simd {
   static constexpr int kIntegerSums = 24;
 
   static Integers add_products(Integers sums, Integers bytes, Integers weights) {
-    return _mm512_dpbusd_epi32(sums, bytes, weights);
+    // gcc keeps two copies of sums by the intrinsic, one of them in memory.
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(bytes), "v"(weights));
+    return sums;
   }
 };
 

@@ -90,28 +90,46 @@ void integer_tile(const IntegerConvRow& row, const char* weights, int pixel,
   }
   const int channels = row.num_channels - channel;
   float* output = row.output + pixel * row.output_stride + channel;
-  // Always in line: sums stay in registers.
+  Floats values[kPixels][kVectors];
+#pragma GCC unroll 8
+  for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) values[p][v] = Simd::to_floats(sums[p][v]);
+  }
+  // Always in line: values stay in registers.
   const auto store = [&](const auto& vectors) __attribute__((always_inline)) {
+    Floats multiplier[kVectors], addend[kVectors];
+    if (row.multiplier != nullptr) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      Floats values[kPixels];
-#pragma GCC unroll 8
-      for (int p = 0; p < kPixels; ++p) values[p] = Simd::to_floats(sums[p][v]);
-      if (row.multiplier != nullptr) {
-        const Floats multiplier = vectors.load(row.multiplier + channel, v);
-#pragma GCC unroll 8
-        for (int p = 0; p < kPixels; ++p) {
-          values[p] = Simd::multiply(values[p], multiplier);
-        }
-      }
-      if (row.addend != nullptr) {
-        const Floats addend = vectors.load(row.addend + channel, v);
-#pragma GCC unroll 8
-        for (int p = 0; p < kPixels; ++p) values[p] = Simd::add(values[p], addend);
+      for (int v = 0; v < kVectors; ++v) {
+        multiplier[v] = vectors.load(row.multiplier + channel, v);
       }
 #pragma GCC unroll 8
       for (int p = 0; p < kPixels; ++p) {
-        vectors.store(output + p * row.output_stride, v, values[p]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          values[p][v] = Simd::multiply(values[p][v], multiplier[v]);
+        }
+      }
+    }
+    if (row.addend != nullptr) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        addend[v] = vectors.load(row.addend + channel, v);
+      }
+#pragma GCC unroll 8
+      for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          values[p][v] = Simd::add(values[p][v], addend[v]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        vectors.store(output + p * row.output_stride, v, values[p][v]);
       }
     }
   };
