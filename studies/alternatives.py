@@ -199,7 +199,8 @@ def draw(rows: Sequence[Mapping[str, str]]) -> "Figure":
         _draw_points(place, rows, column)
         place.set_xlabel(title, fontsize=9)
     axes[0].set_ylabel("published top-1 on ImageNet, %", fontsize=9)
-    axes[0].legend(fontsize=8, loc="lower right", frameon=False)
+    marks = axes[0].get_legend_handles_labels()
+    figure.legend(*marks, loc="outside lower center", ncols=len(KINDS), frameon=False)
     return figure
 
 
@@ -227,7 +228,7 @@ def _short(title: str) -> str:
     """A name that fits beside its point."""
     words = title.replace("MobileNet", "").replace("EfficientNet-", "")
     words = words.replace("Real-to-Binary ResNet-18", "Real-to-Binary")
-    return words.replace(" minimalistic", "\nminimalistic")
+    return words.replace(" minimalistic", "\nminimalistic").replace(", ", ",\n")
 
 
 def main() -> None:
