@@ -9,6 +9,7 @@ from r2b_keras.errors import InputError
 from r2b_keras.recipes import (
     cifar10,
     cifar100,
+    cifar100_small,
     digits,
     fashion_mnist,
     imagenet,
@@ -47,7 +48,15 @@ __all__ = [
 
 _RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for module in (digits, fashion_mnist, pictures, cifar10, cifar100, imagenet)
+    for module in (
+        digits,
+        fashion_mnist,
+        pictures,
+        cifar10,
+        cifar100,
+        cifar100_small,
+        imagenet,
+    )
     for recipe in module.RECIPES
 }
 
