@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -202,3 +204,34 @@ def test_every_time_of_a_network_and_engine_has_one_source():
     # Where AVX2 is timed in a run of its own, that run's LCE stands beside it.
     avx2 = {"runtime/benchmark_avx2.csv"}
     assert {key: files for key, files in sources.items() if len(files - avx2) > 1} == {}
+
+
+@pytest.fixture
+def fruit():
+    path = ROOT / "docs" / "fruit.py"
+    spec = importlib.util.spec_from_file_location("fruit", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_fruit_of_the_tutorial(fruit, monkeypatch, tmp_path):
+    monkeypatch.setattr(fruit, "NUM_PICTURES", 2)
+    for folder in ("photos", "again"):
+        monkeypatch.setattr(sys, "argv", ["fruit.py", str(tmp_path / folder)])
+        fruit.main()
+    names = {path.name for path in (tmp_path / "photos").iterdir()}
+    assert names == {"apple", "banana", "lime"}
+    for path in (tmp_path / "photos").glob("*/*"):
+        again = tmp_path / "again" / path.relative_to(tmp_path / "photos")
+        assert again.read_bytes() == path.read_bytes()
+        with Image.open(path) as image:
+            assert (image.size, image.mode) == ((96, 96), "RGB")
+            colours = np.asarray(image).reshape(-1, 3)
+        # Pixels of the fruit's colour: many, but less than half of the picture.
+        wanted = np.array(fruit.COLOURS[path.parent.name])
+        near = np.abs(colours - wanted.astype(float)).max(axis=1) < 60
+        assert 0.02 < near.mean() < 0.5, path
+    monkeypatch.setattr(sys, "argv", ["fruit.py"])
+    with pytest.raises(SystemExit, match="usage: "):
+        fruit.main()
