@@ -242,7 +242,7 @@ class Interpreter:
         """`[N, H, W, C]` of `input_type`."""
         if _is_picture(images):
             return self._prepared([images])
-        if isinstance(images, list | tuple) and any(map(_is_picture, images)):
+        if isinstance(images, (list, tuple)) and any(map(_is_picture, images)):
             return self._prepared(images)
         images, shape = np.asarray(images), self.input_shape[1:]
         if images.dtype == np.uint8:
@@ -282,7 +282,7 @@ def _is_picture(given: object) -> bool:
     """Whether it is one picture: a path, one of Pillow's, or an array from a camera."""
     if isinstance(given, np.ndarray):
         return given.dtype == np.uint8 and given.ndim < 4
-    return isinstance(given, str | os.PathLike) or hasattr(given, "getexif")
+    return isinstance(given, (str, os.PathLike)) or hasattr(given, "getexif")
 
 
 def _require_count(name: str, value: int) -> None:

@@ -1,5 +1,6 @@
 """The installed package r2b_runtime: what it holds, asks for and imports."""
 
+import ast
 import ctypes
 import importlib.metadata
 import pathlib
@@ -122,6 +123,15 @@ def test_what_it_asks_for():
     # LiteRT itself is imported by name, in one place.
     known = set(sys.stdlib_module_names) | {"__future__", "r2b_runtime"}
     assert imported - known == {"numpy", "PIL"}
+
+
+def test_python_3_9_runs_what_it_reads():
+    """Types in a union are new in Python 3.10 where they are no annotation."""
+    for path in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+                kinds = node.args[1]
+                assert not isinstance(kinds, ast.BinOp), f"{path}:{node.lineno}"
 
 
 @pytest.mark.slow

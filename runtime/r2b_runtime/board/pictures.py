@@ -101,7 +101,7 @@ def prepare(
     Raises:
       InputError: it is none of these, or missing or broken.
     """
-    if isinstance(picture, str | os.PathLike):
+    if isinstance(picture, (str, os.PathLike)):
         return load(picture, card)
     size, channels = card.image_shape[:2], card.image_shape[2]
     if isinstance(picture, Image.Image):
