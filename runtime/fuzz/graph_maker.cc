@@ -40,6 +40,9 @@ enum Kind {
   kNumKinds
 };
 
+// Kinds from here on are not taken modulo their number.
+constexpr uint8_t kFirstWhole = 240, kFirstLayer = 246;
+
 // Mostly small; a large one makes padding large with a large dilation.
 int kernel_side(uint8_t byte) {
   constexpr int kLarge[] = {5, 18, 33, 64, 257, 1000, 4096, 65536};
@@ -134,6 +137,8 @@ int GraphMaker::real_channels(int packed) const {
 void GraphMaker::add_operator(const Record& record) {
   const int input = pick(record.input);
   const Dims dims = host_.dims(input);
+  if (record.kind >= kFirstLayer) return add_integer_layer(record, input);
+  if (record.kind >= kFirstWhole) return add_whole(record, input);
   const int kind = record.kind % kNumKinds;
   switch (kind) {
     case kQuantize:

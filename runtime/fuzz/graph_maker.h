@@ -77,6 +77,15 @@ class GraphMaker {
   void add_unpacking(const Record& record);
   void quantize_channels(const Record& record, int packed);
   void add_elementwise(const Record& record, int input, int code);
+  // graph_integers.cc: CAST, FLOOR, MAXIMUM, MINIMUM; whole layers of them.
+  void add_whole(const Record& record, int input);
+  void add_integer_layer(const Record& record, int input);
+  int add_integer_input(const Record& record, int input);
+  int integer_weights(const Record& record, const Dims& shape);
+  int whole_floats(const Dims& dims, const Record& record, int most);
+  int number_constant(float value);
+  // An operator with one float result, which is returned.
+  int step(const Record& record, int code, std::vector<int> inputs, const Dims& dims);
 
   int pick(uint8_t selector) const;
   int operand(const Record& record, int input);

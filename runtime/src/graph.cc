@@ -74,6 +74,7 @@ int Graph::value_of(TfLiteContext* context, int tensor, const ConstantSources& s
     return -1;
   }
   value.constant = value.unpacked.data();
+  value.packed = packed.constant;
   return index;
 }
 

@@ -34,6 +34,7 @@ struct Value {
   // Constants: their bytes, as many as the shape says. Null: computed.
   const void* constant = nullptr;
   std::vector<float> unpacked;  // owns `constant` where it was unpacked from fewer bits
+  const void* packed = nullptr;  // what it was unpacked from, the file's
   bool from_outside = false;    // LiteRT holds it, something else writes it
   bool to_outside = false;      // LiteRT holds it, something else reads it
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "denormals.h"
@@ -78,7 +79,28 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
     }
     if (filters_[&op] == nullptr) return false;
   }
+  forget_unpacked_filters();
   return true;
+}
+
+// Packed filters are copies: of constants that are nothing else only the shape is read
+// from here on.
+void Program::forget_unpacked_filters() {
+  std::set<const Value*> kept;
+  for (const Operator& op : graph_.operators) {
+    for (size_t i = 0; i < op.inputs.size(); i++) {
+      const bool is_filter = uses_filter(op.kind) && i == 1;
+      if (graph_.has_input(op, i) && !is_filter) kept.insert(&graph_.input(op, i));
+    }
+  }
+  for (auto& value : graph_.values) {
+    if (value->packed == nullptr || value->outside() || kept.count(value.get()) != 0) {
+      continue;
+    }
+    value->unpacked = std::vector<float>();
+    value->constant = value->packed;
+    value->data = nullptr;
+  }
 }
 
 bool Program::prepare(TfLiteContext* context, std::string* why) {

@@ -34,6 +34,7 @@ class Program {
   const Report& report() const { return report_; }
 
  private:
+  void forget_unpacked_filters();
   bool resize_outputs(TfLiteContext* context, std::string* why);
   bool bind(TfLiteContext* context, std::string* why);
 

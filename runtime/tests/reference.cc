@@ -116,6 +116,60 @@ Options BinaryConvolution::options() const {
           {"stride_width", stride_width}};
 }
 
+Image IntegerConvolution::out() const {
+  return {in.batch, slide(in.height, kernel, stride, 1, same).out,
+          slide(in.width, kernel, stride, 1, same).out, channels_out};
+}
+
+namespace {
+
+// The sum of a patch's products, outside of the picture none.
+int64_t sum_of_patch(const IntegerConvolution& op, const std::vector<uint8_t>& picture,
+                     int n, int y, int x, int channel) {
+  const auto before = [&op](int in) {
+    return slide(in, op.kernel, op.stride, 1, op.same).before;
+  };
+  const int top = y * op.stride - before(op.in.height);
+  const int left = x * op.stride - before(op.in.width);
+  int64_t sum = 0;
+  for (int i = 0; i < op.kernel; ++i) {
+    for (int j = 0; j < op.kernel; ++j) {
+      const int row = top + i, column = left + j;
+      if (row < 0 || row >= op.in.height) continue;
+      if (column < 0 || column >= op.in.width) continue;
+      for (int c = 0; c < op.in.channels; ++c) {
+        const size_t pixel = static_cast<size_t>(
+            ((n * op.in.height + row) * op.in.width + column) * op.in.channels + c);
+        const size_t weight = static_cast<size_t>(
+            ((channel * op.kernel + i) * op.kernel + j) * op.in.channels + c);
+        sum += (int64_t{picture[pixel]} -
+                static_cast<int64_t>(op.zeros[static_cast<size_t>(c)])) *
+               static_cast<int64_t>(op.filter[weight]);
+      }
+    }
+  }
+  return sum;
+}
+
+}  // namespace
+
+std::vector<float> integer_convolution(const IntegerConvolution& op,
+                                       const std::vector<uint8_t>& picture) {
+  std::vector<float> result;
+  const Image out = op.out();
+  for (int pixel = 0; pixel < out.pixels(); ++pixel) {
+    const int x = pixel % out.width, row = pixel / out.width;
+    for (int c = 0; c < out.channels; ++c) {
+      const int64_t sum =
+          sum_of_patch(op, picture, row / out.height, row % out.height, x, c);
+      const float product =
+          static_cast<float>(sum) * op.factor[static_cast<size_t>(c)];
+      result.push_back(product + op.addend[static_cast<size_t>(c)]);
+    }
+  }
+  return result;
+}
+
 std::vector<int32_t> pack(const Signs& signs, int channels) {
   const size_t words = static_cast<size_t>((channels + 31) / 32);
   const size_t pixels = signs.size() / static_cast<size_t>(channels);

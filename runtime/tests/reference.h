@@ -1,4 +1,4 @@
-// What LCE's convolution computes, in plain loops over one value after the other.
+// What convolutions compute, LCE's and those of whole numbers, in plain loops over one value after the other.
 #ifndef R2B_TESTS_REFERENCE_H_
 #define R2B_TESTS_REFERENCE_H_
 
@@ -40,6 +40,22 @@ std::vector<float> float_convolution(const BinaryConvolution& op, const Signs& i
 std::vector<int8_t> int8_convolution(const BinaryConvolution& op, const Signs& input,
                                      float scale, int zero_point);
 Signs packed_convolution(const BinaryConvolution& op, const Signs& input);
+
+// A convolution of a picture in bytes less `zeros`, scaled and shifted by channel.
+struct IntegerConvolution {
+  Image in;
+  int channels_out = 1;
+  int kernel = 1, stride = 1;
+  bool same = false;
+  std::vector<float> filter;  // whole, [channels_out][kernel][kernel][in.channels]
+  std::vector<float> zeros;   // whole, [in.channels]
+  std::vector<float> factor, addend;
+
+  Image out() const;
+};
+
+std::vector<float> integer_convolution(const IntegerConvolution& op,
+                                       const std::vector<uint8_t>& picture);
 
 }  // namespace r2b_test
 
