@@ -23,12 +23,12 @@ import numpy as np
 
 from r2b_keras import files
 from r2b_keras.board.card import REAL_WEIGHTS, ModelCard
-from r2b_keras.converters import convert, count_operators, larq_zoo, tflite_file
+from r2b_keras.converters import convert, count_operators, tflite_file
 from r2b_keras.converters.benchmark_baseline import float_baseline
 from r2b_keras.converters.card import attach
 from r2b_keras.converters.real_weights import bytes_by_part, shrink
 from r2b_keras.environment import tf
-from r2b_keras.models import IntegerConv2D, IntegerDense, build_network
+from r2b_keras.models import IntegerConv2D, IntegerDense, build_network, larq_zoo
 from r2b_keras.networks import Network
 from r2b_keras.normalisation import Normalisation
 

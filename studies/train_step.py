@@ -31,9 +31,8 @@ from typing import Any
 import numpy as np
 from turns import keep, ratio_columns, seconds, take_turns
 
-from r2b_keras.converters import larq_zoo
 from r2b_keras.environment import tf
-from r2b_keras.models import build_network
+from r2b_keras.models import build_network, larq_zoo
 from r2b_keras.recipes import Losses, Optimizer, Stage
 from r2b_keras.trainers import PRECISIONS
 from r2b_keras.trainers.execution import Execution

@@ -124,7 +124,7 @@ def from_larq_zoo(
     Raises:
       InputError: something is missing or damaged; the message says what.
     """
-    from r2b_keras.converters import larq_zoo
+    from r2b_keras.models import larq_zoo
 
     model = larq_zoo.load_weights(path)
     classes = tuple(imagenet.names().values())

@@ -33,6 +33,15 @@ _LONGEST_REASON = 200
 _KERAS_NAMESPACES = ("layers", "initializers", "regularizers", "constraints")
 
 
+def is_weights_only(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is HDF5 with weights and without the network they are of."""
+    try:
+        with h5py.File(path, "r") as file:
+            return "model_config" not in file.attrs
+    except OSError:
+        return False
+
+
 def load(path: str | os.PathLike[str]) -> tf.keras.Model:
     """Loads a network that `model.save(path)` wrote, a stage's `model.keras` for one.
 

@@ -74,7 +74,7 @@ def train_stage(run: Run, number: int) -> StageResult:
         student = _make_student(run, stage)
         teacher = None
         if stage.losses.needs_teacher and stage.teacher is not None:
-            teacher = load_trained(run.workdir, stage.teacher)
+            teacher = _load(run, stage.teacher)
         distiller = make_distiller(
             stage, student, teacher, steps_per_epoch, run.execution, dataset.normalise
         )
@@ -100,7 +100,7 @@ def _make_student(run: Run, stage: Stage) -> tf.keras.Model:
     """Builds the student, with the weights that it starts from."""
     student = _build(run, stage.student)
     if stage.start_from is not None:
-        new = _start(run.workdir, stage, stage.start_from, student)
+        new = _start(run, stage, stage.start_from, student)
         if new and run.workers.is_chief:
             print(new, flush=True)
     return student
@@ -112,11 +112,16 @@ def _build(run: Run, network: Network) -> tf.keras.Model:
     return build_network(network, config.image_shape, num_classes, config.normalisation)
 
 
+def _load(run: Run, reference: int | str) -> tf.keras.Model:
+    """The trained network of a stage or of a file."""
+    return load_trained(run.workdir, reference, run.recipe.data.image_shape)
+
+
 def _start(
-    workdir: Workdir, stage: Stage, reference: int | str, student: tf.keras.Model
+    run: Run, stage: Stage, reference: int | str, student: tf.keras.Model
 ) -> str:
     """Gives the student its start weights; returns what starts anew, in a sentence."""
-    source = load_trained(workdir, reference)
+    source = _load(run, reference)
     of_a_file = isinstance(reference, str)
     new = handover.hand_over(source, student, new_classifier=of_a_file)
     if stage.absorb_magnitude:
@@ -139,10 +144,10 @@ def check_fit(run: Run, numbers: Sequence[int]) -> None:
         student = _build(run, stage.student)
         try:
             if isinstance(stage.start_from, str):
-                _start(run.workdir, stage, stage.start_from, student)
+                _start(run, stage, stage.start_from, student)
             optimizers.freeze(stage.optimizer, student)
             if stage.losses.needs_teacher and isinstance(stage.teacher, str):
-                teacher = load_trained(run.workdir, stage.teacher)
+                teacher = _load(run, stage.teacher)
                 make_distiller(stage, student, teacher, 1, run.execution)
         except InputError as error:
             raise InputError(f"Stage {number}: {error}") from error

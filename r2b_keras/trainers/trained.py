@@ -7,22 +7,30 @@ from collections.abc import Iterable
 from r2b_keras import models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.models import larq_zoo
+from r2b_keras.models.saved import is_weights_only
 from r2b_keras.recipes import Stage
 from r2b_keras.trainers.workdir import Workdir
 
 
-def load_trained(workdir: Workdir, reference: int | str) -> tf.keras.Model:
+def load_trained(
+    workdir: Workdir, reference: int | str, image_shape: tuple[int, int, int]
+) -> tf.keras.Model:
     """Loads the network that a recipe refers to.
 
     Args:
       workdir: where the run's own stages are.
-      reference: number of a finished stage, or path of a saved network.
+      reference: number of a finished stage, path of a saved network, or path of
+        larq-zoo's Real-to-Binary weights.
+      image_shape: (H, W, C) of the images, for those weights.
 
     Raises:
       InputError: the file is missing, damaged, or no network; the message names it.
     """
     if isinstance(reference, int):
         return load_student(workdir, reference)
+    if is_weights_only(reference):
+        return larq_zoo.load_weights(reference, image_shape)
     return models.load(reference)
 
 

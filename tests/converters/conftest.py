@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture
 def built_once(monkeypatch):
     """larq-zoo's network takes seconds to build: tests of files share one."""
-    from r2b_keras.converters import larq_zoo
+    from r2b_keras.models import larq_zoo
 
     monkeypatch.setattr(larq_zoo, "build_network", _build_network)
 

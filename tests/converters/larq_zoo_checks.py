@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from larq_zoo_weights import read_fixture, write_file
 
-from r2b_keras.converters import larq_zoo
 from r2b_keras.errors import InputError
+from r2b_keras.models import larq_zoo
 
 FIXTURE = read_fixture()
 SHAPES = FIXTURE["shapes"]

@@ -24,8 +24,12 @@ from larq_zoo_weights import (
     write_file,
 )
 
-from r2b_keras.converters import larq_zoo
-from r2b_keras.environment import lq
+from r2b_keras.environment import lq, tf
+from r2b_keras.models import build_network, larq_zoo
+from r2b_keras.models.saved import is_weights_only
+from r2b_keras.trainers.handover import hand_over
+from r2b_keras.trainers.trained import load_trained
+from r2b_keras.trainers.workdir import Workdir
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +151,26 @@ def test_number_of_classes_is_the_file_s(tmp_path):
     model = larq_zoo.load_weights(path, IMAGE_SHAPE)
     assert model.output_shape == (None, 12)
     np.testing.assert_array_equal(our_values(model)[BIAS], bias)
+
+
+def test_a_stage_starts_from_the_file(tmp_path):
+    path = sparse_file(tmp_path, SHAPES, **{STEM: np.ones(SHAPES[STEM], np.float32)})
+    source = load_trained(Workdir(tmp_path), str(path), IMAGE_SHAPE)
+    student = build_network(larq_zoo.NETWORK, IMAGE_SHAPE, 5)
+    new = hand_over(source, student, new_classifier=True)
+    assert "1000 classes, these images 5" in new
+    np.testing.assert_array_equal(student.get_layer("stem_conv").kernel, 1)
+    assert np.std(student.get_layer("logits").kernel) > 0
+
+
+def test_networks_and_weights_are_told_apart(tmp_path):
+    network = tf.keras.Sequential(
+        [tf.keras.Input((2, 2, 1)), tf.keras.layers.Flatten()]
+    )
+    with pytest.warns(UserWarning, match="HDF5"):
+        network.save(tmp_path / "whole.h5")
+    network.save(tmp_path / "whole.keras")
+    network.save_weights(tmp_path / "weights.h5")
+    names = ("weights.h5", "whole.h5", "whole.keras", "missing.h5")
+    found = [is_weights_only(tmp_path / name) for name in names]
+    assert found == [True, False, False, False]

@@ -16,7 +16,7 @@ from larq_zoo_checks import (
 )
 from larq_zoo_weights import IMAGE_SHAPE, write_array, write_file, write_group
 
-from r2b_keras.converters import larq_zoo
+from r2b_keras.models import larq_zoo
 
 
 def flat(file, weights):

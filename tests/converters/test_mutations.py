@@ -7,8 +7,9 @@ from sklearn.datasets import load_sample_images
 
 from r2b_keras import models
 from r2b_keras.board import pictures
-from r2b_keras.converters import convert, engines, larq_zoo, tflite_file, verification
+from r2b_keras.converters import convert, engines, tflite_file, verification
 from r2b_keras.environment import tf
+from r2b_keras.models import larq_zoo
 from tests.converters import mutations
 from tests.converters.binary_networks import (
     batch_norm,

@@ -12,9 +12,9 @@ from small_flatbuffers import refusal
 
 from r2b_keras import data, models, recipes
 from r2b_keras.board import pictures
-from r2b_keras.converters import larq_zoo, sources
+from r2b_keras.converters import sources
 from r2b_keras.environment import lq, tf
-from r2b_keras.models import build_network
+from r2b_keras.models import build_network, larq_zoo
 from r2b_keras.trainers.workdir import Workdir
 
 layers = tf.keras.layers

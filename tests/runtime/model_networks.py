@@ -9,9 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from r2b_keras import recipes
-from r2b_keras.converters import larq_zoo
 from r2b_keras.environment import lq, tf
-from r2b_keras.models import build_network
+from r2b_keras.models import build_network, larq_zoo
 
 layers = tf.keras.layers
 _BINARY = {

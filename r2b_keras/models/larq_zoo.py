@@ -38,7 +38,7 @@ import numpy as np
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.models import build_network
+from r2b_keras.models.building import build_network
 from r2b_keras.networks import Network
 
 NETWORK = Network(
