@@ -110,7 +110,8 @@ class Followed:
       scores: `[N, K]` float32.
       num_decisions: `[N]`, how many are not those of Keras.
       margins: `[N]`, the largest distance of such a value from its threshold, by Keras
-        or by the flatbuffer, as a share of its channel's root mean square.
+        or by the flatbuffer, as a share of its channel's root mean square, or of that
+        of all that an integer layer takes.
       layers: for each image, the layer with this distance; "" without such a decision.
     """
 
@@ -197,7 +198,7 @@ class _Follower:
         turned = found.quantized != rounded
         threshold = (found.quantized + rounded) / 2
         margins = np.maximum(
-            _margins(flat, threshold), _margins(found.steps, threshold)
+            _distances(flat, threshold), _distances(found.steps, threshold)
         )
         # Between other whole numbers than neighbours there is more than one threshold.
         margins[np.abs(found.quantized - rounded) > 1] = np.inf
@@ -221,7 +222,17 @@ def _match(values: np.ndarray, tap: Tap) -> tuple[np.ndarray, Tap]:
     return other ^ turned_channels, tap
 
 
-def _margins(values: np.ndarray, threshold: np.ndarray | float = 0.0) -> np.ndarray:
-    """Distances from a threshold as shares of each channel's root mean square."""
+def _distances(steps: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Distances from a threshold as shares of the root mean square of all steps.
+
+    All channels have steps of one size. Where sums cancel, what is left of a channel
+    can be less than 10,000 times their rounding.
+    """
+    size = np.sqrt(np.mean(np.square(steps, dtype=np.float64)))
+    return np.abs(steps - threshold) / np.maximum(size, 1e-30)
+
+
+def _margins(values: np.ndarray) -> np.ndarray:
+    """Distances from 0 as shares of each channel's root mean square."""
     squares = np.square(values, dtype=np.float64).mean((0, 1))
-    return np.abs(values - threshold) / np.maximum(np.sqrt(squares), 1e-30)
+    return np.abs(values) / np.maximum(np.sqrt(squares), 1e-30)

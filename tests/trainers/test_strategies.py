@@ -238,3 +238,36 @@ def test_no_tpu_is_one_sentence(monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(InputError, match="There is no TPU to be reached .*TPU_NAME"):
         make_workers("tpu")
+
+
+# Two batches in one execution; the range of the inputs of a layer of integers.
+INTEGERS = """
+import numpy as np
+from r2b_keras.models import IntegerDense
+from r2b_keras.trainers.strategies import make_workers
+
+with make_workers("mirrored").strategy.scope():
+    inputs = tf.keras.Input((3,))
+    model = tf.keras.Model(inputs, IntegerDense(2, momentum=0.75)(inputs))
+    model.compile("sgd", "mse", steps_per_execution=2)
+x = np.arange(24, dtype=np.float32).reshape(8, 3)
+data = tf.data.Dataset.from_tensor_slices((x, x[:, :2])).batch(4)
+options = tf.data.Options()
+options.experimental_distribute.auto_shard_policy = (
+    tf.data.experimental.AutoShardPolicy.OFF
+)
+model.fit(data.with_options(options), verbose=0)
+before = model.get_weights()
+model.evaluate(data.with_options(options), verbose=0)
+same = all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+print(json.dumps([float(before[2]), same]))
+"""
+
+
+@pytest.mark.slow
+def test_each_replica_has_a_range_and_saved_is_their_mean():
+    """Of rows 0 and 1, then 4 and 5; and of the two rows after each."""
+    maximum, same = json.loads(printed(INTEGERS).splitlines()[-1])
+    one, other = 5 + 0.25 * (17 - 5), 11 + 0.25 * (23 - 11)
+    assert maximum == pytest.approx((one + other) / 2, rel=1e-6)
+    assert same
