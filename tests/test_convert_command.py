@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import os
 import sys
 
@@ -81,7 +82,9 @@ def test_a_workdir_becomes_a_file_that_says_what_it_is(finished, converted):
 def give(monkeypatch, flatbuffer):
     """The converter gives what another conversion gave."""
     monkeypatch.setattr(
-        flatbuffers, "to_tables", lambda model: tflite_file.parse(flatbuffer)
+        flatbuffers,
+        "to_tables",
+        lambda model, normalisation: tflite_file.parse(flatbuffer),
     )
 
 
@@ -112,6 +115,28 @@ def test_a_wrong_conversion_is_kept_aside(finished, converted, tmp_path, monkeyp
     assert "50 images" in printed
     assert sorted(tmp_path.iterdir()) == [output]
     assert card.read(output.read_bytes()).stage == 3
+
+
+def test_a_file_that_takes_pixels(finished, converted, tmp_path):
+    """The same answers as of the file that takes what the network saw."""
+    output, picture = tmp_path / "model.tflite", tmp_path / "digit.png"
+    arguments = (f"--workdir={finished[0]}", f"--output={output}", "--input=uint8")
+    code, printed, _ = run("convert", *arguments, "--num_images=50")
+    assert code == 0 and printed.endswith("accepted\n")
+    content = output.read_bytes()
+    assert card.read(content).input_type == "uint8"
+    assert engines.load(content).takes_pixels
+    assert card.read(converted[0].read_bytes()).input_type == "float32"
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    Image.fromarray(pixels).save(picture)
+    answers = []
+    for path in (output, converted[0]):
+        code, printed, _ = run("predict", f"--model={path}", "--json", str(picture))
+        (guesses,) = json.loads(printed).values()
+        answers.append({x["label"]: x["probability"] for x in guesses})
+    assert answers[0] == pytest.approx(answers[1], rel=1e-4)
+    code, printed, _ = run("evaluate", f"--model={output}", f"--workdir={finished[0]}")
+    assert code == 0 and "accepted" in printed
 
 
 def test_a_foreign_file_with_what_the_flags_say(keras_file, folder, tmp_path):

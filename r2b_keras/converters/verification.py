@@ -33,7 +33,8 @@ from r2b_keras.normalisation import Normalisation
 # larq-zoo's network at 224x224 by 1.2e-6.
 ROUNDING = 1e-4
 # Of what a sign is taken of, as a share of its channel's root mean square. Of the signs
-# that turned in those files, none was more than 1.7e-5 from its threshold.
+# that turned in those files, none was more than 1.7e-5 from its threshold. Of what an
+# integer layer rounds, as a share of the root mean square of all of it.
 THRESHOLD_ROUNDING = 1e-4
 _BATCH = 100
 # Images that are followed sign by sign at a time; all their activations are in memory.
