@@ -16,7 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from r2b_keras.converters import graph, lce_merges, real_weights, tflite_file
+from r2b_keras.converters import (
+    graph,
+    lce_merges,
+    real_weights,
+    tflite_edit,
+    tflite_file,
+)
 from r2b_keras.converters.integer_sites import KINDS, WEIGHTS
 from r2b_keras.converters.real_weights import Rounded
 from r2b_keras.environment import tf
@@ -71,10 +77,11 @@ def finish(model: tf.keras.Model, tables: tflite_file.Model) -> None:
     if not layers:
         return
     lce_merges.take_barriers_out(tables)
+    # Layers of equal weights may have one constant.
+    weights = {_weights(layer).tobytes(): layer for layer in layers}
     stored: dict[int, Any] = {}
-    for layer in layers:
-        weights = _weights(layer)
-        found = _operators_with(tables, weights)
+    for layer in weights.values():
+        found = _operators_with(tables, _weights(layer))
         if not found:
             raise InputError(
                 f"Layer {layer.name!r} of model {model.name!r} is an integer layer, but"
@@ -85,7 +92,7 @@ def finish(model: tf.keras.Model, tables: tflite_file.Model) -> None:
             _merge_factors(tables, operator)
             index = int(operator.inputs[WEIGHTS])
             if index not in stored:
-                stored[index] = _store(tables, index, weights)
+                stored[index] = _store(tables, index, _weights(layer))
     operators = tables.subgraphs[0].operators
     tables.subgraphs[0].operators = [*stored.values(), *operators]
 
@@ -111,10 +118,17 @@ def _operators_with(model: tflite_file.Model, weights: np.ndarray) -> list[Any]:
 def _store(model: tflite_file.Model, index: int, weights: np.ndarray) -> Any:
     """Stores a tensor of weights as int8; gives what makes float32 of it."""
     tensor = model.subgraphs[0].tensors[index]
-    model.buffers[tensor.buffer].data = np.frombuffer(weights.tobytes(), np.uint8)
-    stored, tensor.buffer = tensor.buffer, 0
+    _release(model, tensor)
+    stored = tflite_edit.add_buffer(model, weights.tobytes())
     whole = Rounded(weights, np.ones(1, np.float32))
     return real_weights.dequantize(model, index, whole, stored)
+
+
+def _release(model: tflite_file.Model, tensor: Any) -> None:
+    """Makes a constant a tensor without content, which goes if nothing else has it."""
+    buffer, tensor.buffer = tensor.buffer, 0
+    if all(each.buffer != buffer for x in model.subgraphs for each in x.tensors):
+        model.buffers[buffer].data = None
 
 
 def _merge_factors(model: tflite_file.Model, operator: Any) -> None:
@@ -132,13 +146,14 @@ def _merge_factors(model: tflite_file.Model, operator: Any) -> None:
     tensor = graph.tensors[index]
     if sum(index in map(int, each.inputs) for each in graph.operators) > 1:
         return
+    _release(model, tensor)
     tensor.shape = np.array(product.shape, np.int32)
-    model.buffers[tensor.buffer].data = np.frombuffer(product.tobytes(), np.uint8)
+    tensor.buffer = tflite_edit.add_buffer(model, product.tobytes())
     second.inputs = np.array([int(operator.outputs[0]), index], np.int32)
     graph.operators = [each for each in graph.operators if each is not first]
     unread = int(first.inputs[1])
     if not any(unread in map(int, each.inputs) for each in graph.operators):
-        model.buffers[graph.tensors[unread].buffer].data = None
+        _release(model, graph.tensors[unread])
 
 
 def _only_reader(model: tflite_file.Model, operator: Any) -> Any:
