@@ -67,12 +67,24 @@ def run(
         refuse such arguments.
       kept: ends the sentence about a command that was stopped.
     """
+    _open_standard_streams()
     for module, declared in flags.FLAGS.flags_by_module_dict().items():
         if module.startswith("r2b_keras."):
             for flag in declared:  # --help shows those of the script alone
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(lambda given: _run(main, given, needs_tensorflow, arguments, kept))
     raise SystemExit(0)
+
+
+def _open_standard_streams() -> None:
+    """Opens those that were closed, as some services start their programs.
+
+    The next file that is opened would take their place, and what native code prints
+    would be written into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
 
 
 def refuse_unused(values: flags.FlagValues, names: Sequence[str], why: str) -> None:
@@ -107,7 +119,9 @@ def _run(
                 "--name=value, see --help."
             )
         environment.check(needs_tensorflow)
-        return main(list(given[1:])) if arguments else main()
+        code = main(list(given[1:])) if arguments else main()
+        sys.stdout.flush()
+        return code
     except Terminated:
         return _say(f"Stopped by SIGTERM{kept}.", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
@@ -121,8 +135,8 @@ def _run(
         # goes on from is written.
         os._exit(EXIT_AGAIN)
     except BrokenPipeError:
-        # The reader (`| head`) has seen enough; Python must not flush to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (`| head`) has seen enough.
+        _drop_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
         return _say(_describe(error, kept), EXIT_PROBLEM)
@@ -136,7 +150,15 @@ def _describe(error: OSError, kept: str) -> str:
     )
 
 
+def _drop_output() -> None:
+    """What was printed and cannot be written: Python must not try again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _say(sentence: str, code: int) -> int:
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
     print(sentence, file=sys.stderr, flush=True)
     return code

@@ -40,7 +40,7 @@ def define_flags() -> None:
     )
     path_flags.define("recipe", None, "Recipe whose test set a --model is for.")
     flags.DEFINE_string("engine", None, "What runs the --model, the best if unset.")
-    flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1)
+    flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1, 1024)
     path_flags.define("data_dir", None, "Folder with the images.")
     flags.DEFINE_bool("json", False, "Print one JSON object instead of text.")
 

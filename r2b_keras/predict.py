@@ -31,7 +31,7 @@ def define_flags() -> None:
         "Turn pictures by their EXIF orientation; as the model card says if unset.",
     )
     flags.DEFINE_string("engine", None, "What runs the network, the best if unset.")
-    flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1)
+    flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1, 1024)
     card_flags.define("for a model without a card")
 
 

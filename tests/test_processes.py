@@ -23,6 +23,37 @@ def test_a_mistake_is_one_sentence_and_code_1(name):
     assert (result.returncode, result.stdout) == (1, "")
 
 
+LISTING = ("r2b_keras.train", "--recipe=digits", "--dry_run")
+NO_MODEL = ("r2b_keras.predict", "--model=none.tflite", "picture.png")
+ON_A_BOARD = ("r2b_runtime", "classify", "none.tflite", "picture.png")
+NO_ROOM = "No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "code", "words"),
+    [
+        (LISTING, ">/dev/full", 1, NO_ROOM),
+        (LISTING, ">&-", 0, None),
+        (NO_MODEL, ">/dev/full", 1, "no file none.tflite"),
+        (NO_MODEL, ">&-", 1, "no file none.tflite"),
+        (ON_A_BOARD, ">&-", 1, "no file none.tflite"),
+        (NO_MODEL, ">&- 2>&-", 1, None),
+        (ON_A_BOARD, "<&- >&- 2>&-", 1, None),
+    ],
+)
+def test_output_that_cannot_be_written(command, output, code, words):
+    """The disk is full, or there is none, as some services start their programs."""
+    line = [sys.executable, "-m", *command]
+    result = subprocess.run(
+        ["sh", "-c", f'"$@" {output}', "sh", *line], capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout) == (code, "")
+    if words:
+        commands.assert_one_sentence(result, words)
+    else:
+        assert result.stderr == ""
+
+
 STOPPED_IN_A_DESTRUCTOR = """
 import os, sys, time
 from r2b_keras import command

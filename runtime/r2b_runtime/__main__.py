@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from r2b_runtime.interpreter import Interpreter
 
 EXIT_PROBLEM, EXIT_USAGE = 1, 2
+MOST_THREADS = 1024
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,6 +40,11 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns the exit code."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        # Closed, as some services start their programs: the next file would be in
+        # their place, and native code would write into it.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
     options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes may hold what the terminal cannot show.
@@ -69,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     common = _Parser(add_help=False)
     common.add_argument("model", metavar="MODEL", help="a .tflite file")
-    common.add_argument("--threads", type=_count, default=1, help="default: 1")
+    common.add_argument("--threads", type=_threads, default=1, help="default: 1")
     common.add_argument("--kernel", help="instruction set, the CPU's best if unset")
     common.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -118,6 +124,14 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) < 2**31:
         raise argparse.ArgumentTypeError(
             f"{text!r} is given, expected a whole number of at least 1"
+        )
+    return int(text)
+
+
+def _threads(text: str) -> int:
+    if _count(text) > MOST_THREADS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is given, expected at most {MOST_THREADS}"
         )
     return int(text)
 
