@@ -54,6 +54,16 @@ def test_output_that_cannot_be_written(command, output, code, words):
         assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("count", "words"), [(1024, "no file none.tflite"), (1025, "range [1, 1024]")]
+)
+def test_threads_beyond_any_machine_s(count, words):
+    """A hundred thousand stop the machine."""
+    options = ("predict", "--model=none.tflite", f"--num_threads={count}", "a.png")
+    result = commands.run_process(*options)
+    assert result.returncode == 1 and words in result.stderr
+
+
 STOPPED_IN_A_DESTRUCTOR = """
 import os, sys, time
 from r2b_keras import command

@@ -90,7 +90,7 @@ def test_time_of_a_network(run, tmp_path):
     assert "ms (median of 7 runs; 10-90 %: " in second
     code, out, _ = run("benchmark", path, "--explain", "--threads=2")
     assert "2 threads" in out and "binary convolution" in out
-    _, out, _ = run("benchmark", path, "--runs=1", "--threads=1000")
+    _, out, _ = run("benchmark", path, "--runs=1", "--threads=1024")
     assert "64 threads" in out
     code, out, _ = run("benchmark", path, "--json", "--runs=3", "--kernel=portable")
     found = json.loads(out)
@@ -137,6 +137,7 @@ def test_a_row_for_a_table_of_machines(run, model, monkeypatch):
         (("benchmark", "a.tflite", "--runs=0"), "--runs: '0' is given, expected"),
         (("benchmark", "a.tflite", "--threads=two"), "--threads: 'two' is given"),
         (("benchmark", "a.tflite", "--threads=9999999999"), "whole number"),
+        (("benchmark", "a.tflite", "--threads=1025"), "expected at most 1024"),
         (("classify", "a.tflite", "b.png", "--top=-1"), "--top: '-1' is given"),
         (("watch",), "required: MODEL"),
         (("watch", "a.tflite", "-", "--frames=0"), "--frames: '0' is given"),
