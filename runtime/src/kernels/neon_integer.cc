@@ -12,71 +12,55 @@ namespace {
 // Four products of a byte and 63 or less are no more than 16 bits hold: eight at a time,
 // they are added there before their sums are, by pairs, to those of 32 bits.
 struct MultiplyTile {
-  static constexpr int kPixels = 4, kChannels = 4;
-  static constexpr int kStep = 8, kBlock = 32;
+  static constexpr int kPixels = 2, kChannels = 8, kStep = 32;
   static constexpr ptrdiff_t kPatch = sizeof(BytePanel<1>);
 
-  // [32 weights][channel][weight], with fewer in the last.
-  static size_t place(int channel, int i, int num_weights) {
-    const int first = i / kBlock * kBlock;
-    const int count = neon::smaller(rounded_up(num_weights - first, kStep), kBlock);
-    return size_t(first * kChannels + channel * count + i - first);
+  // [32 weights][channel][weight]
+  static size_t place(int channel, int i, int) {
+    return size_t(i / kStep * kStep * kChannels + channel * kStep + i % kStep);
   }
 
-  // The next 8 * kEights weights. sums: of each pixel and channel, four to be added up.
-  template <int kNumPixels, int kEights>
-  R2B_INLINE static void add_block(const int8_t*& patches, const int8_t*& weights,
-                                   int32x4_t (&sums)[kNumPixels][kChannels]) {
-    int8x16_t pixels[kNumPixels][2];
-    unroll<kNumPixels>([&](auto p) R2B_ALWAYS {
-      pixels[p][0] = load<kEights>(patches + p * kPatch);
-      pixels[p][1] = load<kEights - 2>(patches + p * kPatch + 16);
-    });
-    patches += 8 * kEights;
+  // The next 32 weights. parts: of each pixel and channel, four sums to be added up.
+  template <int kNumPixels>
+  R2B_INLINE static void add_block(const int8_t* patches, const int8_t* weights,
+                                   int32x4_t (&parts)[kNumPixels][kChannels]) {
+    int8x16x2_t pixels[kNumPixels];
+    unroll<kNumPixels>(
+        [&](auto p) R2B_ALWAYS { pixels[p] = vld1q_s8_x2(patches + p * kPatch); });
     unroll<kChannels>([&](auto c) R2B_ALWAYS {
-      const int8x16_t first = load<kEights>(weights);
-      const int8x16_t second = load<kEights - 2>(weights + 16);
-      weights += 8 * kEights;
+      const int8x16x2_t weight = vld1q_s8_x2(weights);
+      weights += kStep;
       unroll<kNumPixels>([&](auto p) R2B_ALWAYS {
-        int16x8_t products = vmull_s8(vget_low_s8(pixels[p][0]), vget_low_s8(first));
-        if (kEights > 1) products = vmlal_high_s8(products, pixels[p][0], first);
-        if (kEights > 2) {
-          products = vmlal_s8(products, vget_low_s8(pixels[p][1]), vget_low_s8(second));
-        }
-        if (kEights > 3) products = vmlal_high_s8(products, pixels[p][1], second);
-        sums[p][c] = vpadalq_s16(sums[p][c], products);
+        const int8x16_t x = pixels[p].val[0], y = pixels[p].val[1];
+        const int8x16_t v = weight.val[0], w = weight.val[1];
+        int16x8_t products = vmull_s8(vget_low_s8(x), vget_low_s8(v));
+        products = vmlal_high_s8(products, x, v);
+        products = vmlal_s8(products, vget_low_s8(y), vget_low_s8(w));
+        products = vmlal_high_s8(products, y, w);
+        parts[p][c] = vpadalq_s16(parts[p][c], products);
+        neon::order(parts[p][c], weights);  // no more at once than registers hold
       });
     });
   }
 
-  template <int kEights>
-  R2B_INLINE static int8x16_t load(const int8_t* from) {
-    if (kEights >= 2) return vld1q_s8(from);
-    if (kEights == 1) return vcombine_s8(vld1_s8(from), vdup_n_s8(0));
-    return vdupq_n_s8(0);
-  }
-
   template <int kNumPixels>
   R2B_INLINE static void add(const int8_t* patches, int count, const int8_t* weights,
-                             int32x4_t (&sums)[kNumPixels][1]) {
+                             int32x4_t (&sums)[kNumPixels][kChannels / 4]) {
     int32x4_t parts[kNumPixels][kChannels];
     unroll<kNumPixels>([&](auto p) R2B_ALWAYS {
       unroll<kChannels>([&](auto c) R2B_ALWAYS { parts[p][c] = vdupq_n_s32(0); });
     });
-    for (; count > 24; count -= kBlock) {
-      add_block<kNumPixels, 4>(patches, weights, parts);
-    }
-    if (count > 16) {
-      add_block<kNumPixels, 3>(patches, weights, parts);
-    } else if (count > 8) {
-      add_block<kNumPixels, 2>(patches, weights, parts);
-    } else if (count > 0) {
-      add_block<kNumPixels, 1>(patches, weights, parts);
+    for (; count > 0; count -= kStep) {
+      add_block(patches, weights, parts);
+      patches += kStep;
+      weights += kStep * kChannels;
     }
     unroll<kNumPixels>([&](auto p) R2B_ALWAYS {
-      const int32x4_t low = vpaddq_s32(parts[p][0], parts[p][1]);
-      const int32x4_t high = vpaddq_s32(parts[p][2], parts[p][3]);
-      sums[p][0] = vaddq_s32(sums[p][0], vpaddq_s32(low, high));
+      unroll<kChannels / 4>([&](auto v) R2B_ALWAYS {
+        const int32x4_t low = vpaddq_s32(parts[p][4 * v], parts[p][4 * v + 1]);
+        const int32x4_t high = vpaddq_s32(parts[p][4 * v + 2], parts[p][4 * v + 3]);
+        sums[p][v] = vaddq_s32(sums[p][v], vpaddq_s32(low, high));
+      });
     });
   }
 };

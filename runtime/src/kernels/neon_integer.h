@@ -29,8 +29,8 @@ constexpr int kPanelBytes = 512;
 
 template <int kPixels>
 struct BytePanel {
-  // What is written at a time may go a little further.
-  int8_t patches[kPixels][kPanelBytes + kBytesBehind];
+  // What is read and written at a time may go a little further.
+  int8_t patches[kPixels][kPanelBytes + 2 * kBytesBehind];
 };
 
 inline int rounded_up(int value, int step) { return divide_up(value, step) * step; }
@@ -85,6 +85,11 @@ void gather(const Patches<uint8_t>& patches, int pixel, int begin, int end,
       });
     }
   });
+  // Weights of zero are there for what is read past the end.
+  unroll<kPixels>([&](auto p) R2B_ALWAYS {
+    vst1q_s8(panel->patches[p] + end - begin, vdupq_n_s8(0));
+    vst1q_s8(panel->patches[p] + end - begin + 16, vdupq_n_s8(0));
+  });
 }
 
 // A tile's place in a row.
@@ -99,6 +104,24 @@ struct TileWork {
   bool is_first() const { return begin == 0; }
   bool is_last() const { return end == num_weights; }
 };
+
+// y[p][v] = value(p, v)
+template <int kPixels, int kFours, typename Value>
+R2B_INLINE void for_each_four(float32x4_t (&y)[kPixels][kFours], const Value& value) {
+  unroll<kPixels>([&](auto p) R2B_ALWAYS {
+    unroll<kFours>([&](auto v) R2B_ALWAYS { y[p][v] = value(p, v); });
+  });
+}
+
+template <int kPixels, int kFours>
+void store_sums(const TileWork& work, const int32x4_t (&sums)[kPixels][kFours]) {
+  unroll<kPixels>([&](auto p) R2B_ALWAYS {
+    unroll<kFours>([&](auto v) R2B_ALWAYS {
+      vst1q_f32(work.output + p * work.output_stride + 4 * v,
+                vreinterpretq_f32_s32(sums[p][v]));
+    });
+  });
+}
 
 // Between panels the output holds sums in its bits.
 template <typename Tile, int kPixels>
@@ -116,19 +139,29 @@ void convolve_tile(const TileWork& work, const BytePanel<kPixels>& panel) {
     });
   });
   Tile::template add<kPixels>(panel.patches[0], work.end - work.begin, weights, sums);
-  unroll<kFours>([&](auto v) R2B_ALWAYS {
-    float32x4_t multiplier = vdupq_n_f32(0), addend = vdupq_n_f32(0);
-    if (work.multiplier) multiplier = vld1q_f32(work.multiplier + 4 * v);
-    if (work.addend) addend = vld1q_f32(work.addend + 4 * v);
-    unroll<kPixels>([&](auto p) R2B_ALWAYS {
-      float32x4_t y = vreinterpretq_f32_s32(sums[p][v]);
-      if (work.is_last()) {
-        y = vcvtq_f32_s32(sums[p][v]);
-        if (work.multiplier) y = vmulq_f32(y, multiplier);
-        if (work.addend) y = vaddq_f32(y, addend);
-      }
-      vst1q_f32(work.output + p * work.output_stride + 4 * v, y);
+  if (!work.is_last()) return store_sums(work, sums);
+  float32x4_t y[kPixels][kFours];
+  for_each_four(y, [&](auto p, auto v) R2B_ALWAYS { return vcvtq_f32_s32(sums[p][v]); });
+  if (work.multiplier) {
+    float32x4_t multiplier[kFours];
+    unroll<kFours>([&](auto v) R2B_ALWAYS {
+      multiplier[v] = vld1q_f32(work.multiplier + 4 * v);
     });
+    for_each_four(y, [&](auto p, auto v) R2B_ALWAYS {
+      return vmulq_f32(y[p][v], multiplier[v]);
+    });
+  }
+  if (work.addend) {
+    float32x4_t addend[kFours];
+    unroll<kFours>(
+        [&](auto v) R2B_ALWAYS { addend[v] = vld1q_f32(work.addend + 4 * v); });
+    for_each_four(
+        y, [&](auto p, auto v) R2B_ALWAYS { return vaddq_f32(y[p][v], addend[v]); });
+  }
+  float* output = work.output;
+  unroll<kPixels>([&](auto p) R2B_ALWAYS {
+    unroll<kFours>([&](auto v) R2B_ALWAYS { vst1q_f32(output + 4 * v, y[p][v]); });
+    output += work.output_stride;
   });
 }
 
