@@ -10,7 +10,7 @@ from absl import flags
 from r2b_keras import command, path_flags, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.networks import BINARIZATIONS
-from r2b_keras.trainers import PRECISIONS, STRATEGIES
+from r2b_keras.trainers import MOST_SEED, PRECISIONS, STRATEGIES
 
 if TYPE_CHECKING:
     from r2b_keras.recipes import Recipe
@@ -30,7 +30,9 @@ def define_flags() -> None:
     path_flags.define("data_dir", None, "Folder with the images.")
     path_flags.define("start_from", None, "Saved network that --stage starts from.")
     path_flags.define("teacher", None, "Saved network that teaches --stage.")
-    flags.DEFINE_integer("seed", 0, "Seed for weights, order and augmentation.", 0)
+    flags.DEFINE_integer(
+        "seed", 0, "Seed for weights, order and augmentation.", 0, MOST_SEED
+    )
     path_flags.define("library", None, "Folder of stages that runs share.")
     flags.DEFINE_bool("only", False, "Train just this stage, none that it rests on.")
     flags.DEFINE_bool("dry_run", False, "Print the resolved recipe and train nothing.")

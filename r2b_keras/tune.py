@@ -9,7 +9,7 @@ from absl import flags
 from r2b_keras import command, path_flags, recipes
 from r2b_keras.sweeps import space
 from r2b_keras.sweeps.sweep import TUNERS
-from r2b_keras.trainers import PRECISIONS
+from r2b_keras.trainers import MOST_SEED, PRECISIONS
 
 FLAGS = flags.FLAGS
 
@@ -32,7 +32,9 @@ def define_flags() -> None:
         "override", [], "Change of the recipe for all trials; repeatable."
     )
     path_flags.define("data_dir", None, "Folder with the images.")
-    flags.DEFINE_integer("seed", 0, "Seed of the values and of every training.", 0)
+    flags.DEFINE_integer(
+        "seed", 0, "Seed of the values and of every training.", 0, MOST_SEED
+    )
     flags.DEFINE_enum("precision", "float32", PRECISIONS, "Compute precision.")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
-from r2b_keras.trainers import chain
+from r2b_keras.trainers import MOST_SEED, chain
 from tests.commands import (
     TINY,
     assert_one_sentence,
@@ -183,12 +183,25 @@ def test_settings_in_the_recipes_file_are_defaults(settings, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seed", -1), ("seed", 1.5), ("stage", None), ("precision", "int8")],
+    [
+        ("seed", -1),
+        ("seed", MOST_SEED + 1),
+        ("seed", 1.5),
+        ("stage", None),
+        ("precision", "int8"),
+    ],
 )
 def test_settings_that_the_flags_do_not_take(settings, name, value):
     sentence, printed = settings({name: value})
     assert f"has the {name} {value!r}, which --{name} does not take" in sentence
     assert printed == "" and "\n" not in sentence
+
+
+@pytest.mark.slow
+def test_the_largest_seed_trains(tmp_path):
+    options = ("--stage=0", f"--seed={MOST_SEED}", f"--workdir={tmp_path / 'run'}")
+    result = run("train", *TINY, *options)
+    assert result.returncode == 0, result.stderr
 
 
 def test_list_and_dry_run_train_nothing(tmp_path):

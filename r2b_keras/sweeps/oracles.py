@@ -31,6 +31,8 @@ _ENDLESS = 10**6
 # Oracles count on from their seed, so neighbours would share most of their draws; and
 # they take a seed of 0 for none.
 _SEED_STRIDE = 1_000_003
+# NumPy's knows twice as many, which leaves room to count on.
+_NUM_SEEDS = 2**31
 
 Trial = Any  # keras_tuner.engine.trial.Trial
 _TRIAL = kt.engine.trial.Trial
@@ -280,7 +282,7 @@ def make_oracle(
     options: dict[str, Any] = {
         "objective": kt.Objective(OBJECTIVE, "max"),
         "hyperparameters": hyperparameters(space),
-        "seed": 1 + settings.seed * _SEED_STRIDE,
+        "seed": 1 + settings.seed * _SEED_STRIDE % _NUM_SEEDS,
         # Failed trials are part of a sweep, however many come in a row.
         "max_consecutive_failed_trials": None,
     }

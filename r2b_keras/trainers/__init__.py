@@ -17,10 +17,11 @@ PRECISIONS = {  # by name, Keras's policies
     "float16": "mixed_float16",
 }
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
+MOST_SEED = 2**31 - 1
 
 _HOMES = {"Distiller": "distiller", "train_chain": "chain"}
 
-__all__ = ["PRECISIONS", "STRATEGIES", "Distiller", "train_chain"]
+__all__ = ["MOST_SEED", "PRECISIONS", "STRATEGIES", "Distiller", "train_chain"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from r2b_keras import data, recipes
-from r2b_keras.checks import require_choice, require_code
+from r2b_keras.checks import require_choice, require_code, require_count, require_range
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe, Stage
-from r2b_keras.trainers import PRECISIONS, manifest, trained
+from r2b_keras.trainers import MOST_SEED, PRECISIONS, manifest, trained
 from r2b_keras.trainers.best_epoch import check_validation
 from r2b_keras.trainers.execution import Execution, facts
 from r2b_keras.trainers.library import StageLibrary, stage_key
@@ -120,6 +120,8 @@ def train_chain(
       WorkerLostError: another process of "multi_worker" is gone.
     """
     numbers = stages_to_train(recipe, stage, workdir, only)
+    require_count("The seed", seed, 0)
+    require_range("The seed", seed, 0, MOST_SEED)
     stages = [recipe.stages[number] for number in numbers]
     # All is checked before anything is trained, rather than when a stage's turn comes.
     _check_settings(precision, strategy, library)

@@ -32,6 +32,9 @@ from r2b_keras.trainers.weight_flips import WeightFlips
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from r2b_keras.trainers.workers import Workers
 
+# Those that NumPy's generator knows.
+_NUM_SEEDS = 2**32
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -69,7 +72,7 @@ def train_stage(run: Run, number: int) -> StageResult:
     steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
     run.workdir.stage(number).mkdir(exist_ok=True)
     tf.keras.backend.clear_session()
-    tf.keras.utils.set_random_seed(_seed(run, number))
+    tf.keras.utils.set_random_seed(_seed(run, number) % _NUM_SEEDS)
     with run.workers.strategy.scope():
         student = _make_student(run, stage)
         teacher = None
