@@ -196,6 +196,7 @@ NAN, INFINITY = float("nan"), float("inf")
         ),
         *(("upright", bad, "true or false") for bad in (None, 1, "yes")),
         ("real_weights", "int4", "one of float32, float16, int8"),
+        ("input_type", "int8", "one of float32, uint8"),
         ("recipe", 3, "a name or None"),
         *(("stage", bad, "a number or None") for bad in ("3", 3.0, True)),
         *(("accuracy", bad, "from 0 to 1") for bad in (NAN, 99.4, -0.1, "0.9", True)),
