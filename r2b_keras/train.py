@@ -54,6 +54,7 @@ def main() -> int:
     recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
     stage, seed, precision, own = _settings()
     stage = len(recipe.stages) - 1 if stage is None else stage
+    recipe.require_stage(stage)
     recipe = _with_files(recipe, stage)
     from r2b_keras.trainers.workdir import Workdir
 

@@ -194,6 +194,14 @@ class Recipe:
                 "and its factors have their size."
             )
 
+    def require_stage(self, number: int) -> None:
+        """Refuses the number of a stage that there is not."""
+        if not 0 <= number < len(self.stages):
+            raise InputError(
+                f"--stage={number} is out of range, recipe {self.name!r} has stages 0 "
+                f"to {len(self.stages) - 1}."
+            )
+
     def stages_needed(self, number: int) -> list[int]:
         """Numbers of the stages that stage `number` rests on, itself included.
 

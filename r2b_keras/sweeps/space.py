@@ -107,19 +107,11 @@ def default_file(recipe: Recipe, stage: int) -> pathlib.Path:
     Raises:
       InputError: no such stage.
     """
-    _check_stage(recipe, stage)
+    recipe.require_stage(stage)
     losses = recipe.stages[stage].losses
     if losses.attention > 0:
         return _FOLDER / "attention.json"
     return _FOLDER / ("logits.json" if losses.logit_matching > 0 else "labels.json")
-
-
-def _check_stage(recipe: Recipe, stage: int) -> None:
-    if not 0 <= stage < len(recipe.stages):
-        raise InputError(
-            f"--stage={stage} is out of range, recipe {recipe.name!r} has stages 0 to "
-            f"{len(recipe.stages) - 1}."
-        )
 
 
 def load(path: str | pathlib.Path, recipe: Recipe, stage: int) -> Space:
@@ -147,7 +139,7 @@ def load(path: str | pathlib.Path, recipe: Recipe, stage: int) -> Space:
 
 def parse(content: Any, source: str, recipe: Recipe, stage: int) -> Space:
     """Makes a space of a file's content, see `load`."""
-    _check_stage(recipe, stage)
+    recipe.require_stage(stage)
     if not isinstance(content, dict) or not content:
         raise InputError(
             f"{source} names no fields, expected for example "

@@ -53,11 +53,7 @@ def stages_to_train(
     Raises:
       InputError: no such stage, or `only` and something it rests on is missing.
     """
-    if not 0 <= stage < len(recipe.stages):
-        raise InputError(
-            f"--stage={stage} is out of range, recipe {recipe.name!r} has stages 0 to "
-            f"{len(recipe.stages) - 1}."
-        )
+    recipe.require_stage(stage)
     missing = [n for n in recipe.stages_needed(stage) if workdir.result(n) is None]
     if not only or missing in ([], [stage]):
         return missing
