@@ -243,7 +243,7 @@ def test_what_cannot_be_corrected_is_refused():
 
 def convert_uncorrected(model):
     """What Larq Compute Engine's converter makes of a network by itself."""
-    return tflite_file.serialize(flatbuffers._convert_as_it_is(model))
+    return tflite_file.serialize(flatbuffers._convert_as_it_is(model, None))
 
 
 def test_the_engine_still_gets_small_maps_wrong():

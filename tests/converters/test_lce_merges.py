@@ -104,7 +104,7 @@ def test_the_converter_still_crashes(case):
     image = tf.keras.Input(SHAPE)
     model = nets.one_output(image, [CASES[case](image)])
     with pytest.raises(lce_process.ConverterDiedError, match="SIGSEGV"):
-        flatbuffers._convert_as_it_is(model)
+        flatbuffers._convert_as_it_is(model, None)
 
 
 def test_signs_are_merged_where_that_is_right():
@@ -218,7 +218,7 @@ def names(content):
 def converted():
     """All cases in one network, and what the converter makes of it by itself."""
     model, outputs = with_maps(MAPS)
-    return model, outputs, tflite_file.serialize(flatbuffers._convert_as_it_is(model))
+    return model, outputs, tflite_file.serialize(flatbuffers._convert_as_it_is(model, None))
 
 
 def without_maps(raw):
@@ -268,7 +268,7 @@ def test_all_engines_agree_with_keras(converted):
 
 def test_without_maps_the_bytes_stay():
     model, _ = with_maps(UNTOUCHED)
-    raw = tflite_file.serialize(flatbuffers._convert_as_it_is(model))
+    raw = tflite_file.serialize(flatbuffers._convert_as_it_is(model, None))
     assert without_maps(raw) == raw
 
 
