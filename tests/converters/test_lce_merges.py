@@ -218,7 +218,8 @@ def names(content):
 def converted():
     """All cases in one network, and what the converter makes of it by itself."""
     model, outputs = with_maps(MAPS)
-    return model, outputs, tflite_file.serialize(flatbuffers._convert_as_it_is(model, None))
+    tables = flatbuffers._convert_as_it_is(model, None)
+    return model, outputs, tflite_file.serialize(tables)
 
 
 def without_maps(raw):
