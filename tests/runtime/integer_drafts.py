@@ -39,6 +39,12 @@ class IntegerDraft(RealDraft):
         self._file.builtin(name, places, index, table=table)
         return index
 
+    def _hide(self, tensor: Tensor) -> None:
+        """Has nothing else read a tensor, unless it is the last map there is."""
+        others = [other for other in self._tensors if other is not tensor]
+        if any(other.is_map for other in others):
+            self._tensors = others
+
     def _number(self, value: float) -> int:
         return self._constant_of(np.array(value, np.float32))
 
@@ -78,7 +84,7 @@ class IntegerDraft(RealDraft):
         if source is not None and source.is_map and self._below(2):
             source = self._pool(source)
             if source is not None and self._below(4):
-                self._tensors.remove(source)
+                self._hide(source)
         if source is None or source.numbers.error or 0 in source.shape:
             return None
         lowest, highest = self._pick(_LIMITS)

@@ -36,7 +36,12 @@ class SharedGraph(IntegerDraft):
         for _ in range(20 * wanted):
             if len(self._file.graph.operators) < wanted:
                 self._pick(self._choices())()
+        while not any(map(self._is_result, self._tensors)):
+            self._pick(self._choices())()
         self._finish()
+
+    def _is_result(self, tensor: Tensor) -> bool:
+        return self._is_computed(tensor) and tensor.index not in self._read
 
     def _choices(self) -> Sequence[Callable[[], object]]:
         real = [
@@ -182,8 +187,8 @@ class SharedGraph(IntegerDraft):
         results = [
             tensor
             for tensor in self._tensors
-            if self._is_computed(tensor)
-            and (tensor.index not in self._read or self._below(8) == 0)
+            if self._is_result(tensor)
+            or (self._is_computed(tensor) and self._below(8) == 0)
         ]
         self.errors = [tensor.numbers.error for tensor in results]
         places = [tensor.index for tensor in results]
