@@ -94,7 +94,9 @@ def test_every_kind_of_step_is_reached(outcomes):
     assert set(beginnings) == BEGINNINGS and min(beginnings.values()) >= 10
     assert set(endings) == ENDINGS and min(endings.values()) >= 10
     adding = {beginning for beginning, count in skips.items() if count >= 3}
-    assert adding == {"pass", *CONVOLUTIONS, *POOLS, *POOLED}
+    # These graphs add nothing to what an integer convolution gives.
+    able = {"pass", *CONVOLUTIONS, *POOLS, *POOLED}
+    assert adding == {step for step in able if not step.startswith("integer")}
 
 
 def test_operands_are_shared_and_most_numbers_exact():
