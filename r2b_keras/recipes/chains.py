@@ -55,7 +55,6 @@ def real_to_binary(
     epochs: Sequence[int],
     expected: Sequence[Expected | None] = (None,) * 4,
     stage_2_start: int | None = None,
-    first: Stage | None = None,
 ) -> tuple[Stage, ...]:
     """The four stages of Sec. 4.2.
 
@@ -65,13 +64,10 @@ def real_to_binary(
       expected: of each stage.
       stage_2_start: where stage 2 starts; from scratch as in larq-zoo, the paper is
         silent.
-      first: another stage 0 than the real-valued network of the same width, trained as
-        the students are.
     """
     name = "real_to_binary18"
-    teacher = settings.stage("resnet18", "real", epochs[0], expected=expected[0])
     return (
-        first or teacher,
+        settings.stage("resnet18", "real", epochs[0], expected=expected[0]),
         settings.stage(
             name,
             "soft",

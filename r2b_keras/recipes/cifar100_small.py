@@ -25,7 +25,7 @@ import dataclasses
 from r2b_keras.data.config import Augmentation
 from r2b_keras.recipes import chains, cifar100, short
 from r2b_keras.recipes.measured import expected_of_stages
-from r2b_keras.recipes.schema import Recipe, Stage
+from r2b_keras.recipes.schema import Recipe
 from r2b_keras.recipes.settings import Optimizer
 
 _DATA = dataclasses.replace(cifar100.RECIPES[0].data, validation_size=5000)
@@ -36,31 +36,24 @@ _SETTINGS = short.settings(
     augmentation=Augmentation(flip=True, pad_and_crop=4, mixup_alpha=0.2),
     temperature=4.0,
 )
-
-
-def _teacher(epochs: int) -> Stage:
-    """The real ResNet-18, of twice the students' width."""
-    stage = _SETTINGS.stage("resnet18", "real", epochs)
-    return dataclasses.replace(
-        stage,
-        student=dataclasses.replace(stage.student, width=32),
-        optimizer=Optimizer(learning_rate=2e-3, weight_decay=0.05, decay="decoupled"),
-        expected=expected_of_stages("cifar100_small", 1)[0],
-    )
-
+_TEACHER, *_STUDENTS = chains.real_to_binary(
+    _SETTINGS,
+    [40, 20, 30, 50],
+    expected_of_stages("cifar100_small", 4),
+    stage_2_start=1,
+)
+_WIDE_TEACHER = dataclasses.replace(
+    _TEACHER,
+    student=dataclasses.replace(_TEACHER.student, width=32),
+    optimizer=Optimizer(learning_rate=2e-3, weight_decay=0.05, decay="decoupled"),
+)
 
 RECIPES = (
     Recipe(
         "cifar100_small",
         "CIFAR-100, four stages of a quarter of the width",
         _DATA,
-        chains.real_to_binary(
-            _SETTINGS,
-            [40, 20, 30, 50],
-            expected_of_stages("cifar100_small", 4),
-            stage_2_start=1,
-            first=_teacher(40),
-        ),
+        (_WIDE_TEACHER, *_STUDENTS),
     ),
     # Equal in data, width and total epochs of students to the four stages above.
     Recipe(

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.files import written_whole
 from r2b_keras.trainers import checkpoints
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.workdir import Workdir
@@ -58,9 +55,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
             weights = named_weights(self.model.student)
             arrays = {name: weight.numpy() for name, weight in weights.items()}
             if self.write:
-                with written_whole(self.workdir.best(self.stage)) as aside:
-                    with aside.open("wb") as file:
-                        np.savez(file, **arrays)
+                checkpoints.write_arrays(self.workdir.best(self.stage), arrays)
         if self.is_over:
             self.model.stop_training = True
 
@@ -73,9 +68,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         path = self.workdir.best(self.stage)
         weights = named_weights(student)
         try:
-            # Opened here: NumPy leaves a damaged file open.
-            with path.open("rb") as content, np.load(content) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = checkpoints.read_arrays(path)
             for name, weight in weights.items():
                 weight.assign(arrays[name])
         except checkpoints.DAMAGE as error:

@@ -6,7 +6,9 @@ The teacher is never in it: it lies finished in its own stage's folder.
 import io
 import pathlib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -91,11 +93,23 @@ def save(
         "progress/epochs": progress.epochs,
         "progress/seconds": progress.seconds,
     }
+    write_arrays(path, {**progressed, **arrays})
+
+
+def write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:
+    """Writes arrays by their names, whole or not at all."""
     # In memory first: a full disk then meets one plain write, which fails cleanly.
     content = io.BytesIO()
-    np.savez(content, **progressed, **arrays)
+    np.savez(content, **arrays)
     with written_whole(path) as aside:
         aside.write_bytes(content.getbuffer())
+
+
+def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads what `write_arrays` wrote; raises one of `DAMAGE` where it cannot."""
+    # Opened here: NumPy leaves a damaged file open.
+    with path.open("rb") as content, np.load(content) as file:
+        return {name: file[name] for name in file.files}
 
 
 def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
@@ -112,9 +126,7 @@ def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
       InputError: the file is damaged or is of another network; nothing was changed.
     """
     try:
-        # Opened here: NumPy leaves a damaged file open.
-        with path.open("rb") as content, np.load(content) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
         epochs = int(arrays.pop("progress/epochs"))
         seconds = float(arrays.pop("progress/seconds"))
     except DAMAGE as error:
