@@ -39,58 +39,39 @@ inline double exponential(double x) {
   return sum * power;
 }
 
-class Logistic : public MapStep {
+float logistic(float x) {
+  return static_cast<float>(1.0 / (1.0 + exponential(-static_cast<double>(x))));
+}
+
+// Without the C library's, which differ in what a denormal is.
+float floor_of(float x) {
+  constexpr float kAllWhole = 0x1p23f;
+  if (!(std::fabs(x) < kAllWhole)) return x;
+  const float whole = static_cast<float>(static_cast<int32_t>(x));
+  return std::copysign(whole > x ? whole - 1.0f : whole, x);
+}
+
+float as_float(uint8_t x) { return static_cast<float>(x); }
+
+// What a function makes of each number by itself.
+template <typename From, float (*kFunction)(From)>
+class Elementwise : public MapStep {
  public:
   using MapStep::MapStep;
 
   void run(int begin, int end, char*) const override {
     const int count = source_.row_pixels() * source_.channels();
     for (int row = begin; row < end; row++) {
-      const float* x = source_.row<float>(row);
+      const From* x = source_.row<From>(row);
       float* y = output_->row<float>(row);
-      for (int i = 0; i < count; i++) {
-        y[i] = static_cast<float>(1.0 / (1.0 + exponential(-static_cast<double>(x[i]))));
-      }
+      for (int i = 0; i < count; i++) y[i] = kFunction(x[i]);
     }
   }
 };
 
-class Floor : public MapStep {
- public:
-  using MapStep::MapStep;
-
-  void run(int begin, int end, char*) const override {
-    const int count = source_.row_pixels() * source_.channels();
-    for (int row = begin; row < end; row++) {
-      const float* x = source_.row<float>(row);
-      float* y = output_->row<float>(row);
-      for (int i = 0; i < count; i++) y[i] = floor(x[i]);
-    }
-  }
-
- private:
-  // Without the C library's, which differ in what a denormal is.
-  static float floor(float x) {
-    constexpr float kAllWhole = 0x1p23f;
-    if (!(std::fabs(x) < kAllWhole)) return x;
-    const float whole = static_cast<float>(static_cast<int32_t>(x));
-    return std::copysign(whole > x ? whole - 1.0f : whole, x);
-  }
-};
-
-class Cast : public MapStep {
- public:
-  using MapStep::MapStep;
-
-  void run(int begin, int end, char*) const override {
-    const int count = source_.row_pixels() * source_.channels();
-    for (int row = begin; row < end; row++) {
-      const auto* x = source_.row<uint8_t>(row);
-      float* y = output_->row<float>(row);
-      for (int i = 0; i < count; i++) y[i] = static_cast<float>(x[i]);
-    }
-  }
-};
+using Logistic = Elementwise<float, logistic>;
+using Floor = Elementwise<float, floor_of>;
+using Cast = Elementwise<uint8_t, as_float>;
 
 class Softmax : public MapStep {
  public:
