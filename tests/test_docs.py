@@ -1,6 +1,6 @@
 """Pages: every figure is from a file, and a page that differs is told."""
 
-import importlib.util
+import importlib
 import json
 import pathlib
 import re
@@ -15,12 +15,14 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture
-def render():
-    path = ROOT / "docs" / "render.py"
-    spec = importlib.util.spec_from_file_location("render", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def render(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("render")
+
+
+@pytest.fixture
+def figures(render):
+    return render.figures
 
 
 def test_pages_are_what_templates_and_results_give():
@@ -29,7 +31,9 @@ def test_pages_are_what_templates_and_results_give():
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_a_changed_figure_is_told_and_made_anew(render, monkeypatch, tmp_path, capsys):
+def test_a_changed_figure_is_told_and_made_anew(
+    render, figures, monkeypatch, tmp_path, capsys
+):
     (tmp_path / "docs" / "templates").mkdir(parents=True)
     results = tmp_path / "results" / "run" / "stage_0"
     results.mkdir(parents=True)
@@ -39,7 +43,7 @@ def test_a_changed_figure_is_told_and_made_anew(render, monkeypatch, tmp_path, c
     )
     monkeypatch.setattr(render, "ROOT", tmp_path)
     monkeypatch.setattr(render, "TEMPLATES", tmp_path / "docs" / "templates")
-    monkeypatch.setattr(render, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
     page = tmp_path / "README.md"
     assert render.main(["--check"]) == 1
     assert render.main([]) == 0
@@ -56,17 +60,17 @@ def test_a_changed_figure_is_told_and_made_anew(render, monkeypatch, tmp_path, c
     assert page.read_text() == "It reaches 92.54 %.\n"
 
 
-def test_rows_are_unique_and_numbers_are_found(render):
-    with pytest.raises(render.PageError, match="has 8 rows of {}, not 1"):
-        render.row("runtime/benchmark.csv")
-    with pytest.raises(render.PageError, match="has 0 rows"):
-        render.row("runtime/benchmark.csv", engine="none")
-    with pytest.raises(render.PageError, match="no line of results"):
-        render.count("runtime/arm_instructions.txt", "none.tflite")
-    assert render.count("runtime/arm_instructions.txt", "real_float32.tflite") > 600
+def test_rows_are_unique_and_numbers_are_found(figures):
+    with pytest.raises(figures.PageError, match="has 8 rows of {}, not 1"):
+        figures.row("runtime/benchmark.csv")
+    with pytest.raises(figures.PageError, match="has 0 rows"):
+        figures.row("runtime/benchmark.csv", engine="none")
+    with pytest.raises(figures.PageError, match="no line of results"):
+        figures.count("runtime/arm_instructions.txt", "none.tflite")
+    assert figures.count("runtime/arm_instructions.txt", "real_float32.tflite") > 600
 
 
-def test_cells_of_a_training_step(render, monkeypatch, tmp_path):
+def test_cells_of_a_training_step(figures, monkeypatch, tmp_path):
     (tmp_path / "train_step").mkdir()
     (tmp_path / "train_step" / "width_64.csv").write_text(
         "stage,precision,ours_images_per_second,ratio,ratio_lower_quartile,"
@@ -74,65 +78,65 @@ def test_cells_of_a_training_step(render, monkeypatch, tmp_path):
         "1,float32,99.6,1.046,0.978,1.123,0.976\n"
         "1,bfloat16,141.8,1.39,1.319,1.44,0.993\n"
     )
-    monkeypatch.setattr(render, "RESULTS", tmp_path)
-    assert render.step(1, "float32") == "100 | 1.05 (0.98 to 1.12) | 0.98"
-    assert render.step(1, "bfloat16") == "142 | 1.39 (1.32 to 1.44) | 0.99"
-    with pytest.raises(render.PageError, match="has 0 rows"):
-        render.step(2, "float32")
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    assert figures.step(1, "float32") == "100 | 1.05 (0.98 to 1.12) | 0.98"
+    assert figures.step(1, "bfloat16") == "142 | 1.39 (1.32 to 1.44) | 0.99"
+    with pytest.raises(figures.PageError, match="has 0 rows"):
+        figures.step(2, "float32")
 
 
-def test_differences_of_rows_have_the_sign_of_the_first(render, monkeypatch, tmp_path):
+def test_differences_of_rows_have_the_sign_of_the_first(figures, monkeypatch, tmp_path):
     (tmp_path / "ablation").mkdir()
     (tmp_path / "ablation" / "comparisons.csv").write_text(
         "first,second,downsample,difference,interval,p_value,p_holm_all_pairs\n"
         "baseline,gate,real,0.00453,0.01363,0.289,1\n"
         "baseline,gate,binary,0.0007,0.00474,0.59,1\n"
     )
-    monkeypatch.setattr(render, "RESULTS", tmp_path)
-    assert render.versus("gate", "baseline") == "+0.45 ± 1.36 (p 0.29, Holm 1.00)"
-    assert render.versus("baseline", "gate") == "-0.45 ± 1.36 (p 0.29, Holm 1.00)"
-    binary = render.versus("gate", "baseline", "binary")
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    assert figures.versus("gate", "baseline") == "+0.45 ± 1.36 (p 0.29, Holm 1.00)"
+    assert figures.versus("baseline", "gate") == "-0.45 ± 1.36 (p 0.29, Holm 1.00)"
+    binary = figures.versus("gate", "baseline", "binary")
     assert binary == "+0.07 ± 0.47 (p 0.59, Holm 1.00)"
-    with pytest.raises(render.PageError, match="not compare gate with all, real"):
-        render.versus("gate", "all")
+    with pytest.raises(figures.PageError, match="not compare gate with all, real"):
+        figures.versus("gate", "all")
     (tmp_path / "ablation" / "runs.csv").write_text(
         "row,downsample,seed,binary_weights\n"
         "baseline,real,0,0.8\nbaseline,real,1,0.81\nbaseline,binary,0,0.7\n"
         "gate,real,0,0.82\ngate,real,1,0.8\ngate,binary,0,0.73\n"
     )
-    assert render.by_seed("gate", "baseline") == "+2.00, -1.00"
-    assert render.by_seed("gate", "baseline", "binary") == "+3.00"
-    assert render.by_seed("gate", "baseline", "binary", "binary") == "+3.00"
+    assert figures.by_seed("gate", "baseline") == "+2.00, -1.00"
+    assert figures.by_seed("gate", "baseline", "binary") == "+3.00"
+    assert figures.by_seed("gate", "baseline", "binary", "binary") == "+3.00"
     names = {"first": "baseline", "second": "gate"}
-    assert render.not_shown("ablation/comparisons.csv", **names) == "Not shown"
+    assert figures.not_shown("ablation/comparisons.csv", **names) == "Not shown"
     (tmp_path / "ablation" / "interactions.csv").write_text(
         "part,downsample,difference\ngate,real,-0.0029\ngate,binary,0.0037\n"
     )
-    assert render.gain("gate", "difference") == "-0.29"
-    assert render.gain("gate", "difference", "binary") == "+0.37"
+    assert figures.gain("gate", "difference") == "-0.29"
+    assert figures.gain("gate", "difference", "binary") == "+0.37"
     file = "ablation/comparisons.csv"
     path = tmp_path / file
     path.write_text(path.read_text().replace(",0.59,1", ",0.001,0.049"))
-    with pytest.raises(render.PageError, match="p_holm_all_pairs is 0.049"):
-        render.not_shown(file, **names)
+    with pytest.raises(figures.PageError, match="p_holm_all_pairs is 0.049"):
+        figures.not_shown(file, **names)
     path.write_text(path.read_text().replace(",0.001,0.049", ",0.59,1"))
-    assert render.column(file, "p_value", first="baseline") == [0.289, 0.59]
-    with pytest.raises(render.PageError, match="has no row of"):
-        render.column(file, "p_value", first="gate")
+    assert figures.column(file, "p_value", first="baseline") == [0.289, 0.59]
+    with pytest.raises(figures.PageError, match="has no row of"):
+        figures.column(file, "p_value", first="gate")
 
 
-def test_what_a_page_says_of_every_run(render, monkeypatch, tmp_path):
-    monkeypatch.setattr(render, "RESULTS", tmp_path)
+def test_what_a_page_says_of_every_run(figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
     path = tmp_path / "ablation" / "runs.csv"
     path.parent.mkdir()
     path.write_text("row,real_weights,binary_weights\na,0.8,0.9\nb,0.7,0.71\n")
     pair = ("binary_weights", "real_weights")
-    assert render.every_run(*pair) == "every run"
-    with pytest.raises(render.PageError, match="has 2 runs whose real_weights is not"):
-        render.every_run(*reversed(pair))
+    assert figures.every_run(*pair) == "every run"
+    with pytest.raises(figures.PageError, match="has 2 runs whose real_weights is not"):
+        figures.every_run(*reversed(pair))
     path.write_text(path.read_text() + "c,0.8,0.8\n")
-    with pytest.raises(render.PageError, match="has 1 runs whose binary_weights"):
-        render.every_run(*pair)
+    with pytest.raises(figures.PageError, match="has 1 runs whose binary_weights"):
+        figures.every_run(*pair)
 
 
 ROWS = """experiment,number,seed,value
@@ -151,35 +155,35 @@ b: top-1 - c: top-1,-0.07,-0.15,0.01,5,5,x
 """
 
 
-def test_a_page_calls_larger_only_what_is_claimed(render, monkeypatch, tmp_path):
-    monkeypatch.setattr(render, "RESULTS", tmp_path)
+def test_a_page_calls_larger_only_what_is_claimed(figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
     (tmp_path / "seeds.csv").write_text(ROWS)
     (tmp_path / "claims.csv").write_text(CLAIMS)
     a, b, c = "a: top-1", "b: top-1", "c: top-1"
     told = "+9.00 points (+1.00 to +17.00, 5 seeds)"
-    assert render.difference(a, b) == render.shown(a, b) == told
-    assert render.shown(b, a) == "-9.00 points (-17.00 to -1.00, 5 seeds)"
+    assert figures.difference(a, b) == figures.shown(a, b) == told
+    assert figures.shown(b, a) == "-9.00 points (-17.00 to -1.00, 5 seeds)"
     told = "-7.00 points (-15.00 to +1.00, 5 seeds: not shown)"
-    assert render.difference(b, c) == told
-    assert render.difference(a, c) == "+1.00 points (one seed: no claim)"
-    assert render.difference(c, a) == "-1.00 points (one seed: no claim)"
+    assert figures.difference(b, c) == told
+    assert figures.difference(a, c) == "+1.00 points (one seed: no claim)"
+    assert figures.difference(c, a) == "-1.00 points (one seed: no claim)"
     for pair in ((b, c), (a, c)):
-        with pytest.raises(render.PageError, match="differ by"):
-            render.shown(*pair)
-    with pytest.raises(render.PageError, match="no seed of a: top-1 and d: top-1"):
-        render.difference(a, "d: top-1")
-    assert render.over_seeds(a) == "85.0 % to 97.0 %"
-    assert (render.over_seeds(b), render.over_seeds(c)) == ("2 seeds", "one seed")
-    assert render.claimed(a)["seeds"] == "5"
-    with pytest.raises(render.PageError, match="has 0 rows"):
-        render.claimed(b)
+        with pytest.raises(figures.PageError, match="differ by"):
+            figures.shown(*pair)
+    with pytest.raises(figures.PageError, match="no seed of a: top-1 and d: top-1"):
+        figures.difference(a, "d: top-1")
+    assert figures.over_seeds(a) == "85.0 % to 97.0 %"
+    assert (figures.over_seeds(b), figures.over_seeds(c)) == ("2 seeds", "one seed")
+    assert figures.claimed(a)["seeds"] == "5"
+    with pytest.raises(figures.PageError, match="has 0 rows"):
+        figures.claimed(b)
 
 
-def test_parts_of_the_profile_are_all_of_it(render):
+def test_parts_of_the_profile_are_all_of_it(figures):
     names = ["stem", *(f"binary {group}" for group in range(4)), "downsampling"]
     names += ["pools", "gates", "classifier"]
-    times = [float(render.part(name).split(" | ")[0]) for name in names]
-    last = render.text("runtime/profile.txt").splitlines()[-1].split()
+    times = [float(figures.part(name).split(" | ")[0]) for name in names]
+    last = figures.text("runtime/profile.txt").splitlines()[-1].split()
     # Each of nine is rounded to 0.01.
     assert sum(times) == pytest.approx(float(last[0]), abs=0.05)
 

@@ -49,7 +49,7 @@ def read_signature(model: tflite_file.Model) -> Signature:
         raise InputError(
             f"The .tflite file has inputs and outputs of the shapes {shapes}, expected "
             "one input (batch, height, width, channels) and one output (batch, "
-            "classes), both of float32."
+            "classes), of float32 (the input of uint8 where it takes pixels)."
         )
     if min(shapes[0]) < 1:
         raise InputError(

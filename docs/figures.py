@@ -1,0 +1,319 @@
+"""Figures of the pages: what an expression in a template may call.
+
+Each reads the files under results/. What they are put into is in `render.py`.
+"""
+
+import csv
+import json
+import pathlib
+from typing import Any
+
+from r2b_keras import tables
+
+RESULTS = pathlib.Path(__file__).parent.parent / "results"
+
+
+class PageError(ValueError):
+    """A figure that results/ do not have, or a template that cannot be rendered."""
+
+
+def values(file: str) -> Any:
+    """Content of a JSON file under results/."""
+    return json.loads((RESULTS / file).read_text(encoding="utf-8"))
+
+
+def rows(file: str, **columns: str) -> list[dict[str, str]]:
+    """The rows of a CSV file under results/ that have these values."""
+    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
+        return [
+            each
+            for each in csv.DictReader(content)
+            if all(each[name] == value for name, value in columns.items())
+        ]
+
+
+def row(file: str, **columns: str) -> dict[str, str]:
+    """The one row of a CSV file under results/ that has these values.
+
+    Raises:
+      PageError: no such row, or several.
+    """
+    found = rows(file, **columns)
+    if len(found) != 1:
+        raise PageError(f"results/{file} has {len(found)} rows of {columns}, not 1")
+    return found[0]
+
+
+def column(file: str, name: str, **columns: str) -> list[float]:
+    """Numbers of a column, of the rows with these values, of which there is one."""
+    found = rows(file, **columns)
+    if not found:
+        raise PageError(f"results/{file} has no row of {columns}")
+    return [float(each[name]) for each in found]
+
+
+def claimed(claim: str) -> dict[str, str]:
+    """The claim of this name, with its interval; one with too few seeds is none."""
+    return row("claims.csv", claim=claim)
+
+
+def seeds_of(experiment: str, number: str) -> dict[int, float]:
+    """A number of an experiment for each seed that was recorded."""
+    seeds = column("seeds.csv", "seed", experiment=experiment, number=number)
+    found = column("seeds.csv", "value", experiment=experiment, number=number)
+    return dict(zip(map(int, seeds), found, strict=True))
+
+
+def difference(first: str, second: str) -> str:
+    """How many points one number is above another, and what is known of it.
+
+    With the interval where that is claimed; else said to be of too few seeds.
+
+    Args:
+      first: "experiment: number", a share of images.
+      second: what is taken from it.
+    """
+    ours, theirs = (seeds_of(*name.split(": ", 1)) for name in (first, second))
+    both = sorted(ours.keys() & theirs.keys())
+    if not both:
+        raise PageError(f"results/seeds.csv has no seed of {first} and {second}")
+    mean = sum(ours[seed] - theirs[seed] for seed in both) / len(both)
+    value = f"{100 * mean:+.2f} points"
+    known = rows("claims.csv", claim=f"{first} - {second}")
+    if not known:
+        return f"{value} ({_seeds(len(both))}: no claim)"
+    low, high = (100 * float(known[0][end]) for end in ("low", "high"))
+    told = f"{low:+.2f} to {high:+.2f}, {known[0]['seeds']} seeds"
+    return f"{value} ({told}{'' if low > 0 or high < 0 else ': not shown'})"
+
+
+def shown(first: str, second: str) -> str:
+    """The same for a page that says which of the two is larger.
+
+    Raises:
+      PageError: the interval does not say so.
+    """
+    found = difference(first, second)
+    if "no claim" in found or "not shown" in found:
+        raise PageError(f"{first} and {second} differ by {found}")
+    return found
+
+
+def over_seeds(claim: str, digits: int = 1) -> str:
+    """Where a share of images lies over seeds, or by how few it was measured."""
+    known = rows("claims.csv", claim=claim)
+    if not known:
+        return _seeds(len(seeds_of(*claim.split(": ", 1))))
+    low, high = (percent(known[0][end], digits) for end in ("low", "high"))
+    return f"{low} to {high}"
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
+def versus(name: str, other: str, downsample: str = "real") -> str:
+    """Top-1 of a row of the ablation less that of another, ± 95 %, and its p-values.
+
+    In percentage points; p of the paired t-test alone, then after Holm's correction
+    for all pairs of rows of this downsampling.
+
+    Raises:
+      PageError: the file does not compare these rows.
+    """
+    file = "ablation/comparisons.csv"
+    lines = rows(file, downsample=downsample)
+    pairs = {(line["first"], line["second"]): line for line in lines}
+    pair = pairs.get((other, name)) or pairs.get((name, other))
+    if pair is None:
+        raise PageError(
+            f"results/{file} does not compare {name} with {other}, {downsample}"
+        )
+    sign = 1 if pair["second"] == name else -1
+    difference, interval, alone, corrected = (
+        float(pair[key])
+        for key in ("difference", "interval", "p_value", "p_holm_all_pairs")
+    )
+    points_apart = f"{sign * 100 * difference:+.2f} ± {100 * interval:.2f}"
+    return f"{points_apart} (p {alone:.2f}, Holm {corrected:.2f})"
+
+
+def not_shown(file: str, **columns: str) -> str:
+    """The words "Not shown", for a page that says so of rows of a comparison.
+
+    Raises:
+      PageError: a p-value of theirs, corrected where there are many, is below 0.05.
+    """
+    name = "p_holm_all_pairs" if file.endswith("comparisons.csv") else "p_value"
+    least = min(column(file, name, **columns))
+    if least < 0.05:
+        raise PageError(f"results/{file} shows {columns}: its {name} is {least}")
+    return "Not shown"
+
+
+def by_seed(
+    name: str, other: str, downsample: str = "real", other_downsample: str = ""
+) -> str:
+    """Top-1 of a row of the ablation less that of another, in points, seed by seed."""
+    file, kinds = "ablation/runs.csv", (downsample, other_downsample or downsample)
+    ours, theirs = (
+        column(file, "binary_weights", row=row, downsample=kind)
+        for row, kind in zip((name, other), kinds, strict=True)
+    )
+    pairs = zip(ours, theirs, strict=True)
+    return ", ".join(f"{100 * (one - two):+.2f}" for one, two in pairs)
+
+
+def every_run(higher: str, lower: str) -> str:
+    """The words "every run", for a page that says how two columns of all runs differ.
+
+    Raises:
+      PageError: a run of the ablation has no higher value in the first than in the
+        second.
+    """
+    file = "ablation/runs.csv"
+    pairs = zip(column(file, higher), column(file, lower), strict=True)
+    others = sum(one <= two for one, two in pairs)
+    if others:
+        raise PageError(f"results/{file} has {others} runs whose {higher} is not above")
+    return "every run"
+
+
+def gain(part: str, name: str, downsample: str = "real") -> str:
+    """What attention matching changes for a part of the ablation, in points."""
+    found = row("ablation/interactions.csv", part=part, downsample=downsample)
+    value = float(found[name])
+    return f"{100 * value:+.2f}"
+
+
+def markdown(file: str) -> str:
+    """A CSV file under results/ as a table."""
+    found = rows(file)
+    head = [name.replace("_", " ") for name in found[0]]
+    return tables.markdown([head, *(each.values() for each in found)])
+
+
+def share(file: str, part: str) -> str:
+    """Share of the time that all parts of a profile have whose names start so."""
+    found = [each for each in rows(file) if each["part"].startswith(part)]
+    if not found:
+        raise PageError(f"results/{file} has no part that starts with {part!r}")
+    return percent(sum(float(each["share"]) for each in found), 0)
+
+
+def text(file: str) -> str:
+    """A whole file under results/."""
+    return (RESULTS / file).read_text(encoding="utf-8").strip()
+
+
+def count(file: str, word: str) -> float:
+    """The number behind the first `word` that starts a line of a file."""
+    for line in text(file).splitlines():
+        if line.startswith(word):
+            return float(line.removeprefix(word).split()[0])
+    raise PageError(f"no line of results/{file} starts with {word!r}")
+
+
+def percent(fraction: float | str, digits: int = 2) -> str:
+    """A fraction as the pages write it."""
+    return tables.percent(float(fraction), digits)
+
+
+def points(fraction: float, digits: int = 1) -> str:
+    """A difference of two fractions, in percentage points."""
+    return f"{100 * fraction:.{digits}f}"
+
+
+def kib(num_bytes: float) -> str:
+    """Bytes as KiB."""
+    return tables.kibibytes(num_bytes)
+
+
+def stage(run: str, number: int) -> dict[str, Any]:
+    """What a finished stage gave."""
+    return dict(values(f"{run}/stage_{number}/result.json"))
+
+
+def top1(run: str, number: int) -> float:
+    """Top-1 of a stage on the test set, a fraction."""
+    return float(stage(run, number)["top1"])
+
+
+def expected(recipe: str, number: int) -> float:
+    """Top-1 that a recipe expects of a stage, as a fraction."""
+    from r2b_keras import recipes
+
+    found = recipes.get(recipe).stages[number].expected
+    if found is None:
+        raise PageError(f"stage {number} of {recipe} expects nothing")
+    return found.top1
+
+
+def ms(file: str, **columns: str) -> float:
+    """Median latency in milliseconds of a row of a benchmark."""
+    return float(row(file, **columns)["median_ms"])
+
+
+def ratio(file: str, **columns: str) -> str:
+    """The ratio in a row of a study: its median, and quartiles over turns."""
+    found = row(file, **columns)
+    names = ("ratio", "ratio_lower_quartile", "ratio_upper_quartile")
+    median, lower, upper = (f"{float(found[name]):.2f}" for name in names)
+    return f"{median} ({lower} to {upper})"
+
+
+def megabytes(file: str, **columns: str) -> float:
+    """Size of a model in millions of bytes, the same for all engines of a benchmark."""
+    found = set(column(file, "size_kib", **columns))
+    if len(found) != 1:
+        raise PageError(f"results/{file} has {len(found)} sizes of {columns}, not 1")
+    return found.pop() * 1024 / 1e6
+
+
+def step(number: int, precision: str) -> str:
+    """Cells of a training step: images per second, ratio to larq-zoo, control."""
+    file = "train_step/width_64.csv"
+    columns = {"stage": str(number), "precision": precision}
+    found = row(file, **columns)
+    speed = float(found["ours_images_per_second"])
+    control = float(found["ours_to_ours"])
+    return f"{speed:.0f} | {ratio(file, **columns)} | {control:.2f}"
+
+
+def table(file: str) -> str:
+    """The table that training ended with, of all that it printed."""
+    lines = text(file).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("stage "))
+    last = lines.index("", first)
+    return "\n".join(lines[first:last])
+
+
+def part(name: str) -> str:
+    """Cells of a part of the profile: milliseconds, and their share of the network.
+
+    The parts are the stem, the binary convolutions of each of the four groups, the
+    downsampling, pools, gates and the classifier, in the order of the network.
+    """
+    found: dict[str, float] = {"all": 0.0}
+    group, last = 0, ""
+    _, _, head, *lines = text("runtime/profile.txt").splitlines()
+    for line in lines[:-1]:
+        time = float(line.split()[0])
+        title = line[head.index("step") :].strip()
+        group += "average pool" in title
+        for own in ("all", _part(title, last, group)):
+            found[own] = found.get(own, 0.0) + time
+        last = title
+    return f"{found[name]:.2f} | {percent(found[name] / found['all'], 0)}"
+
+
+def _part(title: str, last: str, group: int) -> str:
+    if "max pool" in title:
+        return "stem"
+    if "binary convolution" in title:
+        return f"binary {group}"
+    if "dense layer" in title:
+        return "classifier"
+    if "average pool" in title:
+        return "pools"
+    return "downsampling" if "average pool" in last else "gates"
