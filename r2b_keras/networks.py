@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from r2b_keras.checks import (
+    is_number,
     nearest,
     require,
     require_choice,
@@ -124,6 +125,8 @@ FAMILIES = {
 DOWNSAMPLES = ("real", "binary")
 # How the layers that stay real compute.
 REAL_LAYERS = ("float", "integer")
+# What is done to a filter's weights before their sign is taken.
+WEIGHT_STANDARDIZATIONS = ("none", "center", "standardize")
 _CHOICES = {
     "binarization": BINARIZATIONS,
     "stem": ("imagenet", "cifar", "small"),
@@ -133,7 +136,14 @@ _CHOICES = {
     "gate_width": ("out", "in"),
     "activation_binarizer": BINARIZERS,
     "weight_binarizer": BINARIZERS,
+    "weight_standardization": WEIGHT_STANDARDIZATIONS,
 }
+
+
+def require_quantile(name: str, value: Any) -> None:
+    """Refuses what is no quantile that weights can be clamped to."""
+    holds = is_number(value) and 0.5 < value <= 1
+    require(holds, name, value, "a number above 0.5 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,19 @@ class Network:
       real_layers: "float", or "integer": stem, real downsampling and classifier have
         weights of 7 bits and inputs of 8, in training too, see
         `r2b_keras.models.integers`. Gates stay real-valued. Ours.
+      prelu_shifts: learned shifts of each channel before and after the PReLU of a half
+        block, both from 0, `prelu(x - a) + b` (RPReLU of ReActNet, Liu et al., ECCV
+        2020, Eq. 5).
+      activation_clip: b, an activation's sign passes its gradient on where |x| <= b:
+        as it is by "ste_sign", times 2 - 2 |x| / b by "approx_sign"; others have no
+        such bound. PokeBNN (Zhang et al., CVPR 2022, Sec. 3.3) has 3.
+      weight_standardization: "center" takes the mean of a filter's weights off before
+        their sign is taken, "standardize" makes their variance 1 as well, see
+        `r2b_keras.models.binarizers`; deployed are the signs alone. With
+        `weight_binarizer` "ste_sign" only.
+      weight_quantile: clamps a filter's weights to between their quantiles of this and
+        of 1 minus this before their sign, such as 0.9; 1 clamps nothing. With
+        `weight_binarizer` "ste_sign" only.
 
     Raises:
       InputError: a value that no network can have; the message names the field.
@@ -192,6 +215,10 @@ class Network:
     batch_norm_epsilon: float = 1e-5
     synchronized_batch_norm: bool = False
     real_layers: str = "float"
+    prelu_shifts: bool = False
+    activation_clip: float = 1.0
+    weight_standardization: str = "none"
+    weight_quantile: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuses values that no network can have."""
@@ -221,8 +248,26 @@ class Network:
         momentum, epsilon = self.batch_norm_momentum, self.batch_norm_epsilon
         require_fraction_below_1("Network.batch_norm_momentum", momentum)
         require_positive("Network.batch_norm_epsilon", epsilon)
-        synchronized = self.synchronized_batch_norm
-        require_flag("Network.synchronized_batch_norm", synchronized)
+        for field in ("synchronized_batch_norm", "prelu_shifts"):
+            require_flag(f"Network.{field}", getattr(self, field))
+        self._check_binarizers()
+
+    def _check_binarizers(self) -> None:
+        """Refuses options of binarizers that the chosen ones do not have."""
+        require_positive("Network.activation_clip", self.activation_clip)
+        require_quantile("Network.weight_quantile", self.weight_quantile)
+        own = self.rescaling and RESCALINGS[self.rescaling].weight_binarizer
+        activations, weights = self.activation_binarizer, own or self.weight_binarizer
+        for field, binarizer, able in (
+            ("activation_clip", activations, ("ste_sign", "approx_sign")),
+            ("weight_standardization", weights, ("ste_sign",)),
+            ("weight_quantile", weights, ("ste_sign",)),
+        ):
+            value, default = getattr(self, field), getattr(Network, field)
+            names = " or ".join(map(repr, able))
+            expected = f"{default!r} with the binarizer {binarizer!r}, or {names}"
+            fits = value == default or binarizer in able
+            require(fits, f"Network.{field}", value, expected)
 
     def _check_blocks(self) -> None:
         blocks: Any = self.blocks
@@ -283,6 +328,7 @@ class Network:
         layout["stem_activation"] = self.stem_activation
         layout["downsample"] = self.downsample
         layout["rescaling"] = self.rescaling_used
+        layout["prelu_shifts"] = self.prelu_shifts
         if RESCALINGS[self.rescaling_used].gated:
             layout["reduction"] = self.reduction
             layout["gate_width"] = self.gate_width

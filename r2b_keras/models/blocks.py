@@ -10,8 +10,9 @@ from typing import Any
 
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from r2b_keras.models.binarizers import ClippedApproxSign, StandardizedSign
 from r2b_keras.models.integers import IntegerConv2D, IntegerDense, PictureConv2D
-from r2b_keras.models.layers import SynchronizedBatchNorm
+from r2b_keras.models.layers import ChannelShift, SynchronizedBatchNorm, Tanh
 from r2b_keras.models.rescalings import Convolution
 from r2b_keras.networks import BINARIZATIONS, BINARIZERS, RESCALINGS, Network
 from r2b_keras.normalisation import Normalisation
@@ -155,22 +156,36 @@ def stem(
 
 def quantizers(network: Network) -> dict[str, Any]:
     """Arguments that give a larq layer the network's binarization."""
-    binarization = BINARIZATIONS[network.binarization]
-    of_inputs = {
-        "real": None,
-        "tanh": "r2b_keras.models.layers:Tanh",
-        "sign": BINARIZERS[network.activation_binarizer],
-    }[binarization.activations]
-    of_weights = None
-    if binarization.weights == "sign":
-        own = RESCALINGS[network.rescaling_used].weight_binarizer
-        of_weights = own or BINARIZERS[network.weight_binarizer]
+    of_weights = _of_weights(network)
     return {
-        "input_quantizer": of_inputs and pkgutil.resolve_name(of_inputs)(),
-        "kernel_quantizer": of_weights and pkgutil.resolve_name(of_weights)(),
+        "input_quantizer": _of_inputs(network),
+        "kernel_quantizer": of_weights,
         # A latent weight beyond +-1 gets no gradient and would stay there for ever.
         "kernel_constraint": of_weights and "weight_clip",
     }
+
+
+def _of_inputs(network: Network) -> Any:
+    kind = BINARIZATIONS[network.binarization].activations
+    if kind == "real":
+        return None
+    if kind == "tanh":
+        return Tanh()
+    name, clip = network.activation_binarizer, network.activation_clip
+    if clip == 1.0:
+        return pkgutil.resolve_name(BINARIZERS[name])()
+    clipped = {"ste_sign": lq.quantizers.SteSign, "approx_sign": ClippedApproxSign}
+    return clipped[name](clip_value=clip)
+
+
+def _of_weights(network: Network) -> Any:
+    if BINARIZATIONS[network.binarization].weights == "real":
+        return None
+    standardization, quantile = network.weight_standardization, network.weight_quantile
+    if standardization != "none" or quantile < 1:
+        return StandardizedSign(standardization, quantile)
+    own = RESCALINGS[network.rescaling_used].weight_binarizer
+    return pkgutil.resolve_name(own or BINARIZERS[network.weight_binarizer])()
 
 
 def quantized_convolution(
@@ -217,7 +232,7 @@ def binary_half_block(
     """BatchNorm -> sign -> 3x3 convolution -> re-scaling -> PReLU, plus its own skip.
 
     Half of a block of Fig. 1 (left). BatchNorm's bias is the learned threshold of the
-    sign.
+    sign. The PReLU has a learned shift to each side where the network says so.
 
     Args:
       x: `[B, H, W, C_in]`.
@@ -239,7 +254,11 @@ def binary_half_block(
     if rescaling:
         convolution = Convolution(x, normalized, 3, strides, network, name)
         x = pkgutil.resolve_name(rescaling)(convolution)
+    if network.prelu_shifts:
+        x = ChannelShift(name=f"{name}_shift_before")(x)
     x = activation(x, "prelu", f"{name}_prelu")
+    if network.prelu_shifts:
+        x = ChannelShift(name=f"{name}_shift_after")(x)
     return layers.Add(name=output)([x, skip])
 
 

@@ -84,6 +84,29 @@ class ChannelScale(tf.keras.layers.Layer):
 
 
 @_register
+class ChannelShift(tf.keras.layers.Layer):
+    """Adds a learned number to each channel: the shifts of ReActNet's RPReLU.
+
+    y = x + b; its gradient goes on to x as it is, and b gets the sum of it over batch
+    and map. b starts at 0. RPReLU is prelu(x - a) + c (Liu et al., ECCV 2020, Eq. 5):
+    a layer of this kind to each side of the PReLU, the one before it with b = -a.
+
+    Input shape: `[B, H, W, C]`. Output shape: the same.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Adds the shifts, shape `[C]`."""
+        self.shift = self.add_weight(
+            name="shift", shape=(input_shape[-1],), initializer="zeros"
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns `inputs + shift`."""
+        return inputs + self.shift
+
+
+@_register
 class OuterProductScale(tf.keras.layers.Layer):
     """Multiplies by the outer product of a height, a width and a channel vector.
 

@@ -20,7 +20,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 
 # Importing the layers, and larq's with them, registers them under the names in a file.
-from r2b_keras.models import integers, layers  # noqa: F401
+from r2b_keras.models import binarizers, integers, layers  # noqa: F401
 
 # What reading raises where the bytes of a file are not what they were.
 _DAMAGE = (

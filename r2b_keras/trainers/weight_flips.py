@@ -24,8 +24,8 @@ def binary_kernels(model: tf.keras.Model) -> list[tf.Variable]:
 
 
 def signs(kernels: list[tf.Variable]) -> list[np.ndarray]:
-    """Whether each latent weight is +1 when binarized; sign(0) is +1, as in larq."""
-    with lq.context.quantized_scope(False):
+    """Whether each latent weight is positive when binarized."""
+    with lq.context.quantized_scope(True):
         return [tf.convert_to_tensor(kernel).numpy() >= 0 for kernel in kernels]
 
 

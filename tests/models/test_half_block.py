@@ -82,7 +82,11 @@ class HalfBlock:
         normalized = self.batch_norm(x, "half_batch_norm")
         y = self.signed_convolution(normalized, "half_conv", self.strides)
         y = self.rescaled(y, normalized)
+        if self.network.prelu_shifts:
+            y = y + self.weights["half_shift_before/shift"]
         y = reference.prelu(y, self.weights["half_prelu/alpha"])
+        if self.network.prelu_shifts:
+            y = y + self.weights["half_shift_after/shift"]
         return y + self.skip(x)
 
 
@@ -97,6 +101,21 @@ class HalfBlock:
 )
 @pytest.mark.parametrize("rescaling", RESCALINGS)
 def test_half_block(rescaling, strides, downsample, pad_value, size):
+    check_half_block(rescaling, strides, downsample, pad_value, size)
+
+
+# Each option that a paper since has added, with what is beside it.
+OPTIONS = [{"prelu_shifts": True}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options))
+@pytest.mark.parametrize("rescaling", ["gate_and_scale", "none", "analytic"])
+def test_half_block_with_an_option(rescaling, options):
+    check_half_block(rescaling, 1, "real", 0.0, (6, 7), **options)
+    check_half_block(rescaling, 2, "binary", 0.0, (7, 6), **options)
+
+
+def check_half_block(rescaling, strides, downsample, pad_value, size, **options):
     network = Network(
         "real_to_binary18",
         "binary",
@@ -105,6 +124,7 @@ def test_half_block(rescaling, strides, downsample, pad_value, size):
         reduction=2,
         pad_value=pad_value,
         batch_norm_epsilon=EPSILON,
+        **options,
     )
     filters = CHANNELS if strides == 1 else FILTERS
     image = tf.keras.Input((*size, CHANNELS))

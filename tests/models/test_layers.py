@@ -9,6 +9,7 @@ from r2b_keras.models.layers import (
     ActivationScale,
     ChannelGating,
     ChannelScale,
+    ChannelShift,
     OuterProductScale,
     Tanh,
 )
@@ -42,6 +43,44 @@ def test_channel_scale_multiplies_each_channel(shape):
     by_input, by_scale = gradients(layer, x, upstream)
     np.testing.assert_allclose(by_input, upstream * scale, rtol=1e-12)
     np.testing.assert_allclose(by_scale, (upstream * x).sum((0, 1, 2)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_channel_shift_adds_to_each_channel(shape):
+    layer = ChannelShift(dtype="float64")
+    x, shift, upstream = random(shape), random(shape[-1], 1), random(shape, 2)
+    np.testing.assert_array_equal(layer(x), x)  # starts at 0
+    layer.set_weights([shift])
+    np.testing.assert_array_equal(layer(x), x + shift)
+    by_input, by_shift = gradients(layer, x, upstream)
+    np.testing.assert_array_equal(by_input, upstream)
+    np.testing.assert_allclose(by_shift, upstream.sum((0, 1, 2)), rtol=1e-9)
+
+
+def test_shifts_to_both_sides_of_a_prelu():
+    """RPReLU, y = f(x - a) + c with f of slope s below 0, and its gradients."""
+    x = np.array([-2.0, -0.5, 0.0, 0.25, 0.5, 3.0]).reshape(1, 1, 6, 1)
+    upstream, a, s, c = random(x.shape), 0.25, 0.1, -0.7
+    before, after = ChannelShift(dtype="float64"), ChannelShift(dtype="float64")
+    prelu = tf.keras.layers.PReLU(shared_axes=[1, 2], dtype="float64")
+    inputs = tf.constant(x)
+    after(prelu(before(inputs)))  # builds them
+    weights = before.shift, prelu.alpha, after.shift
+    for weight, value in zip(weights, (-a, s, c), strict=True):
+        weight.assign(np.full(weight.shape, value))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        y = after(prelu(before(inputs)))
+    by_input, *by_weights = tape.gradient(y, [inputs, *weights], tf.constant(upstream))
+
+    above, below = x > a, x < a
+    np.testing.assert_allclose(y, (above + s * ~above) * (x - a) + c, rtol=1e-12)
+    # Keras's PReLU passes nothing on at its bend.
+    slope = above + s * below
+    np.testing.assert_allclose(by_input, upstream * slope, rtol=1e-12)
+    expected = upstream * slope, upstream * below * (x - a), upstream
+    for found, each in zip(by_weights, expected, strict=True):
+        np.testing.assert_allclose(np.sum(found), each.sum(), rtol=1e-9)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -179,6 +218,7 @@ def test_tanh_and_its_gradient():
 LAYERS = [
     Tanh(name="squash"),
     ChannelScale(name="alpha"),
+    ChannelShift(name="shift"),
     OuterProductScale(name="gamma", trainable=False),
     ActivationScale(3, strides=2, name="k", dtype="float64"),
     ChannelGating(units=6, bottleneck=3, name="gate", trainable=False),

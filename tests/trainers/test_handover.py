@@ -234,6 +234,8 @@ OPTIONS = [
     {"rescaling": "gate", "reduction": 2},
     {"rescaling": "gate", "gate_width": "in"},
     {"rescaling": "none", "reduction": 2, "gate_width": "in"},
+    {"prelu_shifts": True},
+    {"weight_standardization": "center", "activation_clip": 2.0},
     *({"rescaling": kind} for kind in RESCALINGS),
 ]
 SMALL = {"width": 4, "blocks": (1, 1), "stem": "cifar"}

@@ -40,6 +40,8 @@ def test_keys_of_older_libraries_are_found():
         "stages.2.epochs=3",
         "stages.1.epochs=3",
         "stages.0.student.width=8",
+        "stages.1.student.activation_clip=1.5",
+        "stages.2.student.weight_quantile=0.9",
         "data.validation_size=0",
     ],
 )

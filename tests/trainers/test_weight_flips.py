@@ -75,6 +75,14 @@ def test_zero_is_plus_one_as_in_larq():
     np.testing.assert_array_equal(found, [False, False, True, True, True, True])
 
 
+def test_signs_are_those_that_the_convolution_sees():
+    student = randomize(real_to_binary(weight_standardization="center"))
+    first, *_ = signs(binary_kernels(student))
+    kernel = student.get_layer("block_1a_conv").get_weights()[0]
+    np.testing.assert_array_equal(first, kernel - kernel.mean((0, 1, 2)) >= 0)
+    assert not np.array_equal(first, kernel >= 0)
+
+
 def test_share_by_hand():
     before = [np.array([True, True, False]), np.array([[False], [True]])]
     after = [np.array([True, False, True]), np.array([[False], [False]])]
