@@ -125,6 +125,9 @@ FAMILIES = {
 DOWNSAMPLES = ("real", "binary")
 # How the layers that stay real compute.
 REAL_LAYERS = ("float", "integer")
+# What activations are compared with before they are binarized: BatchNorm's bias, or
+# that and a share of the image's own mean.
+THRESHOLDS = ("learned", "mean")
 # What is done to a filter's weights before their sign is taken.
 WEIGHT_STANDARDIZATIONS = ("none", "center", "standardize")
 _CHOICES = {
@@ -136,6 +139,7 @@ _CHOICES = {
     "gate_width": ("out", "in"),
     "activation_binarizer": BINARIZERS,
     "weight_binarizer": BINARIZERS,
+    "thresholds": THRESHOLDS,
     "weight_standardization": WEIGHT_STANDARDIZATIONS,
 }
 
@@ -183,6 +187,8 @@ class Network:
       prelu_shifts: learned shifts of each channel before and after the PReLU of a half
         block, both from 0, `prelu(x - a) + b` (RPReLU of ReActNet, Liu et al., ECCV
         2020, Eq. 5).
+      thresholds: "learned", BatchNorm's bias alone, or "mean", with a learned share of
+        the mean of the image's own map, see `r2b_keras.models.layers`.
       activation_clip: b, an activation's sign passes its gradient on where |x| <= b:
         as it is by "ste_sign", times 2 - 2 |x| / b by "approx_sign"; others have no
         such bound. PokeBNN (Zhang et al., CVPR 2022, Sec. 3.3) has 3.
@@ -216,6 +222,7 @@ class Network:
     synchronized_batch_norm: bool = False
     real_layers: str = "float"
     prelu_shifts: bool = False
+    thresholds: str = "learned"
     activation_clip: float = 1.0
     weight_standardization: str = "none"
     weight_quantile: float = 1.0
@@ -329,6 +336,7 @@ class Network:
         layout["downsample"] = self.downsample
         layout["rescaling"] = self.rescaling_used
         layout["prelu_shifts"] = self.prelu_shifts
+        layout["thresholds"] = self.thresholds
         if RESCALINGS[self.rescaling_used].gated:
             layout["reduction"] = self.reduction
             layout["gate_width"] = self.gate_width

@@ -47,6 +47,7 @@ def network(**options):
         ("batch_norm_epsilon", float("inf"), "a positive number"),
         ("synchronized_batch_norm", 1, "true or false"),
         ("prelu_shifts", 1, "true or false"),
+        ("thresholds", "median", "one of learned, mean"),
         ("activation_clip", 0.0, "a positive number"),
         ("activation_clip", "1.5", "a positive number"),
         ("weight_standardization", "whiten", "one of none, center, standardize"),

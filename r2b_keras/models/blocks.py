@@ -12,7 +12,12 @@ from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from r2b_keras.models.binarizers import ClippedApproxSign, StandardizedSign
 from r2b_keras.models.integers import IntegerConv2D, IntegerDense, PictureConv2D
-from r2b_keras.models.layers import ChannelShift, SynchronizedBatchNorm, Tanh
+from r2b_keras.models.layers import (
+    ChannelShift,
+    InstanceThreshold,
+    SynchronizedBatchNorm,
+    Tanh,
+)
 from r2b_keras.models.rescalings import Convolution
 from r2b_keras.networks import BINARIZATIONS, BINARIZERS, RESCALINGS, Network
 from r2b_keras.normalisation import Normalisation
@@ -232,7 +237,8 @@ def binary_half_block(
     """BatchNorm -> sign -> 3x3 convolution -> re-scaling -> PReLU, plus its own skip.
 
     Half of a block of Fig. 1 (left). BatchNorm's bias is the learned threshold of the
-    sign. The PReLU has a learned shift to each side where the network says so.
+    sign, to which a share of the image's own mean is added where the network says so;
+    so does a learned shift to each side of the PReLU.
 
     Args:
       x: `[B, H, W, C_in]`.
@@ -249,10 +255,13 @@ def binary_half_block(
     if strides != 1 or x.shape[-1] != filters:
         skip = shortcut(x, filters, network, f"{name}_shortcut")
     normalized = batch_norm(x, network, f"{name}_batch_norm")
-    x = quantized_convolution(normalized, filters, 3, strides, network, f"{name}_conv")
+    signed = normalized
+    if network.thresholds == "mean":
+        signed = InstanceThreshold(name=f"{name}_instance_threshold")(normalized)
+    x = quantized_convolution(signed, filters, 3, strides, network, f"{name}_conv")
     rescaling = RESCALINGS[network.rescaling_used].layers
     if rescaling:
-        convolution = Convolution(x, normalized, 3, strides, network, name)
+        convolution = Convolution(x, normalized, signed, 3, strides, network, name)
         x = pkgutil.resolve_name(rescaling)(convolution)
     if network.prelu_shifts:
         x = ChannelShift(name=f"{name}_shift_before")(x)

@@ -10,6 +10,16 @@ from r2b_keras.checks import require_count
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 
+
+def channel_means(inputs: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Means `[B, 1, 1, C]` of maps `[B, H, W, C]`, summed in `dtype`.
+
+    Under mixed precision the sum of a large map overflows float16.
+    """
+    pooled = tf.reduce_mean(tf.cast(inputs, dtype), axis=[1, 2], keepdims=True)
+    return tf.cast(pooled, inputs.dtype)
+
+
 _register = tf.keras.utils.register_keras_serializable(package="r2b_keras")
 
 
@@ -104,6 +114,37 @@ class ChannelShift(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs + shift`."""
         return inputs + self.shift
+
+
+@_register
+class InstanceThreshold(tf.keras.layers.Layer):
+    """Takes a share of its own mean off each channel of an image, before its sign.
+
+    y = x - a m, m = the mean of the channel over the image's map, a learned for each
+    channel from 0. Whatever fixed threshold is needed is BatchNorm's bias before it.
+    Backward, of the gradient g by y: x gets g - a mean(g), the mean over the map, and a
+    gets -sum(m g) over batch and map.
+
+    The threshold a m depends on the image, as in INSTA-BNN (Lee et al., ICCV 2023,
+    Sec. 3.2) and DyBNN (Zhang et al., 2021, arXiv 2110.05185).
+
+    Deviation: INSTA-BNN has the mean of x^3 for that of x, and DyBNN two dense layers
+    of the means. The mean of x is what the gate of Eq. 3 pools already, and it can be
+    summed where x is written, before any sign is taken.
+
+    Input shape: `[B, H, W, C]`. Output shape: the same.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Adds the shares, shape `[C]`."""
+        self.share = self.add_weight(
+            name="share", shape=(input_shape[-1],), initializer="zeros"
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns `inputs - share * mean`."""
+        return inputs - self.share * channel_means(inputs, self.variable_dtype)
 
 
 @_register
@@ -240,11 +281,7 @@ class ChannelGating(tf.keras.layers.Dense):
         Training multiplies matrices, a third faster than 1x1 convolutions of one pixel
         and the same but for rounding.
         """
-        # In float32 under mixed precision: the sum of a large map overflows float16.
-        pooled = tf.reduce_mean(
-            tf.cast(inputs, self.variable_dtype), axis=[1, 2], keepdims=True
-        )
-        pooled = tf.cast(pooled, inputs.dtype)
+        pooled = channel_means(inputs, self.variable_dtype)
         if training is True:
             return self._multiply(pooled)
         hidden = tf.nn.conv2d(pooled, self.reduce_kernel, 1, "VALID")

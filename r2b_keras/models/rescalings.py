@@ -23,7 +23,9 @@ class Convolution:
 
     Attributes:
       output: `[B, H', W', C_out]`.
-      normalized: what it binarized, `[B, H, W, C_in]`.
+      normalized: BatchNorm's output before it, `[B, H, W, C_in]`.
+      binarized: what it took signs of, the same but for thresholds that depend on the
+        image.
       kernel_size: height and width of its window, in pixels.
       strides: its stride, in pixels.
       network: options.
@@ -32,6 +34,7 @@ class Convolution:
 
     output: tf.Tensor
     normalized: tf.Tensor
+    binarized: tf.Tensor
     kernel_size: int
     strides: int
     network: Network
@@ -41,7 +44,7 @@ class Convolution:
 def activation_scale(of: Convolution) -> tf.Tensor:
     """XNOR-Net's K (Eq. 1); its alpha comes with the weights' binarizer."""
     name = f"{of.name}_activation_scale"
-    factor = ActivationScale(of.kernel_size, of.strides, name=name)(of.normalized)
+    factor = ActivationScale(of.kernel_size, of.strides, name=name)(of.binarized)
     return layers.Multiply(name=f"{of.name}_rescale")([of.output, factor])
 
 

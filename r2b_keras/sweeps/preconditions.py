@@ -72,6 +72,7 @@ NEEDS = {
     "student.pad_value": _BLOCK,
     "student.stem_activation": _BLOCK,
     "student.prelu_shifts": _BLOCK,
+    "student.thresholds": _BLOCK,
     "student.activation_binarizer": _SIGNED,
     "student.activation_clip": _SIGNED,
     "student.weight_binarizer": _BINARY,

@@ -34,6 +34,7 @@ _NEWER = {
     "average": 0.0,
     "student.real_layers": "float",
     "student.prelu_shifts": False,
+    "student.thresholds": "learned",
     "student.activation_clip": 1.0,
     "student.weight_standardization": "none",
     "student.weight_quantile": 1.0,

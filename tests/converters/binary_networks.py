@@ -58,6 +58,8 @@ def randomize(model, seed=0):
             layer.set_weights([rng.uniform(0.2, 1, w.shape) for w in layer.weights])
         elif type(layer).__name__ == "ChannelShift":
             layer.shift.assign(rng.normal(0, 0.5, layer.shift.shape))
+        elif type(layer).__name__ == "InstanceThreshold":
+            layer.share.assign(rng.normal(0, 0.5, layer.share.shape))
     return model
 
 

@@ -61,6 +61,7 @@ def half_blocks_of_today():
     """The same with what papers since have added."""
     options = {
         "prelu_shifts": True,
+        "thresholds": "mean",
         "activation_clip": 1.5,
         "weight_standardization": "standardize",
         "weight_quantile": 0.9,

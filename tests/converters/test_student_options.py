@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from r2b_keras import models
-from r2b_keras.converters import convert, verification
+from r2b_keras.converters import convert, tflite_file, verification
 from r2b_keras.environment import lq, tf
 from r2b_keras.models.binarizers import StandardizedSign
+from r2b_keras.models.layers import ChannelShift, InstanceThreshold
 from tests.converters import binary_networks as nets
 from tests.converters import mutations
 
 SHAPE = (8, 8, 3)
 TODAY = {
     "prelu_shifts": True,
+    "thresholds": "mean",
     "activation_binarizer": "approx_sign",
     "activation_clip": 1.5,
     "weight_standardization": "standardize",
@@ -61,6 +63,11 @@ def test_converted_it_computes_the_same(today):
     check_equal(*today)
 
 
+def test_gate_and_threshold_share_their_means(today):
+    """One for each of four half blocks, and one before the classifier."""
+    assert tflite_file.count_operators(today[1])["MEAN"] == 5
+
+
 def test_shifts_that_are_merged_into_a_convolution():
     model = build(prelu_shifts=True, rescaling="channel_scale")
     check_equal(model, convert(model))
@@ -87,9 +94,11 @@ def test_a_broken_file_is_refused(today):
         # A sum of 288 or more, moved by 2 at one channel.
         broken = mutations.with_filter_bit(flatbuffer, number, seed=number)
         assert not reference.compare(broken, "lce_indirect").accepted
-    shifts = [layer for layer in model.layers if "_shift_" in layer.name]
-    assert len(shifts) == 8
-    for layer in shifts:
-        (index,) = mutations.constants_equal_to(flatbuffer, layer.shift.numpy())
+    own = (ChannelShift, InstanceThreshold)
+    added = [layer for layer in model.layers if isinstance(layer, own)]
+    assert len(added) == 12
+    for layer in added:
+        (values,) = layer.get_weights()
+        (index,) = mutations.constants_equal_to(flatbuffer, values)
         broken = mutations.with_real_constant(flatbuffer, index, "rolled")
         assert not reference.compare(broken, "lce_indirect").accepted

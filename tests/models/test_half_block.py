@@ -53,7 +53,7 @@ class HalfBlock:
         pad = self.network.pad_value
         return reference.convolve(reference.sign(x), signs, strides, pad)
 
-    def rescaled(self, x, normalized):
+    def rescaled(self, x, normalized, signed):
         kind = self.network.rescaling
         if kind in ("channel_scale", "gate_and_scale"):
             x = x * self.weights["half_scale/scale"]
@@ -64,7 +64,7 @@ class HalfBlock:
             for part in ("height", "width", "channel"):
                 x = x * self.weights[f"half_scale/{part}_scale"]
         if kind == "analytic":
-            x = x * reference.activation_scale(normalized, 3, self.strides)
+            x = x * reference.activation_scale(signed, 3, self.strides)
         return x
 
     def skip(self, x):
@@ -80,8 +80,13 @@ class HalfBlock:
 
     def __call__(self, x):
         normalized = self.batch_norm(x, "half_batch_norm")
-        y = self.signed_convolution(normalized, "half_conv", self.strides)
-        y = self.rescaled(y, normalized)
+        signed = normalized
+        if self.network.thresholds == "mean":
+            means = normalized.mean((1, 2), keepdims=True)
+            share = self.weights["half_instance_threshold/share"]
+            signed = normalized - share * means
+        y = self.signed_convolution(signed, "half_conv", self.strides)
+        y = self.rescaled(y, normalized, signed)
         if self.network.prelu_shifts:
             y = y + self.weights["half_shift_before/shift"]
         y = reference.prelu(y, self.weights["half_prelu/alpha"])
@@ -105,7 +110,7 @@ def test_half_block(rescaling, strides, downsample, pad_value, size):
 
 
 # Each option that a paper since has added, with what is beside it.
-OPTIONS = [{"prelu_shifts": True}]
+OPTIONS = [{"prelu_shifts": True}, {"thresholds": "mean"}]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options))

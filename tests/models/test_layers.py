@@ -10,6 +10,7 @@ from r2b_keras.models.layers import (
     ChannelGating,
     ChannelScale,
     ChannelShift,
+    InstanceThreshold,
     OuterProductScale,
     Tanh,
 )
@@ -81,6 +82,33 @@ def test_shifts_to_both_sides_of_a_prelu():
     expected = upstream * slope, upstream * below * (x - a), upstream
     for found, each in zip(by_weights, expected, strict=True):
         np.testing.assert_allclose(np.sum(found), each.sum(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_instance_threshold_takes_off_a_share_of_each_mean(shape):
+    layer = InstanceThreshold(dtype="float64")
+    x, share, upstream = random(shape), random(shape[-1], 1), random(shape, 2)
+    share[:2] = 0.0, -1.5
+    np.testing.assert_array_equal(layer(x), x)  # starts at 0
+    layer.set_weights([share])
+    means = x.mean((1, 2), keepdims=True)
+    np.testing.assert_allclose(layer(x), x - share * means, rtol=1e-9)
+    by_input, by_share = gradients(layer, x, upstream)
+    expected = upstream - share * upstream.mean((1, 2), keepdims=True)
+    np.testing.assert_allclose(by_input, expected, rtol=1e-9, atol=1e-12)
+    expected = -(means * upstream).sum((0, 1, 2))
+    np.testing.assert_allclose(by_share, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_instance_threshold_of_a_large_map_in_half_precision():
+    policy = tf.keras.mixed_precision.Policy("mixed_float16")
+    layer = InstanceThreshold(dtype=policy)
+    x = np.full((1, 112, 112, 3), 20.0)
+    layer(x)
+    layer.set_weights([np.full(3, 0.5)])
+    y = layer(x)
+    assert y.dtype == tf.float16
+    np.testing.assert_allclose(np.float32(y), 10.0, rtol=2e-3)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -219,6 +247,7 @@ LAYERS = [
     Tanh(name="squash"),
     ChannelScale(name="alpha"),
     ChannelShift(name="shift"),
+    InstanceThreshold(name="threshold"),
     OuterProductScale(name="gamma", trainable=False),
     ActivationScale(3, strides=2, name="k", dtype="float64"),
     ChannelGating(units=6, bottleneck=3, name="gate", trainable=False),

@@ -235,6 +235,7 @@ OPTIONS = [
     {"rescaling": "gate", "gate_width": "in"},
     {"rescaling": "none", "reduction": 2, "gate_width": "in"},
     {"prelu_shifts": True},
+    {"thresholds": "mean"},
     {"weight_standardization": "center", "activation_clip": 2.0},
     *({"rescaling": kind} for kind in RESCALINGS),
 ]

@@ -41,6 +41,7 @@ def test_keys_of_older_libraries_are_found():
         "stages.1.epochs=3",
         "stages.0.student.width=8",
         "stages.1.student.activation_clip=1.5",
+        "stages.*.student.thresholds=mean",
         "stages.2.student.weight_quantile=0.9",
         "data.validation_size=0",
     ],
