@@ -302,7 +302,7 @@ def _compare(
     top1 = float(np.mean(reference.scores.argmax(axis=1) == labels))
     agreement = verification.agreement(reference.scores, scores)
     if real_weights.are_rounded(flatbuffer.model):
-        problem = rounded_verification.problem_of_quality(agreement, len(labels))
+        problem = rounded_verification.problem_of_quality(reference.scores, scores)
         verdict = f"REJECTED: {problem}" if problem else "accepted"
         text = f"{len(labels)} images: top-1 agreement {agreement:.2%}\n{verdict}"
         return _Comparison(agreement, top1, text, accepted=problem is None)

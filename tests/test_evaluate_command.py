@@ -150,7 +150,7 @@ def test_rounded_weights_of_another_network_are_refused(
         "evaluate", f"--model={path}", f"--workdir={finished[0]}", *stage
     )
     (verdict,) = (x for x in printed.splitlines() if x.startswith("REJECTED: "))
-    assert code == 1 and " of 359 images, expected at most 2%" in verdict
+    assert code == 1 and " of 359 images, and takes " in verdict
     assert "does not do what the network of" in errors and errors.count("\n") == 1
 
 

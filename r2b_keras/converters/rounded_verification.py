@@ -25,8 +25,10 @@ from r2b_keras.converters import (
 )
 from r2b_keras.converters.tflite_file import Flatbuffer, schema
 
-# Share of images whose best class has to stay.
-LEAST_AGREEMENT = 0.98
+# Of the mean lead of the best class over the second, what changed answers may cost. In
+# trained networks they cost 0.01 % on Fashion-MNIST, where 0.6 % of the answers change,
+# and 1.6 % on CIFAR-100, of a network that is right in half of the cases: 9 % change.
+MOST_LOST = 0.03
 # Images that are run with rounded weights and with float32 constants of these values.
 _NUM_COMPARED = 20
 _FLOAT16 = schema.TensorType.FLOAT16
@@ -85,7 +87,7 @@ def verify(
         wide_scores = reference.predict(engines.load(wide, name), part)
         fields = verification.compared(name, expected, scores)
         problem = wrong or _problem_of_engine(wide_scores, scores[:_NUM_COMPARED])
-        problem = problem or problem_of_quality(fields["agreement"], len(images))
+        problem = problem or problem_of_quality(expected, scores)
         yield RoundedVerification(**fields, real_weights=real_weights, problem=problem)
 
 
@@ -99,23 +101,25 @@ def _problem_of_engine(wide: np.ndarray, scores: np.ndarray) -> str | None:
     return "the engine computes with other weights than the file has"
 
 
-def problem_of_quality(agreement: float, num_images: int) -> str | None:
-    """Why too many answers change: more than chance explains, three deviations of it.
+def problem_of_quality(expected: np.ndarray, scores: np.ndarray) -> str | None:
+    """Why answers that change matter: where classes were close, another is no loss.
 
     Args:
-      agreement: share of images with the same best class.
-      num_images: images compared.
+      expected: Keras's scores, `[N, K]`.
+      scores: those of the rounded file.
 
     Returns:
       What is wrong, for people; None where it is good.
     """
-    expected = (1 - LEAST_AGREEMENT) * num_images
-    changed = (1 - agreement) * num_images
-    if changed <= expected + 3 * np.sqrt(expected):
+    lead, loss = verification.lead_and_loss(expected, scores)
+    lost = float(np.mean(loss) / max(np.mean(lead), np.finfo(np.float32).tiny))
+    if lost <= MOST_LOST:
         return None
+    changed = round((1 - verification.agreement(expected, scores)) * len(scores))
     return (
-        f"rounding changes the answers of {round(changed)} of {num_images} images, "
-        f"expected at most {1 - LEAST_AGREEMENT:.0%} and what chance adds"
+        f"rounding changes the answers of {changed} of {len(scores)} images, and takes "
+        f"{lost:.1%} of the best class's lead over the second, expected "
+        f"at most {MOST_LOST:.0%}"
     )
 
 

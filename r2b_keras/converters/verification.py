@@ -344,6 +344,29 @@ def agreement(expected: np.ndarray, scores: np.ndarray) -> float:
     return float(np.mean(_best(expected, expected) == _best(scores, expected)))
 
 
+def lead_and_loss(
+    expected: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far each image's best class leads, and what another answer costs.
+
+    Args:
+      expected: scores `[N, K]`.
+      scores: others, whose best classes are the answers.
+
+    Returns:
+      Of the expected scores, `[N]` each: the best less the second, and the best less
+      that of the answer.
+    """
+    if expected.shape[1] == 1:
+        middle = 0.5 if _are_probabilities(expected) else 0
+        expected, scores = (
+            np.hstack([middle - each, each - middle]) for each in (expected, scores)
+        )
+    ranked = np.sort(expected, axis=1)
+    answers = np.take_along_axis(expected, scores.argmax(axis=1)[:, None], axis=1)
+    return ranked[:, -1] - ranked[:, -2], ranked[:, -1] - answers[:, 0]
+
+
 def _best(scores: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Best class of each image; with one score, class 1 where it is above the middle.
 
@@ -352,5 +375,8 @@ def _best(scores: np.ndarray, expected: np.ndarray) -> np.ndarray:
     if scores.shape[1] > 1:
         best: np.ndarray = scores.argmax(axis=1)
         return best
-    probabilities = expected.min() >= 0 and expected.max() <= 1
-    return (scores[:, 0] > (0.5 if probabilities else 0)).astype(int)
+    return (scores[:, 0] > (0.5 if _are_probabilities(expected) else 0)).astype(int)
+
+
+def _are_probabilities(scores: np.ndarray) -> bool:
+    return bool(scores.min() >= 0 and scores.max() <= 1)

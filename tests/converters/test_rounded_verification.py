@@ -198,13 +198,50 @@ def test_an_engine_that_reads_the_weights_wrongly_is_refused(network, monkeypatc
     assert found.problem == "the engine computes with other weights than the file has"
 
 
+def scores_of(lead, answers, loss=0.0):
+    """Scores whose best class, 0, leads by `lead`, and others with these answers."""
+    expected = np.tile([lead, 0.0, -1.0], (len(answers), 1))
+    expected[np.array(answers) > 0, 0] = loss or lead
+    return expected, np.eye(3)[answers]
+
+
 @pytest.mark.parametrize(
-    ("num", "changed", "accepted"),
-    [(1, 0, True), (40, 3, True), (40, 4, False), (1000, 33, True), (1000, 34, False)],
+    ("loss", "changed", "accepted"),
+    # Together 15 of 715, 28 and 32 of 1000, and 39 of 779.
+    [(0.1, 150, True), (2.0, 14, True), (2.0, 16, False), (0.3, 130, False)],
 )
-def test_answers_that_rounding_may_change(num, changed, accepted):
-    """2 %, and three times the root of that many: 0.8 + 2.7 of 40, 20 + 13.4."""
-    problem = rounded_verification.problem_of_quality(1 - changed / num, num)
+def test_answers_that_rounding_may_change(loss, changed, accepted):
+    """Many where classes are close, few where the network was sure."""
+    expected, scores = scores_of(2.0, [0] * (500 - changed) + [1] * changed, loss)
+    problem = rounded_verification.problem_of_quality(expected, scores)
     assert (problem is None) == accepted
     if not accepted:
-        assert f"changes the answers of {changed} of {num} images" in problem
+        assert f"changes the answers of {changed} of 500 images, and takes " in problem
+    # In other units, and from another origin.
+    moved = rounded_verification.problem_of_quality(1000 * expected - 7, scores)
+    assert problem == moved
+
+
+def test_one_score_and_scores_that_are_none():
+    quality = rounded_verification.problem_of_quality
+    logits = np.array([[3.0], [-2.0], [0.01], [2.0]])
+    assert quality(logits, logits + [[0], [0], [-0.02], [0]]) is None
+    assert "takes 42.8% of" in quality(logits, logits * [[-1], [1], [1], [1]])
+    assert quality(logits, np.full_like(logits, np.nan)) is not None
+    probabilities = np.array([[0.9], [0.1], [0.501]])
+    assert quality(probabilities, np.array([[0.8], [0.2], [0.49]])) is None
+    assert quality(probabilities, np.array([[0.4], [0.2], [0.51]])) is not None
+
+
+def test_a_file_that_rounding_spoils_is_refused():
+    """Weights of which one is so large that 8 bits leave nothing of the others."""
+    weights = np.random.default_rng(0).normal(size=(6, 512)).astype(np.float32)
+    weights[:, 0] = 5000
+    exact = dense_of(weights)
+    images = np.random.default_rng(1).normal(size=(30, 1, 512, 1)).astype(np.float32)
+    rounded = shrunk(exact, "int8")
+    assert wrong([exact], rounded) is None
+    scores = [engines.load(each, "litert").predict(images) for each in (exact, rounded)]
+    assert "changes the answers of" in rounded_verification.problem_of_quality(*scores)
+    fine = engines.load(shrunk(exact, "float16"), "litert").predict(images)
+    assert rounded_verification.problem_of_quality(scores[0], fine) is None
