@@ -8,6 +8,7 @@ more entry, there before the first recipe that names it is read:
     BINARIZERS["my_sign"] = "my_module:MySign"
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -130,9 +131,11 @@ REAL_LAYERS = ("float", "integer")
 THRESHOLDS = ("learned", "mean")
 # What is done to a filter's weights before their sign is taken.
 WEIGHT_STANDARDIZATIONS = ("none", "center", "standardize")
-_CHOICES = {
+# How many pixels of a picture, in height and in width, become one behind a stem.
+STEMS = {"imagenet": 4, "cifar": 1, "small": 2, "quicknet": 4}
+_CHOICES: dict[str, Iterable[str]] = {
     "binarization": BINARIZATIONS,
-    "stem": ("imagenet", "cifar", "small"),
+    "stem": STEMS,
     "stem_activation": ("prelu", "relu"),
     "downsample": DOWNSAMPLES,
     "real_layers": REAL_LAYERS,
@@ -163,8 +166,9 @@ class Network:
       width: channels of the first group; each further group doubles them.
       blocks: residual blocks in each group; (2, 2, 2, 2) is the ResNet-18 layout,
         (1, 1, 1, 1) ResNet-10's, (3, 4, 6, 3) ResNet-34's.
-      stem: "imagenet" (7x7 stride 2, max pool), "cifar" (3x3 stride 1) or "small"
-        (3x3 stride 2).
+      stem: "imagenet" (7x7 stride 2, max pool), "cifar" (3x3 stride 1), "small" (3x3
+        stride 2) or "quicknet" (3x3 stride 2, depthwise 3x3 stride 2, 1x1), a
+        thirteenth of the arithmetic of "imagenet", for a width that 4 divides.
       stem_activation: "prelu" or "relu"; not printed in the paper, PReLU is what
         larq-zoo's released weights have.
       downsample: "real" or "binary" 1x1 convolution in the shortcut of a block that
@@ -183,7 +187,8 @@ class Network:
         replica's share of it, while training; a saved network has plain BatchNorm.
       real_layers: "float", or "integer": stem, real downsampling and classifier have
         weights of 7 bits and inputs of 8, in training too, see
-        `r2b_keras.models.integers`. Gates stay real-valued. Ours.
+        `r2b_keras.models.integers`. Gates and the depthwise convolution of the stem
+        "quicknet" stay real-valued. Ours.
       prelu_shifts: learned shifts of each channel before and after the PReLU of a half
         block, both from 0, `prelu(x - a) + b` (RPReLU of ReActNet, Liu et al., ECCV
         2020, Eq. 5).
@@ -246,6 +251,9 @@ class Network:
             )
         for field in ("width", "reduction"):
             require_count(f"Network.{field}", getattr(self, field))
+        fits = self.stem != "quicknet" or self.width % 4 == 0
+        expected = "a multiple of 4 with the stem 'quicknet'"
+        require(fits, "Network.width", self.width, expected)
         self._check_blocks()
         # A list, as JSON has it, would compare unequal and have no hash.
         object.__setattr__(self, "blocks", tuple(self.blocks))
@@ -319,7 +327,7 @@ class Network:
 
     def map_layout(self) -> dict[str, object]:
         """What decides how many blocks there are and how large their feature maps."""
-        return {"blocks": self.blocks, "stem": self.stem}
+        return {"blocks": self.blocks, "stem": STEMS[self.stem]}
 
     def weight_layout(self) -> dict[str, object]:
         """What decides names and shapes of the weights; no option that is ignored.
@@ -329,7 +337,8 @@ class Network:
         the weights of real ones.
         """
         real = self.binarization == "real"
-        layout = {"name": real, **self.map_layout(), "width": self.width}
+        layout = {"name": real, "blocks": self.blocks, "stem": self.stem}
+        layout["width"] = self.width
         if real:
             return layout
         layout["stem_activation"] = self.stem_activation

@@ -30,6 +30,7 @@ def network(**options):
         ("gate_width", "both", "one of out, in"),
         ("activation_binarizer", "sign", "one of ste_sign, approx_sign, swish_sign"),
         ("weight_binarizer", None, "one of ste_sign, approx_sign, swish_sign"),
+        ("stem", "quick", "one of imagenet, cifar, small, quicknet"),
         ("width", 0, "a whole number of at least 1"),
         ("width", 16.5, "a whole number of at least 1"),
         ("width", "16", "a whole number of at least 1"),
@@ -80,6 +81,20 @@ def test_an_option_of_the_binarizer_that_it_has_not(field, value, binarizer):
         network(**{field: value}, **binarizer)
     # Each alone is well.
     assert network(**binarizer) != network(**{field: value})
+
+
+def test_the_stem_that_wants_a_width_of_fours():
+    with pytest.raises(InputError, match="width is 6, expected a multiple of 4 with"):
+        network(stem="quicknet", width=6)
+    assert network(stem="quicknet", width=12).width == 12
+
+
+def test_stems_of_equal_maps_have_other_weights():
+    """A teacher of another stem can be matched where the maps are as large."""
+    stems = [network(stem=stem) for stem in ("imagenet", "quicknet", "small")]
+    maps = [stem.map_layout() for stem in stems]
+    assert maps[0] == maps[1] != maps[2]
+    assert stems[0].weight_layout() != stems[1].weight_layout()
 
 
 def test_equal_values_are_equal():

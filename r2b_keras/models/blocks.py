@@ -1,4 +1,4 @@
-"""Building blocks: stems, shortcuts, real blocks and binary half blocks (Fig. 1).
+"""Building blocks: shortcuts, real blocks and binary half blocks (Fig. 1).
 
 Every function takes and returns Keras tensors `[B, H, W, C]`. Layer names start with
 the block's name, so that a student and its successor have the same weights under the
@@ -9,9 +9,8 @@ import pkgutil
 from typing import Any
 
 from r2b_keras.environment import lq, tf
-from r2b_keras.errors import InputError
 from r2b_keras.models.binarizers import ClippedApproxSign, StandardizedSign
-from r2b_keras.models.integers import IntegerConv2D, IntegerDense, PictureConv2D
+from r2b_keras.models.integers import IntegerConv2D, IntegerDense
 from r2b_keras.models.layers import (
     ChannelShift,
     InstanceThreshold,
@@ -20,7 +19,6 @@ from r2b_keras.models.layers import (
 )
 from r2b_keras.models.rescalings import Convolution
 from r2b_keras.networks import BINARIZATIONS, BINARIZERS, RESCALINGS, Network
-from r2b_keras.normalisation import Normalisation
 
 layers = tf.keras.layers
 
@@ -54,43 +52,7 @@ def real_convolution(
     )(x)
 
 
-def picture_convolution(
-    x: tf.Tensor,
-    filters: int,
-    kernel_size: int,
-    strides: int,
-    network: Network,
-    normalisation: Normalisation | None,
-    name: str,
-) -> tf.Tensor:
-    """The stem's convolution, of integers where the network's real layers are.
-
-    Raises:
-      InputError: it needs to know what makes pixels of its input.
-    """
-    if network.real_layers == "float":
-        return real_convolution(x, filters, kernel_size, strides, name)
-    if normalisation is None:
-        raise InputError(
-            "Network.real_layers is 'integer', and such a network needs to know how "
-            "its pictures are normalised: build it with "
-            "normalisation=Normalisation(mean, std), that of its data."
-        )
-    return PictureConv2D(
-        filters,
-        kernel_size,
-        mean=normalisation.mean,
-        std=normalisation.std,
-        strides=strides,
-        padding="same",
-        kernel_initializer=KERNEL_INITIALIZER,
-        # Integers are exact in it; all else has the compute precision again.
-        dtype="float32",
-        name=name,
-    )(x)
-
-
-def downsampling_convolution(
+def pointwise_convolution(
     x: tf.Tensor, filters: int, network: Network, name: str
 ) -> tf.Tensor:
     """A 1x1 convolution, of integers where the network's real layers are."""
@@ -126,37 +88,6 @@ def activation(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
     if kind == "prelu":
         return layers.PReLU(shared_axes=[1, 2], name=name)(x)
     return layers.ReLU(name=name)(x)
-
-
-def stem(
-    x: tf.Tensor,
-    network: Network,
-    kind: str,
-    normalisation: Normalisation | None = None,
-) -> tf.Tensor:
-    """First layers, real-valued in every network (Sec. 4.1).
-
-    Args:
-      x: images `[B, H, W, C]`.
-      network: gives the stem's geometry and the width.
-      kind: "relu" or "prelu".
-      normalisation: of the images; needed where real layers are of integers.
-
-    Returns:
-      `[B, H/4, W/4, width]` for "imagenet", `[B, H, W, width]` for "cifar",
-      `[B, H/2, W/2, width]` for "small".
-    """
-    kernel_size, strides = {"imagenet": (7, 2), "cifar": (3, 1), "small": (3, 2)}[
-        network.stem
-    ]
-    x = picture_convolution(
-        x, network.width, kernel_size, strides, network, normalisation, "stem_conv"
-    )
-    x = batch_norm(x, network, "stem_batch_norm")
-    x = activation(x, kind, f"stem_{kind}")
-    if network.stem == "imagenet":
-        x = layers.MaxPool2D(3, strides=2, padding="same", name="stem_pool")(x)
-    return x
 
 
 def quantizers(network: Network) -> dict[str, Any]:
@@ -227,7 +158,7 @@ def shortcut(x: tf.Tensor, filters: int, network: Network, name: str) -> tf.Tens
         x = batch_norm(x, network, f"{name}_threshold")
         x = quantized_convolution(x, filters, 1, 1, network, f"{name}_conv")
     else:
-        x = downsampling_convolution(x, filters, network, f"{name}_conv")
+        x = pointwise_convolution(x, filters, network, f"{name}_conv")
     return batch_norm(x, network, f"{name}_batch_norm")
 
 

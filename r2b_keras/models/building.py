@@ -7,7 +7,7 @@ from typing import Any
 from r2b_keras.checks import is_count, nearest, require, require_code, require_count
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.models import blocks
+from r2b_keras.models import blocks, stems
 from r2b_keras.networks import FAMILIES, Network
 from r2b_keras.normalisation import Normalisation
 
@@ -53,7 +53,7 @@ def build_network(
     block = pkgutil.resolve_name(family.block)
     inputs = layers.Input(input_shape, name="image")
     activation = family.stem_activation or network.stem_activation
-    x = blocks.stem(inputs, network, activation, normalisation)
+    x = stems.stem(inputs, network, activation, normalisation)
     index = 0
     for group, num_blocks in enumerate(network.blocks):
         for position in range(num_blocks):

@@ -72,7 +72,7 @@ def _part(layer: tf.keras.layers.Layer, num_binary: int) -> str:
     """The part that a layer of one of our networks belongs to."""
     if isinstance(layer, ChannelGating):
         return _GATE
-    if isinstance(layer, tf.keras.layers.Conv2D):
+    if isinstance(layer, tf.keras.layers.Conv2D | tf.keras.layers.DepthwiseConv2D):
         if num_binary:
             return _BINARY
         if layer.name.startswith("stem"):

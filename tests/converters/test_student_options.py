@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from r2b_keras import models
+from r2b_keras.board import pictures
 from r2b_keras.converters import convert, tflite_file, verification
 from r2b_keras.environment import lq, tf
 from r2b_keras.models.binarizers import StandardizedSign
@@ -61,6 +62,25 @@ def today():
 
 def test_converted_it_computes_the_same(today):
     check_equal(*today)
+
+
+@pytest.mark.parametrize("real_layers", ["float", "integer"])
+def test_the_stem_of_quicknet(real_layers):
+    shape, normalisation = (33, 30, 3), models.Normalisation((0.5,) * 3, (0.25,) * 3)
+    options = {"width": 16, "blocks": (1,), "stem": "quicknet"}
+    network = ("real_to_binary18", "binary", shape, 5, normalisation)
+    tf.keras.utils.set_random_seed(3)
+    model = models.build(*network, real_layers=real_layers, **options)
+    nets.randomize(model)
+    pixels = np.random.default_rng(2).integers(0, 256, (12, *shape), np.uint8)
+    images = pictures.normalize(pixels, normalisation)
+    model(images, training=True)  # the ranges of integer layers
+    flatbuffer = convert(model)
+    kinds = tflite_file.count_operators(flatbuffer)
+    assert kinds["DEPTHWISE_CONV_2D"] == 1 and kinds["LceBconv2d"] == 2
+    for engine in ("lce_indirect", "r2b_runtime"):
+        found = verification.verify(model, flatbuffer, images, engine)
+        assert found.accepted, found.to_text()
 
 
 def test_gate_and_threshold_share_their_means(today):

@@ -151,12 +151,14 @@ def test_real_resnets_have_the_published_number_of_parameters(blocks, parameters
         ((5, 8, 1), "small"),
         ((13, 9, 3), "imagenet"),
         ((1, 1, 1), "imagenet"),
+        ((13, 10, 3), "quicknet"),
+        ((1, 1, 1), "quicknet"),
     ],
     ids=str,
 )
 def test_odd_sizes_single_pixels_and_grey(shape, stem):
     model = build(*BINARY, shape, stem=stem, downsample="binary")
-    divisor = {"imagenet": 4, "cifar": 1, "small": 2}[stem]
+    divisor = {"imagenet": 4, "cifar": 1, "small": 2, "quicknet": 4}[stem]
     outputs = models.with_intermediates(model, ["block_1", "block_2"])(images(shape))
     for name, factor in (("block_1", divisor), ("block_2", 2 * divisor)):
         expected = tuple(-(-size // factor) for size in shape[:2])

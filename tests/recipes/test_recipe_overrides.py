@@ -173,7 +173,7 @@ REFUSED = [
     ),
     (
         "stages.0.student.stem=resnet",
-        "Network.stem is 'resnet', expected one of imagenet, cifar, small.",
+        "Network.stem is 'resnet', expected one of imagenet, cifar, small, quicknet.",
     ),
     (
         "data.validation_size=-1",

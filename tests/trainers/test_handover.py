@@ -229,6 +229,7 @@ OPTIONS = [
     {"width": 8},
     {"blocks": (2,)},
     {"stem": "small"},
+    {"stem": "quicknet"},
     {"stem_activation": "relu"},
     {"downsample": "binary"},
     {"rescaling": "gate", "reduction": 2},
