@@ -30,7 +30,7 @@ from r2b_keras.environment import tf
 from r2b_keras.models import build_network
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers.execution import Execution
-from r2b_keras.trainers.stage import make_distiller
+from r2b_keras.trainers.stage_distiller import make_distiller
 
 
 def distiller(recipe: Recipe, number: int, images: data.ImageDataset) -> tf.keras.Model:

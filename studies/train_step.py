@@ -36,7 +36,7 @@ from r2b_keras.models import build_network, larq_zoo
 from r2b_keras.recipes import Losses, Optimizer, Stage
 from r2b_keras.trainers import PRECISIONS
 from r2b_keras.trainers.execution import Execution
-from r2b_keras.trainers.stage import make_distiller
+from r2b_keras.trainers.stage_distiller import make_distiller
 
 NUM_CLASSES = 1000
 # Names of a stage's student and teacher: ours, and larq-zoo's factory.

@@ -89,6 +89,17 @@ class ImageDataset:
                     "add some."
                 )
 
+    @property
+    def class_counts(self) -> tuple[int, ...] | None:
+        """How many images to train on each class has.
+
+        None where that is not known before they are read: of large streamed sets.
+        """
+        labels = self._train.labels
+        if labels is None:
+            return None
+        return tuple(np.bincount(labels, minlength=self.num_classes).tolist())
+
     def steps_per_epoch(self, batch_size: int) -> int:
         """Number of whole batches in an epoch; the remaining images are left out.
 

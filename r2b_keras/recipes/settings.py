@@ -16,6 +16,8 @@ OPTIMIZERS = ("adam", "sgd")
 DECAYS = ("l2", "decoupled")
 SCHEDULES = ("constant", "step", "cosine", "linear")
 ATTENTION_FORMS = ("norm", "squared_mean", "max_normalised")
+# Class weights that follow from how many images each class has.
+BALANCED = "balanced"
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,11 @@ class Losses:
       temperature: T of the distillation loss.
       label_smoothing: share of the labels that is spread evenly over all classes
         (Szegedy et al., 2016); a teacher's logits stay as they are.
+      class_weights: factors of the labels' cross-entropy, one number for each class in
+        the order of the labels, or "balanced": N / (K n) for a class with n of N images
+        to train on, of K classes, so that all weigh the same together and the mean over
+        the images is 1 (King & Zeng, Political Analysis 2001, Sec. 4.2); a teacher's
+        losses stay as they are. Empty for 1 each.
       taps: "STUDENT=TEACHER" each, names of the layers whose maps are matched, such as
         "block_2=block_3" where the teacher is deeper; empty for block by block.
     """
@@ -151,6 +158,7 @@ class Losses:
     logit_matching: float = 0.0
     temperature: float = 1.0
     label_smoothing: float = 0.0
+    class_weights: tuple[str, ...] = ()
     taps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -160,6 +168,7 @@ class Losses:
         require_choice("losses.attention_form", self.attention_form, ATTENTION_FORMS)
         require_positive("losses.temperature", self.temperature)
         require_fraction_below_1("losses.label_smoothing", self.label_smoothing)
+        self._check_class_weights()
         object.__setattr__(self, "taps", tuple(self.taps))
         for tap in self.taps:
             holds = all(tap.partition("="))
@@ -169,6 +178,19 @@ class Losses:
                 "All weights of losses are 0, expected at least one above 0: there is "
                 "nothing to train with."
             )
+
+    def _check_class_weights(self) -> None:
+        words = tuple(map(str, self.class_weights))
+        object.__setattr__(self, "class_weights", words)
+        if words in ((), (BALANCED,)):
+            return
+        expected = f"{BALANCED!r}, or a number of at least 0 for each class, not all 0"
+        try:
+            numbers = [float(word) for word in words]
+        except ValueError:
+            numbers = [-1.0]
+        holds = all(0 <= x < math.inf for x in numbers) and any(numbers)
+        require(holds, "losses.class_weights", words, expected)
 
     @property
     def tap_pairs(self) -> list[tuple[str, str]]:

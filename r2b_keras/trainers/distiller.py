@@ -41,6 +41,7 @@ class Distiller(tf.keras.Model):
       teacher_taps: names in the teacher, the student's when None.
       cross_entropy_weight: weight of the labels.
       label_smoothing: share of the labels that is spread over all classes.
+      class_weights: factor of the labels' cross-entropy for each class, None for 1.
       attention_weight: weight of Eq. 2.
       logit_weight: weight of the distillation loss.
       temperature: T of the distillation loss.
@@ -70,6 +71,7 @@ class Distiller(tf.keras.Model):
         *,
         cross_entropy_weight: float = 1.0,
         label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
         attention_weight: float = 0.0,
         logit_weight: float = 0.0,
         temperature: float = 1.0,
@@ -95,6 +97,7 @@ class Distiller(tf.keras.Model):
             "l2": l2,
         }
         self._label_smoothing = label_smoothing
+        self._class_weights = None if class_weights is None else tuple(class_weights)
         self._check_weights(attention_form, temperature)
         self._check_teacher(teacher, taps)
         self._temperature, self._attention_form = temperature, attention_form
@@ -116,6 +119,7 @@ class Distiller(tf.keras.Model):
             require_logits(student, "student", student_logits)
         if teacher is not None and logit_weight:
             require_logits(teacher, "teacher", teacher_logits)
+        self._check_class_weights()
         self._trackers = {
             name: tf.keras.metrics.Mean(name=name)
             for name in ("loss", "accuracy", *self._active_parts())
@@ -225,6 +229,15 @@ class Distiller(tf.keras.Model):
                 "attention maps should match, for example taps=['block_1', 'block_2']."
             )
 
+    def _check_class_weights(self) -> None:
+        num_classes = self._student_outputs.shapes[LOGITS][-1]
+        weights = self._class_weights
+        if weights is not None and len(weights) != num_classes:
+            raise InputError(
+                f"There are {len(weights)} class weights, expected {num_classes}, one "
+                f"for each class of {self.student.name!r}."
+            )
+
     def _teach(self, images: tf.Tensor) -> Outputs:
         if self._teacher_outputs is None:
             return {}
@@ -239,7 +252,9 @@ class Distiller(tf.keras.Model):
         values: dict[str, tf.Tensor] = {}
         if "cross_entropy" in active:
             smoothed = losses.smoothed(targets, self._label_smoothing)
-            values["cross_entropy"] = losses.cross_entropy(smoothed, logits)
+            values["cross_entropy"] = losses.cross_entropy(
+                smoothed, logits, self._class_weights
+            )
         if "attention" in active:
             values["attention"] = losses.attention_matching(
                 [outputs[student] for student, _ in self._tap_pairs],

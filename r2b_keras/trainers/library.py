@@ -41,6 +41,7 @@ _NEWER = {
     "augmentation.others": [],
     "augmentation.crop_area": 0.08,
     "losses.label_smoothing": 0.0,
+    "losses.class_weights": [],
     "losses.taps": [],
     "optimizer.groups": [],
     "optimizer.clip_norm": 0.0,

@@ -13,18 +13,26 @@ from r2b_keras.recipes.settings import Losses
 EPSILON = 1e-12
 
 
-def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy with the labels.
+def cross_entropy(
+    labels: tf.Tensor, logits: tf.Tensor, class_weights: Sequence[float] | None = None
+) -> tf.Tensor:
+    """Cross-entropy with the labels, -sum over classes of w y log(softmax(z)).
+
+    Its gradient by the logits z is softmax(z) sum(w y) - w y.
 
     Args:
-      labels: class probabilities `[B, K]`, one-hot or mixed.
-      logits: `[B, K]`.
+      labels: class probabilities `[B, K]`, one-hot or mixed: y.
+      logits: `[B, K]`: z.
+      class_weights: K factors: w; None for 1 each.
 
     Returns:
       `[B]`, in nats.
     """
+    labels = tf.cast(labels, tf.float32)
+    if class_weights is not None:
+        labels = labels * tf.constant(class_weights, tf.float32)
     log_probabilities = tf.nn.log_softmax(tf.cast(logits, tf.float32))
-    return -tf.reduce_sum(tf.cast(labels, tf.float32) * log_probabilities, axis=-1)
+    return -tf.reduce_sum(labels * log_probabilities, axis=-1)
 
 
 def smoothed(labels: tf.Tensor, share: float) -> tf.Tensor:

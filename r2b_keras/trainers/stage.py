@@ -20,13 +20,13 @@ from r2b_keras.trainers import (
     evaluation,
     handover,
     optimizers,
-    schedules,
 )
 from r2b_keras.trainers.attention_images import NUM_IMAGES, AttentionImages
 from r2b_keras.trainers.best_epoch import BestEpoch
 from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
 from r2b_keras.trainers.distiller import Distiller
 from r2b_keras.trainers.execution import Execution, sentence
+from r2b_keras.trainers.stage_distiller import class_weights, make_distiller
 from r2b_keras.trainers.trained import load_trained
 from r2b_keras.trainers.weight_flips import WeightFlips
 from r2b_keras.trainers.workdir import StageResult, Workdir
@@ -79,7 +79,9 @@ def train_stage(run: Run, number: int) -> StageResult:
         if stage.losses.needs_teacher and stage.teacher is not None:
             teacher = _load(run, stage.teacher)
         distiller = make_distiller(
-            stage, student, teacher, steps_per_epoch, run.execution, dataset.normalise
+            *(stage, student, teacher, steps_per_epoch, run.execution),
+            preprocess=dataset.normalise,
+            class_counts=dataset.class_counts,
         )
         progress = _restore(run, number, distiller)
     run.workers.require_equal(progress.epochs, "finished epochs")
@@ -134,76 +136,34 @@ def _start(
 
 
 def check_fit(run: Run, numbers: Sequence[int]) -> None:
-    """Refuses files and groups of weights that do not fit, before any stage trains.
+    """Refuses what does not fit a stage's network or classes, before any stage trains.
 
     Raises:
-      InputError: a file is no network, or does not fit, or groups fit no weights; the
-        message names the stage.
+      InputError: a file is no network, or does not fit, or groups fit no weights, or
+        the classes have other numbers; the message names the stage.
     """
+    num_classes, counts = run.dataset.num_classes, run.dataset.class_counts
     for number in numbers:
         stage = run.recipe.stages[number]
-        if not (stage.files or stage.optimizer.groups or stage.losses.taps):
-            continue
-        student = _build(run, stage.student)
         try:
-            if isinstance(stage.start_from, str):
-                _start(run, stage, stage.start_from, student)
-            optimizers.freeze(stage.optimizer, student)
-            if stage.losses.needs_teacher and isinstance(stage.teacher, str):
-                teacher = _load(run, stage.teacher)
-                make_distiller(stage, student, teacher, 1, run.execution)
+            class_weights(stage.losses, num_classes, counts)
+            if stage.files or stage.optimizer.groups or stage.losses.taps:
+                _check_networks(run, stage)
         except InputError as error:
             raise InputError(f"Stage {number}: {error}") from error
 
 
-def make_distiller(
-    stage: Stage,
-    student: tf.keras.Model,
-    teacher: tf.keras.Model | None,
-    steps_per_epoch: int,
-    execution: Execution,
-    preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
-) -> Distiller:
-    """Makes what trains a student as a stage says, its optimizer built.
-
-    Args:
-      stage: losses, optimizer and schedule.
-      student: the network that is trained.
-      teacher: the one that teaches it, None where no loss needs one.
-      steps_per_epoch: for the schedule.
-      execution: how steps are executed.
-      preprocess: see `Distiller`.
-    """
-    losses, settings = stage.losses, stage.optimizer
-    optimizers.freeze(settings, student)
-    blocks = [(name, name) for name in models.intermediate_names(student)]
-    pairs = losses.tap_pairs or blocks
-    distiller = Distiller(
-        student,
-        teacher,
-        taps=[own for own, _ in pairs],
-        teacher_taps=[other for _, other in pairs],
-        cross_entropy_weight=losses.cross_entropy,
-        label_smoothing=losses.label_smoothing,
-        attention_weight=losses.attention,
-        attention_form=losses.attention_form,
-        logit_weight=losses.logit_matching,
-        temperature=losses.temperature,
-        l2=settings.weight_decay if settings.decay == "l2" else 0.0,
-        l2_variables=optimizers.decayed_variables(student),
-        l2_factors=optimizers.l2_factors(settings, student),
-        preprocess=preprocess,
-    )
-    rate = schedules.learning_rate(
-        stage.schedule, settings.learning_rate, stage.epochs, steps_per_epoch
-    )
-    distiller.compile(
-        optimizers.make_optimizer(settings, rate, student, stage.average),
-        jit_compile=execution.xla,
-        steps_per_execution=execution.steps_per_execution,
-    )
-    distiller.optimizer.build(student.trainable_variables)
-    return distiller
+def _check_networks(run: Run, stage: Stage) -> None:
+    student = _build(run, stage.student)
+    if isinstance(stage.start_from, str):
+        _start(run, stage, stage.start_from, student)
+    optimizers.freeze(stage.optimizer, student)
+    if stage.losses.needs_teacher and isinstance(stage.teacher, str):
+        teacher = _load(run, stage.teacher)
+        counts = run.dataset.class_counts
+        make_distiller(
+            *(stage, student, teacher, 1, run.execution), class_counts=counts
+        )
 
 
 def _restore(run: Run, number: int, distiller: Distiller) -> checkpoints.Progress:

@@ -14,7 +14,7 @@ from r2b_keras.trainers import PRECISIONS, Distiller, manifest
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.execution import Execution, device_names, facts, sentence
 from r2b_keras.trainers.optimizers import OnePassAdam, make_optimizer
-from r2b_keras.trainers.stage import make_distiller
+from r2b_keras.trainers.stage_distiller import make_distiller
 from r2b_keras.trainers.strategies import make_workers
 from r2b_keras.trainers.workdir import Workdir
 
