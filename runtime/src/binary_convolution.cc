@@ -13,34 +13,32 @@ namespace {
 
 // From counts of differing bits to values, as Larq Compute Engine rounds them.
 struct OutputTransform {
-  int32_t clamp_min = 0, clamp_max = 0;
+  int32_t clamp_min = INT32_MIN, clamp_max = INT32_MAX;
   std::vector<float> multiplier, bias;
 };
 
 // The clamp of the fused activation, moved to 2 * count = bits - accumulator.
 void set_clamp(Activation activation, int32_t bits, OutputTransform* transform) {
-  int32_t lowest = -bits, highest = bits;
-  if (activation != Activation::kNone) {
-    lowest = activation == Activation::kReluN1To1 ? -1 : 0;
-    if (activation == Activation::kReluN1To1) highest = 1;
-    if (activation == Activation::kRelu6) highest = 6;
-  }
+  if (activation == Activation::kNone) return;
+  const int32_t lowest = activation == Activation::kReluN1To1 ? -1 : 0;
+  int32_t highest = bits;
+  if (activation == Activation::kReluN1To1) highest = 1;
+  if (activation == Activation::kRelu6) highest = 6;
   transform->clamp_min = bits - std::min(highest, bits);
   transform->clamp_max = bits - std::max(lowest, -bits);
 }
 
 OutputTransform make_transform(const Graph& graph, const Operator& op, int32_t bits) {
   OutputTransform transform;
-  set_clamp(op.activation, bits, &transform);
   const Value& output = graph.output(op);
   if (output.type == kTfLiteInt32) {
     // count > threshold is threshold - count < 0: -count + shift, see the sign of it.
-    set_clamp(Activation::kNone, bits, &transform);
     const size_t channels = static_cast<size_t>(graph.input(op, 4).shape.dims[0]);
     transform.multiplier.assign(channels, -0.5f);
     transform.bias.assign(channels, 0.0f);
     return transform;
   }
+  set_clamp(op.activation, bits, &transform);
   transform.multiplier = copy_floats(graph.input(op, 2));
   transform.bias = copy_floats(graph.input(op, 3));
   const bool is_int8 = output.type == kTfLiteInt8;
@@ -215,10 +213,9 @@ class BinaryConvolution : public Step {
   void finish(const Span& span, const Tile& tile) const {
     FinishRow work = {};
     if (!borders_.empty()) {
-      const int y = span.row % vertical_.out;
+      const float* const* row = borders_.row(span.row % vertical_.out) + span.first_pixel;
       for (int x = 0; x < span.num_pixels; x++) {
-        const float* border = borders_.at(y, span.first_pixel + x);
-        tile.corrections[x] = border == nullptr ? nullptr : border + span.first_channel;
+        tile.corrections[x] = row[x] == nullptr ? nullptr : row[x] + span.first_channel;
       }
       if (in_float_) {
         work.corrections = tile.corrections;

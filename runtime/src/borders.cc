@@ -28,8 +28,8 @@ Borders::Borders(const Axis& vertical, const Axis& horizontal,
                  const std::vector<int32_t>& tap_sums,
                  const std::vector<float>& factors) {
   const std::vector<Taps> rows = classify(vertical, &row_class_);
-  const std::vector<Taps> columns = classify(horizontal, &column_class_);
-  num_columns_ = columns.size();
+  std::vector<int> column_class;
+  const std::vector<Taps> columns = classify(horizontal, &column_class);
   entries_.resize(rows.size() * columns.size());
 
   const int height = vertical.kernel, width = horizontal.kernel;
@@ -48,13 +48,20 @@ Borders::Borders(const Axis& vertical, const Axis& horizontal,
       }
     }
     for (size_t i = 0; i < entries_.size(); i++) {
-      const Taps v = rows[i / num_columns_], h = columns[i % num_columns_];
+      const Taps v = rows[i / columns.size()], h = columns[i % columns.size()];
       if (v == Taps(0, height) && h == Taps(0, width)) continue;
       const int32_t inside = at_corner(v.second, h.second) -
                              at_corner(v.first, h.second) -
                              at_corner(v.second, h.first) + at_corner(v.first, h.first);
       const int32_t outside = at_corner(height, width) - inside;
       entries_[i].push_back(factors[c] * static_cast<float>(outside));
+    }
+  }
+  for (size_t row = 0; row < rows.size(); row++) {
+    rows_.emplace_back();
+    for (const int column : column_class) {
+      const size_t i = row * columns.size() + static_cast<size_t>(column);
+      rows_.back().push_back(entries_[i].empty() ? nullptr : entries_[i].data());
     }
   }
 }

@@ -15,24 +15,23 @@ namespace r2b {
 class Borders {
  public:
   Borders() = default;
+  Borders(Borders&&) = default;  // copies would point into what they are copies of
+  Borders& operator=(Borders&&) = default;
   // tap_sums: [channels][vertical.kernel][horizontal.kernel]; factors: [channels].
   Borders(const Axis& vertical, const Axis& horizontal,
           const std::vector<int32_t>& tap_sums, const std::vector<float>& factors);
 
   bool empty() const { return row_class_.empty(); }
-  // What patch (y, x) needs, one for each channel; null where it does not stick out.
-  const float* at(int y, int x) const {
-    const int row = row_class_[static_cast<size_t>(y)];
-    const int column = column_class_[static_cast<size_t>(x)];
-    const std::vector<float>& entry =
-        entries_[static_cast<size_t>(row) * num_columns_ + static_cast<size_t>(column)];
-    return entry.empty() ? nullptr : entry.data();
+  // What each patch of row y needs, one for each channel; null where it does not stick
+  // out.
+  const float* const* row(int y) const {
+    return rows_[static_cast<size_t>(row_class_[static_cast<size_t>(y)])].data();
   }
 
  private:
-  std::vector<int> row_class_, column_class_;
-  size_t num_columns_ = 0;
-  std::vector<std::vector<float>> entries_;  // [row class][column class]
+  std::vector<int> row_class_;
+  std::vector<std::vector<float>> entries_;      // [row class * column class]
+  std::vector<std::vector<const float*>> rows_;  // [row class][x], into entries_
 };
 
 }  // namespace r2b

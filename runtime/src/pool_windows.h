@@ -2,6 +2,8 @@
 #ifndef R2B_POOL_WINDOWS_H_
 #define R2B_POOL_WINDOWS_H_
 
+#include <vector>
+
 #include "kernels/kernels.h"
 #include "shapes.h"
 
@@ -15,7 +17,18 @@ class PoolWindows {
         is_max_(is_max),
         vertical_(vertical),
         horizontal_(horizontal),
-        channels_(channels) {}
+        channels_(channels) {
+    for (int x = 0; x < horizontal.out; x++) {
+      const int first = horizontal.first_tap(x);
+      const int taps = horizontal.end_tap(x) - first;
+      const int pixel = x * horizontal.stride - horizontal.before + first;
+      // Beside a border windows have fewer pixels, each other ones.
+      const bool is_like_last = !stretches_.empty() && stretches_.back().taps == taps &&
+                                stretches_.back().first_tap == first;
+      if (!is_like_last) stretches_.push_back({first, taps, pixel, 0});
+      stretches_.back().windows++;
+    }
+  }
 
   // Rows of an image, and pixels of a row.
   int height() const { return vertical_.out; }
@@ -23,40 +36,51 @@ class PoolWindows {
   // The rows of the source's image that row y looks at.
   int first_row(int y) const { return top(y) + vertical_.first_tap(y); }
   int end_row(int y) const { return top(y) + vertical_.end_tap(y); }
-  // The most of them, and the most pixels of a window: no more than the source has.
+  // The most of them.
   int most_rows() const { return vertical_.most_taps(); }
-  int most_pixels() const { return most_rows() * horizontal_.most_taps(); }
 
-  // Row y, of width() pixels. line_of(row) is a row of the source's image; `pixels` has
-  // room for most_pixels().
+  // Row y, of width() pixels. line_of(row) is a row of the source's image; `lines` has
+  // room for most_rows().
   template <typename LineOf>
-  void run(int y, const LineOf& line_of, const float** pixels, float* output) const {
-    for (int x = 0; x < width(); x++, output += channels_) {
-      const int left = x * horizontal_.stride - horizontal_.before;
-      const int first = horizontal_.first_tap(x), end = horizontal_.end_tap(x);
-      int count = 0;
+  void run(int y, const LineOf& line_of, const float** lines, float* output) const {
+    for (const Stretch& stretch : stretches_) {
+      int num_lines = 0;
       for (int row = first_row(y); row < end_row(y); row++) {
-        const float* line = line_of(row);
-        for (int h = first; h < end; h++) {
-          pixels[count++] = line + static_cast<ptrdiff_t>(left + h) * channels_;
-        }
+        lines[num_lines++] =
+            line_of(row) + static_cast<ptrdiff_t>(stretch.first_pixel) * channels_;
       }
-      const PoolWindow window = {pixels, count, channels_, output};
+      const PoolRow work = {lines,
+                            num_lines,
+                            stretch.taps,
+                            stretch.windows,
+                            static_cast<ptrdiff_t>(horizontal_.stride) * channels_,
+                            channels_,
+                            output};
       if (is_max_) {
-        kernels_.max_window(window);
+        kernels_.max_pool_row(work);
       } else {
-        kernels_.mean_window(window, 1.0f / static_cast<float>(count));
+        const int count = num_lines * stretch.taps;
+        kernels_.mean_pool_row(work, 1.0f / static_cast<float>(count));
       }
+      output += static_cast<ptrdiff_t>(stretch.windows) * channels_;
     }
   }
 
  private:
+  // Windows side by side that have the same taps inside of the source.
+  struct Stretch {
+    int first_tap, taps;
+    int first_pixel;  // of the source, in the first window
+    int windows;
+  };
+
   int top(int y) const { return y * vertical_.stride - vertical_.before; }
 
   const Kernels& kernels_;
   bool is_max_;
   Axis vertical_, horizontal_;
   int channels_;
+  std::vector<Stretch> stretches_;
 };
 
 }  // namespace r2b

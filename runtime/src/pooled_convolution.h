@@ -32,7 +32,7 @@ class PooledConvolution : public Step {
   Size scratch_bytes() const override {
     const Size ring = Size(whole_lines(rows_.width())) * held_;
     return (ring + whole_lines(windows_.width())) * sizeof(float) +
-           rows_.lines_bytes() + Size(windows_.most_pixels()) * sizeof(float*);
+           rows_.lines_bytes() + Size(windows_.most_rows()) * sizeof(float*);
   }
 
   void run(int begin, int end, char* scratch) const override {
@@ -41,12 +41,12 @@ class PooledConvolution : public Step {
     work.pooled = work.ring + whole_lines(rows_.width()) * held_;
     char* lines = reinterpret_cast<char*>(work.pooled + whole_lines(windows_.width()));
     work.lines = rows_.begin(lines);
-    work.pixels = reinterpret_cast<const float**>(lines + rows_.lines_bytes().count());
+    work.pool_lines = reinterpret_cast<const float**>(lines + rows_.lines_bytes().count());
     for (int unit = begin; unit < end; unit++) {
       const int image = unit / windows_.height(), y = unit % windows_.height();
       compute_rows(image, windows_.first_row(y), windows_.end_row(y), &work);
       const auto line_of = [&](int row) { return ring_row(work, row); };
-      windows_.run(y, line_of, work.pixels, work.pooled);
+      windows_.run(y, line_of, work.pool_lines, work.pooled);
       FinishRow done = {};
       done.values = work.pooled;
       done.values_stride = channels_;
@@ -57,7 +57,7 @@ class PooledConvolution : public Step {
 
  private:
   struct Work {
-    const float** pixels;  // of one window
+    const float** pool_lines;  // rows of the convolution that a window looks at
     float* ring;           // rows of the convolution; row r at r % held_
     float* pooled;         // one row
     typename Rows::Lines lines;

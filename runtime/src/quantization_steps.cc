@@ -46,19 +46,19 @@ class PooledQuantizing : public MapStep {
 
   Size scratch_bytes() const override {
     return Size(windows_.width()) * source_.channels() * sizeof(float) +
-           Size(windows_.most_pixels()) * sizeof(const float*);
+           Size(windows_.most_rows()) * sizeof(const float*);
   }
 
   void run(int begin, int end, char* scratch) const override {
-    auto** pixels = reinterpret_cast<const float**>(scratch);
-    auto* values = reinterpret_cast<float*>(pixels + windows_.most_pixels());
+    auto** lines = reinterpret_cast<const float**>(scratch);
+    auto* values = reinterpret_cast<float*>(lines + windows_.most_rows());
     const int64_t count = int64_t{windows_.width()} * source_.channels();
     for (int row = begin; row < end; row++) {
       const int image = row / windows_.height(), y = row % windows_.height();
       const auto line_of = [&](int source_row) {
         return source_.row<float>(image * source_.height() + source_row);
       };
-      windows_.run(y, line_of, pixels, values);
+      windows_.run(y, line_of, lines, values);
       quantize(kernels_, how_, values, count, output_->row<uint8_t>(row));
     }
   }

@@ -276,15 +276,14 @@ Job pool_job(const Kernels& kernels, bool is_max, int side, int size, int channe
   const auto values = std::make_shared<Array<float>>(size_t(input) * input * channels);
   const auto output = std::make_shared<Array<float>>(size_t(size) * size * channels);
   return bytes_job("pool", size, channels, 1, 4.0 * (taps + 1), [=, &kernels] {
-    for (int pixel = 0; pixel < size * size; ++pixel) {
-      const float* pixels[9];
-      for (int i = 0; i < taps; ++i) {
-        const int y = pixel / size * 2 + i / side, x = pixel % size * 2 + i % side;
-        pixels[i] = values->data() + (ptrdiff_t{y} * input + x) * channels;
+    for (int y = 0; y < size; ++y) {
+      const float* lines[3];
+      for (int l = 0; l < side; ++l) {
+        lines[l] = values->data() + (ptrdiff_t{2} * y + l) * input * channels;
       }
-      const PoolWindow window = {pixels, taps, channels,
-                                 output->data() + ptrdiff_t{pixel} * channels};
-      is_max ? kernels.max_window(window) : kernels.mean_window(window, 0.25f);
+      const PoolRow row = {lines, side,     side, size, ptrdiff_t{2} * channels,
+                           channels, output->data() + ptrdiff_t{y} * size * channels};
+      is_max ? kernels.max_pool_row(row) : kernels.mean_pool_row(row, 0.25f);
     }
   });
 }

@@ -1,5 +1,7 @@
 // What follows convolutions, and pools, of every table that this CPU runs, against
 // plain loops written here from the contract.
+#include <algorithm>
+
 #include "kernel_cases.h"
 
 using namespace r2b;
@@ -141,35 +143,45 @@ void test_finish(const Kernels& kernels, uint64_t seed, const Steps& steps,
   check_output("sums", sums, expected_sums);
 }
 
-void test_windows(const Kernels& kernels, uint64_t seed, int channels, int pixels,
-                  int one_special_in) {
+struct PoolShape {
+  int lines, taps, windows;
+};
+
+void test_pool_row(const Kernels& kernels, uint64_t seed, int channels,
+                   const PoolShape& shape, int one_special_in) {
   Random random(seed);
-  Guarded<float> values(size_t(channels) * pixels, Side(random.between(0, 1)));
+  const int step = random.between(0, 2 * channels);
+  const int line = (shape.windows - 1) * step + shape.taps * channels;
+  std::vector<int> places;
+  for (int l = 0; l < shape.lines; ++l) places.push_back(random.between(0, line));
+  const int last = *std::max_element(places.begin(), places.end());
+  Guarded<float> values(size_t(last + line), Side(random.between(0, 1)));
   fill(values, random, one_special_in);
-  std::vector<const float*> pointers;
-  for (int p = 0; p < pixels; ++p) {
-    const size_t pixel = size_t(random.between(0, pixels - 1));
-    pointers.push_back(values.data() + pixel * channels);
-  }
-  const float factor = 1.0f / float(pixels);
+  std::vector<const float*> lines;
+  for (const int place : places) lines.push_back(values.data() + place);
+  const float factor = 1.0f / float(shape.lines * shape.taps);
   for (const bool is_max : {true, false}) {
-    Guarded<float> output(channels);
+    Guarded<float> output(size_t(shape.windows) * channels);
     std::vector<float> expected = copy_of(output);
-    for (int c = 0; c < channels; ++c) {
-      float y = pointers[0][c];
-      for (int p = 1; p < pixels; ++p) {
-        const float x = pointers[p][c];
+    for (int i = 0; i < shape.windows * channels; ++i) {
+      const ptrdiff_t first = ptrdiff_t{i / channels} * step + i % channels;
+      float y = lines[0][first];
+      for (int k = 1; k < shape.lines * shape.taps; ++k) {
+        const float x = lines[k / shape.taps][first + k % shape.taps * channels];
         y = is_max ? (y < x ? x : y) : y + x;
       }
-      expected[c] = is_max ? y : y * factor;
+      expected[i] = is_max ? y : y * factor;
     }
-    const PoolWindow window = {pointers.data(), pixels, channels, output.data()};
-    set_case(kernels, is_max ? "max_window" : "mean_window", seed,
-             describe({{"channels", channels}, {"pixels", pixels}}));
+    const PoolRow row = {lines.data(), shape.lines, shape.taps,   shape.windows,
+                         step,         channels,    output.data()};
+    set_case(kernels, is_max ? "max_pool_row" : "mean_pool_row", seed,
+             describe({{"channels", channels}, {"lines", shape.lines},
+                       {"taps", shape.taps}, {"windows", shape.windows},
+                       {"step", step}}));
     if (is_max) {
-      kernels.max_window(window);
+      kernels.max_pool_row(row);
     } else {
-      kernels.mean_window(window, factor);
+      kernels.mean_pool_row(row, factor);
     }
     check_output("output", output, expected);
   }
@@ -212,18 +224,23 @@ void test_finishes(const Kernels& kernels) {
   steps_of(511 + 512 * 4, all);
   for (const int width : channels) {
     for (const bool counts : {true, false}) {
-      all.counts = counts;
-      test_finish(kernels, next_seed(), all, width, 9, 0);
-      test_finish(kernels, next_seed(), all, width, 9, 10);
+      for (const bool limits : {true, false}) {
+        all.counts = counts;
+        all.limits = limits;
+        test_finish(kernels, next_seed(), all, width, 9, 0);
+        test_finish(kernels, next_seed(), all, width, 9, 10);
+      }
     }
   }
 }
 
-void test_all_windows(const Kernels& kernels) {
+void test_pool_rows(const Kernels& kernels) {
+  constexpr PoolShape kShapes[] = {{1, 1, 1}, {1, 1, 5}, {1, 3, 2}, {3, 1, 2},
+                                   {2, 2, 4}, {3, 3, 3}, {7, 7, 1}};
   for (const int channels : channel_counts()) {
-    for (const int pixels : {1, 2, 3, 4, 9, 49}) {
-      test_windows(kernels, next_seed(), channels, pixels, 0);
-      test_windows(kernels, next_seed(), channels, pixels, 8);
+    for (const PoolShape& shape : kShapes) {
+      test_pool_row(kernels, next_seed(), channels, shape, 0);
+      test_pool_row(kernels, next_seed(), channels, shape, 8);
     }
   }
 }
@@ -232,6 +249,6 @@ void test_all_windows(const Kernels& kernels) {
 
 TEST(finish_row_takes_its_steps_in_order) { for_each_table(test_finishes); }
 
-TEST(windows_are_folded_in_order) { for_each_table(test_all_windows); }
+TEST(windows_are_folded_in_order) { for_each_table(test_pool_rows); }
 
 TEST_MAIN

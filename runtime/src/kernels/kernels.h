@@ -79,6 +79,7 @@ struct QuantizedRow {
 
 // What follows a convolution, on a row of pixels, each step in its own rounding:
 //   y = float(clamp(2 * count, clamp_min, clamp_max)) * multiplier + bias   (or values)
+//                                          counts are not negative, and below 2^30
 //   y += correction of this pixel          where it has one (zero padding)
 //   y *= gate; y = y < 0 ? y * slope : y; y = min(max(y, lowest), highest); y += skip
 //   output = y
@@ -113,12 +114,17 @@ struct FinishRow {
   float* sums;  // [num_channels], added to
 };
 
-// y[c] = the largest (or the sum) of num_pixels pixels, first to last.
-struct PoolWindow {
-  const float* const* pixels;
-  int num_pixels;
+// Windows of a pool along a row, all of num_lines lines of num_taps pixels:
+//   y[w][c] = the largest (or the sum) of lines[l][w * window_step + t * num_channels + c]
+// in the order of l and t.
+struct PoolRow {
+  const float* const* lines;
+  int num_lines;
+  int num_taps;
+  int num_windows;
+  ptrdiff_t window_step;
   int num_channels;
-  float* output;
+  float* output;  // [num_windows][num_channels]
 };
 
 struct Kernels {
@@ -149,9 +155,9 @@ struct Kernels {
 
   void (*finish_row)(const FinishRow& row);
   // The larger of two is `a < b ? b : a`.
-  void (*max_window)(const PoolWindow& window);
+  void (*max_pool_row)(const PoolRow& row);
   // Sums in order, then times `factor`.
-  void (*mean_window)(const PoolWindow& window, float factor);
+  void (*mean_pool_row)(const PoolRow& row, float factor);
 };
 
 // The tables that this CPU can run, best first; the last is always portable. Null-ended.

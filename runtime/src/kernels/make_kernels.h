@@ -30,8 +30,8 @@ constexpr Kernels make_kernels(const char* name, int binary_channel_block,
           integer_conv_row<Simd>,
           quantize_row<Simd>,
           finish_row<Simd>,
-          max_window<Simd>,
-          mean_window<Simd>};
+          max_pool_row<Simd>,
+          mean_pool_row<Simd>};
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ constexpr Kernels neon_kernels = {
     neon::integer_conv_row,
     neon::quantize_row,
     neon::finish_row,
-    neon::max_window,
-    neon::mean_window,
+    neon::max_pool_row,
+    neon::mean_pool_row,
 };
 
 }  // namespace r2b

@@ -36,8 +36,8 @@ void quantize_row(const QuantizedRow& row);
 void finish_row(const FinishRow& row);
 
 // neon_pool.cc
-void max_window(const PoolWindow& window);
-void mean_window(const PoolWindow& window, float factor);
+void max_pool_row(const PoolRow& row);
+void mean_pool_row(const PoolRow& row, float factor);
 
 #define R2B_ALWAYS __attribute__((always_inline))
 #define R2B_INLINE inline R2B_ALWAYS

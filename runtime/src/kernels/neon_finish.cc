@@ -82,13 +82,11 @@ R2B_INLINE Channels load_channels(const FinishRow& row, int channel) {
   return channels;
 }
 
-// What most rows have: counts, no limits, everything else; and what limits counts can
-// be put on them before they are doubled (none is negative).
+// What most rows have: counts, no limits, everything else.
 bool is_usual(const FinishRow& row) {
-  bool is_even = row.clamp_max % 2 == 0 || row.clamp_max == INT32_MAX;
-  return row.counts && row.clamp_min <= 0 && row.clamp_max >= 0 && is_even &&
-         row.gate && row.slope && !row.has_limits && row.skip && row.output &&
-         row.scale && row.shift && row.packed && row.sums;
+  return row.counts && row.clamp_min <= 0 && row.clamp_max == INT32_MAX && row.gate &&
+         row.slope && !row.has_limits && row.skip && row.output && row.scale &&
+         row.shift && row.packed && row.sums;
 }
 
 // Whether eight multipliers can be doubled without overflow.
@@ -101,9 +99,7 @@ R2B_INLINE bool can_double(const float* multiplier) {
 
 template <bool kUsual>
 R2B_INLINE float32x4_t from_counts(int32x4_t count, const FinishRow& row) {
-  if (kUsual) {
-    return vcvtq_f32_s32(vminq_s32(count, vdupq_n_s32(row.clamp_max / 2)));
-  }
+  if (kUsual) return vcvtq_f32_s32(count);
   int32x4_t raised = vmaxq_s32(vshlq_n_s32(count, 1), vdupq_n_s32(row.clamp_min));
   return vcvtq_f32_s32(vminq_s32(raised, vdupq_n_s32(row.clamp_max)));
 }

@@ -73,8 +73,8 @@ constexpr Kernels neondot_kernels = {
     integer_conv_row<DotTile>,
     neon::quantize_row,
     neon::finish_row,
-    neon::max_window,
-    neon::mean_window,
+    neon::max_pool_row,
+    neon::mean_pool_row,
 };
 
 }  // namespace r2b

@@ -329,40 +329,45 @@ void finish_row(const FinishRow& row) {
 
 constexpr int kPoolVectors = 4;
 
-// Folds the pixels, first to last, and stores what `last` makes of the result.
+// Folds the pixels of each window, first to last, and stores what `last` makes of them.
 template <typename Simd, typename Fold, typename Last>
-inline void fold_window(const PoolWindow& window, const Fold& fold, const Last& last) {
-  for_each_vectors<Simd, kPoolVectors>(
-      window.num_channels, [&](int c, const auto& vectors) {
-        typename Simd::Floats folded[kPoolVectors];
-        for (int v = 0; v < kPoolVectors; ++v) {
-          folded[v] = vectors.load(window.pixels[0] + c, v);
-        }
-        for (int p = 1; p < window.num_pixels; ++p) {
-          const float* pixel = window.pixels[p] + c;
+inline void fold_windows(const PoolRow& row, const Fold& fold, const Last& last) {
+  const auto fold_channels = [&](int c, const auto& vectors) {
+    for (ptrdiff_t w = 0; w < row.num_windows; ++w) {
+      const ptrdiff_t first = w * row.window_step + c;
+      typename Simd::Floats folded[kPoolVectors];
+      for (int v = 0; v < kPoolVectors; ++v) {
+        folded[v] = vectors.load(row.lines[0] + first, v);
+      }
+      for (int l = 0; l < row.num_lines; ++l) {
+        const float* pixel = row.lines[l] + first;
+        for (int t = l == 0 ? 1 : 0; t < row.num_taps; ++t) {
+          const float* values = pixel + ptrdiff_t{t} * row.num_channels;
           for (int v = 0; v < kPoolVectors; ++v) {
-            folded[v] = fold(folded[v], vectors.load(pixel, v));
+            folded[v] = fold(folded[v], vectors.load(values, v));
           }
         }
-        for (int v = 0; v < kPoolVectors; ++v) {
-          vectors.store(window.output + c, v, last(folded[v]));
-        }
-      });
+      }
+      float* output = row.output + w * row.num_channels + c;
+      for (int v = 0; v < kPoolVectors; ++v) vectors.store(output, v, last(folded[v]));
+    }
+  };
+  for_each_vectors<Simd, kPoolVectors>(row.num_channels, fold_channels);
 }
 
 template <typename Simd>
-void max_window(const PoolWindow& window) {
+void max_pool_row(const PoolRow& row) {
   using Floats = typename Simd::Floats;
-  fold_window<Simd>(
-      window, [](Floats a, Floats b) { return Simd::larger(a, b); },
+  fold_windows<Simd>(
+      row, [](Floats a, Floats b) { return Simd::larger(a, b); },
       [](Floats largest) { return largest; });
 }
 
 template <typename Simd>
-void mean_window(const PoolWindow& window, float factor) {
+void mean_pool_row(const PoolRow& row, float factor) {
   using Floats = typename Simd::Floats;
-  fold_window<Simd>(
-      window, [](Floats a, Floats b) { return Simd::add(a, b); },
+  fold_windows<Simd>(
+      row, [](Floats a, Floats b) { return Simd::add(a, b); },
       [factor](Floats sum) { return Simd::multiply(sum, Simd::splat(factor)); });
 }
 
