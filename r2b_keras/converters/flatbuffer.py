@@ -87,6 +87,7 @@ def to_tables(
         with integer_layers.barriers(model):
             tables = _convert_exactly(model, flow, normalisation)
     lce_merges.take_maps_out(tables)
+    lce_merges.take_lost_biases_out(tables)
     integer_layers.finish(model, tables)
     tflite_edit.remove_ballast(tables)
     converted_checks.check(model, flow, tables)

@@ -10,6 +10,12 @@ from pixel to pixel it then takes the first pixel's for all, and over such facto
 crashes. Where a sign follows a max pooling, it takes the signs first, and forgets a
 ReLU in between. A barrier before each sign keeps it from both: a maximum with the
 lowest number, an operator that the converter leaves alone and that goes afterwards.
+
+A convolution of K products, of which p are -1, with a multiplier m and a bias b gives
+p (-2 m) + (K m + b) in the engine, in float32. BatchNorm after a ReLU that lets nothing
+through has m = 1 / sqrt(epsilon), and K m has no digits left for b, which is all that
+such a channel gives. `take_lost_biases_out` adds b afterwards: without it what ReLU
+clamps is 0 exactly.
 """
 
 import contextlib
@@ -18,6 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from flatbuffers import flexbuffers
 
 from r2b_keras.converters import binary_operators, graph, tflite_edit, tflite_file
 from r2b_keras.converters.binary_flow import Flow
@@ -27,6 +34,10 @@ from r2b_keras.environment import tf
 # Nothing else has reason to take the maximum with this number.
 _LOWEST = np.float32(-3.21e38)
 _MULTIPLIER, _BIAS = 2, 3
+# Of a bias, in absolute terms: it stands beside normalised activations of about 1. A
+# channel that is alive, K m of at most 200, loses a tenth of it.
+_LARGEST_LOSS = 1e-4
+_FLOAT32_DIGITS = 2.0**-24
 
 
 @contextlib.contextmanager
@@ -113,6 +124,32 @@ def take_maps_out(model: tflite_file.Model) -> None:
         if any(maps):
             # After the multiplication, if there is one now: the bias comes last.
             _split(model, subgraph, operator, _BIAS, last)
+
+
+def take_lost_biases_out(model: tflite_file.Model) -> None:
+    """Turns biases that rounding would lose into additions of their own."""
+    for subgraph, operator in _convolutions(model):
+        if _loses_bias(model, subgraph, operator):
+            _split(model, subgraph, operator, _BIAS, operator)
+
+
+def _loses_bias(model: tflite_file.Model, subgraph: Any, operator: Any) -> bool:
+    """Whether what is left of the bias, where an activation clamps, is not the bias."""
+    options = flexbuffers.Loads(bytes(operator.customOptions))
+    output = subgraph.tensors[operator.outputs[0]]
+    clamps = options["fused_activation_function"] != 0
+    if not clamps or output.type != schema.TensorType.FLOAT32:
+        return False
+    multiplier, bias = (
+        np.frombuffer(
+            tflite_file.constant(model, subgraph.tensors[operator.inputs[each]]), "<f4"
+        )
+        for each in (_MULTIPLIER, _BIAS)
+    )
+    window = tflite_file.shape(subgraph.tensors[operator.inputs[1]])[1:3]
+    num_products = int(np.prod(window)) * options["channels_in"]
+    loss = num_products * np.abs(multiplier, dtype=np.float64) * _FLOAT32_DIGITS
+    return bool(((loss > _LARGEST_LOSS) & (bias != 0)).any())
 
 
 def _convolutions(model: tflite_file.Model) -> list[tuple[Any, Any]]:

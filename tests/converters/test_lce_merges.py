@@ -294,3 +294,42 @@ def test_network_with_outer_product_scales():
         result = verify(model, flatbuffer, images, engine=name)
         assert result.accepted and result.agreement == 1.0, result.to_text()
         assert result.largest_difference <= 1e-5 * result.largest_score
+
+
+def dead_channels(num_dead):
+    """ReLU lets nothing of some channels through, and BatchNorm enlarges what is left.
+
+    All inputs of the binary convolution are +1: a filter of -1 gives -288.
+    """
+    image = tf.keras.Input(SHAPE)
+    x = layers.ReLU()(layers.Conv2D(32, 1, use_bias=False)(image))
+    options = {"pad_values": 1.0, "activation": "relu", "name": "conv"}
+    y = nets.binary_convolution(32, **options)(x)
+    y = nets.batch_norm(name="norm")(y)
+    x = layers.Add()([nets.batch_norm()(x), y])
+    x = layers.Flatten()(nets.binary_convolution(8)(x))
+    model = nets.randomize(tf.keras.Model(image, layers.Dense(5)(x)))
+    dead = np.arange(32) < num_dead
+    kernel = np.random.default_rng(2).choice([-0.1, 0.1, 0.1], (3, 3, 32, 32))
+    kernel[..., dead] = -0.1
+    model.get_layer("conv").set_weights([kernel])
+    beta = np.random.default_rng(1).normal(0, 0.3, 32)
+    mean, variance = np.where(dead, 0.0, 288.0), np.where(dead, 0.0, 100.0**2)
+    model.get_layer("norm").set_weights([np.ones(32), beta, mean, variance])
+    return model
+
+
+@pytest.mark.parametrize("num_dead", [0, 8])
+def test_biases_that_a_relu_leaves_alone_are_kept(num_dead, monkeypatch):
+    model, images = dead_channels(num_dead), nets.random_images(SHAPE, 12)
+    flatbuffer = convert(model)
+    for engine in nets.binary_engines():
+        found = verify(model, flatbuffer, images, engine=engine)
+        assert found.accepted, found.to_text()
+    monkeypatch.setattr(lce_merges, "take_lost_biases_out", lambda tables: None)
+    before = convert(model)
+    if num_dead:
+        assert count_operators(flatbuffer)["ADD"] == count_operators(before)["ADD"] + 1
+        assert not verify(model, before, images).accepted
+    else:
+        assert before == flatbuffer
