@@ -10,11 +10,20 @@ Hardware: a few thousand pictures train on a CPU. Hours and accuracy depend on t
 pictures, so there is no table. The settings are those of `fashion_mnist` (which says
 why), but for the crop and the colour jitter of Sec. 4.1's ImageNet, as photographs are
 larger and less centred, and the jitter is off where weights are binary (Sec. 4.1).
+
+    python -m r2b_keras.train --recipe=pictures/fine_tuning --start_from=FILE \
+      --data_dir=DIR
+
+goes on from a network that knows other pictures, which tens of a class are enough for.
+FILE is the model.keras of a last stage of `cifar100_small`, or of any network of its
+layers; pictures have its size, 32x32. One stage, minutes on one core; all of it ours.
+Without `--start_from` the same network starts from nothing.
 """
 
 from r2b_keras.data.config import Augmentation, DataConfig
-from r2b_keras.recipes import chains, short
-from r2b_keras.recipes.schema import Recipe
+from r2b_keras.recipes import chains, cifar100_small, short
+from r2b_keras.recipes.schema import Recipe, Stage
+from r2b_keras.recipes.settings import Optimizer, Schedule
 
 _SETTINGS = short.settings(
     # Half the paper's width; the stem's stride 2 gives 32x32 feature maps.
@@ -24,6 +33,17 @@ _SETTINGS = short.settings(
     augmentation=Augmentation(random_resized_crop=True, flip=True, color_jitter=0.4),
     binary_augmentation=Augmentation(random_resized_crop=True, flip=True),
     temperature=4.0,
+)
+
+_KNOWN = cifar100_small.RECIPES[0]
+_FINE_TUNING = Stage(
+    _KNOWN.stages[-1].student,
+    epochs=40,
+    batch_size=32,
+    # A classifier for new classes has everything to learn, all else little.
+    optimizer=Optimizer(learning_rate=5e-4, groups=("logits/*:4",)),
+    schedule=Schedule("cosine"),
+    augmentation=Augmentation(flip=True, pad_and_crop=4),
 )
 
 RECIPES = (
@@ -39,5 +59,18 @@ RECIPES = (
             framing="center",  # ours: as on ImageNet, the subject is in the middle
         ),
         chains.real_to_binary(_SETTINGS, [40, 40, 40, 80], stage_2_start=1),
+    ),
+    Recipe(
+        "pictures/fine_tuning",
+        "your own folder (--data_dir), going on from a network (--start_from)",
+        DataConfig(
+            source="folder",
+            image_shape=_KNOWN.data.image_shape,
+            mean=_KNOWN.data.mean,
+            std=_KNOWN.data.std,
+            validation_size=0,
+            framing="center",
+        ),
+        (_FINE_TUNING,),
     ),
 )

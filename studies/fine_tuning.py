@@ -1,0 +1,167 @@
+"""How few pictures of new classes a trained network needs, beside one from scratch.
+
+    python studies/fine_tuning.py --data_dir=DIR --output=results/fine_tuning
+
+Ten of CIFAR-100's classes are set aside. `cifar100_small` trains on the pictures of the
+other ninety, in folders, as a user has them; then `pictures/fine_tuning` trains on some
+pictures of each of the ten, once from that network (`--start_from`) and once from
+nothing, and is tested on all their test pictures. Which pictures these are changes with
+the seed, as does all that is random in training. DIR is the folder of TensorFlow
+Datasets in which `cifar100` has been prepared. Runs are kept in build/fine_tuning: the
+same command goes on where it was stopped. Writes `fine_tuning.csv`, a row for each run,
+and `fine_tuning.png`.
+"""
+
+import argparse
+import collections
+import functools
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from turns import keep
+
+from r2b_keras import drawing, files, recipes
+from r2b_keras.data import sources
+
+ROOT = pathlib.Path(__file__).parent.parent
+WORK = ROOT / "build" / "fine_tuning"
+RECIPE = "cifar100_small"
+# Every tenth class is new.
+NEW = slice(9, None, 10)
+PICTURES = (10, 50, 200)
+SEEDS = (0, 1, 2)
+STARTS = {"fine-tuned": drawing.BLUE, "from scratch": drawing.ORANGE}
+TABLE, CHART = "fine_tuning.csv", "fine_tuning.png"
+# Pixels of the chart.
+WIDTH, HEIGHT = 640, 400
+
+
+def write_pictures(
+    examples: Iterable[Any], names: dict[int, str], to: pathlib.Path
+) -> None:
+    """Writes the pictures of some classes as CLASS/NUMBER.png, whole or not at all.
+
+    Args:
+      examples: (image [h, w, 3] uint8, label), in order.
+      names: of the classes that are written, by label.
+      to: folder that is made; one that is there stays as it is.
+    """
+    if to.exists():
+        return
+    unfinished = to.with_name(f"{to.name}.unfinished")
+    for name in names.values():
+        (unfinished / name).mkdir(parents=True, exist_ok=True)
+    numbers: collections.Counter[int] = collections.Counter()
+    for image, label in examples:
+        if int(label) in names:
+            path = unfinished / names[int(label)] / f"{numbers[int(label)]:04}.png"
+            Image.fromarray(image).save(path)
+            numbers[int(label)] += 1
+    unfinished.rename(to)
+
+
+def choose_pictures(
+    known: pathlib.Path, count: int, seed: int, to: pathlib.Path
+) -> None:
+    """Links `count` pictures of each class, chosen by the seed."""
+    random = np.random.default_rng([seed, count])
+    for folder in sorted(known.iterdir()):
+        (to / folder.name).mkdir(parents=True, exist_ok=True)
+        for path in random.choice(sorted(folder.iterdir()), count, replace=False):
+            link = to / folder.name / path.name
+            if not link.exists():
+                link.symlink_to(path.resolve())
+
+
+def train(
+    recipe: str, workdir: pathlib.Path, folder: pathlib.Path, *flags: str
+) -> float:
+    """Trains a recipe on a folder of pictures; returns the last stage's top-1."""
+    subprocess.run(  # noqa: S603
+        [
+            *(sys.executable, "-m", "r2b_keras.train", f"--recipe={recipe}"),
+            *(f"--workdir={workdir}", f"--data_dir={folder}", *flags),
+        ],
+        check=True,
+    )
+    results = sorted(workdir.glob("stage_*/result.json"))
+    return float(json.loads(results[-1].read_text())["top1"])
+
+
+def make_folders(data_dir: str | None) -> None:
+    """Writes train and test pictures of the known classes and of the new ones."""
+    source = sources.open_source(recipes.get(RECIPE).data, data_dir)
+    names = dict(enumerate(source.class_names))
+    new = {label: names[label] for label in list(names)[NEW]}
+    known = {label: name for label, name in names.items() if label not in new}
+    for kind, classes in (("known", known), ("new", new)):
+        for part, found in (("train", source.train), ("test", source.test)):
+            examples = zip(found.images, found.labels, strict=True)
+            write_pictures(examples, classes, WORK / kind / part)
+
+
+def run(count: int, seed: int, start: str, trained: pathlib.Path) -> dict[str, Any]:
+    """One row of the table."""
+    folder = WORK / f"new_{count}_{seed}"
+    choose_pictures(WORK / "new" / "train", count, seed, folder / "train")
+    if not (folder / "test").exists():
+        (folder / "test").symlink_to((WORK / "new" / "test").resolve())
+    flags = [f"--seed={seed}"]
+    if start == "fine-tuned":
+        flags.append(f"--start_from={trained}")
+    workdir = WORK / "runs" / f"{start.replace(' ', '_')}_{count}_{seed}"
+    top1 = train("pictures/fine_tuning", workdir, folder, *flags)
+    return {"pictures": count, "start": start, "seed": seed, "top1": f"{top1:.4f}"}
+
+
+def draw(rows: list[dict[str, Any]]) -> Any:
+    """Top-1 against the number of pictures: every run, and a line through the means."""
+    figure = drawing.new_figure(WIDTH, HEIGHT)
+    axes = figure.subplots()
+    for start, colour in STARTS.items():
+        own = [row for row in rows if row["start"] == start]
+        found = [
+            [100 * float(r["top1"]) for r in own if r["pictures"] == n]
+            for n in PICTURES
+        ]
+        for count, values in zip(PICTURES, found, strict=True):
+            axes.plot([count] * len(values), values, "o", color=colour, alpha=0.5)
+        axes.plot(
+            PICTURES, [np.mean(values) for values in found], color=colour, label=start
+        )
+    axes.set_xscale("log")
+    axes.set_xticks(PICTURES, [str(count) for count in PICTURES])
+    axes.set_xlabel("pictures of each of ten new classes")
+    axes.set_ylabel("top-1 on test pictures, %")
+    axes.legend(frameon=False)
+    drawing.open_frame(axes)
+    return figure
+
+
+def main() -> None:
+    """Trains what is missing and writes table and chart."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", help="folder of TensorFlow Datasets")
+    parser.add_argument(
+        "--output", type=pathlib.Path, help="folder for table and chart"
+    )
+    given = parser.parse_args()
+    make_folders(given.data_dir)
+    chain = WORK / "runs" / "known"
+    train(RECIPE, chain, WORK / "known", "--override=data.source=folder")
+    trained = chain / f"stage_{len(recipes.get(RECIPE).stages) - 1}" / "model.keras"
+    one = functools.partial(run, trained=trained)
+    rows = [one(n, seed, start) for n in PICTURES for start in STARTS for seed in SEEDS]
+    keep(rows, given.output and given.output / TABLE)
+    if given.output:
+        files.write_bytes(given.output / CHART, drawing.to_png(draw(rows)))
+
+
+if __name__ == "__main__":
+    main()
