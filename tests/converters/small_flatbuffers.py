@@ -7,6 +7,7 @@ import pytest
 from flatbuffers import flexbuffers
 
 import r2b_runtime
+from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import card, real_weights, tflite_edit, tflite_file
 from r2b_keras.errors import InputError
 
@@ -97,6 +98,15 @@ def dense_of(weights, binary=False):
     scores = builder.tensor("scores", (1, weights.shape[0]))
     builder.dense(image, matrix, scores)
     return builder.finish(image, scores)
+
+
+# Of a network that takes 64 grey pixels in a row.
+DENSE_CARD = ModelCard(("apple", "bear", "grüne Gurke"), (1, 64, 1), (0.5,), (0.25,))
+
+
+def dense_of_card():
+    """The network of `DENSE_CARD`, without it."""
+    return dense(64, len(DENSE_CARD.class_names))
 
 
 def custom(name):

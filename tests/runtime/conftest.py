@@ -2,7 +2,17 @@
 
 import pytest
 
+from r2b_keras.converters.card import attach
 from r2b_runtime import __main__ as commands
+from tests.converters.small_flatbuffers import DENSE_CARD, dense_of_card
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A small network's file."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(attach(dense_of_card(), DENSE_CARD))
+    return path
 
 
 @pytest.fixture

@@ -20,19 +20,13 @@ from r2b_keras.converters import engines
 from r2b_keras.converters.card import attach
 from r2b_runtime import __main__ as commands
 from r2b_runtime.board import machine
-from tests.converters.small_flatbuffers import binary, dense
+from tests.converters.small_flatbuffers import (
+    DENSE_CARD,
+    binary,
+    dense,
+    dense_of_card,
+)
 from tests.data.picture_kinds import turned_by_half
-
-LABELS = ("apple", "bear", "grüne Gurke")
-# The dense network takes 64 pixels in a row.
-CARD = ModelCard(LABELS, (1, 64, 1), (0.5,), (0.25,))
-
-
-@pytest.fixture
-def model(tmp_path):
-    path = tmp_path / "model.tflite"
-    path.write_bytes(attach(dense(64, len(LABELS)), CARD))
-    return path
 
 
 @pytest.fixture
@@ -54,7 +48,7 @@ def test_pictures_are_named_as_r2b_keras_names_them(run, model, paths):
     assert list(found) == paths
     engine = engines.load(model.read_bytes(), "r2b_runtime")
     for path, guesses in found.items():
-        assert guesses == classification.guess(engine, CARD, path, 2)
+        assert guesses == classification.guess(engine, DENSE_CARD, path, 2)
     assert len({guesses[0]["label"] for guesses in found.values()}) > 1
     code, out, error = run("classify", model, paths[0], "none.jpg", "--threads=2")
     assert code == 1 and out.count("%") == 3
@@ -71,8 +65,8 @@ def test_pictures_are_turned_as_the_card_or_the_flag_says(run, tmp_path, paths):
 
     file = tmp_path / "model.tflite"
     for upright in (True, False):
-        card = dataclasses.replace(CARD, upright=upright)
-        file.write_bytes(attach(dense(64, len(LABELS)), card))
+        card = dataclasses.replace(DENSE_CARD, upright=upright)
+        file.write_bytes(attach(dense_of_card(), card))
         stored, turned = answers(file, paths[0], by_pixels)
         assert stored != turned
         assert answers(file, by_exif) == [turned if upright else stored]
@@ -158,7 +152,9 @@ def test_models_that_are_none(refused, model, paths, tmp_path):
             assert "LiteRT cannot run this .tflite file" in refused(1, *command)
     path.write_bytes(dense())
     assert "has no model card" in refused(1, "classify", path, paths[0])
-    path.write_bytes(attach(dense(), ModelCard(LABELS, (64, 1, 1), (0.5,), (0.5,))))
+    path.write_bytes(
+        attach(dense(), ModelCard(DENSE_CARD.class_names, (64, 1, 1), (0.5,), (0.5,)))
+    )
     message = refused(1, "classify", path, paths[0])
     assert "(1, 64, 1)" in message and "(64, 1, 1) and 3, one for" in message
 
