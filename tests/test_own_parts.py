@@ -94,7 +94,8 @@ def test_they_are_written_read_and_overridden():
 
 
 def test_the_page_about_them(tmp_path):
-    page = (ROOT / "docs" / "own_network.md").read_text("utf-8")
+    text = (ROOT / "docs" / "own_network.md").read_text("utf-8")
+    page = text.partition("## A part of your own")[2]
     blocks = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
     for name, block in zip(("my_parts.py", "my_train.py"), blocks, strict=True):
         (tmp_path / name).write_text(block)
