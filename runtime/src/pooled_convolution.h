@@ -81,9 +81,10 @@ class PooledConvolution : public Step {
       const int row = image * rows_.rows_an_image() + work->end;
       const auto patches = rows_.patches(row, &work->lines);
       float* output = ring_row(*work, work->end);
+      const int segment = between_.changes_values() ? kSegmentPixels : rows_.width();
       for (const PackedFilter::Chunk& chunk : rows_.filter().chunks) {
-        for (int x = 0; x < rows_.width(); x += kSegmentPixels) {
-          const int count = std::min(kSegmentPixels, rows_.width() - x);
+        for (int x = 0; x < rows_.width(); x += segment) {
+          const int count = std::min(segment, rows_.width() - x);
           float* values = output + static_cast<ptrdiff_t>(x) * channels_ +
                           chunk.first_channel;
           rows_.convolve(patches, x, count, chunk, values, channels_);

@@ -243,7 +243,8 @@ Job finish_job(const Kernels& kernels, Finish finish, int size, int channels) {
   row.sums = vector(2);
   if (finish != kPack) {
     row.counts = counts->data();
-    row.clamp_max = 2 * 9 * channels;
+    row.clamp_min = INT32_MIN;
+    row.clamp_max = INT32_MAX;
     row.multiplier = vector(3);
     row.bias = vector(4);
     row.gate = vector(5);

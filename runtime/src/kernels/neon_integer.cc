@@ -20,8 +20,9 @@ struct MultiplyTile {
     return size_t(i / kStep * kStep * kChannels + channel * kStep + i % kStep);
   }
 
-  // The next 32 weights. parts: of each pixel and channel, four sums to be added up.
-  template <int kNumPixels>
+  // The next 32 weights, none after the first 8 * kEights but zeros. parts: of each pixel
+  // and channel, four sums to be added up; the first block sets them.
+  template <bool kIsFirst, int kEights, int kNumPixels>
   R2B_INLINE static void add_block(const int8_t* patches, const int8_t* weights,
                                    int32x4_t (&parts)[kNumPixels][kChannels]) {
     int8x16x2_t pixels[kNumPixels];
@@ -34,10 +35,11 @@ struct MultiplyTile {
         const int8x16_t x = pixels[p].val[0], y = pixels[p].val[1];
         const int8x16_t v = weight.val[0], w = weight.val[1];
         int16x8_t products = vmull_s8(vget_low_s8(x), vget_low_s8(v));
-        products = vmlal_high_s8(products, x, v);
-        products = vmlal_s8(products, vget_low_s8(y), vget_low_s8(w));
-        products = vmlal_high_s8(products, y, w);
-        parts[p][c] = vpadalq_s16(parts[p][c], products);
+        if (kEights > 1) products = vmlal_high_s8(products, x, v);
+        if (kEights > 2) products = vmlal_s8(products, vget_low_s8(y), vget_low_s8(w));
+        if (kEights > 3) products = vmlal_high_s8(products, y, w);
+        parts[p][c] = kIsFirst ? vpaddlq_s16(products)
+                               : vpadalq_s16(parts[p][c], products);
         neon::order(parts[p][c], weights);  // no more at once than registers hold
       });
     });
@@ -47,13 +49,19 @@ struct MultiplyTile {
   R2B_INLINE static void add(const int8_t* patches, int count, const int8_t* weights,
                              int32x4_t (&sums)[kNumPixels][kChannels / 4]) {
     int32x4_t parts[kNumPixels][kChannels];
-    unroll<kNumPixels>([&](auto p) R2B_ALWAYS {
-      unroll<kChannels>([&](auto c) R2B_ALWAYS { parts[p][c] = vdupq_n_s32(0); });
-    });
-    for (; count > 0; count -= kStep) {
-      add_block(patches, weights, parts);
+    add_block<true, 4>(patches, weights, parts);
+    while ((count -= kStep) > 0) {
       patches += kStep;
       weights += kStep * kChannels;
+      if (count > 24) {
+        add_block<false, 4>(patches, weights, parts);
+      } else if (count > 16) {
+        add_block<false, 3>(patches, weights, parts);
+      } else if (count > 8) {
+        add_block<false, 2>(patches, weights, parts);
+      } else {
+        add_block<false, 1>(patches, weights, parts);
+      }
     }
     unroll<kNumPixels>([&](auto p) R2B_ALWAYS {
       unroll<kChannels / 4>([&](auto v) R2B_ALWAYS {
