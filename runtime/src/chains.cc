@@ -64,7 +64,10 @@ bool Chains::absorb_factor(Chain* chain, const Operator& factor, const Value& ot
 }
 
 bool Chains::absorb_addend(Chain* chain, const Operator& addend, const Value& other) {
-  if (chain->stage >= Chain::kSkip || addend.activation != Activation::kNone) return false;
+  const bool is_limited = addend.activation != Activation::kNone;
+  if (chain->stage >= Chain::kSkip || (is_limited && chain->finish.has_limits)) {
+    return false;
+  }
   if (one_for_each_channel(other, chain->current->channels())) {
     chain->finish.skip_constant = other.floats();
   } else if (other.shape == chain->current->shape && other.type == kTfLiteFloat32) {
@@ -73,6 +76,15 @@ bool Chains::absorb_addend(Chain* chain, const Operator& addend, const Value& ot
     return false;
   }
   chain->stage = Chain::kSkip;
+  return !is_limited || limit(chain, addend.activation);
+}
+
+bool Chains::limit(Chain* chain, Activation activation) const {
+  if (chain->finish.has_limits || chain->stage >= Chain::kLastLimits) return false;
+  chain->finish.has_limits = true;
+  chain->finish.limits_follow_skip = chain->stage == Chain::kSkip;
+  chain->stage = chain->finish.limits_follow_skip ? Chain::kLastLimits : Chain::kLimits;
+  activation_limits(activation, &chain->finish.lowest, &chain->finish.highest);
   return true;
 }
 
@@ -91,11 +103,8 @@ bool Chains::absorb(Chain* chain, size_t index) {
     chain->finish.slope = graph_.input(next, 1).floats();
     chain->stage = Chain::kSlope;
     taken = true;
-  } else if (next.kind == OperatorKind::kLimits && chain->stage < Chain::kLimits) {
-    chain->finish.has_limits = true;
-    activation_limits(next.activation, &chain->finish.lowest, &chain->finish.highest);
-    chain->stage = Chain::kLimits;
-    taken = true;
+  } else if (next.kind == OperatorKind::kLimits) {
+    taken = limit(chain, next.activation);
   }
   if (taken) take(chain, index);
   return taken;

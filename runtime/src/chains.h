@@ -13,7 +13,7 @@ namespace r2b {
 // A head (a convolution, a pool, a tensor) and the operators after it.
 struct Chain {
   // The places of FinishRow in their order: what comes later cannot be done before.
-  enum Stage { kStart, kFactor, kSlope, kLimits, kSkip };
+  enum Stage { kStart, kFactor, kSlope, kLimits, kSkip, kLastLimits };
 
   Value* current = nullptr;  // what the chain has computed so far
   int stage = kStart;
@@ -49,6 +49,8 @@ class Chains {
   // The next operator's place, where it is the only reader; null where there is none.
   const size_t* only_reader(const Chain& chain) const;
   void take(Chain* chain, size_t index);
+  // Limits, where there are none so far; false where there are.
+  bool limit(Chain* chain, Activation activation) const;
   bool absorb_factor(Chain* chain, const Operator& op, const Value& other);
   bool absorb_addend(Chain* chain, const Operator& op, const Value& other);
   // What the chain's values are for in the end: signs and channel sums.

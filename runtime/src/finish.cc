@@ -32,6 +32,7 @@ void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
   }
   if (slope != nullptr) work.slope = slope + first;
   work.has_limits = has_limits;
+  work.limits_follow_skip = limits_follow_skip;
   work.lowest = lowest;
   work.highest = highest;
   if (skip != nullptr) {
@@ -67,12 +68,13 @@ void Finish::declare(Step* step) const {
   if (gate != nullptr) step->add_read(gate);
   if (gate != nullptr || gate_constant != nullptr) name(" + factor");
   if (slope != nullptr) name(" + PReLU");
-  if (has_limits) name(" + ReLU");
+  if (has_limits && !limits_follow_skip) name(" + ReLU");
   if (skip != nullptr) {
     step->add_read(skip, output != nullptr ? Access::kElementwise : Access::kAnywhere);
     name(" + skip");
   }
   if (skip_constant != nullptr) name(" + addend");
+  if (has_limits && limits_follow_skip) name(" + ReLU");
   if (output != nullptr) step->writes.push_back(output);
   if (scale != nullptr || shift != nullptr) name(" + BatchNorm");
   if (packed != nullptr) {

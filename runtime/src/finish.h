@@ -25,7 +25,7 @@ struct Finish {
   const Value* gate = nullptr;  // computed, [N, 1, 1, C] or C elements
   const float* gate_constant = nullptr;
   const float* slope = nullptr;
-  bool has_limits = false;
+  bool has_limits = false, limits_follow_skip = false;
   float lowest = 0, highest = 0;
   const Value* skip = nullptr;
   const float* skip_constant = nullptr;

@@ -12,6 +12,7 @@ namespace {
 // Which steps of FinishRow a case has.
 struct Steps {
   bool counts, gate, slope, limits, output, scale, shift, packed, sums;
+  bool limits_follow_skip;
   enum { kNoCorrections, kSomeCorrections, kAllCorrections } corrections;
   enum { kNoSkip, kSkip, kSkipInPlace } skip;
 };
@@ -20,7 +21,9 @@ std::string describe_steps(const Steps& steps, int channels, int pixels) {
   return describe({{"channels", channels}, {"pixels", pixels},
                    {"counts", steps.counts}, {"corrections", steps.corrections},
                    {"gate", steps.gate}, {"slope", steps.slope},
-                   {"limits", steps.limits}, {"skip", steps.skip},
+                   {"limits", steps.limits},
+                   {"limits_follow_skip", steps.limits_follow_skip},
+                   {"skip", steps.skip},
                    {"output", steps.output}, {"scale", steps.scale},
                    {"shift", steps.shift}, {"packed", steps.packed},
                    {"sums", steps.sums}});
@@ -43,11 +46,13 @@ float finish_value(const FinishRow& row, ptrdiff_t p, int c) {
   }
   if (row.gate != nullptr) y = y * row.gate[c];
   if (row.slope != nullptr && y < 0.0f) y = y * row.slope[c];
-  if (row.has_limits) {
+  const auto limit = [&] {
     if (y < row.lowest) y = row.lowest;
     if (row.highest < y) y = row.highest;
-  }
+  };
+  if (row.has_limits && !row.limits_follow_skip) limit();
   if (row.skip != nullptr) y = y + row.skip[p * row.skip_stride + c];
+  if (row.has_limits && row.limits_follow_skip) limit();
   return y;
 }
 
@@ -111,6 +116,7 @@ void test_finish(const Kernels& kernels, uint64_t seed, const Steps& steps,
   row.gate = steps.gate ? gate.data() : nullptr;
   row.slope = steps.slope ? slope.data() : nullptr;
   row.has_limits = steps.limits;
+  row.limits_follow_skip = steps.limits_follow_skip;
   row.lowest = steps.limits ? -random.between(0, 1) : NAN;
   row.highest = steps.limits ? float(random.between(0, 6)) : NAN;
   row.skip = in_place                      ? output.data()
@@ -216,6 +222,7 @@ void test_finishes(const Kernels& kernels) {
   for (unsigned n = 0; n < 512 * 9; ++n) {
     if (!steps_of(n, steps)) continue;
     for (unsigned i = 0; i < 3; ++i) {
+      steps.limits_follow_skip = (n + i) % 2 == 1;
       const int width = channels[(n * 3 + i) * 7 % channels.size()];
       test_finish(kernels, next_seed(), steps, width, 1 + int(n + i) % 5, i * 7);
     }

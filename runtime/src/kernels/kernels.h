@@ -82,6 +82,7 @@ struct QuantizedRow {
 //                                          counts are not negative, and below 2^30
 //   y += correction of this pixel          where it has one (zero padding)
 //   y *= gate; y = y < 0 ? y * slope : y; y = min(max(y, lowest), highest); y += skip
+//                                          limits_follow_skip: the last two exchanged
 //   output = y
 //   z = y * scale + shift; packed bit = z < 0; sums += z, pixel after pixel
 // Null pointers leave their step out. Vectors have num_channels entries.
@@ -100,7 +101,7 @@ struct FinishRow {
 
   const float* gate;
   const float* slope;
-  bool has_limits;
+  bool has_limits, limits_follow_skip;
   float lowest, highest;
   const float* skip;  // may be the same memory as output
   ptrdiff_t skip_stride;

@@ -123,6 +123,14 @@ R2B_INLINE void load_pixel(const FinishRow& row, const Channels& channels, Posit
   }
 }
 
+R2B_INLINE void limit(const FinishRow& row, float32x4_t (&y)[2]) {
+  const float32x4_t lowest = vdupq_n_f32(row.lowest), highest = vdupq_n_f32(row.highest);
+  unroll<2>([&](auto v) R2B_ALWAYS {
+    y[v] = vbslq_f32(vcltq_f32(y[v], lowest), lowest, y[v]);
+    y[v] = vbslq_f32(vcltq_f32(highest, y[v]), highest, y[v]);
+  });
+}
+
 // The next pixel up to its output.
 template <bool kUsual>
 R2B_INLINE void finish_pixel(const FinishRow& row, const Channels& channels,
@@ -131,17 +139,14 @@ R2B_INLINE void finish_pixel(const FinishRow& row, const Channels& channels,
     y[v] = vmulq_f32(y[v], channels.gate[v]);
     float32x4_t scaled = vmulq_f32(y[v], channels.slope[v]);
     y[v] = vbslq_f32(vcltzq_f32(y[v]), scaled, y[v]);
-    if (!kUsual) {
-      float32x4_t lowest = vdupq_n_f32(row.lowest), highest = vdupq_n_f32(row.highest);
-      y[v] = vbslq_f32(vcltq_f32(y[v], lowest), lowest, y[v]);
-      y[v] = vbslq_f32(vcltq_f32(highest, y[v]), highest, y[v]);
-    }
   });
+  if (!kUsual && !row.limits_follow_skip) limit(row, y);
   if (kUsual || row.skip) {
     float32x4x2_t skip = vld1q_f32_x2(at.skip);
     move(at.skip, row.skip_stride);
     unroll<2>([&](auto v) R2B_ALWAYS { y[v] = vaddq_f32(y[v], skip.val[v]); });
   }
+  if (!kUsual && row.limits_follow_skip) limit(row, y);
   if (kUsual || row.output) {
     float32x4x2_t output = {{y[0], y[1]}};
     vst1q_f32_x2(at.output, output);
@@ -222,11 +227,13 @@ void finish_channel(const FinishRow& row, int c) {
     }
     if (row.gate) y *= row.gate[c];
     if (row.slope) y = y < 0 ? y * row.slope[c] : y;
-    if (row.has_limits) {
-      y = y < row.lowest ? row.lowest : y;
-      y = row.highest < y ? row.highest : y;
-    }
+    const auto limited = [&row](float x) {
+      const float raised = x < row.lowest ? row.lowest : x;
+      return row.highest < raised ? row.highest : raised;
+    };
+    if (row.has_limits && !row.limits_follow_skip) y = limited(y);
     if (row.skip) y += row.skip[p * row.skip_stride + c];
+    if (row.has_limits && row.limits_follow_skip) y = limited(y);
     if (row.output) row.output[p * row.output_stride + c] = y;
     if (row.scale) y *= row.scale[c];
     if (row.shift) y += row.shift[c];

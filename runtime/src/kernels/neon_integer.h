@@ -193,24 +193,23 @@ void convolve_pixels(const IntegerConvRow& row, int pixel) {
   for (int begin = 0; begin < num_weights; begin += kPanelBytes) {
     const int end = neon::smaller(begin + kPanelBytes, num_weights);
     gather(row.patches, pixel, begin, end, &panel);
-    for (int c = 0; c < row.num_channels; c += Tile::kChannels) {
-      const TileWork work = {
-          static_cast<const char*>(row.filter) +
-              size_t(c / Tile::kChannels) * tile_bytes<Tile>(num_weights),
-          row.multiplier ? row.multiplier + c : nullptr,
-          row.addend ? row.addend + c : nullptr,
-          row.output + pixel * row.output_stride + c,
-          row.output_stride,
-          begin,
-          end,
-          num_weights};
-      const int left = row.num_channels - c;
-      if (left >= Tile::kChannels) {
-        convolve_tile<Tile>(work, panel);
-      } else {
-        convolve_edge<Tile>(work, panel, left);
-      }
+    TileWork work = {static_cast<const char*>(row.filter),
+                     row.multiplier,
+                     row.addend,
+                     row.output + pixel * row.output_stride,
+                     row.output_stride,
+                     begin,
+                     end,
+                     num_weights};
+    int left = row.num_channels;
+    for (; left >= Tile::kChannels; left -= Tile::kChannels) {
+      convolve_tile<Tile>(work, panel);
+      work.packed += tile_bytes<Tile>(num_weights);
+      if (work.multiplier) work.multiplier += Tile::kChannels;
+      if (work.addend) work.addend += Tile::kChannels;
+      work.output += Tile::kChannels;
     }
+    if (left > 0) convolve_edge<Tile>(work, panel, left);
   }
 }
 

@@ -284,15 +284,15 @@ void finish_vectors(FinishRow row, int c, const Vectors& vectors) {
     if (row.slope != nullptr) {
       for_each([&](int v) { y[v] = Simd::scale_negative(y[v], slope[v]); });
     }
-    if (row.has_limits) {
-      for_each([&](int v) {
-        y[v] = Simd::smaller(Simd::larger(y[v], lowest), highest);
-      });
-    }
+    const auto limit = [&](int v) {
+      y[v] = Simd::smaller(Simd::larger(y[v], lowest), highest);
+    };
+    if (row.has_limits && !row.limits_follow_skip) for_each(limit);
     if (row.skip != nullptr) {
       const float* skip = row.skip + p * row.skip_stride + c;
       for_each([&](int v) { y[v] = Simd::add(y[v], vectors.load(skip, v)); });
     }
+    if (row.has_limits && row.limits_follow_skip) for_each(limit);
     if (row.output != nullptr) {
       float* output = row.output + p * row.output_stride + c;
       for_each([&](int v) { vectors.store(output, v, y[v]); });
