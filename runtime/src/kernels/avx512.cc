@@ -176,18 +176,14 @@ void binary_conv_row(const BinaryConvRow& row) {
   const Patches<uint32_t>& patches = row.patches;
   const ptrdiff_t num_words = ptrdiff_t{patches.num_runs} * patches.run_length;
   Piece piece;
-  piece.num_words = 0;
-  ptrdiff_t done = 0;
-  for (int r = 0; r < patches.num_runs; ++r) {
-    for (int i = 0; i < patches.run_length; ++i) {
-      piece.offsets[piece.num_words++] = patches.run_offsets[r] + i;
-      piece.is_last = done + piece.num_words == num_words;
-      if (piece.num_words < Piece::kMostWords && !piece.is_last) continue;
-      piece.is_first = done == 0;
-      count_piece(row, piece, done);
-      done += piece.num_words;
-      piece.num_words = 0;
-    }
+  WordCursor cursor;
+  for (ptrdiff_t done = 0; done < num_words; done += piece.num_words) {
+    const ptrdiff_t left = num_words - done;
+    piece.num_words = int(left < Piece::kMostWords ? left : Piece::kMostWords);
+    piece.is_first = done == 0;
+    piece.is_last = piece.num_words == left;
+    cursor.next(patches, piece.num_words, piece.offsets);
+    count_piece(row, piece, done);
   }
 }
 

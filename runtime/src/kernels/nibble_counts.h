@@ -94,21 +94,6 @@ struct Chunk {
   int num_words;
 };
 
-// Walks along the words of a patch.
-struct Cursor {
-  int run = 0, word = 0;
-
-  Chunk next(const Patches<uint32_t>& patches, int num_words) {
-    Chunk chunk;
-    chunk.num_words = num_words;
-    for (int i = 0; i < num_words; ++i) {
-      chunk.offsets[i] = patches.run_offsets[run] + word;
-      if (++word == patches.run_length) ++run, word = 0;
-    }
-    return chunk;
-  }
-};
-
 // Where the table has the row of one of the four bytes of a word.
 template <int kByte>
 inline const uint8_t* differing_bits(uint32_t word) {
@@ -215,10 +200,11 @@ void count_group(const BinaryConvRow& row, int channel, const uint8_t* filter) {
   const int num_words = patches.num_runs * patches.run_length;
   const int num_chunks = divide_up(num_words, kMostWords);
   const bool fits_halves = num_words <= kMostWordsInHalves;
-  Cursor cursor;
+  WordCursor cursor;
   for (int i = 0, done = 0; i < num_chunks; ++i) {
-    const Chunk chunk =
-        cursor.next(patches, divide_up(num_words - done, num_chunks - i));
+    Chunk chunk;
+    chunk.num_words = divide_up(num_words - done, num_chunks - i);
+    cursor.next(patches, chunk.num_words, chunk.offsets);
     const bool is_first = i == 0, is_last = i == num_chunks - 1;
     const Joining how = fits_halves ? Joining{!is_first, is_last, false}
                                     : Joining{false, true, !is_first};

@@ -56,6 +56,24 @@ inline void for_each_tile(int num_items, const Body& body) {
 
 inline int divide_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
 
+// Walks along the words of a patch.
+struct WordCursor {
+  int run = 0, word = 0;
+
+  // Where the next words are, seen from their pixel.
+  void next(const Patches<uint32_t>& patches, int num_words, ptrdiff_t* offsets) {
+    for (int done = 0; done < num_words;) {
+      const int left = num_words - done, in_run = patches.run_length - word;
+      const int count = in_run < left ? in_run : left;
+      const ptrdiff_t first = patches.run_offsets[run] + word;
+      for (int i = 0; i < count; ++i) offsets[done + i] = first + i;
+      done += count;
+      word += count;
+      if (word == patches.run_length) ++run, word = 0;
+    }
+  }
+};
+
 // Several vectors side by side: whole ones, or those of the last channels.
 template <typename Simd, int kVectors>
 struct WholeVectors {
