@@ -213,14 +213,19 @@ class BinaryConvolution : public Step {
   void finish(const Span& span, const Tile& tile) const {
     FinishRow work = {};
     if (!borders_.empty()) {
-      const float* const* row = borders_.row(span.row % vertical_.out) + span.first_pixel;
-      for (int x = 0; x < span.num_pixels; x++) {
-        tile.corrections[x] = row[x] == nullptr ? nullptr : row[x] + span.first_channel;
+      const float* const* borders = borders_.row(span.row % vertical_.out) +
+                                    span.first_pixel;
+      if (span.first_channel > 0) {
+        for (int x = 0; x < span.num_pixels; x++) {
+          const float* border = borders[x];
+          tile.corrections[x] = border == nullptr ? nullptr : border + span.first_channel;
+        }
+        borders = tile.corrections;
       }
       if (in_float_) {
-        work.corrections = tile.corrections;
+        work.corrections = borders;
       } else {
-        count_borders(span, tile);
+        count_borders(span, borders, tile.counts);
       }
     }
     work.counts = tile.counts;
@@ -241,11 +246,12 @@ class BinaryConvolution : public Step {
     }
   }
 
-  void count_borders(const Span& span, const Tile& tile) const {
+  void count_borders(const Span& span, const float* const* borders,
+                     int32_t* counts) const {
     for (int x = 0; x < span.num_pixels; x++) {
-      const float* add = tile.corrections[x];
+      const float* add = borders[x];
       for (int c = 0; add != nullptr && c < span.num_channels; c++) {
-        tile.counts[x * stride_ + c] += static_cast<int32_t>(add[c]);
+        counts[x * stride_ + c] += static_cast<int32_t>(add[c]);
       }
     }
   }

@@ -25,8 +25,8 @@ void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
   work.num_pixels = span.num_pixels;
   work.num_channels = span.num_channels;
   if (gate != nullptr) {
-    const int image = span.row / rows_an_image;
-    work.gate = gate->row<float>(gate->rows() == 1 ? 0 : image) + first;
+    const bool is_of_images = gate->shape.rank == 4 && gate->shape.dims[0] > 1;
+    work.gate = gate->row<float>(is_of_images ? span.row / rows_an_image : 0) + first;
   } else if (gate_constant != nullptr) {
     work.gate = gate_constant + first;
   }

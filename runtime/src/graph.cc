@@ -16,10 +16,6 @@ int Value::rows() const {
   return static_cast<int>(shape.pixels());
 }
 
-int64_t Value::row_pitch() const {
-  return (static_cast<int64_t>(frame.left) + row_pixels() + frame.right) * channels();
-}
-
 int64_t Value::bytes() const {
   const Size images = shape.rank == 4 ? shape.dims[0] : shape.pixels();
   const Size lines = Size(frame.top) + height() + frame.bottom;

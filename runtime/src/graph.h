@@ -58,15 +58,19 @@ struct Value {
   // Bytes with the frame; -1 where they cannot be counted.
   int64_t bytes() const;
   // Elements from a row to the one below it.
-  int64_t row_pitch() const;
+  int64_t row_pitch() const {
+    return (static_cast<int64_t>(frame.left) + row_pixels() + frame.right) * channels();
+  }
   // First pixel of a row inside the frame.
   template <typename Element>
   Element* row(int row) const {
-    const int64_t image = row / height(), y = row % height();
-    const int64_t framed_height =
-        static_cast<int64_t>(frame.top) + height() + frame.bottom;
-    return reinterpret_cast<Element*>(data) +
-           (image * framed_height + frame.top + y) * row_pitch() +
+    int64_t line = row;
+    // Divided only where it has to be: this is asked for every few pixels.
+    if (!frame.is_empty()) {
+      const int64_t image = row / height();
+      line += image * (static_cast<int64_t>(frame.top) + frame.bottom) + frame.top;
+    }
+    return reinterpret_cast<Element*>(data) + line * row_pitch() +
            static_cast<int64_t>(frame.left) * channels();
   }
 };
