@@ -189,9 +189,10 @@ class Network:
         weights of 7 bits and inputs of 8, in training too, see
         `r2b_keras.models.integers`. Gates and the depthwise convolution of the stem
         "quicknet" stay real-valued. Ours.
-      prelu_shifts: learned shifts of each channel before and after the PReLU of a half
-        block, both from 0, `prelu(x - a) + b` (RPReLU of ReActNet, Liu et al., ECCV
-        2020, Eq. 5).
+      prelu_shifts: a learned shift of each channel before the PReLU of a half block,
+        `prelu(x - a)`, a from 0 (of RPReLU, ReActNet, Liu et al., ECCV 2020, Eq. 5; its
+        shift after the PReLU would change nothing here, see
+        `r2b_keras.models.layers.ChannelShift`).
       thresholds: "learned", BatchNorm's bias alone, or "mean", with a learned share of
         the mean of the image's own map, see `r2b_keras.models.layers`.
       activation_clip: b, an activation's sign passes its gradient on where |x| <= b:

@@ -168,8 +168,8 @@ def binary_half_block(
     """BatchNorm -> sign -> 3x3 convolution -> re-scaling -> PReLU, plus its own skip.
 
     Half of a block of Fig. 1 (left). BatchNorm's bias is the learned threshold of the
-    sign, to which a share of the image's own mean is added where the network says so;
-    so does a learned shift to each side of the PReLU.
+    sign, to which a share of the image's own mean is added where the network says so.
+    So is a learned shift before the PReLU.
 
     Args:
       x: `[B, H, W, C_in]`.
@@ -195,10 +195,8 @@ def binary_half_block(
         convolution = Convolution(x, normalized, signed, 3, strides, network, name)
         x = pkgutil.resolve_name(rescaling)(convolution)
     if network.prelu_shifts:
-        x = ChannelShift(name=f"{name}_shift_before")(x)
+        x = ChannelShift(name=f"{name}_shift")(x)
     x = activation(x, "prelu", f"{name}_prelu")
-    if network.prelu_shifts:
-        x = ChannelShift(name=f"{name}_shift_after")(x)
     return layers.Add(name=output)([x, skip])
 
 

@@ -95,11 +95,16 @@ class ChannelScale(tf.keras.layers.Layer):
 
 @_register
 class ChannelShift(tf.keras.layers.Layer):
-    """Adds a learned number to each channel: the shifts of ReActNet's RPReLU.
+    """Adds a learned number to each channel: the shift within ReActNet's RPReLU.
 
     y = x + b; its gradient goes on to x as it is, and b gets the sum of it over batch
     and map. b starts at 0. RPReLU is prelu(x - a) + c (Liu et al., ECCV 2020, Eq. 5):
-    a layer of this kind to each side of the PReLU, the one before it with b = -a.
+    a layer of this kind with b = -a before the PReLU has its bend anywhere.
+
+    Deviation: there is no c. Whatever reads a half block's output takes a constant of
+    each channel off again: a BatchNorm does, behind a shortcut's pooling and
+    convolution too, and after the last block the classifier has a bias. In ReActNet
+    signs read it with no BatchNorm before them.
 
     Input shape: `[B, H, W, C]`. Output shape: the same.
     """

@@ -116,7 +116,7 @@ def test_a_broken_file_is_refused(today):
         assert not reference.compare(broken, "lce_indirect").accepted
     own = (ChannelShift, InstanceThreshold)
     added = [layer for layer in model.layers if isinstance(layer, own)]
-    assert len(added) == 12
+    assert len(added) == 8
     for layer in added:
         (values,) = layer.get_weights()
         (index,) = mutations.constants_equal_to(flatbuffer, values)

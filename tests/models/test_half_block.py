@@ -88,10 +88,8 @@ class HalfBlock:
         y = self.signed_convolution(signed, "half_conv", self.strides)
         y = self.rescaled(y, normalized, signed)
         if self.network.prelu_shifts:
-            y = y + self.weights["half_shift_before/shift"]
+            y = y + self.weights["half_shift/shift"]
         y = reference.prelu(y, self.weights["half_prelu/alpha"])
-        if self.network.prelu_shifts:
-            y = y + self.weights["half_shift_after/shift"]
         return y + self.skip(x)
 
 
@@ -145,6 +143,24 @@ def check_half_block(rescaling, strides, downsample, pad_value, size, **options)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(found, expected, atol=1e-5 * scale, rtol=1e-5)
     assert model.layers[-1].name == "end"
+
+
+def test_a_shift_after_the_prelu_would_change_nothing():
+    """Why there is none: constants of each channel do not reach the next half block."""
+    network = Network("real_to_binary18", "binary", downsample="real")
+    image = tf.keras.Input((6, 6, CHANNELS))
+    outputs = blocks.binary_half_block(image, FILTERS, 2, network, "half", "end")
+    model = tf.keras.Model(image, outputs)
+    x = np.random.default_rng(4).normal(size=(5, 6, 6, CHANNELS)).astype("float32")
+    constant = np.random.default_rng(5).normal(size=CHANNELS).astype("float32")
+    # In training, where BatchNorm measures; float32 rounds sums with the constant.
+    found, expected = model(x + constant, training=True), model(x, training=True)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    skipped = blocks.binary_half_block(image, CHANNELS, 1, network, "same", "skip")
+    model = tf.keras.Model(image, skipped)
+    found, expected = model(x + constant, training=True), model(x, training=True)
+    # Past the convolution it goes on, to the next reader.
+    np.testing.assert_allclose(found, expected + constant, atol=1e-4)
 
 
 def test_real_block():

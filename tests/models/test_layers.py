@@ -58,28 +58,28 @@ def test_channel_shift_adds_to_each_channel(shape):
     np.testing.assert_allclose(by_shift, upstream.sum((0, 1, 2)), rtol=1e-9)
 
 
-def test_shifts_to_both_sides_of_a_prelu():
-    """RPReLU, y = f(x - a) + c with f of slope s below 0, and its gradients."""
+def test_a_shift_before_a_prelu():
+    """y = f(x - a) with f of slope s below 0, and its gradients."""
     x = np.array([-2.0, -0.5, 0.0, 0.25, 0.5, 3.0]).reshape(1, 1, 6, 1)
-    upstream, a, s, c = random(x.shape), 0.25, 0.1, -0.7
-    before, after = ChannelShift(dtype="float64"), ChannelShift(dtype="float64")
+    upstream, a, s = random(x.shape), 0.25, 0.1
+    shift = ChannelShift(dtype="float64")
     prelu = tf.keras.layers.PReLU(shared_axes=[1, 2], dtype="float64")
     inputs = tf.constant(x)
-    after(prelu(before(inputs)))  # builds them
-    weights = before.shift, prelu.alpha, after.shift
-    for weight, value in zip(weights, (-a, s, c), strict=True):
-        weight.assign(np.full(weight.shape, value))
+    prelu(shift(inputs))  # builds them
+    shift.shift.assign([-a])
+    prelu.alpha.assign([[[s]]])
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        y = after(prelu(before(inputs)))
+        y = prelu(shift(inputs))
+    weights = shift.shift, prelu.alpha
     by_input, *by_weights = tape.gradient(y, [inputs, *weights], tf.constant(upstream))
 
     above, below = x > a, x < a
-    np.testing.assert_allclose(y, (above + s * ~above) * (x - a) + c, rtol=1e-12)
+    np.testing.assert_allclose(y, (above + s * ~above) * (x - a), rtol=1e-12)
     # Keras's PReLU passes nothing on at its bend.
     slope = above + s * below
     np.testing.assert_allclose(by_input, upstream * slope, rtol=1e-12)
-    expected = upstream * slope, upstream * below * (x - a), upstream
+    expected = upstream * slope, upstream * below * (x - a)
     for found, each in zip(by_weights, expected, strict=True):
         np.testing.assert_allclose(np.sum(found), each.sum(), rtol=1e-9)
 
