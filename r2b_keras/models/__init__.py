@@ -11,6 +11,8 @@ from r2b_keras.models.layers import (
     ActivationScale,
     ChannelGating,
     ChannelScale,
+    ChannelShift,
+    InstanceThreshold,
     OuterProductScale,
 )
 from r2b_keras.models.saved import load
@@ -24,6 +26,8 @@ __all__ = [
     "Binarization",
     "ChannelGating",
     "ChannelScale",
+    "ChannelShift",
+    "InstanceThreshold",
     "IntegerConv2D",
     "IntegerDense",
     "ModelSize",

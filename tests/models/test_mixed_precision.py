@@ -7,6 +7,15 @@ from r2b_keras import models
 from r2b_keras.environment import tf
 
 OPTIONS = {"width": 8, "blocks": (1,), "stem": "cifar"}
+TODAY = {
+    "prelu_shifts": True,
+    "thresholds": "mean",
+    "activation_binarizer": "approx_sign",
+    "activation_clip": 1.5,
+    "weight_standardization": "standardize",
+    "weight_quantile": 0.9,
+    "stem": "quicknet",
+}
 POLICIES = ["mixed_bfloat16", "mixed_float16"]
 
 
@@ -20,17 +29,18 @@ def images():
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(
-    ("name", "binarization", "rescaling"),
+    ("name", "binarization", "options"),
     [
-        ("resnet18", "real", ""),
-        ("real_to_binary18", "binary", "gate_and_scale"),
-        ("real_to_binary18", "binary", "analytic"),
-        ("real_to_binary18", "binary", "outer_product_scale"),
+        ("resnet18", "real", {}),
+        ("real_to_binary18", "binary", {"rescaling": "gate_and_scale"}),
+        ("real_to_binary18", "binary", {"rescaling": "analytic"}),
+        ("real_to_binary18", "binary", {"rescaling": "outer_product_scale"}),
+        ("real_to_binary18", "binary", TODAY),
     ],
 )
-def test_a_step_with_float32_logits_and_weights(policy, name, binarization, rescaling):
+def test_a_step_with_float32_logits_and_weights(policy, name, binarization, options):
     tf.keras.mixed_precision.set_global_policy(policy)
-    model = build(name, binarization, rescaling=rescaling)
+    model = build(name, binarization, **options)
     with tf.GradientTape() as tape:
         outputs = models.with_intermediates(model, ["block_1"])(images(), training=True)
         loss = tf.reduce_mean(outputs["logits"] ** 2)
