@@ -105,6 +105,12 @@ def _filters(content: tflite_file.Model, graph: Any, operator: Any) -> tuple[Any
     """The filters of a binary convolution, `[C_out, h, w, C_in]` and their signs."""
     tensor = graph.tensors[operator.inputs[1]]
     words = np.frombuffer(tflite_file.constant(content, tensor), "<u4")
+    if not words.size:
+        name = graph.tensors[operator.outputs[0]].name.decode()
+        raise InputError(
+            f"Layer {name!r} has many weights, all of one sign, which Larq Compute "
+            "Engine's converter does not pack: expected both."
+        )
     packed = words.reshape(tflite_file.shape(tensor))
     bits = packed[..., None] >> np.arange(binary_operators.WORD, dtype=np.uint32) & 1
     channels = flexbuffers.Loads(bytes(operator.customOptions))["channels_in"]

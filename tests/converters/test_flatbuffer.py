@@ -253,7 +253,17 @@ depthwise = {
     "depthwise_constraint": "weight_clip",
     "name": "wrong",
 }
+
+
+def all_positive():
+    image = tf.keras.Input((2, 2, 512))
+    ones = {"kernel_initializer": "ones", "pad_values": 1.0, "name": "wrong"}
+    x = layers.Flatten()(nets.binary_convolution(256, **ones)(image))
+    return tf.keras.Model(image, layers.Dense(3)(x), name="mine")
+
+
 REFUSED = {
+    "one sign": (all_positive, "Layer '.*wrong.*' has many weights, all of one sign,"),
     "operation": (
         lambda: after_a_binary_layer(lambda x: layers.ReLU()(Unknown(name="wrong")(x))),
         "Layer 'wrong' of model 'mine' cannot be converted: no engine.* Betainc,",
