@@ -190,14 +190,14 @@ class Network:
         `r2b_keras.models.integers`. Gates and the depthwise convolution of the stem
         "quicknet" stay real-valued. Ours.
       prelu_shifts: a learned shift of each channel before the PReLU of a half block,
-        `prelu(x - a)`, a from 0 (of RPReLU, ReActNet, Liu et al., ECCV 2020, Eq. 5; its
-        shift after the PReLU would change nothing here, see
+        `prelu(x - a)`, a from 0 (of RPReLU, ReActNet, Liu et al., ECCV 2020; its shift
+        after the PReLU would change nothing here, see
         `r2b_keras.models.layers.ChannelShift`).
       thresholds: "learned", BatchNorm's bias alone, or "mean", with a learned share of
         the mean of the image's own map, see `r2b_keras.models.layers`.
       activation_clip: b, an activation's sign passes its gradient on where |x| <= b:
         as it is by "ste_sign", times 2 - 2 |x| / b by "approx_sign"; others have no
-        such bound. PokeBNN (Zhang et al., CVPR 2022, Sec. 3.3) has 3.
+        such bound. PokeBNN (Zhang et al., CVPR 2022) gains by a larger one than 1.
       weight_standardization: "center" takes the mean of a filter's weights off before
         their sign is taken, "standardize" makes their variance 1 as well, see
         `r2b_keras.models.binarizers`; deployed are the signs alone. With

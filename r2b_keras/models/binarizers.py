@@ -18,9 +18,9 @@ class ClippedApproxSign(lq.quantizers.Quantizer):
     """Bi-Real Net's sign of activations with a bound of one's own on its gradient.
 
     Forward: y = sign(x), sign(0) = +1. Backward: 2 - 2 |x| / b where |x| <= b, else 0.
-    With b = 1 it is larq's ApproxSign (Liu et al., ECCV 2018, Eq. 5); b stretches it as
-    PokeBNN (Zhang et al., CVPR 2022, Sec. 3.3) does the straight-through estimator,
-    whose gradient is 1 where |x| <= b.
+    With b = 1 it is larq's ApproxSign (Bi-Real Net, Liu et al., ECCV 2018); b stretches
+    it as PokeBNN (Zhang et al., CVPR 2022) does the straight-through estimator, whose
+    gradient is 1 where |x| <= b.
 
     Input shape: any. Output shape: the same.
 
@@ -73,9 +73,8 @@ class StandardizedSign(lq.quantizers.SteSign):
         y = sign(v), sign(0) = +1
 
     Q is the quantile of a Laplace distribution with the filter's mean magnitude. This
-    is ReCU (Xu et al., ICCV 2021, Sec. 3.2, Eq. 8 and Sec. 3.3); centring alone goes
-    back to IR-Net (Qin et al., CVPR 2020, Sec. 3.2). Nothing of it is left when a
-    network is deployed: what is stored is y.
+    is ReCU (Xu et al., ICCV 2021); centring alone goes back to IR-Net (Qin et al., CVPR
+    2020). Nothing of it is left when a network is deployed: what is stored is y.
 
     Backward, of the gradient g by y: the sign passes all of it on (no clipping), the
     clamp where |u| <= Q, Q itself counting as a constant. With h = g [|u| <= Q] the

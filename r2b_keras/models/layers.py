@@ -98,7 +98,7 @@ class ChannelShift(tf.keras.layers.Layer):
     """Adds a learned number to each channel: the shift within ReActNet's RPReLU.
 
     y = x + b; its gradient goes on to x as it is, and b gets the sum of it over batch
-    and map. b starts at 0. RPReLU is prelu(x - a) + c (Liu et al., ECCV 2020, Eq. 5):
+    and map. b starts at 0. RPReLU is prelu(x - a) + c (Liu et al., ECCV 2020):
     a layer of this kind with b = -a before the PReLU has its bend anywhere.
 
     Deviation: there is no c. Whatever reads a half block's output takes a constant of
@@ -130,8 +130,8 @@ class InstanceThreshold(tf.keras.layers.Layer):
     Backward, of the gradient g by y: x gets g - a mean(g), the mean over the map, and a
     gets -sum(m g) over batch and map.
 
-    The threshold a m depends on the image, as in INSTA-BNN (Lee et al., ICCV 2023,
-    Sec. 3.2) and DyBNN (Zhang et al., 2021, arXiv 2110.05185).
+    The threshold a m depends on the image, as in INSTA-BNN (Lee et al., ICCV 2023) and
+    DyBNN (2021, arXiv 2110.05185).
 
     Deviation: INSTA-BNN has the mean of x^3 for that of x, and DyBNN two dense layers
     of the means. The mean of x is what the gate of Eq. 3 pools already, and it can be

@@ -47,7 +47,7 @@ def stem(
 
 
 def _separable_convolution(x: tf.Tensor, network: Network) -> tf.Tensor:
-    """The second half of QuickNet's stem (Bannink et al., MLSys 2021, Sec. 5).
+    """The second half of QuickNet's stem (Bannink et al., MLSys 2021).
 
     A depthwise 3x3 convolution of stride 2, and one of 1x1 to the network's width, each
     with its BatchNorm; no activation follows. At 224x224 pixels and width 64 the stem

@@ -145,8 +145,8 @@ class Losses:
         (Szegedy et al., 2016); a teacher's logits stay as they are.
       class_weights: factors of the labels' cross-entropy, one number for each class in
         the order of the labels, or "balanced": N / (K n) for a class with n of N images
-        to train on, of K classes, so that all weigh the same together and the mean over
-        the images is 1 (King & Zeng, Political Analysis 2001, Sec. 4.2); a teacher's
+        to train on, of K classes, so that all classes weigh the same and the mean over
+        the images is 1 (King & Zeng, Political Analysis 2001, weighting); a teacher's
         losses stay as they are. Empty for 1 each.
       taps: "STUDENT=TEACHER" each, names of the layers whose maps are matched, such as
         "block_2=block_3" where the teacher is deeper; empty for block by block.
