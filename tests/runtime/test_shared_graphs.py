@@ -18,6 +18,7 @@ import shared_graphs
 from block_files import HalfBlocks
 from delegate_runs import Setting
 from graph_files import GraphFile
+from operator_files import ACTIVATIONS
 from shared_graphs import SharedGraph
 from steady_numbers import SteadyNumbers
 
@@ -204,3 +205,48 @@ def test_gates_of_a_dense_layer_are_fused_where_they_are_one(size, after_the_gat
     # Engines add up the pool and the dense layer in other orders.
     (wanted,) = shared_graph_runs.reference_outputs(graph)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+def with_an_active_sum(first, last):
+    """A binary convolution, limited or not, and a sum with an activation."""
+    size = (2, 5, 4, 34)
+    file = GraphFile()
+    image = file.input("float", size)
+    packed = file.custom("LceQuantize", [image], file.tensor("packed", (2, 5, 4, 2)))
+    blocks = HalfBlocks(
+        size[:3], 34, (3, 3), "zeros", "none", "none", False, False, 1, "last"
+    )
+    y = blocks.convolution(0).write(file, packed, 2)
+    if first:
+        y = file.builtin(first, [y], file.tensor("float", size))
+    active = {"fusedActivationFunction": ACTIVATIONS[last]}
+    y = file.builtin(
+        "ADD", [y, image], file.tensor("float", size), table="AddOptions", **active
+    )
+    images = SteadyNumbers("active sums").floats(-9, 9, *size)
+    return SimpleNamespace(content=file.content(y), inputs=[[images], [images]])
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "steps"),
+    [
+        (None, "none", {"binary convolution + skip"}),
+        (None, "relu", {"binary convolution + skip + ReLU"}),
+        (None, "relu6", {"binary convolution + skip + ReLU"}),
+        # Limited twice: one pass has one pair of limits.
+        ("RELU", "none", {"binary convolution + ReLU + skip"}),
+        ("RELU", "relu6", {"binary convolution + ReLU", "pass + skip + ReLU"}),
+    ],
+)
+def test_a_sum_is_limited_in_its_own_pass(first, last, steps):
+    graph = with_an_active_sum(first, last)
+    found = set()
+    (fused,) = shared_graph_runs.delegate_outputs(graph, Setting("portable"), found)
+    (alone,) = shared_graph_runs.delegate_outputs(
+        graph, Setting("portable", fuse=False), set()
+    )
+    assert found - {"pass + sign"} == steps
+    np.testing.assert_array_equal(fused, alone)
+    # Limited before the sum it would be another map.
+    lowest, highest = fused.min(), fused.max()
+    assert (lowest < 0) == (last == "none") and (highest == 6) == (last == "relu6")
