@@ -17,7 +17,7 @@ _APPLICATIONS = tf.keras.applications
 _NUM_PICTURES = 2
 
 SLIM = "github.com/tensorflow/models, research/slim/nets/mobilenet"
-HOSTED = "tensorflow.org/lite/guide/hosted_models"
+QUANTIZE = "github.com/tensorflow/tensorflow, r1.15, contrib/quantize"
 LITE = "github.com/tensorflow/tpu, models/official/efficientnet/lite"
 PAPER = "arxiv.org/abs/2003.11535"
 LARQ_ZOO = "docs.larq.dev/zoo"
@@ -112,7 +112,7 @@ class Peer:
 
 
 PEERS = (
-    Peer("MobileNetV2", mobilenet_v2, 71.8, SLIM, 70.8, HOSTED),
+    Peer("MobileNetV2", mobilenet_v2, 71.8, SLIM, 70.8, QUANTIZE),
     Peer("MobileNetV3-Large", mobilenet_v3_large, 75.2, SLIM, 73.9),
     Peer(
         "MobileNetV3-Large minimalistic",
