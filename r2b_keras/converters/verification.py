@@ -357,26 +357,26 @@ def lead_and_loss(
       Of the expected scores, `[N]` each: the best less the second, and the best less
       that of the answer.
     """
-    if expected.shape[1] == 1:
-        middle = 0.5 if _are_probabilities(expected) else 0
-        expected, scores = (
-            np.hstack([middle - each, each - middle]) for each in (expected, scores)
-        )
+    answers = _best(scores, expected)[:, None]
+    expected = _of_classes(expected, expected)
     ranked = np.sort(expected, axis=1)
-    answers = np.take_along_axis(expected, scores.argmax(axis=1)[:, None], axis=1)
-    return ranked[:, -1] - ranked[:, -2], ranked[:, -1] - answers[:, 0]
+    answered = np.take_along_axis(expected, answers, axis=1)[:, 0]
+    return ranked[:, -1] - ranked[:, -2], ranked[:, -1] - answered
 
 
 def _best(scores: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Best class of each image; with one score, class 1 where it is above the middle.
+    """Best class of each image; the first of several."""
+    best: np.ndarray = _of_classes(scores, expected).argmax(axis=1)
+    return best
 
-    That is 0.5 of a probability, and 0 of a logit.
+
+def _of_classes(scores: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """A score for each class; of one score how far it is below and above the middle.
+
+    That is 0.5 where the expected ones are probabilities, and 0 of logits.
     """
     if scores.shape[1] > 1:
-        best: np.ndarray = scores.argmax(axis=1)
-        return best
-    return (scores[:, 0] > (0.5 if _are_probabilities(expected) else 0)).astype(int)
-
-
-def _are_probabilities(scores: np.ndarray) -> bool:
-    return bool(scores.min() >= 0 and scores.max() <= 1)
+        return scores
+    are_probabilities = expected.min() >= 0 and expected.max() <= 1
+    middle = 0.5 if are_probabilities else 0
+    return np.hstack([middle - scores, scores - middle])

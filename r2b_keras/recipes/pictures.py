@@ -20,6 +20,8 @@ layers; pictures have its size, 32x32. One stage, minutes on one core; all of it
 Without `--start_from` the same network starts from nothing.
 """
 
+import dataclasses
+
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.recipes import chains, cifar100_small, short
 from r2b_keras.recipes.schema import Recipe, Stage
@@ -63,13 +65,8 @@ RECIPES = (
     Recipe(
         "pictures/fine_tuning",
         "your own folder (--data_dir), going on from a network (--start_from)",
-        DataConfig(
-            source="folder",
-            image_shape=_KNOWN.data.image_shape,
-            mean=_KNOWN.data.mean,
-            std=_KNOWN.data.std,
-            validation_size=0,
-            framing="center",
+        dataclasses.replace(
+            _KNOWN.data, source="folder", validation_size=0, framing="center"
         ),
         (_FINE_TUNING,),
     ),

@@ -14,16 +14,9 @@ from r2b_keras.models.binarizers import StandardizedSign
 from r2b_keras.models.layers import ChannelShift, InstanceThreshold
 from tests.converters import binary_networks as nets
 from tests.converters import mutations
+from tests.models.student_options import TODAY
 
 SHAPE = (8, 8, 3)
-TODAY = {
-    "prelu_shifts": True,
-    "thresholds": "mean",
-    "activation_binarizer": "approx_sign",
-    "activation_clip": 1.5,
-    "weight_standardization": "standardize",
-    "weight_quantile": 0.9,
-}
 
 
 def build(**options):

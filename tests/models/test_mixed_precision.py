@@ -5,17 +5,10 @@ import pytest
 
 from r2b_keras import models
 from r2b_keras.environment import tf
+from tests.models import student_options
 
 OPTIONS = {"width": 8, "blocks": (1,), "stem": "cifar"}
-TODAY = {
-    "prelu_shifts": True,
-    "thresholds": "mean",
-    "activation_binarizer": "approx_sign",
-    "activation_clip": 1.5,
-    "weight_standardization": "standardize",
-    "weight_quantile": 0.9,
-    "stem": "quicknet",
-}
+TODAY = {**student_options.TODAY, "stem": "quicknet"}
 POLICIES = ["mixed_bfloat16", "mixed_float16"]
 
 
