@@ -95,6 +95,11 @@ BINARIZERS = {
     "approx_sign": "larq.quantizers:ApproxSign",
     "swish_sign": "larq.quantizers:SwishSign",
 }
+# Those of activations whose gradient has a bound, which they take as `clip_value`.
+CLIPPED_BINARIZERS = {
+    "ste_sign": "larq.quantizers:SteSign",
+    "approx_sign": "r2b_keras.models.binarizers:ClippedApproxSign",
+}
 
 
 @dataclass(frozen=True)
@@ -275,7 +280,7 @@ class Network:
         own = self.rescaling and RESCALINGS[self.rescaling].weight_binarizer
         activations, weights = self.activation_binarizer, own or self.weight_binarizer
         for field, binarizer, able in (
-            ("activation_clip", activations, ("ste_sign", "approx_sign")),
+            ("activation_clip", activations, tuple(CLIPPED_BINARIZERS)),
             ("weight_standardization", weights, ("ste_sign",)),
             ("weight_quantile", weights, ("ste_sign",)),
         ):

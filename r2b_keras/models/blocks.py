@@ -9,7 +9,7 @@ import pkgutil
 from typing import Any
 
 from r2b_keras.environment import lq, tf
-from r2b_keras.models.binarizers import ClippedApproxSign, StandardizedSign
+from r2b_keras.models.binarizers import StandardizedSign
 from r2b_keras.models.integers import IntegerConv2D, IntegerDense
 from r2b_keras.models.layers import (
     ChannelShift,
@@ -18,7 +18,13 @@ from r2b_keras.models.layers import (
     Tanh,
 )
 from r2b_keras.models.rescalings import Convolution
-from r2b_keras.networks import BINARIZATIONS, BINARIZERS, RESCALINGS, Network
+from r2b_keras.networks import (
+    BINARIZATIONS,
+    BINARIZERS,
+    CLIPPED_BINARIZERS,
+    RESCALINGS,
+    Network,
+)
 
 layers = tf.keras.layers
 
@@ -110,8 +116,7 @@ def _of_inputs(network: Network) -> Any:
     name, clip = network.activation_binarizer, network.activation_clip
     if clip == 1.0:
         return pkgutil.resolve_name(BINARIZERS[name])()
-    clipped = {"ste_sign": lq.quantizers.SteSign, "approx_sign": ClippedApproxSign}
-    return clipped[name](clip_value=clip)
+    return pkgutil.resolve_name(CLIPPED_BINARIZERS[name])(clip_value=clip)
 
 
 def _of_weights(network: Network) -> Any:

@@ -72,8 +72,27 @@ class SynchronizedBatchNorm(tf.keras.layers.BatchNormalization):
         return mean, replica.all_reduce(average, spread)
 
 
+class _PerChannel(tf.keras.layers.Layer):
+    """A layer with one learned number for each channel of `[B, H, W, C]`.
+
+    Attributes:
+      weight_name: of its variable.
+      start: what initialises it.
+    """
+
+    weight_name: str
+    start: str
+
+    def build(self, input_shape: Any) -> None:
+        """Adds the numbers, shape `[C]`."""
+        self.per_channel = self.add_weight(
+            name=self.weight_name, shape=(input_shape[-1],), initializer=self.start
+        )
+        super().build(input_shape)
+
+
 @_register
-class ChannelScale(tf.keras.layers.Layer):
+class ChannelScale(_PerChannel):
     """Multiplies each channel by a learned factor: alpha of Eq. 3.
 
     Also the per-channel Gamma of XNOR-Net++ (Bulat & Tzimiropoulos, 2019). Starts at 1.
@@ -81,20 +100,20 @@ class ChannelScale(tf.keras.layers.Layer):
     Input shape: `[B, H, W, C]`. Output shape: the same.
     """
 
-    def build(self, input_shape: Any) -> None:
-        """Adds the factors, shape `[C]`: what can absorb the size of weights."""
-        self.factor_per_channel = self.add_weight(
-            name="scale", shape=(input_shape[-1],), initializer="ones"
-        )
-        super().build(input_shape)
+    weight_name, start = "scale", "ones"
+
+    @property
+    def factor_per_channel(self) -> tf.Variable:
+        """The factors `[C]`: what can absorb the size of weights."""
+        return self.per_channel
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs * scale`."""
-        return inputs * self.factor_per_channel
+        return inputs * self.per_channel
 
 
 @_register
-class ChannelShift(tf.keras.layers.Layer):
+class ChannelShift(_PerChannel):
     """Adds a learned number to each channel: the shift within ReActNet's RPReLU.
 
     y = x + b; its gradient goes on to x as it is, and b gets the sum of it over batch
@@ -109,20 +128,15 @@ class ChannelShift(tf.keras.layers.Layer):
     Input shape: `[B, H, W, C]`. Output shape: the same.
     """
 
-    def build(self, input_shape: Any) -> None:
-        """Adds the shifts, shape `[C]`."""
-        self.shift = self.add_weight(
-            name="shift", shape=(input_shape[-1],), initializer="zeros"
-        )
-        super().build(input_shape)
+    weight_name, start = "shift", "zeros"
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs + shift`."""
-        return inputs + self.shift
+        return inputs + self.per_channel
 
 
 @_register
-class InstanceThreshold(tf.keras.layers.Layer):
+class InstanceThreshold(_PerChannel):
     """Takes a share of its own mean off each channel of an image, before its sign.
 
     y = x - a m, m = the mean of the channel over the image's map, a learned for each
@@ -140,16 +154,11 @@ class InstanceThreshold(tf.keras.layers.Layer):
     Input shape: `[B, H, W, C]`. Output shape: the same.
     """
 
-    def build(self, input_shape: Any) -> None:
-        """Adds the shares, shape `[C]`."""
-        self.share = self.add_weight(
-            name="share", shape=(input_shape[-1],), initializer="zeros"
-        )
-        super().build(input_shape)
+    weight_name, start = "share", "zeros"
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs - share * mean`."""
-        return inputs - self.share * channel_means(inputs, self.variable_dtype)
+        return inputs - self.per_channel * channel_means(inputs, self.variable_dtype)
 
 
 @_register

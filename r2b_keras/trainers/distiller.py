@@ -231,11 +231,9 @@ class Distiller(tf.keras.Model):
 
     def _check_class_weights(self) -> None:
         num_classes = self._student_outputs.shapes[LOGITS][-1]
-        weights = self._class_weights
-        if weights is not None and len(weights) != num_classes:
-            raise InputError(
-                f"There are {len(weights)} class weights, expected {num_classes}, one "
-                f"for each class of {self.student.name!r}."
+        if self._class_weights is not None:
+            losses.require_class_weights(
+                "class_weights", self._class_weights, num_classes
             )
 
     def _teach(self, images: tf.Tensor) -> Outputs:

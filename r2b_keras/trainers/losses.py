@@ -6,6 +6,7 @@ all-zero attention map, or two equal ones, has a finite value and gradient.
 
 from collections.abc import Sequence
 
+from r2b_keras.checks import require
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.settings import Losses
@@ -33,6 +34,14 @@ def cross_entropy(
         labels = labels * tf.constant(class_weights, tf.float32)
     log_probabilities = tf.nn.log_softmax(tf.cast(logits, tf.float32))
     return -tf.reduce_sum(labels * log_probabilities, axis=-1)
+
+
+def require_class_weights(
+    name: str, weights: Sequence[float], num_classes: int
+) -> None:
+    """Refuses the setting `name` unless it has a weight for each class."""
+    expected = f"{num_classes} numbers, one for each class"
+    require(len(weights) == num_classes, name, weights, expected)
 
 
 def smoothed(labels: tf.Tensor, share: float) -> tf.Tensor:

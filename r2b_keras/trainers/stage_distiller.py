@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from r2b_keras import models
-from r2b_keras.checks import require
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Losses, Stage
@@ -11,6 +10,7 @@ from r2b_keras.recipes.settings import BALANCED
 from r2b_keras.trainers import optimizers, schedules
 from r2b_keras.trainers.distiller import Distiller
 from r2b_keras.trainers.execution import Execution
+from r2b_keras.trainers.losses import require_class_weights
 
 
 def make_distiller(
@@ -88,8 +88,7 @@ def class_weights(
         return None
     if losses.class_weights != (BALANCED,):
         found = [float(word) for word in losses.class_weights]
-        expected = f"{num_classes} numbers, one for each class, or {BALANCED!r}"
-        require(len(found) == num_classes, "losses.class_weights", found, expected)
+        require_class_weights("losses.class_weights", found, num_classes)
         return found
     if counts is None:
         raise InputError(

@@ -66,12 +66,12 @@ def test_a_shift_before_a_prelu():
     prelu = tf.keras.layers.PReLU(shared_axes=[1, 2], dtype="float64")
     inputs = tf.constant(x)
     prelu(shift(inputs))  # builds them
-    shift.shift.assign([-a])
+    shift.per_channel.assign([-a])
     prelu.alpha.assign([[[s]]])
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         y = prelu(shift(inputs))
-    weights = shift.shift, prelu.alpha
+    weights = shift.per_channel, prelu.alpha
     by_input, *by_weights = tape.gradient(y, [inputs, *weights], tf.constant(upstream))
 
     above, below = x > a, x < a
