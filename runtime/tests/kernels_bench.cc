@@ -192,10 +192,11 @@ Job integer_job(const Kernels& kernels, const Layer& layer) {
       kernels.integer_filter_bytes(layer.outputs, layer.kernel, line));
   const auto output =
       std::make_shared<Array<float>>(size_t(layer.size) * layer.outputs);
-  const Array<uint8_t> weights(size_t(layer.outputs) * layer.kernel * line);
-  std::vector<int8_t> filter;
-  for (size_t i = 0; i < size_t(layer.outputs) * layer.kernel * line; ++i) {
-    filter.push_back(int8_t(weights.data()[i] % 127 - 63));
+  const size_t num_weights = size_t(layer.outputs) * layer.kernel * line;
+  const Array<uint8_t> bytes(2 * num_weights);
+  std::vector<int8_t> filter;  // small weights more often than large ones, as trained
+  for (size_t i = 0; i < num_weights; ++i) {
+    filter.push_back(int8_t(bytes.data()[2 * i] / 4 - bytes.data()[2 * i + 1] / 4));
   }
   kernels.pack_integer_filter(filter.data(),
                               Array<int32_t>(size_t(layer.outputs)).data(),

@@ -7,29 +7,52 @@ using namespace r2b_test;
 
 namespace {
 
-// What pixels and weights are: any, or those whose products are largest.
-enum class Bytes { kRandom, kLargest, kLargestNegative, kAlternating };
+enum class Weights {
+  kRandom,
+  kLargest,
+  kLargestNegative,
+  kAlternating,
+  kSparse,      // one in nine
+  kOneChannel,  // large in one channel of five, small in the others
+  kSteps,       // ones whose sums come to what registers hold, and one more
+};
+enum class Pixels { kRandom, kDark, kBright };
 
 struct IntegerCase {
   int channels, pixels, runs, run_length;
   int limit;  // of weights
-  Bytes bytes = Bytes::kRandom;
+  Weights weights = Weights::kRandom;
+  Pixels brightness = Pixels::kRandom;
 };
 
-uint8_t some_pixel(Random& random, Bytes bytes) {
-  return bytes == Bytes::kRandom ? uint8_t(random.bits()) : 255;
+uint8_t some_pixel(Random& random, Pixels brightness) {
+  if (brightness == Pixels::kRandom) return uint8_t(random.bits());
+  return brightness == Pixels::kDark ? 0 : 255;
 }
 
-int8_t some_weight(Random& random, Bytes bytes, int limit, size_t place) {
-  switch (bytes) {
-    case Bytes::kRandom:
-      return int8_t(random.between(-limit, limit));
-    case Bytes::kLargest:
+// Weight `place` of a channel.
+int8_t some_weight(Random& random, const IntegerCase& shape, int channel, int place) {
+  const int limit = shape.limit;
+  switch (shape.weights) {
+    case Weights::kLargest:
       return int8_t(limit);
-    case Bytes::kLargestNegative:
+    case Weights::kLargestNegative:
       return int8_t(-limit);
-    default:
+    case Weights::kAlternating:
       return int8_t(place / 2 % 2 == 0 ? limit : -limit);
+    case Weights::kSparse:
+      return int8_t(random.between(1, 9) == 1 ? random.between(-limit, limit) : 0);
+    case Weights::kOneChannel: {
+      const int most = channel % 5 == 0 ? limit : 3;
+      return int8_t(random.between(-most, most));
+    }
+    case Weights::kSteps: {
+      const int sizes[] = {1, 2, 31, 32, 63, limit, limit / 2 + 1};
+      const int size = sizes[random.between(0, 6)];
+      return int8_t(channel % 2 == 0 ? -size : random.between(0, 1) ? size : -size);
+    }
+    default:
+      return int8_t(random.between(-limit, limit));
   }
 }
 
@@ -66,10 +89,12 @@ void test_integer_conv(const Kernels& kernels, uint64_t seed, const IntegerCase&
   const int step = random.between(0, 2 * shape.run_length);
   const Runs runs(random, shape, step);
   Guarded<uint8_t> source(runs.size, Guarded<uint8_t>::Side(random.between(0, 1)));
-  for (size_t i = 0; i < source.size(); ++i) source[i] = some_pixel(random, shape.bytes);
+  for (size_t i = 0; i < source.size(); ++i) {
+    source[i] = some_pixel(random, shape.brightness);
+  }
   Guarded<int8_t> filter(size_t(shape.channels) * weights);
   for (size_t i = 0; i < filter.size(); ++i) {
-    filter[i] = some_weight(random, shape.bytes, shape.limit, i);
+    filter[i] = some_weight(random, shape, int(i) / weights, int(i) % weights);
   }
   Guarded<int32_t> bias(shape.channels);
   for (size_t i = 0; i < bias.size(); ++i) bias[i] = random.between(-100000, 100000);
@@ -101,7 +126,8 @@ void test_integer_conv(const Kernels& kernels, uint64_t seed, const IntegerCase&
                      {"runs", shape.runs},
                      {"run_length", shape.run_length},
                      {"limit", shape.limit},
-                     {"bytes", int(shape.bytes)}}));
+                     {"weights", int(shape.weights)},
+                     {"brightness", int(shape.brightness)}}));
   kernels.integer_conv_row(row);
   for (int p = 0; p < shape.pixels; ++p) {
     for (int c = 0; c < shape.channels; ++c) {
@@ -114,6 +140,10 @@ void test_integer_conv(const Kernels& kernels, uint64_t seed, const IntegerCase&
   }
   check_output("output", output, expected);
 }
+
+constexpr Weights kAllWeights[] = {
+    Weights::kRandom, Weights::kLargest,    Weights::kLargestNegative, Weights::kAlternating,
+    Weights::kSparse, Weights::kOneChannel, Weights::kSteps};
 
 void test_integer_convs(const Kernels& kernels) {
   const int limit = kernels.integer_weight_limit;
@@ -131,19 +161,27 @@ void test_integer_convs(const Kernels& kernels) {
   }
   for (int runs = 1; runs <= 9; ++runs) {
     for (const int length : {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 21, 31, 33, 64}) {
-      for (const Bytes bytes : {Bytes::kRandom, Bytes::kLargest,
-                                Bytes::kLargestNegative, Bytes::kAlternating}) {
-        test({35, 7, runs, length, limit, bytes});
+      for (const Weights weights : kAllWeights) {
+        test({35, 7, runs, length, limit, weights});
+        test({11, 5, runs, length, limit, weights, Pixels::kBright});
+        test({11, 5, runs, length, limit, weights, Pixels::kDark});
       }
     }
   }
+  // Four of 63, as many of 64: the last sum that 16 bits hold, and one more.
+  for (int smaller_limit = 1; smaller_limit <= limit; ++smaller_limit) {
+    for (const Weights weights : {Weights::kLargest, Weights::kLargestNegative}) {
+      test({9, 3, 1, 130, smaller_limit, weights, Pixels::kBright});
+      test({9, 3, 1, 130, smaller_limit, weights, Pixels::kDark});
+    }
+  }
   // A stem's, a downsampling's, a classifier's; the longest that 7 bits may have.
-  for (const Bytes bytes : {Bytes::kRandom, Bytes::kLargest, Bytes::kAlternating}) {
-    test({64, 28, 7, 21, 63, bytes});
-    test({64, 28, 1, 256, 63, bytes});
-    test({1000, 1, 1, 512, 63, bytes});
-    test({9, 5, 1, 1044, 63, bytes});
-    test({9, 5, 2, 259, limit, bytes});
+  for (const Weights weights : kAllWeights) {
+    test({64, 28, 7, 21, 63, weights});
+    test({64, 28, 1, 256, 63, weights});
+    test({1000, 1, 1, 512, 63, weights});
+    test({9, 5, 1, 1044, 63, weights});
+    test({9, 5, 2, 259, limit, weights});
   }
 }
 

@@ -16,7 +16,7 @@ constexpr Kernels neon_kernels = {
     neon::real_filter_bytes,
     neon::pack_real_filter,
     neon::real_conv_row,
-    63,
+    127,
     neon::integer_filter_bytes,
     neon::pack_integer_filter,
     neon::integer_conv_row,

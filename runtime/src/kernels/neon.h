@@ -58,10 +58,11 @@ R2B_INLINE void unroll(const Body& body) {
 
 // Empty statements that keep compilers from rearranging.
 
-// Loads step the pointer on themselves: its value is not seen through.
-template <typename Element>
-R2B_INLINE void keep_pointer(Element*& pointer) {
-  asm("" : "+r"(pointer));
+// Loads step a pointer on themselves, by a number in a register: the value of either is
+// not seen through.
+template <typename Value>
+R2B_INLINE void keep(Value& value) {
+  asm("" : "+r"(value));
 }
 
 // What is read at `later` is read after `earlier` is made.

@@ -91,12 +91,12 @@ __attribute__((noinline)) void gather(const Patches<uint32_t>& patches, int pixe
     for (; count >= 4; count -= 4) {
       gather_words<4>(pixels, source, target, ones);
       source += 4, target += 4 * kTilePixels;
-      keep_pointer(source);
+      keep(source);
     }
     if (count & 2) {
       gather_words<2>(pixels, source, target, ones);
       source += 2, target += 2 * kTilePixels;
-      keep_pointer(source);
+      keep(source);
     }
     if (count & 1) gather_words<1>(pixels, source, target, ones);
   };

@@ -32,7 +32,7 @@ struct Position {
 template <typename Element>
 R2B_INLINE void move(Element*& pointer, ptrdiff_t step) {
   pointer += step;
-  keep_pointer(pointer);
+  keep(pointer);
 }
 
 // One instruction, which compilers make three of.

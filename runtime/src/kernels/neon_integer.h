@@ -1,12 +1,15 @@
-// Convolutions of bytes on 64-bit Arm, for tiles of pixels and channels. The patches of a
-// tile are gathered once for all channels, each behind the other, as signed bytes: 128
-// less than the pixels are, which the packed biases make up for.
+// Convolutions of bytes on 64-bit Arm, for tiles of pixels and channels. The patches of
+// some pixels are gathered once for all channels, as signed bytes: 128 less than the
+// pixels are, which the packed biases make up for.
 //
 // A file for an instruction set brings a type `Tile`, in its unnamed namespace:
-//   kPixels, kChannels     of a tile; channels in fours
-//   kStep                  weights of a channel are filled up with zeros to a multiple
-//   place(channel, i, n)   where weight i of n of a channel is, in bytes of its tile
-//   add<pixels>(patches, n, weights, sums)    sums[pixel][four of channels] += n products
+//   kPixels, kChannels             of a tile; channels in fours, pixels a part of a panel's
+//   weight_bytes(n)                of n weights of each channel, packed
+//   pack(filter, to)               all of a tile's channels
+//   Place, place(weights, range)   where that range of those packed is
+//   add<pixels>(patches, place, starts, sums)
+//                                  sums[pixel][four of channels] = where they start, and
+//                                  the products of the range
 //
 // Everything is in an unnamed namespace, as in `vector_loops.h`.
 #ifndef R2B_KERNELS_NEON_INTEGER_H_
@@ -24,21 +27,39 @@ namespace {
 
 using neon::unroll;
 
-// Patches are gathered for so many bytes at a time.
+// Patches are gathered for so many pixels, and bytes of each, at a time.
+constexpr int kPanelPixels = 8;
 constexpr int kPanelBytes = 512;
+// What is read and written at a time may go a little further.
+constexpr int kPatchBytes = kPanelBytes + 2 * kBytesBehind;
 
-template <int kPixels>
 struct BytePanel {
-  // What is read and written at a time may go a little further.
-  int8_t patches[kPixels][kPanelBytes + 2 * kBytesBehind];
+  int8_t patches[kPanelPixels][kPatchBytes];
 };
 
 inline int rounded_up(int value, int step) { return divide_up(value, step) * step; }
 
+// Those of the channels of a tile; there are zeros for channels and weights past the last.
+struct TileFilter {
+  const int8_t* weights;  // [num_channels][num_weights]
+  int num_channels, num_weights;
+
+  int8_t at(int channel, int i) const {
+    return channel < num_channels && i < num_weights
+               ? weights[ptrdiff_t{channel} * num_weights + i]
+               : int8_t{0};
+  }
+};
+
+// What a panel holds of so many weights.
+struct WeightRange {
+  int begin, end, num_weights;
+};
+
 // packed: [tile of channels]{biases, weights}
 template <typename Tile>
 size_t tile_bytes(int num_weights) {
-  return Tile::kChannels * (sizeof(int32_t) + size_t(rounded_up(num_weights, Tile::kStep)));
+  return Tile::kChannels * sizeof(int32_t) + Tile::weight_bytes(num_weights);
 }
 
 template <typename Tile>
@@ -52,25 +73,25 @@ void pack_integer_filter(const int8_t* filter, const int32_t* bias, int num_chan
                          int num_runs, int run_length, void* packed) {
   const int num_weights = num_runs * run_length;
   std::memset(packed, 0, integer_filter_bytes<Tile>(num_channels, num_runs, run_length));
-  for (int channel = 0; channel < num_channels; channel++) {
-    const int own = channel % Tile::kChannels;
-    char* tile = static_cast<char*>(packed) +
-                 size_t(channel / Tile::kChannels) * tile_bytes<Tile>(num_weights);
-    int32_t sum = bias[channel];
-    for (int i = 0; i < num_weights; i++) {
-      const int8_t weight = filter[ptrdiff_t{channel} * num_weights + i];
-      tile[Tile::kChannels * sizeof(int32_t) + Tile::place(own, i, num_weights)] =
-          char(weight);
-      sum += 128 * weight;
+  char* to = static_cast<char*>(packed);
+  for (int first = 0; first < num_channels; first += Tile::kChannels) {
+    const TileFilter tile = {filter + ptrdiff_t{first} * num_weights,
+                             neon::smaller(num_channels - first, Tile::kChannels),
+                             num_weights};
+    for (int c = 0; c < tile.num_channels; c++) {
+      int32_t sum = bias[first + c];
+      for (int i = 0; i < num_weights; i++) sum += 128 * tile.at(c, i);
+      std::memcpy(to + c * sizeof(int32_t), &sum, sizeof(sum));
     }
-    std::memcpy(tile + own * sizeof(int32_t), &sum, sizeof(sum));
+    Tile::pack(tile, reinterpret_cast<int8_t*>(to + Tile::kChannels * sizeof(int32_t)));
+    to += tile_bytes<Tile>(num_weights);
   }
 }
 
 // Bytes [begin, end) of the patches of kPixels pixels from one on.
 template <int kPixels>
 void gather(const Patches<uint8_t>& patches, int pixel, int begin, int end,
-            BytePanel<kPixels>* panel) {
+            BytePanel* panel) {
   const uint8x16_t sign = vdupq_n_u8(0x80);
   const uint8_t* first = patches.source + pixel * patches.pixel_step;
   neon::for_each_stretch(patches, begin, end,
@@ -92,17 +113,29 @@ void gather(const Patches<uint8_t>& patches, int pixel, int begin, int end,
   });
 }
 
-// A tile's place in a row.
+// The channels of a tile, of all pixels of a panel.
 struct TileWork {
   const char* packed;
   const float* multiplier;  // or null
   const float* addend;      // or null
   float* output;
   ptrdiff_t output_stride;
-  int begin, end, num_weights;  // those of the panel, of all
+  int num_pixels;
+  WeightRange range;
 
-  bool is_first() const { return begin == 0; }
-  bool is_last() const { return end == num_weights; }
+  bool is_first() const { return range.begin == 0; }
+  bool is_last() const { return range.end == range.num_weights; }
+};
+
+// What the sums of a tile's pixels start with.
+struct Starts {
+  const char* first;
+  ptrdiff_t step;  // bytes from a pixel's to the next's
+
+  R2B_INLINE int32x4_t load(int pixel, int four) const {
+    const auto* from = reinterpret_cast<const uint8_t*>(first + pixel * step);
+    return vreinterpretq_s32_u8(vld1q_u8(from + 16 * four));
+  }
 };
 
 // y[p][v] = value(p, v)
@@ -114,33 +147,32 @@ R2B_INLINE void for_each_four(float32x4_t (&y)[kPixels][kFours], const Value& va
 }
 
 template <int kPixels, int kFours>
-void store_sums(const TileWork& work, const int32x4_t (&sums)[kPixels][kFours]) {
+R2B_INLINE void store(const float32x4_t (&y)[kPixels][kFours], float* output,
+                      ptrdiff_t stride) {
   unroll<kPixels>([&](auto p) R2B_ALWAYS {
-    unroll<kFours>([&](auto v) R2B_ALWAYS {
-      vst1q_f32(work.output + p * work.output_stride + 4 * v,
-                vreinterpretq_f32_s32(sums[p][v]));
-    });
+    unroll<kFours>([&](auto v) R2B_ALWAYS { vst1q_f32(output + 4 * v, y[p][v]); });
+    output += stride;
   });
 }
 
-// Between panels the output holds sums in its bits.
+// Pixels from one of the panel on. Between panels the output holds sums in its bits.
 template <typename Tile, int kPixels>
-void convolve_tile(const TileWork& work, const BytePanel<kPixels>& panel) {
+R2B_INLINE void convolve_tile(const TileWork& work, const typename Tile::Place& place,
+                              const BytePanel& panel, int pixel) {
   constexpr int kFours = Tile::kChannels / 4;
-  const auto* biases = reinterpret_cast<const int32_t*>(work.packed);
-  const auto* weights = reinterpret_cast<const int8_t*>(biases + Tile::kChannels) +
-                        ptrdiff_t{work.begin} * Tile::kChannels;
+  float* output = work.output + pixel * work.output_stride;
+  const Starts starts =
+      work.is_first()
+          ? Starts{work.packed, 0}
+          : Starts{reinterpret_cast<const char*>(output), 4 * work.output_stride};
   int32x4_t sums[kPixels][kFours];
-  unroll<kPixels>([&](auto p) R2B_ALWAYS {
-    const float* before = work.output + p * work.output_stride;
-    unroll<kFours>([&](auto v) R2B_ALWAYS {
-      sums[p][v] = work.is_first() ? vld1q_s32(biases + 4 * v)
-                                   : vreinterpretq_s32_f32(vld1q_f32(before + 4 * v));
-    });
-  });
-  Tile::template add<kPixels>(panel.patches[0], work.end - work.begin, weights, sums);
-  if (!work.is_last()) return store_sums(work, sums);
+  Tile::template add<kPixels>(panel.patches[pixel], place, starts, sums);
   float32x4_t y[kPixels][kFours];
+  if (!work.is_last()) {
+    for_each_four(
+        y, [&](auto p, auto v) R2B_ALWAYS { return vreinterpretq_f32_s32(sums[p][v]); });
+    return store(y, output, work.output_stride);
+  }
   for_each_four(y, [&](auto p, auto v) R2B_ALWAYS { return vcvtq_f32_s32(sums[p][v]); });
   if (work.multiplier) {
     float32x4_t multiplier[kFours];
@@ -158,22 +190,32 @@ void convolve_tile(const TileWork& work, const BytePanel<kPixels>& panel) {
     for_each_four(
         y, [&](auto p, auto v) R2B_ALWAYS { return vaddq_f32(y[p][v], addend[v]); });
   }
-  float* output = work.output;
-  unroll<kPixels>([&](auto p) R2B_ALWAYS {
-    unroll<kFours>([&](auto v) R2B_ALWAYS { vst1q_f32(output + 4 * v, y[p][v]); });
-    output += work.output_stride;
+  store(y, output, work.output_stride);
+}
+
+template <typename Tile>
+void convolve_panel(const TileWork& work, const BytePanel& panel) {
+  const char* weights = work.packed + Tile::kChannels * sizeof(int32_t);
+  const auto place = Tile::place(reinterpret_cast<const int8_t*>(weights), work.range);
+  int pixel = 0;
+  for (; pixel + Tile::kPixels <= work.num_pixels; pixel += Tile::kPixels) {
+    convolve_tile<Tile, Tile::kPixels>(work, place, panel, pixel);
+  }
+  if (pixel == work.num_pixels) return;
+  with_size<Tile::kPixels - 1>(work.num_pixels - pixel, [&](auto kPixels) R2B_ALWAYS {
+    convolve_tile<Tile, kPixels.value>(work, place, panel, pixel);
   });
 }
 
 // The last channels, less than a tile's: in copies of what belongs to them.
-template <typename Tile, int kPixels>
-void convolve_edge(TileWork work, const BytePanel<kPixels>& panel, int num_channels) {
-  float copy[kPixels][Tile::kChannels] = {};
+template <typename Tile>
+void convolve_edge(TileWork work, const BytePanel& panel, int num_channels) {
+  float copy[kPanelPixels][Tile::kChannels] = {};
   float multiplier[Tile::kChannels] = {}, addend[Tile::kChannels] = {};
   float* output = work.output;
   const ptrdiff_t stride = work.output_stride;
   const size_t bytes = size_t(num_channels) * sizeof(float);
-  for (int p = 0; p < kPixels && !work.is_first(); p++) {
+  for (int p = 0; p < work.num_pixels && !work.is_first(); p++) {
     std::memcpy(copy[p], output + p * stride, bytes);
   }
   if (work.multiplier) std::memcpy(multiplier, work.multiplier, bytes);
@@ -182,28 +224,29 @@ void convolve_edge(TileWork work, const BytePanel<kPixels>& panel, int num_chann
   work.addend = work.addend ? addend : nullptr;
   work.output = copy[0];
   work.output_stride = Tile::kChannels;
-  convolve_tile<Tile>(work, panel);
-  for (int p = 0; p < kPixels; p++) std::memcpy(output + p * stride, copy[p], bytes);
+  convolve_panel<Tile>(work, panel);
+  for (int p = 0; p < work.num_pixels; p++) {
+    std::memcpy(output + p * stride, copy[p], bytes);
+  }
 }
 
 template <typename Tile, int kPixels>
 void convolve_pixels(const IntegerConvRow& row, int pixel) {
   const int num_weights = row.patches.num_runs * row.patches.run_length;
-  BytePanel<kPixels> panel;
+  BytePanel panel;
   for (int begin = 0; begin < num_weights; begin += kPanelBytes) {
     const int end = neon::smaller(begin + kPanelBytes, num_weights);
-    gather(row.patches, pixel, begin, end, &panel);
+    gather<kPixels>(row.patches, pixel, begin, end, &panel);
     TileWork work = {static_cast<const char*>(row.filter),
                      row.multiplier,
                      row.addend,
                      row.output + pixel * row.output_stride,
                      row.output_stride,
-                     begin,
-                     end,
-                     num_weights};
+                     kPixels,
+                     {begin, end, num_weights}};
     int left = row.num_channels;
     for (; left >= Tile::kChannels; left -= Tile::kChannels) {
-      convolve_tile<Tile>(work, panel);
+      convolve_panel<Tile>(work, panel);
       work.packed += tile_bytes<Tile>(num_weights);
       if (work.multiplier) work.multiplier += Tile::kChannels;
       if (work.addend) work.addend += Tile::kChannels;
@@ -215,8 +258,15 @@ void convolve_pixels(const IntegerConvRow& row, int pixel) {
 
 template <typename Tile>
 void integer_conv_row(const IntegerConvRow& row) {
-  for_each_tile<Tile::kPixels>(row.num_pixels, [&](int pixel, auto kPixels) {
-    convolve_pixels<Tile, kPixels.value>(row, pixel);
+  // Panels of nearly the same size, of whole tiles where those are small.
+  constexpr int kUnit = Tile::kPixels < kPanelPixels ? Tile::kPixels : 1;
+  const int units = row.num_pixels / kUnit, done = units * kUnit;
+  for_each_tile<kPanelPixels / kUnit>(units, [&](int unit, auto kUnits) {
+    convolve_pixels<Tile, kUnits.value * kUnit>(row, unit * kUnit);
+  });
+  if (done == row.num_pixels) return;
+  with_size<kUnit>(row.num_pixels - done, [&](auto kPixels) {
+    convolve_pixels<Tile, kPixels.value>(row, done);
   });
 }
 

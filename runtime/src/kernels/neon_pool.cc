@@ -48,7 +48,7 @@ R2B_INLINE void fold_vectors(const PoolRow& row, int channel, bool has_factor,
       unroll<kFours>([&](auto i) R2B_ALWAYS {
         float32x4x4_t values = vld1q_f32_x4(pixel);
         pixel += 16;
-        keep_pointer(pixel);
+        keep(pixel);
         unroll<4>([&](auto v) R2B_ALWAYS {
           result[4 * i + v] = Operation::combine(result[4 * i + v], values.val[v]);
         });

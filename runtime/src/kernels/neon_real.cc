@@ -58,13 +58,13 @@ __attribute__((noinline)) void gather(const Patches<float>& patches, int pixel,
       gather_weights(first, source, target);
       gather_weights(second, bytes_behind(source, between), other);
       source += 4, target += 4, other += 4;
-      keep_pointer(source);
+      keep(source);
     }
     for (; count > 0; count--) {
       gather_weight(first, source, *target);
       gather_weight(second, bytes_behind(source, between), *other);
       source++, target++, other++;
-      keep_pointer(source);
+      keep(source);
     }
   };
   for_each_stretch(patches, begin, end, copy);

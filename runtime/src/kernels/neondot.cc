@@ -10,12 +10,27 @@ namespace r2b {
 namespace {
 
 struct DotTile {
-  static constexpr int kPixels = 8, kChannels = 8, kStep = 4;
-  static constexpr ptrdiff_t kPatch = sizeof(BytePanel<1>);
+  static constexpr int kPixels = 8, kChannels = 8;
 
   // [four weights][channel][weight]
-  static size_t place(int channel, int i, int) {
-    return size_t(i / 4 * 4 * kChannels + channel * 4 + i % 4);
+  static size_t weight_bytes(int num_weights) {
+    return size_t(rounded_up(num_weights, 4)) * kChannels;
+  }
+
+  static void pack(const TileFilter& filter, int8_t* to) {
+    for (int first = 0; first < filter.num_weights; first += 4) {
+      for (int c = 0; c < kChannels; c++) {
+        for (int i = first; i < first + 4; i++) *to++ = filter.at(c, i);
+      }
+    }
+  }
+
+  struct Place {
+    const int8_t* weights;
+    int count;
+  };
+  static Place place(const int8_t* weights, const WeightRange& range) {
+    return {weights + ptrdiff_t{range.begin} * kChannels, range.end - range.begin};
   }
 
   // Four weights, which the pixels have in their lane kLane of four bytes.
@@ -33,13 +48,19 @@ struct DotTile {
   template <int kNumPixels>
   R2B_INLINE static void load(const int8_t* patches, int8x16_t (&pixels)[kNumPixels]) {
     unroll<kNumPixels>(
-        [&](auto p) R2B_ALWAYS { pixels[p] = vld1q_s8(patches + p * kPatch); });
+        [&](auto p) R2B_ALWAYS { pixels[p] = vld1q_s8(patches + p * kPatchBytes); });
   }
 
   template <int kNumPixels>
-  R2B_INLINE static void add(const int8_t* patches, int count, const int8_t* weights,
-                             int32x4_t (&sums)[kNumPixels][2]) {
+  R2B_INLINE static void add(const int8_t* patches, const Place& place,
+                             const Starts& starts, int32x4_t (&sums)[kNumPixels][2]) {
     constexpr ptrdiff_t kFour = 4 * kChannels;
+    const int8_t* weights = place.weights;
+    int count = place.count;
+    unroll<kNumPixels>([&](auto p) R2B_ALWAYS {
+      sums[p][0] = starts.load(p, 0);
+      sums[p][1] = starts.load(p, 1);
+    });
     int8x16_t pixels[kNumPixels];
     for (; count > 12; count -= 16, patches += 16, weights += 4 * kFour) {
       load(patches, pixels);
