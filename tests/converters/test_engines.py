@@ -1,6 +1,7 @@
 """Engines by name: the same scores as NumPy, and what they refuse in one sentence."""
 
 import importlib.util
+import os
 import pathlib
 import subprocess
 import sys
@@ -29,6 +30,7 @@ BINARY = (*LCE, "r2b_runtime")
 REAL = ("litert", "lce", "r2b_runtime")
 ENGINES = [("lce", binary), ("litert", dense), ("r2b_runtime", binary)]
 HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent.parent
 
 
 def images(num, shape=BINARY_SHAPE, seed=0):
@@ -290,6 +292,7 @@ def test_damaged_files_without_a_card_do_not_crash_engines(make, name):
     result = subprocess.run(
         [sys.executable, "-c", SWEEP, make, name, "0"],
         cwd=HERE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,

@@ -6,7 +6,8 @@ import pytest
 from r2b_keras.board.card import REAL_WEIGHTS
 from r2b_keras.converters import engines, real_weights, tflite_edit, tflite_file
 from r2b_keras.errors import InputError
-from tests.converters.small_flatbuffers import Builder, dense_of, schema, shrunk
+from tests.converters.small_flatbuffers import dense_of, schema, shrunk
+from tests.runtime.graph_files import GraphFile
 
 SMALLER = ("float16", "int8")
 
@@ -174,19 +175,20 @@ def test_weights_too_few_to_save_anything_stay():
 
 def test_depthwise_and_plain_convolutions_of_a_real_network():
     """int8 throughout where there is no sign; channels on the last and first axis."""
-    builder = Builder()
-    image = builder.tensor("image", (1, 5, 5, 32))
-    kernel = builder.constant("depthwise", normal(1, 5, 5, 32))
-    bias = builder.constant("bias", normal(32))
-    middle = builder.tensor("middle", (1, 1, 1, 32))
-    builder.depthwise(image, kernel, bias, middle)
-    plain = builder.constant("plain", normal(32, 1, 1, 32, seed=1))
-    mapped = builder.tensor("mapped", (1, 1, 1, 32))
-    builder.convolution(middle, plain, bias, mapped)
-    matrix = builder.constant("matrix", normal(20, 32, seed=2))
-    scores = builder.tensor("scores", (1, 20))
-    builder.dense(mapped, matrix, scores)
-    flatbuffer = builder.finish(image, scores)
+    file, once = GraphFile(), {"strideH": 1, "strideW": 1}
+    x = file.input("float", (1, 5, 5, 32))
+    kernel = file.constant("float", normal(1, 5, 5, 32), name="depthwise")
+    bias = file.constant("float", normal(32))
+    plain = file.constant("float", normal(32, 1, 1, 32, seed=1), name="plain")
+    matrix = file.constant("float", normal(20, 32, seed=2))
+    for name, weights, options in (
+        ("DEPTHWISE_CONV_2D", kernel, {"padding": 1, "depthMultiplier": 1}),
+        ("CONV_2D", plain, {}),
+    ):
+        y = file.tensor("float", (1, 1, 1, 32))
+        x = file.builtin(name, [x, weights, bias], y, **once, **options)
+    scores = file.tensor("float", (1, 20))
+    flatbuffer = file.content(file.builtin("FULLY_CONNECTED", [x, matrix, -1], scores))
     smaller = shrunk(flatbuffer, "int8")
     assert sorted(dequantized(smaller)) == [kernel, plain, matrix]
     found = constants(smaller)
@@ -207,21 +209,22 @@ def test_depthwise_and_plain_convolutions_of_a_real_network():
 
 def two_matrices(second_weights=None):
     """Two products, summed, of one matrix or of two."""
-    builder = Builder()
-    image = builder.tensor("image", (1, 1, 64, 1))
-    first = second = builder.constant("weights", normal(20, 64))
+    file = GraphFile()
+    image = file.input("float", (1, 1, 64, 1))
+    first = second = file.constant("float", normal(20, 64), name="weights")
     if second_weights is not None:
-        second = builder.constant("more", second_weights)
-    left, right, scores = (builder.tensor(name, (1, 20)) for name in "lrs")
-    builder.dense(image, first, left)
-    builder.dense(image, second, right)
-    builder.operator("ADD", [left, right], scores, schema.AddOptionsT())
-    return builder, image, scores, (first, second)
+        second = file.constant("float", second_weights, name="more")
+    products = [
+        file.builtin("FULLY_CONNECTED", [image, x, -1], file.tensor("float", (1, 20)))
+        for x in (first, second)
+    ]
+    scores = file.builtin("ADD", products, file.tensor("float", (1, 20)))
+    return file, file.content(scores), (first, second)
 
 
 def test_weights_that_two_operators_read_are_stored_once():
-    builder, image, scores, tensors = two_matrices()
-    smaller = shrunk(builder.finish(image, scores), "int8")
+    _, content, tensors = two_matrices()
+    smaller = shrunk(content, "int8")
     assert set(dequantized(smaller)) == set(tensors)
     assert stored_bytes(smaller) == 20 * 64
     images = normal(1, 1, 64, 1)
@@ -231,33 +234,28 @@ def test_weights_that_two_operators_read_are_stored_once():
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-5 * expected.max())
 
 
-def read_elsewhere(builder, weights):
-    total = builder.tensor("total", (20, 64))
-    builder.operator("ADD", [weights, weights], total, schema.AddOptionsT())
+def read_elsewhere(file, weights):
+    file.builtin("ADD", [weights, weights], file.tensor("float", (20, 64)))
 
 
-def give_out(builder, weights):
-    builder.graph.outputs = [*builder.graph.outputs, weights]
+def give_out(file, weights):
+    file.graph.outputs = [*file.graph.outputs, weights]
 
 
-def name_in_metadata(builder, weights):
-    buffer = builder.graph.tensors[weights].buffer
-    tflite_edit.add_metadata(builder.model, "mine", buffer)
+def name_in_metadata(file, weights):
+    buffer = file.graph.tensors[weights].buffer
+    tflite_edit.add_metadata(file.model, "mine", buffer)
 
 
-def share_the_buffer(builder, weights):
-    buffer = builder.graph.tensors[weights].buffer
-    builder.tensor("again", (20, 64), buffer=buffer)
+def share_the_buffer(file, weights):
+    file.tensor("float", (20, 64), buffer=file.graph.tensors[weights].buffer)
 
 
-def use_in_another_graph(builder, weights):
+def use_in_another_graph(file, weights):
     other = schema.SubGraphT()
-    other.tensors, other.inputs, other.outputs = (
-        [builder.graph.tensors[weights]],
-        [0],
-        [0],
-    )
-    builder.model.subgraphs.append(other)
+    other.tensors = [file.graph.tensors[weights]]
+    other.inputs, other.outputs = [0], [0]
+    file.model.subgraphs.append(other)
 
 
 @pytest.mark.parametrize(
@@ -268,11 +266,9 @@ def use_in_another_graph(builder, weights):
     ],
 )
 def test_constants_with_another_use_stay(use):
-    builder, image, scores, tensors = two_matrices(normal(20, 64, seed=1))
-    builder.finish(image, scores)
-    use(builder, tensors[0])
-    flatbuffer = tflite_file.serialize(builder.model)
-    smaller = shrunk(flatbuffer, "float16")
+    file, _, tensors = two_matrices(normal(20, 64, seed=1))
+    use(file, tensors[0])
+    smaller = shrunk(file.written(), "float16")
     assert list(dequantized(smaller)) == [tensors[1]]
     found = constants(smaller)
     np.testing.assert_array_equal(found["weights"], normal(20, 64))

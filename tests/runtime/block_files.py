@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from graph_files import GraphFile
-from operator_files import Case, Convolution, num_words
+from graph_files import GraphFile, num_words
+from operator_files import Case, Convolution
 
 
 @dataclass(frozen=True)
@@ -133,5 +133,4 @@ class HalfBlocks(Case):
 def _arithmetic(
     file: GraphFile, name: str, one: int, other: int, shape: tuple[int, ...]
 ) -> int:
-    table = {"MUL": "MulOptions", "ADD": "AddOptions"}[name]
-    return file.builtin(name, [one, other], file.tensor("float", shape), table=table)
+    return file.builtin(name, [one, other], file.tensor("float", shape))

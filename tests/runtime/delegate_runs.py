@@ -104,6 +104,30 @@ def outputs(
     return run(interpreter, inputs)
 
 
+def explained(
+    content: bytes, inputs: Sequence[Sequence[np.ndarray]], setting: Setting
+) -> tuple[list[np.ndarray], str]:
+    """What LiteRT returns for the last of the inputs, and what the delegate does."""
+    delegate = library.delegate(setting.kernel, setting.fuse)
+    interpreter = Interpreter(
+        model_content=content,
+        num_threads=setting.threads,
+        experimental_delegates=[delegate],
+    )
+    interpreter.allocate_tensors()
+    found = [run(interpreter, values) for values in inputs]
+    return found[-1], library.explanation(delegate)
+
+
+def alone(content: bytes, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What LiteRT computes by itself, without XNNPACK."""
+    interpreter = Interpreter(
+        model_content=content, experimental_op_resolver_type=RESTS["litert"]
+    )
+    interpreter.allocate_tensors()
+    return run(interpreter, inputs)
+
+
 def resize(interpreter: Interpreter, inputs: Sequence[np.ndarray]) -> None:
     for detail, values in zip(interpreter.get_input_details(), inputs, strict=True):
         interpreter.resize_tensor_input(detail["index"], values.shape)

@@ -13,8 +13,7 @@ import sys
 import delegate_runs
 import numpy as np
 from delegate_runs import Setting
-from graph_files import GraphFile
-from operator_files import num_words
+from graph_files import BINARY_OPTIONS, GraphFile, num_words
 from steady_numbers import SteadyNumbers
 
 SEED = "extreme files 1"
@@ -70,7 +69,6 @@ class ExtremeFile:
             "CONV_2D",
             [source, *(file.constant("float", x) for x in (weights, np.zeros(2)))],
             file.tensor("float", (self.batch, 1, 1, 2)),
-            table="Conv2DOptions",
             padding=self.is_valid,
             strideH=self.stride[0],
             strideW=self.stride[1],
@@ -83,7 +81,6 @@ class ExtremeFile:
             "MAX_POOL_2D",
             [source],
             file.tensor("float", (self.batch, 1, 1, channels)),
-            table="Pool2DOptions",
             padding=self.is_valid,
             strideH=self.stride[0],
             strideW=self.stride[1],
@@ -140,13 +137,12 @@ def _convolutions(
     image, packed = _signs(file, shape)
     file.constant("float", weights)
     buffer, bias = len(file.model.buffers) - 1, file.constant("float", np.zeros(1))
-    ones = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    ones = {"strideH": 1, "strideW": 1}
     results = [
         file.builtin(
             "CONV_2D",
             [image, file.tensor("float", weights.shape, None, buffer), bias],
             file.tensor("float", (1, 1, 1, 1)),
-            table="Conv2DOptions",
             **ones | window,
         )
         for _ in range(count)
@@ -184,8 +180,7 @@ def adding_file() -> bytes:
     last, packed = _signs(file, shape)
     constant = file.constant("float", np.ones(1 << 18))
     for _ in range(300):
-        result = file.tensor("float", shape)
-        last = file.builtin("ADD", [last, constant], result, table="AddOptions")
+        last = file.builtin("ADD", [last, constant], file.tensor("float", shape))
     return file.content(last, packed)
 
 
@@ -195,9 +190,8 @@ def framing_file() -> bytes:
     image = file.input("float", (1, 4, 4, 32))
     filters = file.constant("packed", np.zeros((1, 3, 3, 1), np.int32))
     ones = file.constant("float", np.ones(1))
-    options = {"padding": 0, "stride_height": 1, "stride_width": 1, "channels_in": 32}
+    options = BINARY_OPTIONS | {"channels_in": 32}
     options |= {"dilation_height_factor": 2046, "dilation_width_factor": 2046}
-    options |= {"fused_activation_function": 0, "pad_values": 1}
     results = []
     for _ in range(20):
         packed = file.tensor("packed", (1, 4, 4, 1))

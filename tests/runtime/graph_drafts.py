@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from exact_numbers import SIGNS, Numbers
-from graph_files import GraphFile
-from operator_files import ACTIVATIONS, num_words, output_size
+from graph_files import GraphFile, num_words
+from operator_files import ACTIVATIONS, output_size
 from steady_numbers import SteadyNumbers
 
 Shape = tuple[int, ...]

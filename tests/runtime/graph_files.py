@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
 _IDENTIFIER = b"TFL3"
+WORD = 32
 # What the schema asks for, for the data of constants.
 _ALIGNMENT = 16
 KINDS = {
@@ -18,6 +19,43 @@ KINDS = {
     "int8": (schema.TensorType.INT8, np.int8),
     "bool": (schema.TensorType.BOOL, np.bool_),
 }
+# Tables of options, by operator; others have none.
+_TABLES = {
+    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D"), "Pool2DOptions"),
+    **dict.fromkeys(("MAXIMUM", "MINIMUM"), "MaximumMinimumOptions"),
+    "ADD": "AddOptions",
+    "CAST": "CastOptions",
+    "CONCATENATION": "ConcatenationOptions",
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
+    "MEAN": "ReducerOptions",
+    "MUL": "MulOptions",
+    "SOFTMAX": "SoftmaxOptions",
+    "SUB": "SubOptions",
+}
+# Of LceBconv2d, but for its `channels_in`: ones around the map.
+BINARY_OPTIONS = {
+    "dilation_height_factor": 1,
+    "dilation_width_factor": 1,
+    "fused_activation_function": 0,
+    "pad_values": 1,
+    "padding": 0,
+    "stride_height": 1,
+    "stride_width": 1,
+}
+
+
+def num_words(channels: int) -> int:
+    return -(-channels // WORD)
+
+
+def pack(bits: np.ndarray) -> np.ndarray:
+    """Bits `[..., C]` as words `[..., ceil(C / 32)]`, the first in the lowest bit."""
+    *shape, channels = bits.shape
+    filled = np.zeros((*shape, WORD * num_words(channels)), np.uint8)
+    filled[..., :channels] = bits
+    return np.packbits(filled, axis=-1, bitorder="little").view("<i4")
 
 
 class _AlignedBuffer(schema.BufferT):
@@ -55,10 +93,11 @@ class GraphFile:
         shape: Sequence[int],
         quantization: tuple[float, int] | None = None,
         buffer: int = 0,
+        name: str = "",
     ) -> int:
         """Adds a tensor of one of `KINDS`; quantization is (scale, zero point)."""
         tensor = schema.TensorT()
-        tensor.name = f"tensor_{len(self.graph.tensors)}".encode()
+        tensor.name = (name or f"tensor_{len(self.graph.tensors)}").encode()
         tensor.shape = np.array(shape, np.int32)
         tensor.type, tensor.buffer = KINDS[kind][0], buffer
         if quantization is not None:
@@ -78,12 +117,13 @@ class GraphFile:
         kind: str,
         values: np.ndarray,
         quantization: tuple[float, int] | None = None,
+        name: str = "",
     ) -> int:
         buffer = _AlignedBuffer()
         buffer.data = np.ascontiguousarray(values, KINDS[kind][1]).tobytes()
         self.model.buffers.append(buffer)
-        buffers = self.model.buffers
-        return self.tensor(kind, values.shape, quantization, len(buffers) - 1)
+        place = len(self.model.buffers) - 1
+        return self.tensor(kind, values.shape, quantization, place, name)
 
     def custom(
         self,
@@ -106,11 +146,10 @@ class GraphFile:
     ) -> int:
         """Adds an operator of TensorFlow Lite's and returns its output.
 
-        Options are fields of the table that the schema has for the operator, whose
-        name is given as `table`.
+        Options are fields of the table that the schema has for the operator.
         """
         operator = self._operator(name, "", inputs, output)
-        if table := options.pop("table", None):
+        if table := _TABLES.get(name):
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, table)
             operator.builtinOptions = getattr(schema, f"{table}T")()
             vars(operator.builtinOptions).update(options)

@@ -35,8 +35,7 @@ class IntegerDraft(RealDraft):
         """An operator whose numbers only the layer after it may read."""
         index = self._file.tensor("float", shape)
         places = [source, other] if other >= 0 else [source]
-        table = f"{name.capitalize()}Options" if name in ("ADD", "SUB", "MUL") else None
-        self._file.builtin(name, places, index, table=table)
+        self._file.builtin(name, places, index)
         return index
 
     def _hide(self, tensor: Tensor) -> None:
@@ -149,10 +148,7 @@ class IntegerDraft(RealDraft):
             inputs,
             (source.shape[0], *window.sides, out),
             numbers,
-            table="Conv2DOptions",
             **window.options,
-            dilationHFactor=1,
-            dilationWFactor=1,
         )
         made = self._unscaled(made)
         if made is not None and self._below(2):
@@ -169,7 +165,6 @@ class IntegerDraft(RealDraft):
             inputs,
             (*source.shape[:-1], out),
             numbers.limited(activation),
-            table="FullyConnectedOptions",
             keepNumDims=True,
             fusedActivationFunction=ACTIVATIONS[activation],
         )
@@ -191,7 +186,6 @@ class IntegerDraft(RealDraft):
             if made is None or self._below(5) == 0:
                 continue
             wanted = numbers or made.numbers.plus(Numbers(factor, 8 * factor))
-            table = f"{name.capitalize()}Options"
             places = [made, self._constant_of(values)]
-            made = self._add(name, places, made.shape, wanted, table=table)
+            made = self._add(name, places, made.shape, wanted)
         return made

@@ -159,18 +159,6 @@ def file_shape(file: GraphFile, index: int) -> tuple[int, ...]:
     return tuple(file.graph.tensors[index].shape)
 
 
-_TABLES = {
-    "MUL": "MulOptions",
-    "ADD": "AddOptions",
-    "SUB": "SubOptions",
-    "CAST": "CastOptions",
-    "MAXIMUM": "MaximumMinimumOptions",
-    "MINIMUM": "MaximumMinimumOptions",
-    "CONV_2D": "Conv2DOptions",
-    "FULLY_CONNECTED": "FullyConnectedOptions",
-}
-
-
 def _add(
     file: GraphFile,
     name: str,
@@ -178,24 +166,14 @@ def _add(
     shape: Sequence[int],
     **options: object,
 ) -> int:
-    index = file.tensor("float", shape)
-    return file.builtin(name, inputs, index, table=_TABLES.get(name), **options)
+    return file.builtin(name, inputs, file.tensor("float", shape), **options)
 
 
 def _pool(
     file: GraphFile, name: str, x: int, size: tuple[int, ...], kernel: int
 ) -> int:
-    return file.builtin(
-        name,
-        [x],
-        file.tensor("float", size),
-        table="Pool2DOptions",
-        padding=0,
-        strideH=2,
-        strideW=2,
-        filterHeight=kernel,
-        filterWidth=kernel,
-    )
+    window = {"strideH": 2, "strideW": 2, "filterHeight": kernel, "filterWidth": kernel}
+    return _add(file, name, [x], size, **window)
 
 
 _STEM = IntegerFile(

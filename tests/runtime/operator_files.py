@@ -9,26 +9,13 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, TypeAlias
 
 import numpy as np
-from graph_files import GraphFile
+from graph_files import GraphFile, num_words, pack
 from steady_numbers import SteadyNumbers
 
 Pair: TypeAlias = tuple[int, int]
-WORD = 32
 PADDINGS = {"zeros": (0, 0), "ones": (0, 1), "valid": (1, 0)}
 ACTIVATIONS = {"none": 0, "relu": 1, "relu_n1_to_1": 2, "relu6": 3}
 INT32 = np.iinfo(np.int32)
-
-
-def num_words(channels: int) -> int:
-    return -(-channels // WORD)
-
-
-def pack(bits: np.ndarray) -> np.ndarray:
-    """Bits `[..., C]` as words `[..., ceil(C / 32)]`, the first in the lowest bit."""
-    *shape, channels = bits.shape
-    filled = np.zeros((*shape, num_words(channels) * WORD), np.uint8)
-    filled[..., :channels] = bits
-    return np.packbits(filled, axis=-1, bitorder="little").view("<i4")
 
 
 def unpack(words: np.ndarray, channels: int) -> np.ndarray:

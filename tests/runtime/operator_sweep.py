@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from block_files import HalfBlocks
+from graph_files import WORD
 from operator_files import (
     ACTIVATIONS,
-    WORD,
     Case,
     Convolution,
     Dequantization,

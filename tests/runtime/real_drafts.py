@@ -30,7 +30,6 @@ class RealDraft(GraphDraft):
             inputs,
             (source.shape[0], *window.sides, out),
             numbers.limited(activation),
-            table="Conv2DOptions",
             **window.options,
             dilationHFactor=window.dilation[0],
             dilationWFactor=window.dilation[1],
@@ -73,7 +72,6 @@ class RealDraft(GraphDraft):
             [source],
             (source.shape[0], *window.sides, source.shape[3]),
             numbers.limited(activation),
-            table="Pool2DOptions",
             **window.options,
             filterHeight=kernel[0],
             filterWidth=kernel[1],
@@ -110,7 +108,6 @@ class RealDraft(GraphDraft):
             pair,
             left.shape,
             numbers.limited(activation),
-            table=f"{name.capitalize()}Options",
             fusedActivationFunction=ACTIVATIONS[activation],
         )
 
@@ -140,7 +137,6 @@ class RealDraft(GraphDraft):
                 [source],
                 (batch, 1, 1, channels),
                 numbers,
-                table="Pool2DOptions",
                 padding=1,
                 strideH=height,
                 strideW=width,
@@ -152,7 +148,6 @@ class RealDraft(GraphDraft):
             [source, self._constant_of(np.array([1, 2]), "packed")],
             (batch, 1, 1, channels) if keeps_dims else (batch, channels),
             numbers,
-            table="ReducerOptions",
             keepDims=keeps_dims,
         )
 
@@ -174,7 +169,6 @@ class RealDraft(GraphDraft):
             inputs,
             (*source.shape[:-1], out),
             numbers.limited(activation),
-            table="FullyConnectedOptions",
             keepNumDims=True,
             fusedActivationFunction=ACTIVATIONS[activation],
         )
@@ -187,8 +181,7 @@ class RealDraft(GraphDraft):
             self._add("LOGISTIC", [source], source.shape, Numbers(1, 1, error + 1e-6))
         elif source.numbers.bound < 80:
             numbers = Numbers(1, 1, 2 * error + 1e-6)
-            options = {"table": "SoftmaxOptions", "beta": 1.0}
-            self._add("SOFTMAX", [source], source.shape, numbers, **options)
+            self._add("SOFTMAX", [source], source.shape, numbers, beta=1.0)
 
     def _prelu(self, source: Tensor | None = None) -> Tensor | None:
         source = source or self._map()
@@ -231,7 +224,6 @@ class RealDraft(GraphDraft):
             [source, self._constant_of(drawn)],
             source.shape,
             numbers.limited(activation),
-            table=f"{name.capitalize()}Options",
             fusedActivationFunction=ACTIVATIONS[activation],
         )
 
@@ -246,6 +238,5 @@ class RealDraft(GraphDraft):
             [left, right],
             (*left.shape[:3], left.shape[3] + right.shape[3]),
             left.numbers.either(right.numbers),
-            table="ConcatenationOptions",
             axis=3,
         )

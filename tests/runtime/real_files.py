@@ -15,20 +15,6 @@ from operator_files import ACTIVATIONS, Windowed
 from steady_numbers import SteadyNumbers
 
 SEED = "real operators 1"
-_TABLES = {
-    "CONV_2D": "Conv2DOptions",
-    "MAX_POOL_2D": "Pool2DOptions",
-    "AVERAGE_POOL_2D": "Pool2DOptions",
-    "MEAN": "ReducerOptions",
-    "FULLY_CONNECTED": "FullyConnectedOptions",
-    "MUL": "MulOptions",
-    "ADD": "AddOptions",
-    "SUB": "SubOptions",
-    "MAXIMUM": "MaximumMinimumOptions",
-    "MINIMUM": "MaximumMinimumOptions",
-    "CAST": "CastOptions",
-    "SOFTMAX": "SoftmaxOptions",
-}
 _PAIRS = ("MUL", "ADD", "SUB", "MAXIMUM", "MINIMUM")
 _UNARY = ("LOGISTIC", "SOFTMAX", "RELU", "RELU6", "RELU_N1_TO_1")
 
@@ -98,8 +84,7 @@ class RealOperator(Windowed):
         image = file.input("uint8" if self.operator == "CAST" else "float", size)
         inputs, options = self._wiring(file, image, size[0])
         result = file.tensor("float", self._output_shape(size))
-        table = _TABLES.get(self.operator)
-        file.builtin(self.operator, inputs, result, table=table, **options)
+        file.builtin(self.operator, inputs, result, **options)
         if not signs:
             return file.content(result)
         *front, channels = self._output_shape(size)

@@ -10,13 +10,10 @@ from collections.abc import Iterator, Sequence
 
 import delegate_runs
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from answers import digest
 from delegate_runs import Setting
 from operator_files import are_signs
 from shared_graphs import SharedGraph
-
-from r2b_runtime import library
 
 NUM_GRAPHS = 4000
 
@@ -32,16 +29,8 @@ def delegate_outputs(
     graph: SharedGraph, setting: Setting, steps: set[str]
 ) -> list[np.ndarray]:
     """The outputs for the second inputs, after a run with the first."""
-    delegate = library.delegate(setting.kernel, setting.fuse)
-    interpreter = Interpreter(
-        model_content=graph.content,
-        num_threads=setting.threads,
-        experimental_delegates=[delegate],
-    )
-    interpreter.allocate_tensors()
-    delegate_runs.run(interpreter, graph.inputs[0])
-    found = delegate_runs.run(interpreter, graph.inputs[1])
-    lines = library.explanation(delegate).splitlines()
+    found, text = delegate_runs.explained(graph.content, graph.inputs, setting)
+    lines = text.splitlines()
     steps.update(line.split("  [")[0].strip() for line in lines if line[0] == " ")
     return found
 
@@ -55,12 +44,7 @@ def reference_outputs(graph: SharedGraph) -> list[np.ndarray]:
         interpreter = Lce(graph.plain, use_reference_bconv=True)
         found = interpreter.interpreter.predict(graph.inputs[1])
         return found if isinstance(found, list) else [found]
-    interpreter = Interpreter(
-        model_content=graph.plain,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    return delegate_runs.run(interpreter, graph.inputs[1])
+    return delegate_runs.alone(graph.plain, graph.inputs[1])
 
 
 def differences(

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from exact_numbers import SIGNS, Numbers
 from graph_drafts import CHANNELS, Tensor
+from graph_files import num_words
 from integer_drafts import IntegerDraft
-from operator_files import ACTIVATIONS, num_words
+from operator_files import ACTIVATIONS
 
 SEED = "shared graphs 1"
 

@@ -7,16 +7,9 @@ import sys
 import ai_edge_litert
 import numpy as np
 import pytest
-from flatbuffers import flexbuffers
 
 import r2b_runtime
-from tests.converters.small_flatbuffers import (
-    BINARY_OPTIONS,
-    Builder,
-    dense,
-    packed,
-    schema,
-)
+from tests.converters.small_flatbuffers import binary, dense
 
 pytestmark = pytest.mark.slow
 
@@ -56,31 +49,11 @@ def run(program, *arguments):
     )
 
 
-def network(num_classes=6):
-    """A binary 3x3 convolution of a picture's three channels, and its mean."""
-    generator = np.random.default_rng(3)
-    filters = generator.choice(np.array([-1, 1], np.int32), (num_classes, 3, 3, 3))
-    builder = Builder()
-    builder.tensor("image", (1, HEIGHT, WIDTH, 3))
-    builder.tensor("signs", (1, HEIGHT, WIDTH, 1), schema.TensorType.INT32)
-    builder.constant("filters", packed(filters))
-    builder.constant("multipliers", np.linspace(-0.5, 0.75, num_classes, dtype="f4"))
-    builder.constant("biases", np.arange(num_classes, dtype="f4"))
-    builder.tensor("map", (1, HEIGHT, WIDTH, num_classes))
-    builder.constant("axes", np.array([1, 2], np.int32))
-    builder.tensor("scores", (1, num_classes))
-    builder.operator("LceQuantize", [0], 1, b"")
-    options = bytes(flexbuffers.Dumps({**BINARY_OPTIONS, "channels_in": 3}))
-    builder.operator("LceBconv2d", [1, 2, 3, 4, -1], 5, options)
-    builder.operator("MEAN", [5, 6], 7, schema.ReducerOptionsT())
-    return builder.finish(0, 7)
-
-
 @pytest.fixture
 def files(tmp_path):
     """A model and a picture of its size."""
     model, picture = tmp_path / "model.tflite", tmp_path / "picture.ppm"
-    model.write_bytes(network())
+    model.write_bytes(binary(6, seed=3, shape=(HEIGHT, WIDTH, 3)))
     pixels = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     picture.write_bytes(f"P6\n{WIDTH} {HEIGHT}\n255\n".encode() + pixels.tobytes())
     return model, picture, pixels

@@ -4,7 +4,7 @@ import delegate_runs
 import numpy as np
 import pytest
 from delegate_runs import Setting
-from graph_files import GraphFile
+from graph_files import BINARY_OPTIONS, GraphFile
 
 KERNELS = delegate_runs.kernels()
 
@@ -32,8 +32,7 @@ def test_a_product_and_its_sum_are_rounded_once(kernel, sign):
         "CONV_2D",
         [x, file.constant("float", weights), file.constant("float", np.zeros(5))],
         file.tensor("float", (1, 1, 8, 5)),
-        **{"table": "Conv2DOptions", "strideH": 1, "strideW": 1},
-        **{"dilationHFactor": 1, "dilationWFactor": 1},
+        **{"strideH": 1, "strideW": 1},
     )
     content = with_signs(file, y, (1, 1, 8, 5))
     found, _ = delegate_runs.outputs(content, [image], Setting(kernel))
@@ -57,16 +56,7 @@ def test_thresholds_at_both_ends_of_the_counts(kernel, fuse):
         [packed, file.constant("packed", filters), -1, -1]
         + [file.constant("packed", thresholds)],
         file.tensor("packed", (1, 1, 2, 1)),
-        {
-            "channels_in": 33,
-            "dilation_height_factor": 1,
-            "dilation_width_factor": 1,
-            "fused_activation_function": 0,
-            "pad_values": 0,
-            "padding": 1,
-            "stride_height": 1,
-            "stride_width": 1,
-        },
+        BINARY_OPTIONS | {"channels_in": 33},
     )
     signs = file.tensor("float", (1, 1, 2, len(thresholds)))
     content = file.content(file.custom("LceDequantize", [y], signs))

@@ -4,12 +4,9 @@ import delegate_runs
 import integer_files
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from delegate_runs import Setting
 from integer_files import IntegerFile
 from operator_files import are_signs
-
-from r2b_runtime import library
 
 LAYERS, MISSES = integer_files.layers(), integer_files.near_misses()
 # Where sums are not exact, and where a LOGISTIC reads the numbers.
@@ -19,27 +16,13 @@ SEVEN_BITS = {"sse4", "avx2", "avx512bw", "neon"}
 
 
 def run_in_litert(case: IntegerFile) -> list[np.ndarray]:
-    interpreter = Interpreter(
-        model_content=case.content(signs=False),
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    return delegate_runs.run(interpreter, case.inputs())
+    return delegate_runs.alone(case.content(signs=False), case.inputs())
 
 
 def run_with_delegate(
     case: IntegerFile, setting: Setting
 ) -> tuple[list[np.ndarray], str]:
-    """All outputs, and what the delegate does."""
-    delegate = library.delegate(setting.kernel, setting.fuse)
-    interpreter = Interpreter(
-        model_content=case.content(),
-        num_threads=setting.threads,
-        experimental_delegates=[delegate],
-    )
-    interpreter.allocate_tensors()
-    found = delegate_runs.run(interpreter, case.inputs())
-    return found, library.explanation(delegate)
+    return delegate_runs.explained(case.content(), [case.inputs()], setting)
 
 
 def settings() -> list[Setting]:

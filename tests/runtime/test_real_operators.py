@@ -13,7 +13,6 @@ import model_list
 import numpy as np
 import pytest
 import real_files
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from delegate_runs import Setting
 from operator_files import are_signs
 
@@ -33,26 +32,12 @@ def test_the_cases_are_those_of_the_file():
     assert min(counts.values()) >= 12 and sum(counts.values()) > 500
 
 
-def run_in_litert(case):
-    """What LiteRT computes by itself, without XNNPACK."""
-    interpreter = Interpreter(
-        model_content=case.content(signs=False),
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    (values,) = delegate_runs.run(interpreter, case.inputs())
-    return values
-
-
 def run_with_delegate(case):
     """The values and their signs, and the numbers of the nodes that were claimed."""
-    delegate = library.delegate(KERNEL)
-    interpreter = Interpreter(
-        model_content=case.content(), experimental_delegates=[delegate]
+    (values, signs), text = delegate_runs.explained(
+        case.content(), [case.inputs()], Setting(KERNEL)
     )
-    interpreter.allocate_tensors()
-    values, signs = delegate_runs.run(interpreter, case.inputs())
-    places = re.findall(r"\[([\d ]+)\]", library.explanation(delegate))
+    places = re.findall(r"\[([\d ]+)\]", text)
     return values, signs, {int(n) for place in places for n in place.split()}
 
 
@@ -65,7 +50,7 @@ def test_values_are_those_of_litert(operator):
     for case in CASES:
         if case.operator != operator:
             continue
-        wanted = run_in_litert(case)
+        (wanted,) = delegate_runs.alone(case.content(signs=False), case.inputs())
         found, signs, claimed = run_with_delegate(case)
         assert claimed == {0, 1}, case.name
         limit = 0 if operator in case.EXACT else 2.0**-23 * 4 * case.terms()

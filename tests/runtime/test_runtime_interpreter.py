@@ -161,12 +161,7 @@ def convolution():
     weights = np.random.default_rng(0).normal(size=(32, 3, 3, 32))
     constants = [file.constant("float", x) for x in (weights, np.zeros(32))]
     result = file.tensor("float", shape)
-    options = dict.fromkeys(
-        ("strideH", "strideW", "dilationHFactor", "dilationWFactor"), 1
-    )
-    file.builtin(
-        "CONV_2D", [signs, *constants], result, table="Conv2DOptions", **options
-    )
+    file.builtin("CONV_2D", [signs, *constants], result, strideH=1, strideW=1)
     return file.content(result)
 
 
@@ -217,8 +212,8 @@ def mixing():
         file.tensor("float", (1, 3)),
     )
     axis = file.constant("packed", np.zeros(1))
-    file.builtin("MEAN", [image, axis], mean, table="ReducerOptions", keepDims=True)
-    file.builtin("SUB", [image, mean], result, table="SubOptions")
+    file.builtin("MEAN", [image, axis], mean, keepDims=True)
+    file.builtin("SUB", [image, mean], result)
     return file.content(result)
 
 

@@ -160,22 +160,20 @@ def gated_by_a_dense_layer(size):
         "AVERAGE_POOL_2D",
         [image],
         file.tensor("float", (batch, 1, 1, channels)),
-        **{"table": "Pool2DOptions", "filterHeight": height, "filterWidth": width},
+        **{"filterHeight": height, "filterWidth": width},
         **window,
     )
     gate = file.builtin(
         "FULLY_CONNECTED",
         [pooled, file.constant("float", np.eye(channels)), -1],
         file.tensor("float", (batch, channels)),
-        table="FullyConnectedOptions",
     )
     blocks = HalfBlocks(
         size[:3], channels, (3, 3), "zeros", "none", "none", False, False, 1, "last"
     )
     y = blocks.convolution(0).write(file, packed, batch)
     for name, other in (("MUL", gate), ("ADD", image)):
-        table = f"{name.capitalize()}Options"
-        y = file.builtin(name, [y, other], file.tensor("float", size), table=table)
+        y = file.builtin(name, [y, other], file.tensor("float", size))
     image = SteadyNumbers("larq-zoo").floats(-1, 1, *size)
     content = file.content(y)
     return SimpleNamespace(
@@ -220,9 +218,7 @@ def with_an_active_sum(first, last):
     if first:
         y = file.builtin(first, [y], file.tensor("float", size))
     active = {"fusedActivationFunction": ACTIVATIONS[last]}
-    y = file.builtin(
-        "ADD", [y, image], file.tensor("float", size), table="AddOptions", **active
-    )
+    y = file.builtin("ADD", [y, image], file.tensor("float", size), **active)
     images = SteadyNumbers("active sums").floats(-9, 9, *size)
     return SimpleNamespace(content=file.content(y), inputs=[[images], [images]])
 
