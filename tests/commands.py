@@ -28,6 +28,12 @@ TINY = (
     "--override=stages.*.student.width=8",
     "--override=stages.*.student.blocks=1,1",
 )
+# Of TINY's one stage: the smallest there is, for tests that look at no other.
+SMALLEST = (
+    *TINY,
+    "--override=stages.*.student.width=4",
+    "--override=stages.*.student.blocks=1",
+)
 
 
 def process(name: str, *arguments: str) -> list[str]:

@@ -8,19 +8,19 @@ import pytest
 from r2b_keras import models
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.workdir import Workdir
-from tests.commands import TINY, assert_one_sentence, run
+from tests.commands import SMALLEST, TINY, assert_one_sentence, run
 
 HELD_OUT = ("--override=data.validation_size=200",)
-CONSTANT = (
-    "--override=stages.0.schedule.kind=constant",
-    "--override=stages.0.optimizer.learning_rate=0.02",
-)
+CONSTANT = "--override=stages.0.schedule.kind=constant"
+# A rate that soon makes it worse, and one that does not.
+FAST, SLOW = "optimizer.learning_rate=0.1", "optimizer.learning_rate=0.02"
 
 
 def train(folder, *changes):
     overrides = [f"--override=stages.0.{change}" for change in changes]
     return run(
-        *("train", *TINY, *HELD_OUT, *CONSTANT, "--stage=0", f"--workdir={folder}"),
+        *("train", *SMALLEST, *HELD_OUT, CONSTANT, "--stage=0"),
+        f"--workdir={folder}",
         *overrides,
     )
 
@@ -36,14 +36,14 @@ def result(folder):
 
 def test_the_best_epoch_is_what_a_shorter_run_ends_with(tmp_path):
     best, short = tmp_path / "best", tmp_path / "short"
-    patient = train(best, "epochs=12", "keep=best", "patience=2")
+    patient = train(best, FAST, "epochs=12", "keep=best", "patience=2")
     assert patient.returncode == 0, patient.stderr
     rows = [float(row["val_accuracy"]) for row in Workdir(best).metrics(0)]
     kept = rows.index(max(rows)) + 1
     assert result(best)["kept_epoch"] == kept < len(rows)
     assert result(best)["validation_top1"] == pytest.approx(max(rows), abs=1e-6)
     assert not Workdir(best).best(0).exists()
-    assert train(short, f"epochs={kept}").returncode == 0
+    assert train(short, FAST, f"epochs={kept}").returncode == 0
     for name, values in weights(short).items():
         np.testing.assert_array_equal(weights(best)[name], values, err_msg=name)
 
@@ -52,7 +52,7 @@ def test_an_average_of_hardly_any_past_is_the_last_epoch(tmp_path):
     """But for BatchNorm's statistics, which are measured anew."""
     last, averaged = tmp_path / "last", tmp_path / "averaged"
     for folder, average in ((last, 0.0), (averaged, 1e-6)):
-        assert train(folder, f"average={average}").returncode == 0
+        assert train(folder, SLOW, f"average={average}").returncode == 0
     found, expected = weights(averaged), weights(last)
     for name, values in expected.items():
         if "moving" not in name:

@@ -24,6 +24,7 @@ STILL = (
     "--override=stages.3.absorb_magnitude=false",
     "--override=stages.3.optimizer.learning_rate=1e-9",
 )
+SMALL = ("stages.*.epochs=1", "stages.*.student.width=4", "stages.*.student.blocks=1")
 
 
 def train(folder, *flags):
@@ -32,7 +33,11 @@ def train(folder, *flags):
 
 @pytest.mark.parametrize(
     ("stage", "flags"),
-    [(1, {"teacher": 0}), (3, {"teacher": 2, "start_from": 2})],
+    [
+        # A file's attention maps are asked for below as well.
+        pytest.param(1, {"teacher": 0}, marks=pytest.mark.slow),
+        (3, {"teacher": 2, "start_from": 2}),
+    ],
 )
 def test_a_file_does_what_its_stage_does(finished, tmp_path, stage, flags):
     """To the bit: the chain's own stage, and the same with its files."""
@@ -47,14 +52,15 @@ def test_a_file_does_what_its_stage_does(finished, tmp_path, stage, flags):
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
-def test_the_classifier_may_be_of_other_classes(finished, tmp_path):
+def test_the_classifier_may_be_of_other_classes(tmp_path):
     """Everything else is taken over; what is not is said."""
     other = Workdir(tmp_path).model(0)
     other.parent.mkdir()
-    network = Workdir(finished[0]).recipe().stages[3].student
+    network = recipes.apply_overrides(recipes.get("digits"), SMALL).stages[3].student
     models.build_network(network, (8, 8, 1), num_classes=4).save(other)
-    folder = tmp_path / "run"
-    result = train(folder, "--stage=3", f"--start_from={other}", *ALONE, *STILL)
+    folder, flags = tmp_path / "run", [f"--override={change}" for change in SMALL]
+    given = f"--start_from={other}"
+    result = train(folder, "--stage=3", given, *flags, *ALONE, *STILL)
     assert result.returncode == 0, result.stderr
     assert "classifier starts anew" in result.stdout
     assert "has 4 classes, these images 10" in result.stdout
@@ -118,7 +124,7 @@ def test_a_deeper_teacher_and_its_taps(finished, tmp_path):
         Workdir(finished[0]).recipe().stages[0].student, **deep
     )
     models.build_network(network, (8, 8, 1), 10).save(file)
-    flags = ("--stage=1", f"--teacher={file}")
+    flags = ("--stage=1", f"--teacher={file}", "--override=stages.1.epochs=1")
     taps = "--override=stages.1.losses.taps="
     for number, (value, words) in enumerate(
         [
@@ -150,7 +156,7 @@ def test_files_that_are_no_networks(tmp_path, content, words):
 def test_a_run_is_told_by_what_is_in_its_files(finished, tmp_path):
     chain, file = Workdir(finished[0]), tmp_path / "given.keras"
     shutil.copy(chain.model(0), file)
-    flags = ("--stage=1", f"--teacher={file}")
+    flags = ("--stage=1", f"--teacher={file}", "--override=stages.1.epochs=1")
     assert train(tmp_path / "run", *flags).returncode == 0
     assert "nothing to train" in train(tmp_path / "run", *flags).stdout
     real = recipes.apply_overrides(

@@ -1,7 +1,6 @@
 """Broken pictures and sets too small: known before the first epoch, and named."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -10,13 +9,15 @@ from r2b_keras.data import DataConfig, load
 from r2b_keras.data.sources import folder as folder_source
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.trainers import chain
 from r2b_keras.trainers import stage as stages
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.workdir import Workdir
 from tests.recipes import chains
 
 DATA = DataConfig("folder", (12, 12, 3), (0.5,) * 3, (0.5,) * 3, 0)
-RECIPE = chains.recipe(chains.stage("real", epochs=1, batch_size=4), data=DATA)
+STUDENT = chains.network("real", width=4, blocks=(1,))
+RECIPE = chains.recipe(chains.stage(student=STUDENT, epochs=1, batch_size=4), data=DATA)
 
 
 @pytest.fixture
@@ -62,14 +63,15 @@ def test_a_broken_test_picture_is_named_before_anything_is_trained(
     )
 
 
-def test_pictures_are_looked_at_once_for_several_runs(pictures, tmp_path, capsys):
+def test_pictures_are_looked_at_once_for_several_runs(
+    pictures, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(chain, "train_stage", lambda run, number: print("training"))
     dataset = load(DATA, pictures)
     for name in ("a", "b"):
         train_chain(RECIPE, 0, Workdir(tmp_path / name), dataset=dataset)
         first, *_ = capsys.readouterr().out.splitlines()
-        assert first.startswith("decoding 4" if name == "a" else "stage 0: resnet18")
-    equal = [(tmp_path / name / "stage_0/result.json").read_text() for name in "ab"]
-    assert json.loads(equal[0])["top1"] == json.loads(equal[1])["top1"]
+        assert first.startswith("decoding 4" if name == "a" else "training")
 
 
 def test_a_run_whose_test_picture_breaks_meanwhile_is_finished_later(

@@ -12,7 +12,7 @@ from r2b_keras.recipes import Losses
 from r2b_keras.trainers import Distiller, losses
 from r2b_keras.trainers.stage_distiller import class_weights
 from r2b_keras.trainers.workdir import Workdir
-from tests.commands import TINY, assert_one_sentence, run
+from tests.commands import SMALLEST, assert_one_sentence, run
 
 WEIGHTS = (0.0, 0.5, 3.0)
 
@@ -106,7 +106,7 @@ def test_counts_are_those_of_the_training_part():
 
 def train(folder, weights):
     change = f"--override=stages.0.losses.class_weights={weights}"
-    return run("train", *TINY, "--stage=0", f"--workdir={folder}", change)
+    return run("train", *SMALLEST, "--stage=0", f"--workdir={folder}", change)
 
 
 def test_a_class_of_weight_0_is_not_learned(tmp_path):
