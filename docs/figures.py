@@ -3,12 +3,11 @@
 Each reads the files under results/. What they are put into is in `render.py`.
 """
 
-import csv
 import json
 import pathlib
 from typing import Any
 
-from r2b_keras import tables
+from r2b_keras import files, tables
 
 RESULTS = pathlib.Path(__file__).parent.parent / "results"
 
@@ -24,12 +23,11 @@ def values(file: str) -> Any:
 
 def rows(file: str, **columns: str) -> list[dict[str, str]]:
     """The rows of a CSV file under results/ that have these values."""
-    with (RESULTS / file).open(newline="", encoding="utf-8") as content:
-        return [
-            each
-            for each in csv.DictReader(content)
-            if all(each[name] == value for name, value in columns.items())
-        ]
+    return [
+        each
+        for each in files.read_csv(RESULTS / file)
+        if all(each[name] == value for name, value in columns.items())
+    ]
 
 
 def row(file: str, **columns: str) -> dict[str, str]:

@@ -15,7 +15,6 @@ This is the one rule by which training's table, reports and `reproduce` judge a 
 Imports no TensorFlow.
 """
 
-import csv
 import dataclasses
 import math
 import pathlib
@@ -101,8 +100,7 @@ def read(path: pathlib.Path) -> dict[str, Claim]:
       InputError: there is no such file, or it holds something else.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            found = [_claim(row) for row in csv.DictReader(file)]
+        found = [_claim(row) for row in files.read_csv(path)]
     except FileNotFoundError as error:
         raise InputError(
             f"There is no file {path}: run this command in a checkout of the "

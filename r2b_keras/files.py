@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and none that is being read."""
 
 import contextlib
+import csv
 import json
 import os
 import pathlib
@@ -169,6 +170,16 @@ def write_csv(
 ) -> None:
     """Writes rows as CSV, whole or not at all; see `tables.to_csv`."""
     write_text(path, tables.to_csv(rows, columns))
+
+
+def read_csv(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file; a byte order mark is skipped.
+
+    A row with more cells than there are columns has them under None; what it has too
+    few of is None.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:

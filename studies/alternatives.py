@@ -14,7 +14,6 @@ those counted before stay. Writes under results/alternatives: `benchmark.csv`,
 """
 
 import argparse
-import csv
 import dataclasses
 import os
 import pathlib
@@ -255,17 +254,12 @@ def main() -> None:
         counts = count_instructions(given.arm, given.folder, found)
         files.write_csv(counted, counts)
     files.write_bytes(given.output / CSV, measure(given.folder, found))
-    rows = table(found, read(given.output / CSV), read(counted))
+    times = files.read_csv(given.output / CSV)
+    rows = table(found, times, files.read_csv(counted))
     for row in rows:
         print("  ".join(f"{name} {value}" for name, value in row.items()))
     files.write_csv(given.output / TABLE, rows)
     files.write_bytes(given.output / CHART, drawing.to_png(draw(rows)))
-
-
-def read(path: pathlib.Path) -> list[dict[str, str]]:
-    """Rows of a CSV file."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":

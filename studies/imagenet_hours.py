@@ -8,7 +8,6 @@ assumption, listed below with its source. Writes imagenet_hours.csv and assumpti
 """
 
 import argparse
-import csv
 import pathlib
 
 from r2b_keras import files, recipes
@@ -72,8 +71,7 @@ def images_per_second(passes: int, gpus: int, batch: int) -> float:
 
 def per_core(path: pathlib.Path) -> float:
     """Images a second that one core prepares, with the first stages' augmentation."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = {row["augmentation"]: row for row in csv.DictReader(file)}
+    rows = {row["augmentation"]: row for row in files.read_csv(path)}
     return float(rows["stage 0 of imagenet"]["images_per_cpu_second"])
 
 

@@ -1,13 +1,12 @@
 """`python -m r2b_keras.ablate`, as a user types it."""
 
-import csv
 import json
 import pathlib
 import time
 
 import pytest
 
-from r2b_keras import recipes
+from r2b_keras import files, recipes
 from r2b_keras.ablations import runs
 from tests import commands
 
@@ -22,11 +21,10 @@ FEW = ("--rows=baseline,attention", "--seeds=2")
 
 
 def top1s(folder):
-    with (folder / "runs.csv").open(newline="") as file:
-        return [
-            (row["row"], row["seed"], row["real_weights"], row["binary_weights"])
-            for row in csv.DictReader(file)
-        ]
+    return [
+        (row["row"], row["seed"], row["real_weights"], row["binary_weights"])
+        for row in files.read_csv(folder / "runs.csv")
+    ]
 
 
 @pytest.fixture(scope="module")

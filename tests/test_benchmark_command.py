@@ -1,7 +1,6 @@
 """`python -m r2b_keras.benchmark`: table, chart, and what becomes of its workers."""
 
 import contextlib
-import csv
 import importlib.util
 import os
 import pathlib
@@ -11,7 +10,7 @@ import time
 
 import pytest
 
-from r2b_keras import benchmark
+from r2b_keras import benchmark, files
 from r2b_keras.converters import benchmark_baseline, benchmark_worker, benchmarking
 from r2b_keras.errors import InputError
 from tests import commands
@@ -54,8 +53,7 @@ def test_table_csv_and_chart(model, tmp_path):
     for name, line in zip(names, lines, strict=False):
         assert line.startswith(f"{name} ") and " litert " in line
     assert sorted(os.listdir(folder)) == ["benchmark.csv", "benchmark.png"]
-    with open(folder / "benchmark.csv", newline="") as file:
-        found = list(csv.DictReader(file))
+    found = files.read_csv(folder / "benchmark.csv")
     assert [row["model"] for row in found] == names
     assert {row["threads"] for row in found} == {"2"}
     assert all(float(row["median_ms"]) > 0 for row in found)
@@ -231,8 +229,7 @@ def test_binary_network_beside_its_real_one(tmp_path):
         *QUICK,
     )
     assert result.returncode == 0, result.stderr
-    with open(tmp_path / "benchmark.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = files.read_csv(tmp_path / "benchmark.csv")
     baseline = benchmark_baseline.NAME
     assert "random weights" in baseline
     assert [(row["model"], row["engine"]) for row in rows] == [

@@ -1,6 +1,5 @@
 """The floors of `.ci/run`: what it takes for right, and what it must not."""
 
-import csv
 import json
 import pathlib
 import re
@@ -8,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+
+from r2b_keras import files
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCRIPT = (ROOT / ".ci" / "run").read_text("utf-8")
@@ -54,8 +55,8 @@ def test_what_is_below_a_floor_stops_the_check(tmp_path, found, passes):
 
 
 def column(name, field):
-    with (ROOT / "results" / "ablation" / name).open(encoding="utf-8") as file:
-        return [float(row[field]) for row in csv.DictReader(file)]
+    rows = files.read_csv(ROOT / "results" / "ablation" / name)
+    return [float(row[field]) for row in rows]
 
 
 def test_the_floor_lies_between_right_chains_and_wrong_ones():

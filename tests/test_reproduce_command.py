@@ -1,12 +1,11 @@
 """`python -m r2b_keras.reproduce`: small experiments in place of the real ones."""
 
-import csv
 import dataclasses
 import json
 
 import pytest
 
-from r2b_keras import folders, reproduce
+from r2b_keras import files, folders, reproduce
 from r2b_keras.claims import Claim
 from r2b_keras.claims import write as write_claims
 from r2b_keras.reproduction import checkout, experiments
@@ -75,11 +74,6 @@ def both(results, tmp_path):
     return (f"--results={results}", f"--workdir={tmp_path / 'work'}")
 
 
-def rows(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_recording_keeps_each_seed_and_makes_the_claims(trained, results, both):
     values, done = trained
     assert commands.run("reproduce", "--record", *both)[0] == 0
@@ -94,7 +88,7 @@ def test_recording_keeps_each_seed_and_makes_the_claims(trained, results, both):
         "small/metrics.csv",
         "small/stage_0/result.json",
     }
-    (claim,) = rows(results / "claims.csv")
+    (claim,) = files.read_csv(results / "claims.csv")
     assert (claim["claim"], claim["seeds"], claim["runs"]) == (CLAIM, "6", "1")
     assert float(claim["value"]) == pytest.approx(0.9025)
     # Again: seed 0 gives the same, so that the others stand.
@@ -106,7 +100,9 @@ def test_recording_keeps_each_seed_and_makes_the_claims(trained, results, both):
     done.clear()
     assert commands.run("reproduce", "--record", *both)[0] == 0
     assert done == [0, 1, 2, 3, 4, 5]
-    assert [float(row["value"]) for row in rows(results / "seeds.csv")] == values
+    assert [
+        float(row["value"]) for row in files.read_csv(results / "seeds.csv")
+    ] == values
 
 
 def test_what_another_process_recorded_meanwhile_stays(
@@ -123,9 +119,9 @@ def test_what_another_process_recorded_meanwhile_stays(
 
     monkeypatch.setattr(reproduce, "_run", beside)
     assert commands.run("reproduce", "--record", "--experiment=small", *both)[0] == 0
-    names = [row["experiment"] for row in rows(results / "seeds.csv")]
+    names = [row["experiment"] for row in files.read_csv(results / "seeds.csv")]
     assert names == ["small"] * 6 + ["other"] * 6
-    assert len(rows(results / "claims.csv")) == 2
+    assert len(files.read_csv(results / "claims.csv")) == 2
 
 
 def test_recording_that_was_stopped_goes_on(trained, results, both, monkeypatch):
@@ -140,14 +136,18 @@ def test_recording_that_was_stopped_goes_on(trained, results, both, monkeypatch)
 
     monkeypatch.setattr(reproduce, "_run", stopped)
     assert commands.run("reproduce", "--record", *both)[0] == 130
-    assert [row["seed"] for row in rows(results / "seeds.csv")] == ["0", "1", "2"]
+    assert [row["seed"] for row in files.read_csv(results / "seeds.csv")] == [
+        "0",
+        "1",
+        "2",
+    ]
     # Three seeds are no claim.
-    assert rows(results / "claims.csv") == []
+    assert files.read_csv(results / "claims.csv") == []
     values[3:] = [0.903, 0.904, 0.905]
     done.clear()
     assert commands.run("reproduce", "--record", *both)[0] == 0
     assert done == [0, 3, 4, 5]
-    assert rows(results / "claims.csv")[0]["seeds"] == "6"
+    assert files.read_csv(results / "claims.csv")[0]["seeds"] == "6"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The training command, as a user meets it."""
 
-import csv
 import json
 import shutil
 import signal
@@ -33,7 +32,7 @@ def test_prints_a_line_per_epoch_and_the_table(finished):
 
 def test_writes_metrics_recipe_manifest_and_tensorboard(finished):
     workdir, _ = finished
-    rows = _rows(workdir)
+    rows = files.read_csv(workdir / "metrics.csv")
     positions = [(int(row["stage"]), int(row["epoch"])) for row in rows]
     assert positions == [(stage, epoch) for stage in range(4) for epoch in (1, 2)]
     assert rows[0]["attention"] == "" and float(rows[2]["attention"]) > 0
@@ -78,13 +77,9 @@ def test_interrupted_run_gives_the_same_weights_to_the_bit(finished, tmp_path):
             np.testing.assert_array_equal(resumed[name], value, err_msg=name)
     names = ("stage", "epoch", "loss", "accuracy", "val_accuracy", "learning_rate")
     names += ("flipped_weights",)
-    for row, other in zip(*map(_rows, (workdir, tmp_path / "run")), strict=True):
+    tables = (files.read_csv(x / "metrics.csv") for x in (workdir, tmp_path / "run"))
+    for row, other in zip(*tables, strict=True):
         assert [row[name] for name in names] == [other[name] for name in names]
-
-
-def _rows(workdir):
-    with (workdir / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_finished_workdir_trains_nothing(finished):

@@ -1,6 +1,5 @@
 """Sweeps as their user runs them: whole, cut off, on several processes."""
 
-import csv
 import json
 import pathlib
 import signal
@@ -10,7 +9,7 @@ import subprocess
 import pytest
 from PIL import Image
 
-from r2b_keras import recipes
+from r2b_keras import files, recipes
 from r2b_keras.data import DataConfig
 from r2b_keras.sweeps.search import this_process
 from r2b_keras.trainers.workdir import Workdir
@@ -56,8 +55,7 @@ def arguments(space, sweep, *more: str) -> tuple[str, ...]:
 
 def rows(sweep: pathlib.Path) -> list[dict[str, str]]:
     """The table but for the times."""
-    with (sweep / "trials.csv").open(newline="") as file:
-        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
+    return [{**row, "seconds": ""} for row in files.read_csv(sweep / "trials.csv")]
 
 
 @pytest.mark.slow

@@ -173,18 +173,7 @@ class Ablation:
         Raises:
           InputError: the record is damaged.
         """
-        path = self._record(run)
-        if self.is_finished(run) or not path.exists():
-            return None
-        values = files.read_json(path)
-        if not isinstance(values, dict) or "reason" not in values:
-            raise InputError(
-                f"{path} gives no reason: delete it to train that run again."
-            )
-        return str(values["reason"])
-
-    def _record(self, run: Plan) -> pathlib.Path:
-        return self.workdir(run).path / "failed.json"
+        return None if self.is_finished(run) else self.workdir(run).failure()
 
     def outcome(self, run: Plan) -> Outcome | None:
         """What a run gave, None while it is not finished."""
@@ -284,8 +273,7 @@ class Ablation:
         except folders.FolderInUseError:
             return False
         except NonFiniteLossError as error:
-            files.write_json(self._record(run), {"reason": str(error)})
-            print(f"{run.name} failed: {error}", flush=True)
+            self.workdir(run).note_failure(run.name, error)
         report()
         return True
 

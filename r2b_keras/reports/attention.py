@@ -119,7 +119,7 @@ def section(
     by_index = predictions.test_images(dataset, chosen)
     images = np.stack([by_index[index] for index in chosen])
     config = record.recipe.data
-    shown = predictions.pixels(images, config.mean, config.std)
+    shown = config.normalisation.pixels(images)
     stages = []
     for number in record.results:
         stage = record.recipe.stages[number]

@@ -162,7 +162,7 @@ def _worst(
         said = dataset.class_names[mistake.predicted]
         picture = pictures.photograph(
             f"mistake_{place:02d}",
-            predictions.pixels(images[mistake.index], config.mean, config.std),
+            config.normalisation.pixels(images[mistake.index]),
             f"Test image {mistake.index} of class {true}, taken for {said}.",
         )
         values = {"picture": picture, "true_class": true, "said": said}

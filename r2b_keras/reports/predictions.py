@@ -105,11 +105,3 @@ def representatives(labels: np.ndarray, num_images: int) -> list[int]:
         steps = np.arange(left) * len(candidates) // left
         found += [candidates[step] for step in steps]
     return found
-
-
-def pixels(
-    images: np.ndarray, mean: Sequence[float], std: Sequence[float]
-) -> np.ndarray:
-    """Normalised images as bytes again, `[..., H, W, C]` uint8."""
-    shares = images * np.array(std) + np.array(mean)
-    return np.clip(np.rint(255 * shares), 0, 255).astype(np.uint8)

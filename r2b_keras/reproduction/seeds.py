@@ -1,6 +1,5 @@
 """`seeds.csv`: what each seed of each experiment gave, from which the claims follow."""
 
-import csv
 import pathlib
 import statistics
 from collections.abc import Mapping
@@ -28,10 +27,9 @@ def read(path: pathlib.Path) -> Measured:
     if not path.exists():
         return found
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                term = Term(row["experiment"], row["number"])
-                found.setdefault(term, {})[int(row["seed"])] = float(row["value"])
+        for row in files.read_csv(path):
+            term = Term(row["experiment"], row["number"])
+            found.setdefault(term, {})[int(row["seed"])] = float(row["value"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is no table of seeds ({error}): restore it from the repository."

@@ -7,7 +7,7 @@ better than most of them, and a seed alone moves each.
 import statistics
 from collections.abc import Sequence
 
-from r2b_keras import claims, files, locks
+from r2b_keras import claims, locks
 from r2b_keras.sweeps import hparams, trials
 from r2b_keras.sweeps.results import (
     EPOCHS_NAME,
@@ -41,9 +41,8 @@ def train(sweep: Sweep, wait: bool) -> None:
 
 
 def _is_open(sweep: Sweep, offset: int) -> bool:
-    folder = sweep.own(offset)
-    result = Workdir(folder).result(sweep.settings.stage)
-    return result is None and not (folder / "failed.json").exists()
+    workdir = Workdir(sweep.own(offset))
+    return not (workdir.result(sweep.settings.stage) or workdir.failure())
 
 
 def _train(sweep: Sweep, offset: int) -> None:
@@ -54,24 +53,23 @@ def _train(sweep: Sweep, offset: int) -> None:
     try:
         result = trials.train(sweep, settings.recipe, folder, seed)
     except trials.FAILURES as error:
-        trials.note_failure(folder, "the recipe's own setting", error)
+        Workdir(folder).note_failure("the recipe's own setting", error)
     if offset == 0:
         hparams.write_trial(sweep, 0, sweep.own_values(), result)
 
 
 def row(sweep: Sweep) -> TrialRow | None:
     """Trial 0, None before it has begun."""
-    folder = sweep.own(0)
-    if not folder.exists():
+    workdir = Workdir(sweep.own(0))
+    if not workdir.path.exists():
         return None
     shown = {name: as_text(value) for name, value in sweep.own_values().items()}
     if sweep.settings.tuner == "hyperband":
         epochs = sweep.settings.recipe.stages[sweep.settings.stage].epochs
         shown[EPOCHS_NAME] = str(epochs)
-    path = folder / "failed.json"
-    if path.exists():
-        return TrialRow(0, FAILED, shown, reason=files.read_json(path)["reason"])
-    result = Workdir(folder).result(sweep.settings.stage)
+    if reason := workdir.failure():
+        return TrialRow(0, FAILED, shown, reason=reason)
+    result = workdir.result(sweep.settings.stage)
     return TrialRow(0, FINISHED if result else RUNNING, shown, result)
 
 

@@ -56,15 +56,15 @@ def read_rows(sweep: Sweep, trials: Iterable[Any]) -> list[TrialRow]:
 
 def _read_row(sweep: Sweep, trial: Any) -> TrialRow:
     number, chosen = trial_number(trial.trial_id), trial.hyperparameters.values
+    workdir = Workdir(sweep.trial(number))
     names = [field.name for field in sweep.settings.space.fields]
     values = {name: as_text(chosen[name]) for name in names}
     if EPOCHS in chosen:
         values[EPOCHS_NAME] = str(chosen[EPOCHS])
     if trial.status == "FAILED":
-        path = sweep.failure(number)
-        reason = files.read_json(path)["reason"] if path.exists() else trial.message
+        reason = workdir.failure() or trial.message
         return TrialRow(number, FAILED, values, reason=str(reason))
-    result = Workdir(sweep.trial(number)).result(sweep.settings.stage)
+    result = workdir.result(sweep.settings.stage)
     if trial.status != "COMPLETED" or result is None:
         return TrialRow(number, RUNNING, values)
     return TrialRow(number, FINISHED, values, result)

@@ -137,10 +137,6 @@ class Sweep:
         seed = self.settings.seed + offset
         return self.path / "seeds" / str(seed) if offset else self.trial(0)
 
-    def failure(self, number: int) -> pathlib.Path:
-        """Says why a trial has failed."""
-        return self.trial(number) / "failed.json"
-
     def own_values(self) -> dict[str, Any]:
         """The recipe's own values of the fields that vary, as Keras Tuner has them.
 

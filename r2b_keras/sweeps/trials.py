@@ -1,8 +1,7 @@
-"""Trains one trial, and notes why it cannot be trained."""
+"""Trains one trial."""
 
 import pathlib
 
-from r2b_keras import files
 from r2b_keras.environment import tf
 from r2b_keras.errors import NonFiniteLossError
 from r2b_keras.recipes import Recipe
@@ -39,11 +38,3 @@ def train(sweep: Sweep, recipe: Recipe, folder: pathlib.Path, seed: int) -> Stag
         library=StageLibrary(sweep.stages),
     )
     return result
-
-
-def note_failure(folder: pathlib.Path, name: str, error: Exception) -> str:
-    """Notes in a trial's folder why it has failed, says so and returns the reason."""
-    reason = str(error).splitlines()[0]
-    files.write_json(folder / "failed.json", {"reason": reason})
-    print(f"{name} failed: {reason}", flush=True)
-    return reason

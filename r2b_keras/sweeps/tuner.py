@@ -117,8 +117,8 @@ class SweepTuner(kt.Tuner):
         """Marks the trial failed, unless every other would fail in the same way."""
         if self._is_shared(number, values):
             raise TrialProblem from error
-        folder = self.sweep.trial(number)
-        reason = trials.note_failure(folder, f"trial {number}", error)
+        workdir = Workdir(self.sweep.trial(number))
+        reason = workdir.note_failure(f"trial {number}", error)
         hparams.write_trial(self.sweep, number, values, None)
         return reason
 

@@ -3,6 +3,7 @@
 recipe.json        recipe, seed, precision and data that the folder is for
 manifest.json      versions, machine, timings
 metrics.csv        one row per epoch of every stage
+failed.json        why a run of a sweep or an ablation has failed
 stage_K/
   checkpoint.npz   the last finished epoch, while the stage is in progress
   best.npz         weights of the best epoch so far, where that is kept
@@ -22,7 +23,7 @@ from r2b_keras import files, folders, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 
-METRICS = "metrics.csv"
+METRICS, FAILURE = "metrics.csv", "failed.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +137,29 @@ class Workdir:
         self.checkpoint(result.stage).unlink(missing_ok=True)
         self.best(result.stage).unlink(missing_ok=True)
 
+    def failure(self) -> str | None:
+        """Why the run has failed, None where no such thing was noted.
+
+        Raises:
+          InputError: the file is damaged.
+        """
+        path = self.path / FAILURE
+        if not path.exists():
+            return None
+        values = files.read_json(path)
+        if not isinstance(values, dict) or "reason" not in values:
+            raise InputError(
+                f"{path} gives no reason: delete it to train that run again."
+            )
+        return str(values["reason"])
+
+    def note_failure(self, name: str, error: Exception) -> str:
+        """Notes why the run `name` has failed, says so and returns the reason."""
+        reason = str(error).splitlines()[0]
+        files.write_json(self.path / FAILURE, {"reason": reason})
+        print(f"{name} failed: {reason}", flush=True)
+        return reason
+
     def claim(self, identity: dict[str, Any], alone: bool = True) -> None:
         """Takes the folder for this run: creates it, or checks that it is the same run.
 
@@ -238,8 +262,7 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        rows = files.read_csv(path)
         damaged = any(
             None in row or not (int(row["stage"]) >= 0 and int(row["epoch"]) >= 0)
             for row in rows

@@ -1,6 +1,5 @@
 """Means, spreads and the paired test, against numbers worked out by hand."""
 
-import csv
 import dataclasses
 import math
 import pathlib
@@ -9,6 +8,7 @@ import typing
 import numpy as np
 import pytest
 
+from r2b_keras import files
 from r2b_keras.ablations import row_chart, tables
 from r2b_keras.ablations.comparison import (
     compare,
@@ -185,11 +185,10 @@ def test_tables_and_csv():
 def test_committed_tables_are_what_the_committed_runs_give():
     results = pathlib.Path(__file__).parent.parent.parent / "results" / "ablation"
     kinds = typing.get_type_hints(Outcome) | {"validation": float}
-    with (results / "runs.csv").open(newline="") as file:
-        runs = [
-            Outcome(**{name: kinds[name](cell) for name, cell in line.items()})
-            for line in csv.DictReader(file)
-        ]
+    runs = [
+        Outcome(**{name: kinds[name](cell) for name, cell in line.items()})
+        for line in files.read_csv(results / "runs.csv")
+    ]
     found = {"runs": runs, "comparisons": compare(runs)}
     found["interactions"] = interactions(runs)
     for name, items in found.items():

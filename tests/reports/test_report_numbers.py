@@ -124,7 +124,7 @@ def test_test_images_are_those_of_their_numbers():
     for index in wanted:
         np.testing.assert_array_equal(found[index], images[index])
     config = dataset.config
-    shown = predictions.pixels(images, config.mean, config.std)
+    shown = config.normalisation.pixels(images)
     raw = (images * np.array(config.std) + np.array(config.mean)) * 255
     assert shown.dtype == np.uint8 and np.abs(shown - raw).max() <= 0.5 + 1e-3
     labels = targets.argmax(1)

@@ -1,6 +1,5 @@
 """Replicas: two of half a batch are one of the whole batch."""
 
-import csv
 import json
 import pathlib
 import subprocess
@@ -10,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from r2b_keras import models
+from r2b_keras import files, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.trainers.strategies import STRATEGIES, check_batch, make_workers
@@ -202,8 +201,7 @@ def test_a_chain_under_replicas_is_the_chain_without(tmp_path):
     printed(CHAIN, str(tmp_path))
     rows = {}
     for name in ("none", "mirrored"):
-        with (tmp_path / name / "metrics.csv").open() as file:
-            rows[name] = list(csv.DictReader(file))
+        rows[name] = files.read_csv(tmp_path / name / "metrics.csv")
         assert models.load(tmp_path / name / "stage_3" / "model.keras")
     assert [row["stage"] for row in rows["none"]] == ["0", "1", "2", "3"]
     for one, two in zip(rows["none"], rows["mirrored"], strict=True):
