@@ -88,7 +88,7 @@ def test_pictures_of_each_epoch_change_no_training(tmp_path, weight):
     def model():
         options = {"taps": BLOCKS, "teacher_taps": BLOCKS, "attention_weight": weight}
         optimizer = tf.keras.optimizers.Adam(0.01)
-        return taught(network(8), teacher, False, optimizer, **options)
+        return taught(network(8), teacher, True, optimizer, **options)
 
     plainly = fit(model())
     watched = fit(model(), AttentionImages(tmp_path, teacher, images(2), SHOWN))

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from small_distillers import student_network
+from small_networks import classes, images
 
 from r2b_keras import recipes
 from r2b_keras.board import machine
@@ -79,30 +81,27 @@ def test_updates_are_not_compiled_one_by_one_where_there_is_a_gpu(two_gpus, name
     assert tf.keras.optimizers.Adam().jit_compile, "Keras's own would be"
 
 
-def batch(num=4):
-    generator = np.random.default_rng(0)
-    images = generator.normal(size=(num, *SHAPE)).astype(np.float32)
-    return images, generator.integers(0, 10, num)
-
-
 @pytest.mark.slow  # XLA takes seconds to compile a step
 def test_xla_compiles_the_step(distiller):
     logs = []
     for xla in (False, True):
         model = distiller("float16", xla=xla)
-        logs.append(model.train_on_batch(*batch(), return_dict=True))
+        batch = images(4, shape=SHAPE), classes(4)
+        logs.append(model.train_on_batch(*batch, return_dict=True))
     # The first step's losses; sums in float16, which has 11 bits, are in another order.
     assert logs[0].keys() == logs[1].keys() >= {"attention", "logit_matching"}
     for name, value in logs[0].items():
         assert logs[1][name] == pytest.approx(value, rel=0.02), name
 
 
-def test_steps_at_once_are_the_steps_one_by_one(distiller):
+def test_steps_at_once_are_the_steps_one_by_one():
     """Also in the last execution of an epoch, which here has two of five."""
     found = []
     for each in (1, 3):
-        model = distiller("float32", steps_per_execution=each)
-        data = tf.data.Dataset.from_tensor_slices(batch(20)).batch(4).repeat(2)
+        model = Distiller(student_network())
+        model.compile(steps_per_execution=each)
+        pairs = images(20), classes(20)
+        data = tf.data.Dataset.from_tensor_slices(pairs).batch(4).repeat(2)
         fitted = model.fit(data, epochs=2, steps_per_epoch=5, verbose=0)
         found.append((fitted.history, model.student.get_weights()))
     assert found[0][0] == found[1][0]
