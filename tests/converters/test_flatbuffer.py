@@ -98,6 +98,7 @@ def briefly_trained(model):
     model.compile(
         tf.keras.optimizers.Adam(0.01),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        run_eagerly=True,  # four steps take less time than their graph
     )
     images = nets.random_images(SHAPE, num=16)
     for _ in range(4):

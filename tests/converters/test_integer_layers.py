@@ -1,6 +1,7 @@
 """Integer layers in files: equal to Keras's to the bit, in every engine."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from r2b_keras.errors import InputError
 from r2b_keras.models import IntegerConv2D, IntegerDense, PictureConv2D
 from r2b_keras.normalisation import Normalisation
 from tests.converters.binary_networks import randomize
+from tests.converters.small_flatbuffers import shrunk
 
 layers = tf.keras.layers
 SHAPE = (9, 10, 3)
@@ -31,17 +33,22 @@ def random_pixels(number, shape=SHAPE, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (number, *shape), np.uint8)
 
 
+@functools.cache
 def picture_network(padding="same", strides=2, size=7, **options):
-    """A stem alone."""
+    """A stem alone, and its file."""
+    tf.keras.utils.set_random_seed(1)
     image = tf.keras.Input(SHAPE)
     mean, std = NORMALISATION.mean, NORMALISATION.std
     options = {"strides": strides, "padding": padding, **options}
     x = PictureConv2D(8, size, mean, std, **options)(image)
-    return tf.keras.Model(image, layers.Flatten()(x))
+    model = tf.keras.Model(image, layers.Flatten()(x))
+    return model, convert(model)
 
 
+@functools.cache
 def activation_network():
-    """A convolution and a dense layer, one after the other."""
+    """A convolution and a dense layer, one after the other, and their file."""
+    tf.keras.utils.set_random_seed(1)
     image = tf.keras.Input(SHAPE)
     x = IntegerConv2D(40, 1)(image)
     x = IntegerDense(6, bias_initializer="random_normal")(
@@ -50,21 +57,29 @@ def activation_network():
     model = tf.keras.Model(image, x)
     for layer, largest in zip((1, -1), (2.1, 3.3), strict=True):
         model.layers[layer].maximum.assign(largest)
-    return model
+    return model, convert(model)
 
 
-def half_blocks(seed=0, **options):
+@functools.cache
+def half_blocks(real_layers="integer"):
     """Our network; its ranges and BatchNorm's statistics are those of some images."""
-    tf.keras.utils.set_random_seed(seed)
-    options = {"width": 16, "blocks": (1, 1), "stem": "imagenet", **options}
+    tf.keras.utils.set_random_seed(0)
+    options = {"width": 16, "blocks": (1, 1), "stem": "imagenet"}
     model = models.build(
         *("real_to_binary18", "binary", (32, 32, 3), 5),
         normalisation=NORMALISATION,
-        **{"real_layers": "integer", **options},
+        real_layers=real_layers,
+        **options,
     )
-    randomize(model, seed)
+    randomize(model, 0)
     model(pictures.normalize(random_pixels(8, (32, 32, 3), 9), NORMALISATION), True)
     return model
+
+
+@functools.cache
+def file_of(real_layers, normalisation=None):
+    """The same, converted."""
+    return convert(half_blocks(real_layers), normalisation=normalisation)
 
 
 def run(flatbuffer, images, engine):
@@ -77,25 +92,21 @@ def run(flatbuffer, images, engine):
     [{}, {"padding": "valid", "strides": 1, "size": 3}, {"strides": 1, "size": 3}],
 )
 def test_a_picture_layer_to_the_bit(engine, options):
-    tf.keras.utils.set_random_seed(1)
-    model = picture_network(**options)
+    model, flatbuffer = picture_network(**options)
     images = random_pixels(5)
     images[0], images[1] = 0, 255
     expected = model(pictures.normalize(images, NORMALISATION)).numpy()
-    found = run(convert(model), images, engine)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(run(flatbuffer, images, engine), expected)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_activations_to_the_bit(engine):
     """Inputs beyond the range, and at thresholds of the rounding."""
-    tf.keras.utils.set_random_seed(1)
-    model = activation_network()
+    model, flatbuffer = activation_network()
     images = np.random.default_rng(0).normal(size=(6, *SHAPE)).astype(np.float32)
     step = np.float32(2.1) / np.float32(127)
     images[0] = step * (np.arange(images[0].size).reshape(SHAPE) % 301 - 150.5)
     expected = model(images).numpy()
-    flatbuffer = convert(model)
     np.testing.assert_array_equal(run(flatbuffer, images, engine), expected)
     assert len(integer_sites.sites(tflite_file.parse(flatbuffer))) == 2
 
@@ -104,7 +115,7 @@ def test_activations_to_the_bit(engine):
 def test_what_is_in_the_file(kind):
     """Integers behind a DEQUANTIZE of scale 1, and no float constant of weights."""
     model = half_blocks()
-    flatbuffer = convert(model, kind)
+    flatbuffer = shrunk(file_of("integer"), kind)
     content = tflite_file.parse(flatbuffer)
     graph = content.subgraphs[0]
     assert engines.load(flatbuffer).input_type == np.uint8
@@ -134,24 +145,23 @@ def test_what_is_in_the_file(kind):
 
 @pytest.mark.parametrize("engine", ["lce_indirect", "r2b_runtime"])
 def test_a_whole_network(engine):
-    model = half_blocks()
     images = pictures.normalize(random_pixels(60, (32, 32, 3)), NORMALISATION)
-    found = verify(model, convert(model), images, engine)
+    found = verify(half_blocks(), file_of("integer"), images, engine)
     assert found.accepted, found.to_text()
 
 
 @pytest.mark.parametrize("engine", ["lce_indirect", "r2b_runtime"])
 def test_a_float_network_that_takes_pixels(engine):
-    model = half_blocks(real_layers="float")
+    model = half_blocks("float")
     pixels = random_pixels(30, (32, 32, 3))
     images = pictures.normalize(pixels, NORMALISATION)
-    flatbuffer = convert(model, normalisation=NORMALISATION)
+    flatbuffer = file_of("float", NORMALISATION)
     loaded = engines.load(flatbuffer, engine)
     assert loaded.takes_pixels
     found = verify(model, flatbuffer, images, engine, NORMALISATION)
     assert found.accepted, found.to_text()
     other = dataclasses.replace(NORMALISATION, std=(0.3, 0.3, 0.3))
-    wrong = convert(model, normalisation=other)
+    wrong = file_of("float", other)
     assert not verify(model, wrong, images, engine, NORMALISATION).accepted
     with pytest.raises(InputError, match="how the images were made of pixels is not"):
         verify(model, flatbuffer, images, engine)
@@ -160,7 +170,7 @@ def test_a_float_network_that_takes_pixels(engine):
     with pytest.raises(InputError, match="of float32, the network takes them pixels"):
         loaded.predict(images)
     with pytest.raises(InputError, match="are of uint8, the network takes them norm"):
-        run(convert(model), pixels, engine)
+        run(file_of("float"), pixels, engine)
 
 
 def test_another_normalisation_is_refused():

@@ -171,8 +171,11 @@ def test_the_gradient_of_a_picture_layer():
     ("name", "binarization", "num_layers"),
     [
         ("resnet18", "real", 3),
-        ("real_to_binary18", "soft", 3),
-        ("real_to_binary18", "binary_activations", 3),
+        # They differ from the last one in no integer layer.
+        pytest.param("real_to_binary18", "soft", 3, marks=pytest.mark.slow),
+        pytest.param(
+            *("real_to_binary18", "binary_activations", 3), marks=pytest.mark.slow
+        ),
         ("strong_baseline18", "binary", 3),
     ],
 )
