@@ -64,15 +64,11 @@ def configs(model):
 
 
 def check_serialisation(model, path):
-    """A copy by config and one through a file give the same outputs to the bit."""
+    """A copy through a file, its config in it, gives the same outputs to the bit."""
     randomize(model)
     x = images(model.input_shape[1:])
     outputs = model(x, training=False).numpy()
     assert np.isfinite(outputs).all() and np.ptp(outputs) > 0
-    copy = tf.keras.Model.from_config(model.get_config())
-    assert configs(copy) == configs(model)
-    copy.set_weights(model.get_weights())
-    np.testing.assert_array_equal(copy(x, training=False), outputs)
     model.save(path)
     loaded = models.load(path)
     assert configs(loaded) == configs(model)
@@ -110,11 +106,10 @@ def test_every_option_through_a_file(options, tmp_path):
 @pytest.mark.parametrize(
     ("blocks", "strided"),
     [
-        ((2, 2, 2, 2), {3, 5, 7}),
-        ((1, 1, 1, 1), {2, 3, 4}),
-        ((3, 4, 6, 3), {4, 8, 14}),
+        pytest.param((2, 2, 2, 2), {3, 5, 7}, id="ResNet-18"),
+        pytest.param((1, 1, 1, 1), {2, 3, 4}, id="ResNet-10", marks=pytest.mark.slow),
+        pytest.param((3, 4, 6, 3), {4, 8, 14}, id="ResNet-34", marks=pytest.mark.slow),
     ],
-    ids=["ResNet-18", "ResNet-10", "ResNet-34"],
 )
 def test_layouts(blocks, strided):
     model = build(*BINARY, (16, 16, 3), blocks=blocks)
