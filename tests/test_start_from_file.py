@@ -9,6 +9,8 @@ import pytest
 from r2b_keras import models, recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.trainers import Distiller
+from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.library import stage_key
 from r2b_keras.trainers.trained import fingerprints
@@ -118,26 +120,36 @@ def test_a_file_that_does_not_fit_is_refused_at_once(
     assert not folder.exists()  # stages 0 to 2 were not trained in vain
 
 
-def test_a_deeper_teacher_and_its_taps(finished, tmp_path):
+def test_a_deeper_teacher_and_its_taps(finished, tmp_path, monkeypatch):
     deep, file = {"blocks": (2, 1), "width": 8}, tmp_path / "deep.keras"
-    network = dataclasses.replace(
-        Workdir(finished[0]).recipe().stages[0].student, **deep
-    )
+    recipe = Workdir(finished[0]).recipe()
+    network = dataclasses.replace(recipe.stages[0].student, **deep)
     models.build_network(network, (8, 8, 1), 10).save(file)
-    flags = ("--stage=1", f"--teacher={file}", "--override=stages.1.epochs=1")
-    taps = "--override=stages.1.losses.taps="
+    taps = "stages.1.losses.taps="
     for number, (value, words) in enumerate(
         [
-            ("block_1=block_2,block_2=block_3", None),
             ("block_1=block_2,block_2=block_4", "no layer named 'block_4'"),
             ("block_1=block_3", "same height and width"),
         ]
     ):
-        result = train(tmp_path / f"run_{number}", *flags, taps + value)
-        if words is None:
-            assert result.returncode == 0 and "attention" in result.stdout
-        else:
-            assert_one_sentence(result, "Stage 1", words)
+        flags = ("--stage=1", f"--teacher={file}", f"--override={taps}{value}")
+        result = train(tmp_path / f"run_{number}", *flags)
+        assert_one_sentence(result, "Stage 1", words)
+
+    class FittedError(Exception):
+        pass
+
+    def fit(self, images, **options):
+        raise FittedError(self._tap_pairs)
+
+    monkeypatch.setattr(Distiller, "fit", fit)
+    changes = [f"{taps}block_1=block_2,block_2=block_3", f"stages.1.teacher={file}"]
+    recipe = recipes.apply_overrides(recipe, changes)
+    with pytest.raises(FittedError) as fitted:
+        workdir = Workdir(tmp_path / "run")
+        train_chain(recipe, 1, workdir, only=True, deterministic=False)
+    (pairs,) = fitted.value.args
+    assert list(pairs) == [("block_1", "block_2"), ("block_2", "block_3")]
 
 
 @pytest.mark.parametrize(
@@ -156,13 +168,11 @@ def test_files_that_are_no_networks(tmp_path, content, words):
 def test_a_run_is_told_by_what_is_in_its_files(finished, tmp_path):
     chain, file = Workdir(finished[0]), tmp_path / "given.keras"
     shutil.copy(chain.model(0), file)
-    flags = ("--stage=1", f"--teacher={file}", "--override=stages.1.epochs=1")
+    flags = ("--stage=0", f"--start_from={file}", "--override=stages.0.epochs=1")
     assert train(tmp_path / "run", *flags).returncode == 0
     assert "nothing to train" in train(tmp_path / "run", *flags).stdout
-    real = recipes.apply_overrides(
-        chain.recipe(), ["stages.0.student.stem=cifar"]
-    ).stages[0]
-    models.build_network(real.student, (8, 8, 1), 10).save(file)
+    network = chain.recipe().stages[0].student
+    models.build_network(network, (8, 8, 1), 10).save(file)
     assert_one_sentence(train(tmp_path / "run", *flags), "given.keras")
 
 
