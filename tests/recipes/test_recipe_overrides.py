@@ -159,21 +159,8 @@ REFUSED = [
     ),
     ("stages.*.epochs=0", "epochs is 0, expected a whole number of at least 1."),
     (
-        "stages.3.optimizer.learning_rate=-1",
-        "optimizer.learning_rate is -1.0, expected a positive number.",
-    ),
-    (
         "stages.3.teacher=3",
         "stages.3.teacher is 3, expected an earlier stage (0 to 2), a file or none.",
-    ),
-    (
-        "stages.3.student.width=16",
-        "stages.3.student.width is 16, expected 8 as in stage 2, its start_from: give "
-        "both stages the same.",
-    ),
-    (
-        "stages.0.student.stem=resnet",
-        "Network.stem is 'resnet', expected one of imagenet, cifar, small, quicknet.",
     ),
     (
         "data.validation_size=-1",
