@@ -1,5 +1,7 @@
 """Every network: shape, names, serialisation, options, errors."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,10 @@ def build(name, binarization, input_shape=(8, 8, 3), num_classes=5, **options):
     return models.build(
         name, binarization, input_shape, num_classes, **{**TINY, **options}
     )
+
+
+# Of tests that change nothing in a network.
+built = functools.cache(build)
 
 
 def images(shape=(8, 8, 3), num=3):
@@ -129,7 +135,11 @@ def test_layouts(blocks, strided):
 
 
 @pytest.mark.parametrize(
-    ("blocks", "parameters"), [((2, 2, 2, 2), 11_689_512), ((3, 4, 6, 3), 21_797_672)]
+    ("blocks", "parameters"),
+    [
+        ((2, 2, 2, 2), 11_689_512),
+        pytest.param((3, 4, 6, 3), 21_797_672, marks=pytest.mark.slow),
+    ],
 )
 def test_real_resnets_have_the_published_number_of_parameters(blocks, parameters):
     """Those of torchvision's resnet18 and resnet34, running statistics aside."""
@@ -170,24 +180,24 @@ def test_unknown_height_and_width():
 def test_binarizations_have_the_same_weights(name):
     """Weights are handed over from stage to stage by name and shape."""
     shapes = [
-        weight_shapes(build(name, binarization, downsample="binary"))
+        weight_shapes(built(name, binarization, downsample="binary"))
         for binarization in FAMILIES[name].binarizations
     ]
     assert shapes[0] == shapes[1] == shapes[2]
 
 
 def test_only_block_convolutions_are_binary():
-    model = build(*BINARY)
+    model = built(*BINARY)
     names = ["block_1a_conv", "block_1b_conv", "block_2a_conv", "block_2b_conv"]
     assert [layer.name for layer in quant_convs(model)] == names
     for layer in quant_convs(model):
         assert layer.input_quantizer.precision == layer.kernel_quantizer.precision == 1
-    names = {layer.name for layer in quant_convs(build(*BINARY, downsample="binary"))}
+    names = {layer.name for layer in quant_convs(built(*BINARY, downsample="binary"))}
     assert "block_2a_shortcut_conv" in names
 
 
 def test_default_rescaling():
-    paper = weight_shapes(build(*BINARY))
+    paper = weight_shapes(built(*BINARY))
     assert paper == weight_shapes(build(*BINARY, rescaling="gate_and_scale"))
     assert paper["block_2a_scale/scale:0"] == (16,)
     baseline = weight_shapes(build("strong_baseline18", "binary"))
@@ -208,7 +218,7 @@ def test_a_gate_keeps_at_least_one_hidden_channel():
 
 
 def test_stem_activation():
-    assert build(*BINARY).get_layer("stem_prelu").alpha.shape == (1, 1, 8)
+    assert built(*BINARY).get_layer("stem_prelu").alpha.shape == (1, 1, 8)
     assert build(*BINARY, stem_activation="relu").get_layer("stem_relu")
     assert build("resnet18", "real", stem_activation="prelu").get_layer("stem_relu")
 
@@ -233,7 +243,7 @@ def test_batch_norm_and_padding_options_reach_every_layer(name, binarization):
 
 
 def test_binary_options_leave_the_real_network_alone():
-    plain = build("resnet18", "real")
+    plain = built("resnet18", "real")
     options = {"downsample": "binary", "rescaling": "gate", "pad_value": 1.0}
     other = build("resnet18", "real", **options)
     assert other.get_config() == plain.get_config()
