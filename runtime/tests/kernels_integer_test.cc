@@ -142,8 +142,9 @@ void test_integer_conv(const Kernels& kernels, uint64_t seed, const IntegerCase&
 }
 
 constexpr Weights kAllWeights[] = {
-    Weights::kRandom, Weights::kLargest,    Weights::kLargestNegative, Weights::kAlternating,
-    Weights::kSparse, Weights::kOneChannel, Weights::kSteps};
+    Weights::kRandom,      Weights::kLargest, Weights::kLargestNegative,
+    Weights::kAlternating, Weights::kSparse,  Weights::kOneChannel,
+    Weights::kSteps};
 
 void test_integer_convs(const Kernels& kernels) {
   const int limit = kernels.integer_weight_limit;
@@ -181,6 +182,7 @@ void test_integer_convs(const Kernels& kernels) {
     test({64, 28, 1, 256, 63, weights});
     test({1000, 1, 1, 512, 63, weights});
     test({9, 5, 1, 1044, 63, weights});
+    test({9, 5, 1, 1044, 0, weights});
     test({9, 5, 2, 259, limit, weights});
   }
 }

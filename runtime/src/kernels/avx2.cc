@@ -20,8 +20,9 @@ struct Avx2Simd {
   static constexpr int kRealVectors = 4;
   static constexpr int kRealSums = 12;
   static constexpr int kIntegerVectors = 2;
-  static constexpr int kIntegerSums = 8;
-  static constexpr int kWeightLimit = 63;  // two products of 255 by it fit 16 bits
+  static constexpr int kIntegerSums = 6;
+  static constexpr bool kStretches = true;
+  static constexpr int kWeightLimit = kStretchWeightLimit;
 
   static Mask mask(int count) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -76,9 +77,11 @@ struct Avx2Simd {
     std::memcpy(&four, bytes, sizeof(four));
     return _mm256_set1_epi32(four);
   }
-  static Integers add_products(Integers sums, Integers bytes, Integers weights) {
-    const __m256i pairs = _mm256_maddubs_epi16(bytes, weights);
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  static Integers add_pairs(Integers sums, Integers bytes, Integers weights) {
+    return _mm256_add_epi16(sums, _mm256_maddubs_epi16(bytes, weights));
+  }
+  static Integers add_halves(Integers sums, Integers halves) {
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(halves, _mm256_set1_epi16(1)));
   }
   static Floats to_floats(Integers sums) { return _mm256_cvtepi32_ps(sums); }
   static void store_bytes(uint8_t* to, Floats y, int32_t low) {

@@ -188,6 +188,7 @@ void binary_conv_row(const BinaryConvRow& row) {
 }
 
 struct VnniSimd : Avx512Simd {
+  static constexpr bool kStretches = false;
   static constexpr int kWeightLimit = 127;
   static constexpr int kIntegerSums = 24;
 

@@ -33,12 +33,15 @@ struct Avx512Bytes {
 };
 
 struct Avx512bwSimd : Avx512Simd {
-  static constexpr int kWeightLimit = 63;  // two products of 255 by it fit 16 bits
-  static constexpr int kIntegerSums = 20;
+  static constexpr bool kStretches = true;
+  static constexpr int kWeightLimit = kStretchWeightLimit;
+  static constexpr int kIntegerSums = 12;
 
-  static Integers add_products(Integers sums, Integers bytes, Integers weights) {
-    const __m512i pairs = _mm512_maddubs_epi16(bytes, weights);
-    return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+  static Integers add_pairs(Integers sums, Integers bytes, Integers weights) {
+    return _mm512_add_epi16(sums, _mm512_maddubs_epi16(bytes, weights));
+  }
+  static Integers add_halves(Integers sums, Integers halves) {
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(halves, _mm512_set1_epi16(1)));
   }
 };
 

@@ -23,6 +23,7 @@ struct FourLanes {
   static constexpr int kRealSums = 4;
   static constexpr int kIntegerVectors = 2;
   static constexpr int kIntegerSums = 4;
+  static constexpr bool kStretches = false;
   static constexpr int kWeightLimit = 127;
 
   static Mask mask(int count) { return count; }

@@ -4,75 +4,35 @@
 //   Integers                 kLanes 32-bit numbers, or 4 * kLanes 8-bit ones
 //   load_integers            a whole vector
 //   repeat(bytes)            the four bytes there, in each lane
-//   add_products(s, x, w)    to each lane of s the sum of the products of its four
-//                            unsigned bytes of x and its four signed ones of w
 //   to_floats(s)
-//   kWeightLimit             how large those of w may be for the sum to be exact
+//   kWeightLimit             how large weights may be for sums to be exact
+//   kStretches               how products of unsigned bytes x and signed ones w are added
+//     false: add_products(s, x, w)   to each lane of s those of its four bytes
+//     true:  add_pairs(s, x, w)      to each half of a lane those of its two bytes
+//            add_halves(s, halves)   to each lane of s its two halves
 //   kIntegerVectors, kIntegerSums   vectors of channels, and of sums, of a tile
 //   store_bytes(to, y, low)  kLanes bytes floor(y) - low, which 8 bits hold
 #ifndef R2B_KERNELS_INTEGER_LOOPS_H_
 #define R2B_KERNELS_INTEGER_LOOPS_H_
 
+#include "integer_filter.h"
 #include "vector_loops.h"
 
 namespace r2b {
 namespace {
 
-// Packed integer filter: in each group of channels the 32-bit biases, then for each run
-// of a patch its weights, four by four, [four][channel of the group][weight of four]: a
-// run is filled up with weights of zero, as are channels past the last.
-template <typename Simd>
-size_t integer_filter_bytes(int num_channels, int num_runs, int run_length) {
-  return size_t(divide_up(num_channels, Simd::kLanes)) * Simd::kLanes *
-         (size_t(num_runs) * size_t(divide_up(run_length, 4)) + 1) * sizeof(int32_t);
-}
-
-template <typename Simd>
-void pack_integer_filter(const int8_t* filter, const int32_t* bias, int num_channels,
-                         int num_runs, int run_length, void* packed) {
-  char* to = static_cast<char*>(packed);
-  const auto pack_group = [&](int first, int vectors) {
-    const int end = first + vectors * Simd::kLanes;
-    for (int c = first; c < end; ++c, to += sizeof(int32_t)) {
-      const int32_t value = c < num_channels ? bias[c] : 0;
-      std::memcpy(to, &value, sizeof(value));
-    }
-    for (int r = 0; r < num_runs; ++r) {
-      for (int i = 0; i < run_length; i += 4) {
-        for (int c = first; c < end; ++c) {
-          const int8_t* from =
-              filter + (ptrdiff_t{c} * num_runs + r) * run_length + i;
-          for (int k = 0; k < 4; ++k) {
-            const bool is_used = c < num_channels && i + k < run_length;
-            *to++ = char(is_used ? from[k] : 0);
-          }
-        }
-      }
-    }
-  };
-  for_each_group<Simd::kIntegerVectors, Simd::kLanes>(num_channels, pack_group);
-}
-
+// sums[p][v] += the products of whole runs.
 template <typename Simd, int kPixels, int kVectors>
-void integer_tile(const IntegerConvRow& row, const char* weights, int pixel,
-                  int channel) {
-  using Floats = typename Simd::Floats;
+__attribute__((always_inline)) inline void add_runs(
+    const Patches<uint8_t>& patches, const char* weights, int pixel,
+    typename Simd::Integers (&sums)[kPixels][kVectors]) {
   using Integers = typename Simd::Integers;
-  constexpr int kLanes = Simd::kLanes, kBytes = 4 * kLanes;
-  const ptrdiff_t step = row.patches.pixel_step;
-  const int fours = divide_up(row.patches.run_length, 4);
-  Integers sums[kPixels][kVectors];
-#pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      sums[p][v] = Simd::load_integers(weights + v * kBytes);
-    }
-  }
-  for (int r = 0; r < row.patches.num_runs; ++r) {
-    const uint8_t* x = row.patches.source + pixel * step + row.patches.run_offsets[r];
-    for (int i = 0; i < fours; ++i, x += 4) {
-      weights += kVectors * kBytes;
+  constexpr int kBytes = 4 * Simd::kLanes;
+  const ptrdiff_t step = patches.pixel_step;
+  const int fours = divide_up(patches.run_length, 4);
+  for (int r = 0; r < patches.num_runs; ++r) {
+    const uint8_t* x = patches.source + pixel * step + patches.run_offsets[r];
+    for (int i = 0; i < fours; ++i, x += 4, weights += kVectors * kBytes) {
       Integers weight[kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
@@ -87,6 +47,81 @@ void integer_tile(const IntegerConvRow& row, const char* weights, int pixel,
         }
       }
     }
+  }
+}
+
+// The same by stretches, which integer_filter.h explains.
+template <typename Simd, int kPixels, int kVectors>
+__attribute__((always_inline)) inline void add_stretches(
+    const Patches<uint8_t>& patches, const char* weights, int pixel,
+    typename Simd::Integers (&sums)[kPixels][kVectors]) {
+  using Integers = typename Simd::Integers;
+  constexpr int kBytes = 4 * Simd::kLanes;
+  const ptrdiff_t step = patches.pixel_step;
+  const ptrdiff_t fours = divide_up(patches.run_length, 4);
+  const uint8_t* length = reinterpret_cast<const uint8_t*>(weights);
+  weights += ptrdiff_t{length_rows(patches.num_runs, patches.run_length)} * kVectors *
+             kBytes;
+  for (int r = 0; r < patches.num_runs; ++r) {
+    const uint8_t* x = patches.source + pixel * step + patches.run_offsets[r];
+    const uint8_t* end = x + 4 * fours;
+    while (x < end) {
+      Integers halves[kPixels][kVectors];
+#pragma GCC unroll 8
+      for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          halves[p][v] = Simd::load_integers(weights + v * kBytes);
+        }
+      }
+      const uint8_t* stretch_end = x + 4 * ptrdiff_t{*length++};
+      for (; x < stretch_end; x += 4) {
+        weights += kVectors * kBytes;
+        Integers weight[kVectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          weight[v] = Simd::load_integers(weights + v * kBytes);
+        }
+#pragma GCC unroll 8
+        for (int p = 0; p < kPixels; ++p) {
+          const Integers bytes = Simd::repeat(x + p * step);
+#pragma GCC unroll 8
+          for (int v = 0; v < kVectors; ++v) {
+            halves[p][v] = Simd::add_pairs(halves[p][v], bytes, weight[v]);
+          }
+        }
+      }
+      weights += kVectors * kBytes;
+#pragma GCC unroll 8
+      for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          sums[p][v] = Simd::add_halves(sums[p][v], halves[p][v]);
+        }
+      }
+    }
+  }
+}
+
+template <typename Simd, int kPixels, int kVectors>
+void integer_tile(const IntegerConvRow& row, const char* weights, int pixel,
+                  int channel) {
+  using Floats = typename Simd::Floats;
+  using Integers = typename Simd::Integers;
+  constexpr int kLanes = Simd::kLanes, kBytes = 4 * kLanes;
+  Integers sums[kPixels][kVectors];
+#pragma GCC unroll 8
+  for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      sums[p][v] = Simd::load_integers(weights + v * kBytes);
+    }
+  }
+  weights += kVectors * kBytes;
+  if constexpr (Simd::kStretches) {
+    add_stretches<Simd>(row.patches, weights, pixel, sums);
+  } else {
+    add_runs<Simd>(row.patches, weights, pixel, sums);
   }
   const int channels = row.num_channels - channel;
   float* output = row.output + pixel * row.output_stride + channel;
@@ -150,7 +185,7 @@ template <typename Simd>
 void integer_conv_row(const IntegerConvRow& row) {
   const Patches<uint8_t>& patches = row.patches;
   const ptrdiff_t channel_bytes =
-      (ptrdiff_t{patches.num_runs} * divide_up(patches.run_length, 4) + 1) * 4;
+      filter_rows<Simd>(patches.num_runs, patches.run_length) * 4;
   const char* filter = static_cast<const char*>(row.filter);
   const auto convolve_group = [&](int c, int vectors) {
     const char* group = filter + c * channel_bytes;

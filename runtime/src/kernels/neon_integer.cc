@@ -11,8 +11,8 @@
 namespace r2b {
 namespace {
 
-// Sums of products stay in 16 bits as long as the weights allow, a stretch of them, before
-// they are added, by pairs, to those of 32 bits.
+// Sums of products stay in 16 bits as long as the weights allow, a stretch of them,
+// before they are added, by pairs, to those of 32 bits.
 struct MultiplyTile {
   static constexpr int kPixels = 2, kChannels = 8;
   // Weights come by eights, which products of 16 bits fill a register with. So many of
@@ -53,7 +53,7 @@ struct MultiplyTile {
     }
   }
 
-  // How many eights from `first` on: those of a panel whose sums fit, whatever the pixels.
+  // How many eights from `first` on: those of a panel whose sums fit for all pixels.
   static int stretch_length(const TileFilter& filter, int first) {
     const int end = neon::smaller(num_eights(filter.num_weights),
                                   rounded_up(first + 1, kPanelEights));
@@ -91,8 +91,8 @@ struct MultiplyTile {
     if constexpr (kVectors == 4) copy(vld1q_s8_x4(from));
   }
 
-  // What has come to the next stretch: of each pixel and channel there are four sums to be
-  // added up, which the first stretch sets.
+  // What has come to the next stretch: of each pixel and channel there are four sums to
+  // be added up, which the first stretch sets.
   template <int kNumPixels>
   struct Progress {
     const int8_t* patches;

@@ -3,7 +3,7 @@
 // pixels are, which the packed biases make up for.
 //
 // A file for an instruction set brings a type `Tile`, in its unnamed namespace:
-//   kPixels, kChannels             of a tile; channels in fours, pixels a part of a panel's
+//   kPixels, kChannels             of a tile; channels in fours
 //   weight_bytes(n)                of n weights of each channel, packed
 //   pack(filter, to)               all of a tile's channels
 //   Place, place(weights, range)   where that range of those packed is
@@ -39,7 +39,7 @@ struct BytePanel {
 
 inline int rounded_up(int value, int step) { return divide_up(value, step) * step; }
 
-// Those of the channels of a tile; there are zeros for channels and weights past the last.
+// Weights of the channels of a tile; there are zeros for those past the last.
 struct TileFilter {
   const int8_t* weights;  // [num_channels][num_weights]
   int num_channels, num_weights;
@@ -194,7 +194,8 @@ R2B_INLINE void convolve_tile(const TileWork& work, const typename Tile::Place& 
 }
 
 template <typename Tile>
-void convolve_panel(const TileWork& work, const BytePanel& panel) {
+void convolve_panel(const TileWork& given, const BytePanel& panel) {
+  const TileWork work = given;  // which what is stored cannot change
   const char* weights = work.packed + Tile::kChannels * sizeof(int32_t);
   const auto place = Tile::place(reinterpret_cast<const int8_t*>(weights), work.range);
   int pixel = 0;

@@ -12,6 +12,7 @@ namespace {
 struct Sse4Simd : FourLanes {
   using Integers = __m128i;
   static constexpr int kIntegerSums = 8;
+  static constexpr bool kStretches = false;  // it has too few registers
   static constexpr int kWeightLimit = 63;  // two products of 255 by it fit 16 bits
 
   static Floats splat(float value) { return _mm_set1_ps(value); }
