@@ -68,7 +68,7 @@ class GraphMaker {
   };
 
   void add_operator(const Record& record);
-  void add_binary(const Record& record, int input);
+  void add_binary(const Record& record, int input, bool packs);
   void add_binary_convolution(const Record& record, int input);
   void add_binary_pool(const Record& record, int input);
   // CONV_2D and FULLY_CONNECTED.

@@ -58,8 +58,8 @@ class PooledConvolution : public Step {
  private:
   struct Work {
     const float** pool_lines;  // rows of the convolution that a window looks at
-    float* ring;           // rows of the convolution; row r at r % held_
-    float* pooled;         // one row
+    float* ring;               // rows of the convolution; row r at r % held_
+    float* pooled;             // one row
     typename Rows::Lines lines;
     int image = -1, end = 0;  // rows below `end` were computed
   };
