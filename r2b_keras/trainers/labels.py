@@ -20,6 +20,15 @@ def probabilities(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         row is NaN.
     """
     num_classes = logits.shape[-1]
+    if labels.shape.rank is None:
+        # A step that has had labels of both ranks is traced for any.
+        size = tf.shape(labels)
+        check = tf.debugging.Assert(
+            tf.rank(labels) <= 2,
+            ["Labels have one or two dimensions, found the shape", size],
+        )
+        with tf.control_dependencies([check]):
+            labels = tf.reshape(labels, [size[0], -1])
     if labels.shape.rank == 1:
         return _one_hot(labels, num_classes)
     width = labels.shape[-1] if labels.shape.rank == 2 else 0

@@ -106,6 +106,17 @@ def test_labels_from_a_python_generator(kind):
         assert found[name] == pytest.approx(value, rel=1e-6), name
 
 
+def test_labels_of_every_shape_in_turn():
+    pictures, numbers = images(4), classes(4)
+    model = compiled(student_network(), eager=False)
+    expected = model.evaluate(pictures, numbers, verbose=0)
+    for labels in (numbers[:, None], numbers, one_hot(numbers), numbers[:, None]):
+        found = model.evaluate(pictures, labels, verbose=0)
+        assert found == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one or two dimensions"):
+        model.evaluate(pictures, one_hot(numbers)[:, None], verbose=0)
+
+
 def test_last_batch_counts_by_its_size():
     """Means over an epoch are means over images, as if it were one batch."""
     teacher = teacher_network()
