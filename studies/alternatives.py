@@ -20,7 +20,7 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from r2b_keras import drawing, files
 from r2b_keras.converters.benchmark_report import number
@@ -42,8 +42,14 @@ KINDS = {
     "int8": {"color": drawing.BLUE, "marker": "o"},
     "float32": {"color": drawing.GREEN, "marker": "s"},
 }
+# Where a point's name stands; those of variants elsewhere, as points are close.
+ABOVE: dict[str, Any] = {"xytext": (0, 5), "ha": "center", "va": "bottom"}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "binary": {"xytext": (0, -5), "ha": "center", "va": "top"},
+    "int8": {"xytext": (-5, 0), "ha": "right", "va": "center"},
+}
 # Pixels of the chart.
-HEIGHT = 460
+HEIGHT = 520
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,14 +216,9 @@ def _draw_points(axes: "Axes", rows: Sequence[Mapping[str, str]], column: str) -
         places = [(float(row[column]), float(row["top1"])) for row in own]
         axes.scatter(*zip(*places, strict=True), label=kind, **look)
         for row, place in zip(own, places, strict=True):
-            axes.annotate(
-                _short(row["network"]),
-                place,
-                xytext=(0, 5),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
-            )
+            name = _short(row["network"])
+            beside = VARIANTS.get(kind, ABOVE) if "\n" in name else ABOVE
+            axes.annotate(name, place, textcoords="offset points", fontsize=7, **beside)
     axes.margins(0.18)
     axes.set_xlim(left=0)
     drawing.open_frame(axes)
@@ -227,7 +228,7 @@ def _short(title: str) -> str:
     """A name that fits beside its point."""
     words = title.replace("MobileNet", "").replace("EfficientNet-", "")
     words = words.replace("Real-to-Binary ResNet-18", "Real-to-Binary")
-    return words.replace(" minimalistic", "\nminimalistic").replace(", ", ",\n")
+    return words.replace(" minimalistic", "\nmini").replace(", ", ",\n")
 
 
 def main() -> None:
