@@ -1,5 +1,5 @@
-/* A plugin of qemu's user mode that counts the instructions a program executes: the same
- * number every time, whatever else the machine does. Instructions are not cycles.
+/* A plugin of qemu's user mode that counts the instructions a program executes, which
+ * depend little on whatever else the machine does. Instructions are not cycles.
  *
  * Debian's qemu ships no header for plugins; these are the calls of its interface,
  * version 1, that are needed. */
