@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
+from r2b_keras.errors import InputError, reason
 
 # Importing the layers, and larq's with them, registers them under the names in a file.
 from r2b_keras.models import binarizers, integers, layers  # noqa: F401
@@ -97,10 +97,9 @@ def _in_utf8(name: str) -> Iterator[str]:
 
 
 def _cannot_load(name: str, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    reason = reason[:_LONGEST_REASON]
+    why = reason(error)[:_LONGEST_REASON].rstrip(".")
     return InputError(
-        f"{name} is damaged or not a saved network ({reason.rstrip('.')}): expected "
+        f"{name} is damaged or not a saved network ({why}): expected "
         "what model.save('model.keras') writes."
     )
 

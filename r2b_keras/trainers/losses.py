@@ -37,10 +37,17 @@ def cross_entropy(
 
 
 def require_class_weights(
-    name: str, weights: Sequence[float], num_classes: int
+    name: str, weights: Sequence[float], num_classes: int, or_else: str = ""
 ) -> None:
-    """Refuses the setting `name` unless it has a weight for each class."""
-    expected = f"{num_classes} numbers, one for each class"
+    """Refuses the setting `name` unless it has a weight for each class.
+
+    Args:
+      name: the setting's.
+      weights: what it has.
+      num_classes: classes.
+      or_else: what else it may be, for the message.
+    """
+    expected = f"{num_classes} numbers, one for each class{or_else}"
     require(len(weights) == num_classes, name, weights, expected)
 
 

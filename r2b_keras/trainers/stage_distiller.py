@@ -88,7 +88,9 @@ def class_weights(
         return None
     if losses.class_weights != (BALANCED,):
         found = [float(word) for word in losses.class_weights]
-        require_class_weights("losses.class_weights", found, num_classes)
+        require_class_weights(
+            "losses.class_weights", found, num_classes, f", or {BALANCED!r}"
+        )
         return found
     if counts is None:
         raise InputError(

@@ -5,7 +5,7 @@ import signal
 import threading
 
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
+from r2b_keras.errors import InputError, reason
 from r2b_keras.trainers import STRATEGIES
 from r2b_keras.trainers.workers import VARIABLE, Task, Workers, read_task
 
@@ -56,10 +56,9 @@ def _multi_worker() -> tf.distribute.Strategy:
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
-        reason = error.message.strip().splitlines()[0]
         raise InputError(
-            f"The workers of {VARIABLE} cannot be connected ({reason[:200]}): check "
-            "that its addresses are reachable and its ports free, and that every "
+            f"The workers of {VARIABLE} cannot be connected ({reason(error)[:200]}): "
+            "check that its addresses are reachable and its ports free, and that every "
             "worker was started."
         ) from error
     finally:
@@ -73,9 +72,8 @@ def _tpu() -> tf.distribute.Strategy:
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"There is no TPU to be reached ({reason[:200]}): set TPU_NAME on a "
+            f"There is no TPU to be reached ({reason(error)[:200]}): set TPU_NAME on a "
             "machine with one, or choose another --strategy."
         ) from error
     return tf.distribute.TPUStrategy(resolver)

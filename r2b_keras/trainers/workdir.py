@@ -19,7 +19,7 @@ import pathlib
 import weakref
 from typing import Any
 
-from r2b_keras import files, folders, recipes
+from r2b_keras import errors, files, folders, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 
@@ -155,7 +155,7 @@ class Workdir:
 
     def note_failure(self, name: str, error: Exception) -> str:
         """Notes why the run `name` has failed, says so and returns the reason."""
-        reason = str(error).splitlines()[0]
+        reason = errors.reason(error)
         files.write_json(self.path / FAILURE, {"reason": reason})
         print(f"{name} failed: {reason}", flush=True)
         return reason

@@ -77,6 +77,9 @@ def test_balanced_by_hand():
     assert np.dot(found, (10, 30, 60)) / 100 == pytest.approx(1)
     assert class_weights(Losses(), 3, (10, 30, 60)) is None
     assert class_weights(Losses(class_weights=(1, 0, 2.5)), 3, None) == [1.0, 0.0, 2.5]
+    message = "losses.class_weights is .*, expected 3 numbers, .*class, or 'balanced'"
+    with pytest.raises(InputError, match=message):
+        class_weights(Losses(class_weights=(1, 2)), 3, None)
     with pytest.raises(InputError, match="is not known before they are read: expected"):
         class_weights(balanced, 3, None)
     with pytest.raises(InputError, match=r"is \[1.0, 2.0\], expected 3 numbers, one"):

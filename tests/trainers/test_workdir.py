@@ -10,7 +10,7 @@ from small_workdirs import result
 
 from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
-from r2b_keras.trainers.workdir import Workdir
+from r2b_keras.trainers.workdir import FAILURE, Workdir
 
 RESULT = result(1)
 
@@ -215,3 +215,19 @@ def test_folder_from_before_a_field_was_added_trained_with_its_default(tmp_path)
         Workdir(tmp_path).claim(
             identity(["stages.*.student.synchronized_batch_norm=true"])
         )
+
+
+@pytest.mark.parametrize(
+    "error, wanted",
+    [
+        (ValueError("no room\nat all"), "no room"),
+        (ValueError("\n"), "ValueError"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_a_failure_has_a_reason_whatever_the_error_says(
+    tmp_path, capsys, error, wanted
+):
+    assert Workdir(tmp_path).note_failure("trial 3", error) == wanted
+    assert json.loads((tmp_path / FAILURE).read_text()) == {"reason": wanted}
+    assert capsys.readouterr().out == f"trial 3 failed: {wanted}\n"
