@@ -165,9 +165,8 @@ class InstanceThreshold(_PerChannel):
 class OuterProductScale(tf.keras.layers.Layer):
     """Multiplies by the outer product of a height, a width and a channel vector.
 
-    The full learned Gamma of XNOR-Net++ (Bulat & Tzimiropoulos, 2019, case 4), which
-    the strong baseline of Sec. 4.1 takes. All three start at 1. It fixes the size of
-    the feature map.
+    The full learned Gamma of XNOR-Net++ (Bulat & Tzimiropoulos, 2019, case 4). All
+    three start at 1. It fixes the size of the feature map.
 
     Input shape: `[B, H, W, C]`, H and W known. Output shape: the same.
     """
