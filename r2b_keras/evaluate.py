@@ -82,20 +82,14 @@ def evaluate_stage(workdir: Workdir, stage: int, data_dir: str | None = None) ->
       data_dir: where the images lie, None for the source's own places.
 
     Raises:
-      InputError: the model or the data is missing or damaged.
+      InputError: the model or the data is missing or damaged, or the images are not
+        those of the run.
     """
-    from r2b_keras import data
     from r2b_keras.trainers import evaluation
-    from r2b_keras.trainers.trained import load_student
+    from r2b_keras.trainers.trained import load_images, load_student
 
+    dataset = load_images(workdir, data_dir)
     student = load_student(workdir, stage)
-    dataset = data.load(workdir.recipe().data, data_dir)
-    if student.output_shape[-1] != dataset.num_classes:
-        raise InputError(
-            f"Stage {stage} of {workdir.path} knows {student.output_shape[-1]} "
-            f"classes and the data has {dataset.num_classes}: give the --data_dir it "
-            "was trained with."
-        )
     test = dataset.test(evaluation.BATCH_SIZE)
     with dataset.broken_image_is_named():
         return evaluation.evaluate(student, test, dataset.class_names)
@@ -106,6 +100,7 @@ def _print_flatbuffer() -> int:
     from r2b_keras import data
     from r2b_keras.converters import card, engines, tflite_file, verification
     from r2b_keras.trainers import evaluation
+    from r2b_keras.trainers.trained import load_images
     from r2b_keras.trainers.workdir import Workdir
 
     flatbuffer = tflite_file.Flatbuffer(tflite_file.read_bytes(FLAGS.model))
@@ -113,7 +108,10 @@ def _print_flatbuffer() -> int:
     workdir = None if FLAGS.workdir is None else Workdir(FLAGS.workdir)
     recipe = workdir.recipe() if workdir else _recipe(own)
     engine = engines.load(flatbuffer, FLAGS.engine, FLAGS.num_threads)
-    dataset = data.load(recipe.data, FLAGS.data_dir)
+    if workdir:
+        dataset = load_images(workdir, FLAGS.data_dir)
+    else:
+        dataset = data.load(recipe.data, FLAGS.data_dir)
     if own:
         shapes = engine.input_shape[1:], (engine.num_classes,)
         own.check_fits(FLAGS.model, *shapes, input_type=engine.input_type.name)

@@ -23,7 +23,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import evaluation
-from r2b_keras.trainers.trained import load_student
+from r2b_keras.trainers.trained import load_images, load_student
 from r2b_keras.trainers.workdir import Workdir
 
 _PACKAGES = ("larq-compute-engine", "larq")
@@ -62,13 +62,14 @@ def from_workdir(
       limit: images to verify with, at most.
 
     Raises:
-      InputError: the stage is not finished, or data is missing or damaged.
+      InputError: the stage is not finished, or data is missing, damaged or not what
+        the run was trained with.
     """
     workdir = Workdir(path)
     number = workdir.finished_stage(stage)
     recipe, result = workdir.recipe(), workdir.result(number)
+    dataset = load_images(workdir, data_dir)
     model = load_student(workdir, number)
-    dataset = data.load(recipe.data, data_dir)
     card = dataclasses.replace(
         _card(recipe, dataset),
         stage=number,

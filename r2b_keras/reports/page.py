@@ -27,7 +27,7 @@ from r2b_keras.reports import (
 )
 from r2b_keras.reports.pictures import Picture
 from r2b_keras.reports.run_record import RunRecord
-from r2b_keras.trainers.trained import load_student
+from r2b_keras.trainers.trained import load_images, load_student
 from r2b_keras.trainers.workdir import Workdir
 
 NUM_IMAGES = 4
@@ -64,9 +64,8 @@ def compose(
       InputError: the folder is none of a run, a file in it or a flatbuffer is damaged,
         or the images are missing or of another kind.
     """
-    dataset = data.load(workdir.recipe().data, data_dir)
+    dataset = load_images(workdir, data_dir)
     record = run_record.read(workdir, dataset.num_test)
-    record.check_data(dataset)
 
     @functools.cache
     def network(number: int) -> tf.keras.Model:

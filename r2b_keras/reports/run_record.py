@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from r2b_keras.data import ImageDataset
-from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.reports import history
 from r2b_keras.reports.history import Metrics
@@ -56,17 +54,6 @@ class RunRecord:
             with np.load(path) as checkpoint:
                 return int(checkpoint["progress/epochs"])
         return 0
-
-    def check_data(self, dataset: ImageDataset) -> None:
-        """Raises `InputError` unless the images are those of the run."""
-        wanted = self.identity.get("data_fingerprint")
-        if wanted is not None and dataset.fingerprint != wanted:
-            raise InputError(
-                f"The images of {self.recipe.data.source} have the fingerprint "
-                f"{dataset.fingerprint[:12]}, expected {str(wanted)[:12]} as in "
-                f"{self.workdir.path}: give the --data_dir that the run was trained "
-                "with."
-            )
 
 
 def read(workdir: Workdir, num_test: int) -> RunRecord:

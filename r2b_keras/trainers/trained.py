@@ -1,10 +1,10 @@
-"""Trained networks that a stage rests on: an earlier stage's, or those of files."""
+"""What a run has trained, and what it rests on: networks, files and images."""
 
 import hashlib
 import pathlib
 from collections.abc import Iterable
 
-from r2b_keras import models
+from r2b_keras import data, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import larq_zoo
@@ -52,6 +52,28 @@ def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
         raise InputError(
             f"{error} Delete the folder {path.parent} to train that stage again."
         ) from error
+
+
+def load_images(workdir: Workdir, data_dir: str | None = None) -> data.ImageDataset:
+    """Loads the images that a run was trained with.
+
+    Args:
+      workdir: the run's folder.
+      data_dir: where they lie, None for the source's own places.
+
+    Raises:
+      InputError: they are missing, damaged, or not those of the run: of classes with
+        other names, for one.
+    """
+    config, wanted = workdir.recipe().data, workdir.identity().get("data_fingerprint")
+    dataset = data.load(config, data_dir)
+    if dataset.fingerprint != wanted:
+        raise InputError(
+            f"The images of {config.source} have the fingerprint "
+            f"{dataset.fingerprint[:12]}, expected {str(wanted)[:12]} as in "
+            f"{workdir.path}: give the --data_dir that the run was trained with."
+        )
+    return dataset
 
 
 def fingerprints(stages: Iterable[Stage]) -> dict[str, str]:
