@@ -55,8 +55,10 @@ def stages_to_train(
     """
     recipe.require_stage(stage)
     missing = [n for n in recipe.stages_needed(stage) if workdir.result(n) is None]
-    if not only or missing in ([], [stage]):
+    if not only:
         return missing
+    if stage not in missing:
+        return []
     wanted = recipe.stages[stage]
     roles = {"teacher": wanted.teacher, "start weights": wanted.start_from}
     absent = [

@@ -42,6 +42,13 @@ def test_only_needs_no_grandparents(tmp_path):
     assert stages_to_train(DIGITS, 3, finished(tmp_path, 2), only=True) == [3]
 
 
+@pytest.mark.parametrize("deleted", [0, 2])
+def test_only_leaves_a_finished_stage_as_it_is(tmp_path, deleted):
+    """Whatever became of what it rested on."""
+    workdir = finished(tmp_path, *{0, 1, 2, 3} - {deleted})
+    assert stages_to_train(DIGITS, 3, workdir, only=True) == []
+
+
 @pytest.mark.parametrize("stage", [-1, 4])
 def test_stage_out_of_range(tmp_path, stage):
     with pytest.raises(InputError, match="0 to 3"):
