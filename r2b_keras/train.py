@@ -51,11 +51,12 @@ def main() -> int:
     if FLAGS.list:
         print(list_recipes())
         return 0
-    recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
+    named = recipes.get(FLAGS.recipe)
     stage, seed, precision, own = _settings()
-    stage = len(recipe.stages) - 1 if stage is None else stage
-    recipe.require_stage(stage)
-    recipe = _with_files(recipe, stage)
+    stage = len(named.stages) - 1 if stage is None else stage
+    named.require_stage(stage)
+    recipe = recipes.apply_overrides(named, [*FLAGS.override, *_files(stage)])
+    _refuse_unheard_teachers(named, recipe)
     from r2b_keras.trainers.workdir import Workdir
 
     workdir = Workdir(FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}")
@@ -88,17 +89,31 @@ def main() -> int:
     return 0
 
 
-def _with_files(recipe: Recipe, stage: int) -> Recipe:
-    """The recipe, the stage to reach resting on the files that flags name."""
+def _files(stage: int) -> list[str]:
+    """Overrides that have the stage to reach rest on the files that flags name."""
     given = {name: FLAGS[name].value for name in ("start_from", "teacher")}
-    return recipes.apply_overrides(
-        recipe,
-        [
-            f"stages.{stage}.{name}={os.path.abspath(path)}"
-            for name, path in given.items()
-            if path is not None
-        ],
-    )
+    return [
+        f"stages.{stage}.{name}={os.path.abspath(path)}"
+        for name, path in given.items()
+        if path is not None
+    ]
+
+
+def _refuse_unheard_teachers(named: Recipe, recipe: Recipe) -> None:
+    """Refuses a file as the teacher of a stage that would not listen to it.
+
+    Only where the command line names it: of a sweep's trials some may have no weights
+    for a teacher, and their recipes can be trained again.
+    """
+    for number, stage in enumerate(recipe.stages):
+        new = stage.teacher != named.stages[number].teacher
+        if new and isinstance(stage.teacher, str) and not stage.losses.needs_teacher:
+            raise InputError(
+                f"{stage.teacher} was given as the teacher of stage {number}, which "
+                f"has no loss that listens to one: set stages.{number}.losses."
+                f"logit_matching or stages.{number}.losses.attention above 0, or leave "
+                "the teacher out."
+            )
 
 
 def _settings() -> tuple[int | None, int, str, str]:

@@ -1,6 +1,7 @@
 """Stages that start from a saved network, or are taught by one."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -15,7 +16,7 @@ from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.library import stage_key
 from r2b_keras.trainers.trained import fingerprints
 from r2b_keras.trainers.workdir import Workdir
-from tests.commands import TINY, assert_one_sentence, run, stored_weights
+from tests.commands import TINY, assert_one_sentence, refusal, run, stored_weights
 
 # A stage 3 without its teacher, at a learning rate that moves nothing.
 ALONE = (
@@ -26,6 +27,8 @@ STILL = (
     "--override=stages.3.absorb_magnitude=false",
     "--override=stages.3.optimizer.learning_rate=1e-9",
 )
+# Losses that a teacher has a part in.
+TEACHERS = ("attention", "logit_matching")
 SMALL = ("stages.*.epochs=1", "stages.*.student.width=4", "stages.*.student.blocks=1")
 
 
@@ -120,6 +123,34 @@ def test_a_file_that_does_not_fit_is_refused_at_once(
     assert not folder.exists()  # stages 0 to 2 were not trained in vain
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--recipe=digits/strong_baseline", "--stage=1", "--teacher=a.keras"),
+        ("--recipe=digits", "--stage=3", "--override=stages.0.teacher=a.keras"),
+    ],
+)
+def test_a_teacher_to_whom_no_loss_listens_is_refused(tmp_path, flags):
+    folder = tmp_path / "run"
+    message = refusal("train", *flags, f"--workdir={folder}")
+    number = 1 if "--stage=1" in flags else 0
+    assert f"a.keras was given as the teacher of stage {number}, which" in message
+    for loss in ("logit_matching", "attention"):
+        assert f"stages.{number}.losses.{loss}" in message
+    assert not folder.exists()
+    listening = f"--override=stages.{number}.losses.logit_matching=1"
+    assert run("train", *flags, listening, "--dry_run").returncode == 0
+
+
+def test_a_recipe_whose_trial_hears_no_teacher_can_be_trained_again(tmp_path):
+    changes = ["stages.1.teacher=a", *(f"stages.1.losses.{x}=0" for x in TEACHERS)]
+    recipe = recipes.apply_overrides(recipes.get("digits"), changes)
+    file = tmp_path / "best_recipe.json"
+    file.write_text(json.dumps({"recipe": recipes.to_dict(recipe)}))
+    longer = "--override=stages.1.epochs=9"
+    assert run("train", f"--recipe={file}", longer, "--dry_run").returncode == 0
+
+
 def test_a_deeper_teacher_and_its_taps(finished, tmp_path, monkeypatch):
     deep, file = {"blocks": (2, 1), "width": 8}, tmp_path / "deep.keras"
     recipe = Workdir(finished[0]).recipe()
@@ -188,8 +219,8 @@ def test_a_library_knows_a_file_by_its_content(tmp_path):
         assert recipe.stages_needed(1) == [1] and recipe.stages[1].files == (str(file),)
         identity = {"seed": 0, "files": fingerprints(recipe.stages)}
         keys.append(stage_key(identity, recipe, 1))
-        silent = ["losses.attention", "losses.logit_matching"]
-        deaf = recipes.apply_overrides(recipe, [f"stages.1.{x}=0" for x in silent])
+        silent = [f"stages.1.losses.{loss}=0" for loss in TEACHERS]
+        deaf = recipes.apply_overrides(recipe, silent)
         assert deaf.stages[1].files == ()
     assert keys[0] == keys[1] != keys[2]
 
