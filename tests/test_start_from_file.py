@@ -101,12 +101,18 @@ def binary_already(folder):
     return models.load(Workdir(folder).model(3))
 
 
+def other_size(folder):
+    network = Workdir(folder).recipe().stages[0].student
+    return models.build_network(network, (16, 16, 1), 10)
+
+
 @pytest.mark.parametrize(
     ("make", "flag", "words"),
     [
         (other_width, "--start_from", "same width and options"),
         (foreign, "--start_from", "same layout"),
         (foreign, "--teacher", "expected taps|logits"),
+        (other_size, "--teacher", "(None, 8, 8, 1) and teacher"),
         (binary_already, "--start_from", "binary already"),
     ],
 )

@@ -20,11 +20,13 @@ class Forward:
     Not a Keras object: a distiller that holds one does not track the network in it.
 
     Attributes:
+      image_shape: static shape of the images, `[B, H, W, C]`.
       shapes: static shape of each output.
       run: the pass.
       name: the network's name, for messages.
     """
 
+    image_shape: Any
     shapes: dict[str, Any]
     run: Callable[..., Outputs]
     name: str
@@ -55,7 +57,7 @@ def forward(model: tf.keras.Model, taps: Sequence[str], logits: str | None) -> F
 
     shapes = {tap: joined.output_shape[tap] for tap in taps}
     shapes[LOGITS] = joined.output_shape[key]
-    return Forward(shapes, run, model.name)
+    return Forward(tuple(joined.inputs[0].shape), shapes, run, model.name)
 
 
 def pair_taps(
@@ -77,7 +79,14 @@ def pair_taps(
 def check_fit(
     student: Forward, teacher: Forward, tap_pairs: Sequence[tuple[str, str]]
 ) -> None:
-    """Raises `InputError` unless taps and logits can be compared."""
+    """Raises `InputError` unless both see the same images, and taps and logits fit."""
+    seen, theirs = student.image_shape, teacher.image_shape
+    if not _fits(seen, theirs):
+        raise InputError(
+            f"Student {student.name!r} takes images of the shape {seen} and teacher "
+            f"{teacher.name!r} of {theirs}, expected the same: both see the same "
+            "images, so take a teacher that was trained at the student's size."
+        )
     for own, other in (*tap_pairs, (LOGITS, LOGITS)):
         ours, theirs = student.shapes[own], teacher.shapes[other]
         rank, compared = (2, slice(1, 2)) if own == LOGITS else (4, slice(1, 3))
