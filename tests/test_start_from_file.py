@@ -173,6 +173,13 @@ def test_a_deeper_teacher_and_its_taps(finished, tmp_path, monkeypatch):
         result = train(tmp_path / f"run_{number}", *flags)
         assert_one_sentence(result, "Stage 1", words)
 
+    # The same of a stage's network, before that stage was trained.
+    ours = "--override=stages.3.losses.attention=1"
+    wrong = "--override=stages.3.losses.taps=block_1=block_9"
+    result = run("train", *TINY, ours, wrong, f"--workdir={tmp_path / 'chain'}")
+    assert_one_sentence(result, "Stage 3", "no layer named 'block_9'")
+    assert not (tmp_path / "chain").exists()
+
     class FittedError(Exception):
         pass
 

@@ -140,7 +140,7 @@ def check_fit(run: Run, numbers: Sequence[int]) -> None:
 
     Raises:
       InputError: a file is no network, or does not fit, or groups fit no weights, or
-        the classes have other numbers; the message names the stage.
+        taps no layers, or the classes have other numbers; the message names the stage.
     """
     num_classes, counts = run.dataset.num_classes, run.dataset.class_counts
     for number in numbers:
@@ -158,12 +158,19 @@ def _check_networks(run: Run, stage: Stage) -> None:
     if isinstance(stage.start_from, str):
         _start(run, stage, stage.start_from, student)
     optimizers.freeze(stage.optimizer, student)
-    if stage.losses.needs_teacher and isinstance(stage.teacher, str):
-        teacher = _load(run, stage.teacher)
+    if stage.losses.needs_teacher and stage.teacher is not None:
+        teacher = _teacher_to_be(run, stage.teacher)
         counts = run.dataset.class_counts
         make_distiller(
             *(stage, student, teacher, 1, run.execution), class_counts=counts
         )
+
+
+def _teacher_to_be(run: Run, reference: int | str) -> tf.keras.Model:
+    """The network that will teach, of an earlier stage before it is trained."""
+    if isinstance(reference, int):
+        return _build(run, run.recipe.stages[reference].student)
+    return _load(run, reference)
 
 
 def _restore(run: Run, number: int, distiller: Distiller) -> checkpoints.Progress:
