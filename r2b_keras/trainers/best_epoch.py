@@ -1,5 +1,6 @@
 """Keeping the best epoch by validation, and stopping where none gets better."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import checkpoints
 from r2b_keras.trainers.handover import named_weights
-from r2b_keras.trainers.workdir import Workdir
+from r2b_keras.trainers.workdir import METRICS, Workdir
 
 _MEASURE = "val_accuracy"
 
@@ -21,12 +22,21 @@ class BestEpoch(tf.keras.callbacks.Callback):
     Args:
       workdir: the run's folder.
       stage: number of the stage.
+      finished: how many epochs of it are, by its checkpoint.
       patience: stop after so many epochs that are no better, 0 for never.
       write: False in a process that only helps to read variables spread over several.
+
+    Raises:
+      InputError: `metrics.csv` lacks one of the finished epochs.
     """
 
     def __init__(
-        self, workdir: Workdir, stage: int, patience: int = 0, write: bool = True
+        self,
+        workdir: Workdir,
+        stage: int,
+        finished: int,
+        patience: int = 0,
+        write: bool = True,
     ) -> None:
         """Reads how far the stage had come."""
         super().__init__()
@@ -34,7 +44,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         self.stage = stage
         self.patience = patience
         self.write = write
-        self.accuracies = [float(row[_MEASURE]) for row in workdir.metrics(stage)]
+        self.accuracies = _accuracies(workdir, stage, finished)
 
     @property
     def epoch(self) -> int:
@@ -50,7 +60,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keeps the weights if they are better, or stops."""
-        self.accuracies = [*self.accuracies[:epoch], float((logs or {})[_MEASURE])]
+        self.accuracies.append(float((logs or {})[_MEASURE]))
         if self.epoch == epoch + 1:
             weights = named_weights(self.model.student)
             arrays = {name: weight.numpy() for name, weight in weights.items()}
@@ -76,6 +86,23 @@ class BestEpoch(tf.keras.callbacks.Callback):
                 f"{path}, the weights of the best epoch, is missing or damaged "
                 f"({error}): delete the folder {path.parent} to train that stage again."
             ) from error
+
+
+def _accuracies(workdir: Workdir, stage: int, finished: int) -> list[float]:
+    """On the validation part, after each finished epoch.
+
+    The row of an epoch that was cut off before its checkpoint is left out.
+    """
+    rows = [row for row in workdir.metrics(stage) if int(row["epoch"]) <= finished]
+    epochs = [int(row["epoch"]) for row in rows]
+    if epochs == list(range(1, finished + 1)):
+        with contextlib.suppress(KeyError, ValueError):
+            return [float(row[_MEASURE]) for row in rows]
+    raise InputError(
+        f"{workdir.path / METRICS} has the epochs {epochs} of stage {stage}, expected "
+        f"1 to {finished}, each with its {_MEASURE}, to know the best of them: restore "
+        f"it, or delete the folder {workdir.stage(stage)} to train that stage again."
+    )
 
 
 def check_validation(keeps: Sequence[bool], num_validation: int) -> None:

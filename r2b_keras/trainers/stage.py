@@ -87,9 +87,8 @@ def train_stage(run: Run, number: int) -> StageResult:
     run.workers.require_equal(progress.epochs, "finished epochs")
     best = None
     if stage.keep == "best":
-        best = BestEpoch(
-            run.workdir, number, stage.patience, write=run.workers.is_chief
-        )
+        done, chief = progress.epochs, run.workers.is_chief
+        best = BestEpoch(run.workdir, number, done, stage.patience, write=chief)
     with dataset.broken_image_is_named():
         if progress.epochs < stage.epochs and not (best and best.is_over):
             progress = _fit(run, number, distiller, teacher, progress, best)

@@ -20,7 +20,7 @@ def workdir(tmp_path):
 def epochs(workdir, accuracies, first=0, patience=0):
     """Has a student go through epochs; its weights tell which one they are of."""
     model = Distiller(plain())
-    best = BestEpoch(workdir, 1, patience)
+    best = BestEpoch(workdir, 1, first, patience)
     best.set_model(model)
     for epoch, accuracy in enumerate(accuracies, first):
         randomize(model.student, seed=epoch)
@@ -65,13 +65,40 @@ def test_an_epoch_that_is_trained_again_counts_once(workdir):
     assert_is_epoch(best, 2)
 
 
+def test_an_epoch_without_its_checkpoint_does_not_end_a_stage(workdir):
+    epochs(workdir, (0.4, 0.2, 0.2))
+    assert BestEpoch(workdir, 1, 3, patience=2).is_over
+    assert not BestEpoch(workdir, 1, 2, patience=2).is_over
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows[1:], r"\[2, 3\] of stage 1, expected 1 to 3"),
+        (lambda rows: [rows[0], rows[2]], r"\[1, 3\] of stage 1"),
+        (lambda rows: rows[:2], r"\[1, 2\] of stage 1"),
+        (lambda rows: [rows[0], *rows], r"\[1, 1, 2, 3\] of stage 1"),
+        (lambda rows: [*rows[:2], {**rows[2], "val_accuracy": "?"}], "val_accuracy"),
+        (lambda rows: [*rows[:2], {**rows[2], "val_accuracy": ""}], "val_accuracy"),
+    ],
+)
+def test_epochs_that_metrics_lack_are_told(workdir, change, words):
+    epochs(workdir, (0.1, 0.4, 0.2))
+    workdir.replace_metrics(1, change(workdir.metrics(1)))
+    with pytest.raises(InputError, match=f"metrics.csv has the epochs .*{words}"):
+        BestEpoch(workdir, 1, 3)
+    (workdir.path / "metrics.csv").unlink()
+    with pytest.raises(InputError, match=r"\[\] of stage 1.* delete the folder"):
+        BestEpoch(workdir, 1, 3)
+
+
 def test_patience(workdir):
     accuracies = (0.1, 0.3, 0.2, 0.3, 0.25, 0.9)
     best, model = epochs(workdir, accuracies, patience=3)
     assert len(best.accuracies) == 5 and model.stop_training
-    assert BestEpoch(workdir, 1, patience=3).is_over  # for whoever resumes it
-    assert not BestEpoch(workdir, 1, patience=4).is_over
-    assert not BestEpoch(workdir, 1).is_over
+    assert BestEpoch(workdir, 1, 5, patience=3).is_over  # for whoever resumes it
+    assert not BestEpoch(workdir, 1, 5, patience=4).is_over
+    assert not BestEpoch(workdir, 1, 5).is_over
     assert_is_epoch(best, 2)
 
 
