@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
@@ -180,10 +181,21 @@ def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str
         f"models      {workdir.path}/stage_K/model.keras, the last in stage_{last}",
         f"curves      {workdir.path}/metrics.csv, tensorboard --logdir={workdir.path}",
         f"settings    {workdir.path}/recipe.json, {workdir.path}/manifest.json",
-        f"evaluate    python -m r2b_keras.evaluate --workdir={workdir.path} "
-        f"--stage={last}",
+        f"evaluate    {_evaluation(workdir, last)}",
     ]
     return "\n".join(lines)
+
+
+def _evaluation(workdir: Workdir, stage: int) -> str:
+    """The command that evaluates a stage, for a shell."""
+    words = [
+        *("python", "-m", "r2b_keras.evaluate"),
+        f"--workdir={workdir.path}",
+        f"--stage={stage}",
+    ]
+    if FLAGS.data_dir is not None:
+        words.append(f"--data_dir={FLAGS.data_dir}")
+    return shlex.join(words)
 
 
 def start() -> NoReturn:

@@ -7,12 +7,14 @@ import signal
 import numpy as np
 import pytest
 
-from r2b_keras import files, recipes
+from r2b_keras import files, recipes, train
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import MOST_SEED, chain
+from r2b_keras.trainers.workdir import StageResult, Workdir
 from tests.commands import (
     TINY,
     assert_one_sentence,
+    flags_of,
     interrupt,
     run,
     stored_weights,
@@ -226,6 +228,24 @@ def test_evaluate_agrees_with_the_table(finished):
     confusion = np.array(report["confusion"])
     assert confusion.sum() == report["num_images"]
     assert np.trace(confusion) / confusion.sum() == pytest.approx(report["top1"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "ending"),
+    [
+        ((), "--stage=0"),
+        (("--data_dir=my photos",), "--stage=0 '--data_dir=my photos'"),
+    ],
+)
+def test_the_command_that_evaluates_has_the_images(tmp_path, flags, ending):
+    """As it is printed it can be pasted, and does not complain of missing images."""
+    recipe, workdir = recipes.get("digits"), Workdir(tmp_path)
+    workdir.claim({"recipe": recipes.to_dict(recipe)})
+    result = StageResult(0, "resnet18", "real", 0.9, 1.0, None, 1, 1.0, 1, 1, 0)
+    with flags_of("train", *flags):
+        *_, line = train.summary(recipe, [result], workdir).splitlines()
+    command = f"evaluate    python -m r2b_keras.evaluate --workdir={tmp_path} "
+    assert line == command + ending
 
 
 def test_evaluate_names_what_is_missing(tmp_path):
