@@ -66,6 +66,7 @@ def convert_command(
         f"--workdir={workdir.path}",
         f"--stage={card.stage}",
         f"--real_weights={card.real_weights}",
+        f"--input={card.input_type}",
         *_images(images),
     ]
     return _in_lines([*words, f"--output={name}"])

@@ -145,11 +145,11 @@ def test_commands_name_the_folder_of_images():
 
 
 def test_a_conversion_by_its_card():
-    card = other(real_weights="int8", stage=2)
+    card = other(real_weights="int8", input_type="uint8", stage=2)
     line = provenance.convert_command(RECORD.workdir, "a b.tflite", card, "images")
     assert line == (
         "python -m r2b_keras.convert \\\n    --workdir=run \\\n    --stage=2 \\\n"
-        "    --real_weights=int8 \\\n    --data_dir=images \\\n"
+        "    --real_weights=int8 \\\n    --input=uint8 \\\n    --data_dir=images \\\n"
         "    '--output=a b.tflite'"
     )
     assert "--data_dir" not in provenance.convert_command(
