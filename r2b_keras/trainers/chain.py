@@ -214,7 +214,8 @@ def _train_or_fetch(
     if library is None:
         train_stage(run, number)
         return
-    key = stage_key(identity, run.recipe, number)
+    replicas = run.workers.strategy.num_replicas_in_sync
+    key = stage_key(identity, run.recipe, number, replicas)
     with library.claimed(key):
         if not library.fetch(key, run.workdir, number):
             train_stage(run, number)

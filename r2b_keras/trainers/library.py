@@ -48,17 +48,21 @@ _NEWER = {
 }
 
 
-def stage_key(identity: dict[str, Any], recipe: Recipe, number: int) -> str:
+def stage_key(
+    identity: dict[str, Any], recipe: Recipe, number: int, replicas: int = 1
+) -> str:
     """What tells a finished stage from any other.
 
     Two runs give a stage the same key if and only if they would train it alike: its
     own settings, those of the stages that it rests on, the data, the seed (which goes
-    with the stage's number) and the precision.
+    with the stage's number), the precision, and how many replicas share a batch.
 
     Args:
       identity: see `r2b_keras.trainers.chain.run_identity`.
       recipe: the chain.
       number: the stage.
+      replicas: parts of a batch that are trained side by side; each has BatchNorm's
+        statistics of its own.
 
     Returns:
       A name for a folder.
@@ -71,6 +75,8 @@ def stage_key(identity: dict[str, Any], recipe: Recipe, number: int) -> str:
         needed: _settings(recipe.stages[needed], identity.get("files", {}))
         for needed in recipe.stages_needed(number)
     }
+    if replicas > 1:  # as in older libraries, so that stages of a single one are found
+        whole["replicas"] = replicas
     text = json.dumps(whole, sort_keys=True)
     return f"stage_{number}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -1,12 +1,14 @@
 """Stages that runs share: whose keys are equal, and what is fetched and published."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from small_workdirs import finished
 
 from r2b_keras import recipes
 from r2b_keras.recipes import Losses
+from r2b_keras.trainers import chain
 from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.workdir import Workdir
 
@@ -54,6 +56,25 @@ def test_key_follows_the_run():
     other = (1, "bfloat16", False, "abd")
     for name, value in zip(IDENTITY, other, strict=True):
         assert key(2) != key(2, **{name: value}), name
+
+
+def test_key_follows_the_replicas():
+    """One alone is as in older libraries; of several each has its BatchNorm."""
+    whole = {**IDENTITY, "recipe": recipes.to_dict(DIGITS)}
+    keys = [stage_key(whole, DIGITS, 2, replicas) for replicas in (1, 2, 4)]
+    assert keys[0] == key(2) and len(set(keys)) == 3
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_stage_is_sought_under_the_key_of_its_replicas(tmp_path, replicas):
+    library, source = StageLibrary(tmp_path / "library"), finished(tmp_path / "a", 1)
+    whole = {**IDENTITY, "recipe": recipes.to_dict(DIGITS)}
+    library.publish(stage_key(whole, DIGITS, 1, replicas), source, 1)
+    strategy = SimpleNamespace(num_replicas_in_sync=replicas)
+    target, workers = Workdir(tmp_path / "b"), SimpleNamespace(strategy=strategy)
+    run = SimpleNamespace(recipe=DIGITS, workdir=target, workers=workers)
+    chain._train_or_fetch(run, 1, library, whole)
+    assert target.result(1) == source.result(1)
 
 
 def test_key_ignores_a_teacher_that_is_not_heard():
