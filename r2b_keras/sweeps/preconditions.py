@@ -36,11 +36,15 @@ def _binarizes_weights(stage: Stage) -> bool:
     return BINARIZATIONS[stage.student.binarization].weights == "sign" and not own
 
 
+_LABELS = Need("losses.cross_entropy above 0", lambda s: s.losses.cross_entropy > 0)
 _LOGITS = Need("losses.logit_matching above 0", lambda s: s.losses.logit_matching > 0)
 _ATTENTION = Need("losses.attention above 0", lambda s: s.losses.attention > 0)
 _TEACHER = Need(
     "losses.attention or losses.logit_matching above 0",
     lambda s: s.losses.needs_teacher,
+)
+_CROP = Need(
+    "augmentation.random_resized_crop", lambda s: s.augmentation.random_resized_crop
 )
 _GATE = Need(
     "a student.rescaling with a gate",
@@ -65,6 +69,10 @@ NEEDS = {
     "teacher": _TEACHER,
     "losses.temperature": _LOGITS,
     "losses.attention_form": _ATTENTION,
+    "losses.taps": _ATTENTION,
+    "losses.label_smoothing": _LABELS,
+    "losses.class_weights": _LABELS,
+    "augmentation.crop_area": _CROP,
     "student.reduction": _GATE,
     "student.gate_width": _GATE,
     "student.rescaling": _BLOCK,
