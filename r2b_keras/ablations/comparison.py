@@ -153,7 +153,7 @@ def interactions(outcomes: Sequence[Outcome]) -> list[Interaction]:
             continue
         without, matched = alone - baseline, both - attention
         gains = (float(np.mean(without)), float(np.mean(matched)))
-        tested = paired_test(matched - without, images)
+        tested = paired_test(matched - without, images, num_top1s=4)
         found.append(Interaction(part, downsample, len(baseline), *gains, *tested))
     return found
 
@@ -169,7 +169,7 @@ def _on_common_seeds(
 
 
 def paired_test(
-    differences: Sequence[float] | np.ndarray, num_images: int
+    differences: Sequence[float] | np.ndarray, num_images: int, num_top1s: int = 2
 ) -> tuple[float, float, float]:
     """Student's t-test of the hypothesis that paired differences are 0 on average.
 
@@ -177,8 +177,9 @@ def paired_test(
     that a few differences that happen to be equal are no proof.
 
     Args:
-      differences: of two top-1, one per pair.
+      differences: of two top-1, one per pair; or of two such differences.
       num_images: on which each top-1 was counted.
+      num_top1s: from how many top-1 each difference is.
 
     Returns:
       Their mean, half the width of its 95 % confidence interval, and the two-sided
@@ -190,10 +191,10 @@ def paired_test(
     if count < 2:
         return mean, math.nan, math.nan
     # A top-1 is a whole number of images over N: rounded to steps of 1/N, its error has
-    # the variance 1 / (12 N^2), and a difference has twice that. It is not divided by
-    # the number of pairs: where the differences are equal, all may be rounded alike,
-    # and their mean is then known no better than each of them.
-    rounding = 1 / (math.sqrt(6) * num_images)
+    # the variance 1 / (12 N^2), and a difference of two has twice that. It is not
+    # divided by the number of pairs: where the differences are equal, all may be
+    # rounded alike, and their mean is then known no better than each of them.
+    rounding = math.sqrt(num_top1s / 12) / num_images
     error = max(_spread(differences) / math.sqrt(count), rounding)
     freedom = count - 1
     interval = error * float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))

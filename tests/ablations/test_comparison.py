@@ -100,6 +100,26 @@ def test_equal_differences_are_known_to_a_rounding():
     assert paired_test([0.0, 0.0], 359)[2] == 1.0
 
 
+def test_equal_interactions_are_known_to_four_roundings():
+    """A part gains 1 image of 359 alone and 3 with matching, with each of 3 seeds."""
+    counts = {"baseline": 300, "gate": 301, "attention": 310, "gate_attention": 313}
+    values = {
+        row: {seed: (count + seed) / 359 for seed in range(3)}
+        for row, count in counts.items()
+    }
+    found = [
+        Outcome(row, "real", seed, 0.5, top1, None, 1, 1.0, 359)
+        for row, seeds in values.items()
+        for seed, top1 in seeds.items()
+    ]
+    (gate,) = interactions(found)
+    assert gate.difference == pytest.approx(2 / 359)
+    # Four errors of the variance 1 / 12: 1 / sqrt(3) image together.
+    assert gate.interval == pytest.approx(4.302653 / math.sqrt(3) / 359, rel=1e-6)
+    t = 2 * math.sqrt(3)
+    assert gate.p_value == pytest.approx(1 - t / math.sqrt(2 + t * t), rel=1e-9)
+
+
 def test_holm_by_hand():
     # Sorted 0.01, 0.02, 0.03, 0.5: times 4, 3, 2, 1 are 0.04, 0.06, 0.06, 0.5.
     assert holm([0.03, 0.01, math.nan, 0.5, 0.02]) == pytest.approx(
