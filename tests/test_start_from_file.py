@@ -14,7 +14,7 @@ from r2b_keras.trainers import Distiller
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.library import stage_key
-from r2b_keras.trainers.trained import fingerprints
+from r2b_keras.trainers.trained import files_of
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import TINY, assert_one_sentence, refusal, run, stored_weights
 
@@ -230,7 +230,7 @@ def test_a_library_knows_a_file_by_its_content(tmp_path):
             recipes.get("digits"), [f"stages.1.teacher={file}"]
         )
         assert recipe.stages_needed(1) == [1] and recipe.stages[1].files == (str(file),)
-        identity = {"seed": 0, "files": fingerprints(recipe.stages)}
+        identity = {"seed": 0, **files_of(recipe)}
         keys.append(stage_key(identity, recipe, 1))
         silent = [f"stages.1.losses.{loss}=0" for loss in TEACHERS]
         deaf = recipes.apply_overrides(recipe, silent)

@@ -19,6 +19,7 @@ from r2b_keras.ablations import rows
 from r2b_keras.ablations.rows import Row
 from r2b_keras.errors import InputError, NonFiniteLossError
 from r2b_keras.recipes import Recipe
+from r2b_keras.trainers import trained
 from r2b_keras.trainers.chain import run_identity, train_chain
 from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.workdir import Workdir
@@ -130,13 +131,14 @@ class Ablation:
 
         Raises:
           InputError: the folder is of another ablation, or holds something else; or
-            bad data.
+            bad data, or a file that a stage rests on cannot be read.
         """
         identity = {
             "recipe": recipes.to_dict(self.recipe),
             "precision": self.settings["precision"],
             "deterministic": self.settings["deterministic"],
             "data_fingerprint": self.images.fingerprint,
+            **trained.files_of(self.recipe),
         }
         name, same = "ablation.json", "recipe, settings and data"
         folders.claim(self.path, name, identity, "ablation", same, self._read)

@@ -60,7 +60,13 @@ class Settings:
     seeds: int = 1
 
     def identity(self) -> dict[str, Any]:
-        """Plain data for `sweep.json`; where the images lie does not matter."""
+        """Plain data for `sweep.json`; where the images lie does not matter.
+
+        Raises:
+          InputError: a file that a stage rests on cannot be read.
+        """
+        from r2b_keras.trainers import trained
+
         return {
             "recipe": recipes.to_dict(self.recipe),
             "stage": self.stage,
@@ -70,6 +76,7 @@ class Settings:
             "precision": self.precision,
             "data_fingerprint": self.dataset.fingerprint,
             "seeds": self.seeds,
+            **trained.files_of(self.recipe),
         }
 
 

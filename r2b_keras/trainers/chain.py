@@ -27,16 +27,14 @@ def run_identity(
     Raises:
       InputError: a file that a stage rests on cannot be read.
     """
-    identity = {
+    return {
         "recipe": recipes.to_dict(recipe),
         "seed": seed,
         "precision": precision,
         "deterministic": deterministic,
         "data_fingerprint": fingerprint,
+        **trained.files_of(recipe),
     }
-    if files := trained.fingerprints(recipe.stages):
-        identity["files"] = files
-    return identity
 
 
 def stages_to_train(

@@ -2,14 +2,13 @@
 
 import hashlib
 import pathlib
-from collections.abc import Iterable
 
 from r2b_keras import data, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import larq_zoo
 from r2b_keras.models.saved import is_weights_only
-from r2b_keras.recipes import Stage
+from r2b_keras.recipes import Recipe
 from r2b_keras.trainers.workdir import Workdir
 
 
@@ -76,13 +75,18 @@ def load_images(workdir: Workdir, data_dir: str | None = None) -> data.ImageData
     return dataset
 
 
-def fingerprints(stages: Iterable[Stage]) -> dict[str, str]:
-    """SHA-256 of each file that stages start from or are taught by, by its path.
+def files_of(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """What tells the files that stages start from or are taught by from others.
+
+    Returns:
+      Under "files" the SHA-256 of each by its path; nothing where there are none, as in
+      folders that know no files.
 
     Raises:
       InputError: one cannot be read.
     """
-    return {path: _fingerprint(path) for stage in stages for path in stage.files}
+    paths = [path for stage in recipe.stages for path in stage.files]
+    return {"files": {path: _fingerprint(path) for path in paths}} if paths else {}
 
 
 def _fingerprint(path: str) -> str:

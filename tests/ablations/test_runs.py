@@ -60,6 +60,19 @@ def test_another_ablation_does_not(tmp_path, changes, words):
     assert (tmp_path / "a" / "ablation.json").read_bytes() == before
 
 
+def test_a_file_is_told_by_its_content(tmp_path):
+    file = tmp_path / "teacher.keras"
+    recipe = recipes.apply_overrides(DIGITS, [f"stages.1.teacher={file}"])
+    with pytest.raises(InputError, match="teacher.keras cannot be read"):
+        Fake(tmp_path / "a", recipe).claim()
+    file.write_bytes(b"one")
+    Fake(tmp_path / "a", recipe).claim()
+    Fake(tmp_path / "a", recipe).claim()
+    file.write_bytes(b"another")
+    with pytest.raises(InputError, match="by another ablation: files.*teacher.keras"):
+        Fake(tmp_path / "a", recipe).claim()
+
+
 def test_the_fingerprint_is_the_data_s():
     """Of what `train_chain` loads, too."""
     from r2b_keras import data

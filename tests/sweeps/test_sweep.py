@@ -74,6 +74,19 @@ def test_another_sweep_does_not(tmp_path, changes, words):
     assert words in str(problem.value)
 
 
+def test_a_file_is_told_by_its_content(tmp_path):
+    file = tmp_path / "start.keras"
+    recipe = recipes.apply_overrides(DIGITS, [f"stages.0.start_from={file}"])
+    with pytest.raises(InputError, match="start.keras cannot be read"):
+        make_sweep(tmp_path / "a", recipe=recipe).claim()
+    file.write_bytes(b"one")
+    make_sweep(tmp_path / "a", recipe=recipe).claim()
+    make_sweep(tmp_path / "a", recipe=recipe).claim()
+    file.write_bytes(b"another")
+    with pytest.raises(InputError, match="by another sweep: files.*start.keras"):
+        make_sweep(tmp_path / "a", recipe=recipe).claim()
+
+
 def test_a_folder_from_before_a_field_was_added_is_the_same_sweeps(tmp_path):
     make_sweep(tmp_path / "a").claim()
     path = tmp_path / "a" / "sweep.json"
