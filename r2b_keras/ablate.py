@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import command, path_flags, recipes
+from r2b_keras import command, import_flag, path_flags, recipes
 from r2b_keras.errors import InputError, NonFiniteLossError
 from r2b_keras.trainers import PRECISIONS
 
@@ -36,6 +36,7 @@ def define_flags() -> None:
         "override", [], "Change of the recipe, such as stages.3.epochs=10; repeatable."
     )
     path_flags.define("data_dir", None, "Folder with the images.")
+    import_flag.define()
     flags.DEFINE_bool("list", False, "List the rows and stop.")
     flags.DEFINE_bool("dry_run", False, "List the runs and train nothing.")
     flags.DEFINE_enum("precision", "float32", PRECISIONS, "Compute precision.")
@@ -60,6 +61,7 @@ def main() -> int:
             "--workdir is missing, expected a folder for the runs: "
             "--workdir=runs/ablation, for example."
         )
+    import_flag.import_modules(FLAGS)
     recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
     for row in rows.find(FLAGS.rows):
         for downsample in FLAGS.downsample:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import pathlib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import card_flags, command, files, path_flags
+from r2b_keras import card_flags, command, files, import_flag, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _ONLY_FOR = {
     "stage": ("workdir",),
     "data_dir": ("workdir", "model"),
     "recipe": ("model",),
-    "import": ("model",),
+    "import": ("workdir", "model"),
 }
 
 
@@ -40,9 +39,7 @@ def define_flags() -> None:
     path_flags.define(
         "weights", None, "larq-zoo's Real-to-Binary weights (.h5), instead of both."
     )
-    flags.DEFINE_multi_string(
-        "import", [], "Module that registers layers of a --model; repeatable."
-    )
+    import_flag.define()
     path_flags.define("recipe", None, "Recipe whose data a --model was trained on.")
     path_flags.define("data_dir", None, "Folder with the recipe's images.")
     path_flags.define("output", None, "The .tflite file to write.")
@@ -124,28 +121,16 @@ def _source() -> Source:
             "--labels, --mean, --std and --framing come from the recipe: leave them "
             "out."
         )
+    import_flag.import_modules(FLAGS)
     if FLAGS.workdir is not None:
         return sources.from_workdir(
             FLAGS.workdir, FLAGS.stage, FLAGS.data_dir, folder, limit
         )
     if FLAGS.model is not None:
-        _import_modules(FLAGS["import"].value or [])
         return sources.from_file(
             FLAGS.model, FLAGS.recipe, FLAGS.data_dir, card, folder, limit
         )
     return sources.from_larq_zoo(FLAGS.weights, card, folder, limit)
-
-
-def _import_modules(names: list[str]) -> None:
-    """Imports a user's modules, so that the layers in them are registered."""
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # whatever a user's module may raise
-            raise InputError(
-                f"--import={name} cannot be imported ({type(error).__name__}: {error}),"
-                f" expected a module that Python finds here, as in `import {name}`."
-            ) from error
 
 
 def start() -> NoReturn:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from absl import flags
 
-from r2b_keras import command, path_flags
+from r2b_keras import command, import_flag, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ def define_flags() -> None:
     flags.DEFINE_string("engine", None, "What runs the --model, the best if unset.")
     flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1, 1024)
     path_flags.define("data_dir", None, "Folder with the images.")
+    import_flag.define()
     flags.DEFINE_bool("json", False, "Print one JSON object instead of text.")
 
 
 def main() -> int:
     """Evaluates on the test set and prints the report; returns the exit code."""
+    import_flag.import_modules(FLAGS)
     if FLAGS.workdir is None:
         command.refuse_unused(FLAGS, ["stage"], "is of a --workdir")
     else:

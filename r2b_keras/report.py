@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import command, files, path_flags
+from r2b_keras import command, files, import_flag, path_flags
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def define_flags() -> None:
     path_flags.define("workdir", None, "Folder of a training run.")
     path_flags.define("output", None, "The page, WORKDIR/report.html by default.")
     path_flags.define("data_dir", None, "Folder with the images.")
+    import_flag.define()
     path_flags.define_multi(
         "model",
         "A .tflite file to measure, repeatable; all that lie in the workdir if unset.",
@@ -47,6 +48,7 @@ def main() -> int:
             "--workdir is missing, expected the folder of a training run: "
             "--workdir=runs/digits, for example."
         )
+    import_flag.import_modules(FLAGS)
     from r2b_keras.reports import deployed
     from r2b_keras.reports.page import compose
     from r2b_keras.trainers.workdir import Workdir

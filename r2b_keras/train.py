@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags
 
-from r2b_keras import command, path_flags, recipes
+from r2b_keras import command, import_flag, path_flags, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.networks import BINARIZATIONS
 from r2b_keras.trainers import MOST_SEED, PRECISIONS, STRATEGIES
@@ -29,6 +29,7 @@ def define_flags() -> None:
         "override", [], "Change of the recipe, such as stages.3.epochs=10; repeatable."
     )
     path_flags.define("data_dir", None, "Folder with the images.")
+    import_flag.define()
     path_flags.define("start_from", None, "Saved network that --stage starts from.")
     path_flags.define("teacher", None, "Saved network that teaches --stage.")
     flags.DEFINE_integer(
@@ -52,6 +53,7 @@ def main() -> int:
     if FLAGS.list:
         print(list_recipes())
         return 0
+    import_flag.import_modules(FLAGS)
     named = recipes.get(FLAGS.recipe)
     stage, seed, precision, own = _settings()
     stage = len(named.stages) - 1 if stage is None else stage
@@ -195,6 +197,7 @@ def _evaluation(workdir: Workdir, stage: int) -> str:
     ]
     if FLAGS.data_dir is not None:
         words.append(f"--data_dir={FLAGS.data_dir}")
+    words += [f"--import={name}" for name in import_flag.given(FLAGS)]
     return shlex.join(words)
 
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from r2b_keras import command, path_flags, recipes
+from r2b_keras import command, import_flag, path_flags, recipes
 from r2b_keras.sweeps import space
 from r2b_keras.sweeps.sweep import TUNERS
 from r2b_keras.trainers import MOST_SEED, PRECISIONS
@@ -32,6 +32,7 @@ def define_flags() -> None:
         "override", [], "Change of the recipe for all trials; repeatable."
     )
     path_flags.define("data_dir", None, "Folder with the images.")
+    import_flag.define()
     flags.DEFINE_integer(
         "seed", 0, "Seed of the values and of every training.", 0, MOST_SEED
     )
@@ -40,6 +41,7 @@ def define_flags() -> None:
 
 def main() -> int:
     """Checks recipe and space, then runs the trials; returns the exit code."""
+    import_flag.import_modules(FLAGS)
     recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
     stage = len(recipe.stages) - 1 if FLAGS.stage is None else FLAGS.stage
     file = FLAGS.space or space.default_file(recipe, stage)
@@ -65,6 +67,7 @@ def main() -> int:
         data_dir=FLAGS.data_dir,
         dataset=search.load_images(recipe, FLAGS.data_dir),
         seeds=FLAGS.seeds,
+        modules=tuple(import_flag.given(FLAGS)),
     )
     trials = sweep.Sweep(path, settings)
     rows = search.run(trials, FLAGS.max_trials)

@@ -203,7 +203,7 @@ def test_what_is_missing_is_asked_for(refused, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "unused"),
     [
-        ("workdir", ("recipe=digits", "import=os")),
+        ("workdir", ("recipe=digits",)),
         ("model", ("stage=1", "data_dir=pictures")),
         ("weights", ("stage=0", "recipe=digits", "data_dir=pictures", "import=os")),
     ],

@@ -235,10 +235,11 @@ def test_evaluate_agrees_with_the_table(finished):
     [
         ((), "--stage=0"),
         (("--data_dir=my photos",), "--stage=0 '--data_dir=my photos'"),
+        (("--import=mine", "--import=more"), "--stage=0 --import=mine --import=more"),
     ],
 )
-def test_the_command_that_evaluates_has_the_images(tmp_path, flags, ending):
-    """As it is printed it can be pasted, and does not complain of missing images."""
+def test_the_command_that_evaluates_is_whole(tmp_path, flags, ending):
+    """It can be pasted, and finds the images and what was imported."""
     recipe, workdir = recipes.get("digits"), Workdir(tmp_path)
     workdir.claim({"recipe": recipes.to_dict(recipe)})
     result = StageResult(0, "resnet18", "real", 0.9, 1.0, None, 1, 1.0, 1, 1, 0)

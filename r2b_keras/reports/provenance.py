@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from r2b_keras import recipes
@@ -35,23 +36,37 @@ def command_line(run: dict[str, Any]) -> str:
 
 def data_dir(runs: list[dict[str, Any]]) -> str | None:
     """The folder of images that the last run was given which was given any."""
+    found = _given(runs, "data_dir")
+    return found[-1] if found else None
+
+
+def own_code(runs: list[dict[str, Any]]) -> list[str]:
+    """The modules that the last run imported which imported any, as flags."""
+    return [f"--import={name}" for name in _given(runs, "import")]
+
+
+def _given(runs: list[dict[str, Any]], name: str) -> list[str]:
+    """All values of a flag in the last run that was given any."""
     for run in reversed(runs):
-        words = [str(word) for word in run.get("command", [])]
+        words = [str(word) for word in run.get("command", [])][1:]
+        found = []
         # As absl reads flags: one hyphen or two, a value behind "=" or as a word of its
-        # own, the last one counts.
-        for place in reversed(range(1, len(words))):
-            flag, equals, value = words[place].partition("=")
-            if flag not in ("-data_dir", "--data_dir"):
-                continue
-            if equals:
-                return value
-            if place + 1 < len(words):
-                return words[place + 1]
-    return None
+        # own.
+        for place, word in enumerate(words):
+            flag, equals, value = word.partition("=")
+            if flag in (f"-{name}", f"--{name}"):
+                found += [value] if equals else words[place + 1 : place + 2]
+        if found:
+            return found
+    return []
 
 
 def convert_command(
-    workdir: Workdir, name: str, card: ModelCard, images: str | None
+    workdir: Workdir,
+    name: str,
+    card: ModelCard,
+    images: str | None,
+    modules: Sequence[str] = (),
 ) -> str:
     """A command that makes a converted file again, as far as its card tells.
 
@@ -60,6 +75,7 @@ def convert_command(
       name: of the file to write.
       card: what it says about itself.
       images: the run's `data_dir`.
+      modules: its `own_code`.
     """
     words = [
         *("python", "-m", "r2b_keras.convert"),
@@ -68,16 +84,20 @@ def convert_command(
         f"--real_weights={card.real_weights}",
         f"--input={card.input_type}",
         *_images(images),
+        *modules,
     ]
     return _in_lines([*words, f"--output={name}"])
 
 
-def train_command(record: RunRecord, images: str | None) -> str:
+def train_command(
+    record: RunRecord, images: str | None, modules: Sequence[str] = ()
+) -> str:
     """A command that trains the same chain in a new folder, from the saved recipe.
 
     Args:
       record: of the run.
       images: its `data_dir`.
+      modules: its `own_code`.
     """
     identity = record.identity
     words = [
@@ -87,6 +107,7 @@ def train_command(record: RunRecord, images: str | None) -> str:
         f"--seed={identity.get('seed', 0)}",
         f"--precision={identity.get('precision', 'float32')}",
         *_images(images),
+        *modules,
     ]
     if not identity.get("deterministic", True):
         words.append("--nodeterministic")
@@ -125,16 +146,17 @@ def section(record: RunRecord, files: list[Deployed]) -> dict[str, Any]:
       record: of the run.
       files: what was converted.
     """
-    images, identity = data_dir(record.runs), record.identity
+    images, modules = data_dir(record.runs), own_code(record.runs)
+    identity = record.identity
     own = [file for file in files if deployed.is_of_run(file, record)]
     path = record.workdir.path / "recipe.json"
     return {
         "commands": [command_line(run) for run in record.runs],
-        "train": train_command(record, images),
+        "train": train_command(record, images, modules),
         "recipe": path.read_text(encoding="utf-8-sig"),
         "changes": changes(record.recipe),
         "conversions": [
-            convert_command(record.workdir, file.name, file.card, images)
+            convert_command(record.workdir, file.name, file.card, images, modules)
             for file in own
             if file.card
         ],

@@ -187,6 +187,7 @@ def _training(sweep: Sweep) -> str:
         words.append(f"--precision={settings.precision}")
     if settings.data_dir is not None:
         words.append(f"--data_dir={settings.data_dir}")
+    words += [f"--import={name}" for name in settings.modules]
     return " ".join(words)
 
 

@@ -47,6 +47,7 @@ class Settings:
       data_dir: where the images lie, None for the source's own places.
       dataset: the images, which all trials share.
       seeds: with how many seeds, from `seed` on, the recipe's own setting is trained.
+      modules: what was imported for parts of the user's own.
     """
 
     recipe: Recipe
@@ -58,9 +59,10 @@ class Settings:
     data_dir: str | None
     dataset: "ImageDataset"
     seeds: int = 1
+    modules: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
-        """Plain data for `sweep.json`; where the images lie does not matter.
+        """Plain data for `sweep.json`; where images and modules lie does not matter.
 
         Raises:
           InputError: a file that a stage rests on cannot be read.

@@ -1,6 +1,7 @@
 """Sizes, latencies and commands of converted files, worked out by hand."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -134,6 +135,25 @@ def test_strangers_are_told():
 def test_the_folder_of_images_is_read_from_the_commands(commands, folder):
     runs = [{"command": command} for command in commands]
     assert provenance.data_dir(runs) == folder
+
+
+@pytest.mark.parametrize(
+    ("commands", "modules"),
+    [
+        ([["train.py", "--data_dir=a"]], []),
+        ([["train.py", "--import=a", "-import", "b"]], ["--import=a", "--import=b"]),
+        ([["train.py", "--import=a"], ["train.py", "--import=b"]], ["--import=b"]),
+        ([["train.py", "--import=a"], ["train.py"]], ["--import=a"]),
+    ],
+)
+def test_modules_are_read_from_the_commands_too(commands, modules):
+    assert provenance.own_code([{"command": command} for command in commands]) == (
+        modules
+    )
+    line = provenance.train_command(RECORD, None, modules)
+    assert re.findall(r"--import=\w", line) == modules
+    line = provenance.convert_command(RECORD.workdir, "m", CARD, None, modules)
+    assert re.findall(r"--import=\w", line) == modules
 
 
 def test_commands_name_the_folder_of_images():

@@ -77,9 +77,11 @@ def test_summary_has_the_test_accuracy_of_the_best_alone():
 
 
 def test_summary_tells_how_the_best_was_trained():
-    sweep = make_sweep(seed=4, precision="bfloat16", data_dir="/images")
+    given = {"data_dir": "/images", "modules": ("my_parts",)}
+    sweep = make_sweep(seed=4, precision="bfloat16", **given)
     text = results.summary(sweep, ROWS, 5)
-    for word in ("--seed=4", "--precision=bfloat16", "--data_dir=/images"):
+    words = ("--seed=4", "--precision=bfloat16", "--data_dir=/images")
+    for word in (*words, "--import=my_parts"):
         assert word in text
 
 
