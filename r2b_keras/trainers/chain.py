@@ -128,20 +128,7 @@ def train_chain(
     identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
     run = Run(recipe, workdir, dataset, seed, workers, execution)
     check_fit(run, numbers)
-    executed = facts(strategy, workers, execution)
-
-    def note() -> None:
-        if workers.is_chief:
-            manifest.write_manifest(workdir, identity, len(recipe.stages), executed)
-
-    with workers.lost_is_told():
-        _claim(workdir, identity, workers)
-        workers.require_equal(len(numbers), "stages to train")
-        for number in numbers:
-            note()
-            _train_or_fetch(run, number, library, identity)
-        if numbers:
-            note()
+    _train(run, numbers, library, identity, facts(strategy, workers, execution))
     results = (workdir.result(number) for number in recipe.stages_needed(stage))
     return [result for result in results if result]
 
@@ -204,6 +191,30 @@ def _claim(workdir: Workdir, identity: dict[str, Any], workers: Workers) -> None
     if not workers.is_chief:
         workers.wait_for(workdir.path / "recipe.json")
         workdir.claim(identity, alone=False)
+
+
+def _train(
+    run: Run,
+    numbers: list[int],
+    library: StageLibrary | None,
+    identity: dict[str, Any],
+    executed: dict[str, Any],
+) -> None:
+    """Takes the folder and trains these stages; the manifest is written as it goes."""
+
+    def note() -> None:
+        if run.workers.is_chief:
+            num_stages = len(run.recipe.stages)
+            manifest.write_manifest(run.workdir, identity, num_stages, executed)
+
+    with run.workers.lost_is_told():
+        _claim(run.workdir, identity, run.workers)
+        run.workers.require_equal(len(numbers), "stages to train")
+        for number in numbers:
+            note()
+            _train_or_fetch(run, number, library, identity)
+        if numbers:
+            note()
 
 
 def _train_or_fetch(

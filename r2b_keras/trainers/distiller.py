@@ -101,24 +101,15 @@ class Distiller(tf.keras.Model):
         self._check_weights(attention_form, temperature)
         self._check_teacher(teacher, taps)
         self._temperature, self._attention_form = temperature, attention_form
-        pairs = pair_taps(taps, teacher_taps or taps) if attention_weight else ()
         # Tuples and closures: Keras would track layers and variables, and the teacher
         # would be saved and counted with the student.
+        pairs = pair_taps(taps, teacher_taps or taps) if attention_weight else ()
         self._tap_pairs = pairs
         factors = l2_factors or [1.0] * len(l2_variables)
         decaying = list(zip(l2_variables, factors, strict=True))
         self._l2_terms = lambda: decaying
         self._preprocess = preprocess or (lambda images: images)
-        own, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        self._student_outputs = forward(student, own, student_logits)
-        self._teacher_outputs = None
-        if teacher is not None and (attention_weight or logit_weight):
-            self._teacher_outputs = forward(teacher, others, teacher_logits)
-            check_fit(self._student_outputs, self._teacher_outputs, pairs)
-        if cross_entropy_weight or logit_weight:
-            require_logits(student, "student", student_logits)
-        if teacher is not None and logit_weight:
-            require_logits(teacher, "teacher", teacher_logits)
+        self._join(teacher, student_logits, teacher_logits)
         self._check_class_weights()
         self._trackers = {
             name: tf.keras.metrics.Mean(name=name)
@@ -126,6 +117,25 @@ class Distiller(tf.keras.Model):
         }
         # All variables are there: `summary` and `load_weights` need no first step.
         self.built = True
+
+    def _join(
+        self,
+        teacher: tf.keras.Model | None,
+        student_logits: str | None,
+        teacher_logits: str | None,
+    ) -> None:
+        """Makes both forward passes, to taps and logits that fit."""
+        active, pairs = set(self._active_parts()), self._tap_pairs
+        own, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        self._student_outputs = forward(self.student, own, student_logits)
+        self._teacher_outputs = None
+        if teacher is not None and active & {"attention", "logit_matching"}:
+            self._teacher_outputs = forward(teacher, others, teacher_logits)
+            check_fit(self._student_outputs, self._teacher_outputs, pairs)
+        if active & {"cross_entropy", "logit_matching"}:
+            require_logits(self.student, "student", student_logits)
+        if teacher is not None and "logit_matching" in active:
+            require_logits(teacher, "teacher", teacher_logits)
 
     def compile(self, optimizer: Any = "adam", **options: Any) -> None:
         """Sets the optimizer; losses and metrics are the distiller's own.
