@@ -86,9 +86,18 @@ def verify(
         scores = reference.predict(engines.load(rounded, name), images)
         wide_scores = reference.predict(engines.load(wide, name), part)
         fields = verification.compared(name, expected, scores)
-        problem = wrong or _problem_of_engine(wide_scores, scores[:_NUM_COMPARED])
+        problem = wrong or _problem_of_numbers(scores)
+        problem = problem or _problem_of_engine(wide_scores, scores[:_NUM_COMPARED])
         problem = problem or problem_of_quality(expected, scores)
         yield RoundedVerification(**fields, real_weights=real_weights, problem=problem)
+
+
+def _problem_of_numbers(scores: np.ndarray) -> str | None:
+    """Whether scores `[N, K]` are numbers: a NaN would be an answer, the best class."""
+    broken = int(np.sum(~np.isfinite(scores).all(axis=1)))
+    if not broken:
+        return None
+    return f"the scores of {broken} of {len(scores)} images are not finite numbers"
 
 
 def _problem_of_engine(wide: np.ndarray, scores: np.ndarray) -> str | None:
@@ -111,6 +120,8 @@ def problem_of_quality(expected: np.ndarray, scores: np.ndarray) -> str | None:
     Returns:
       What is wrong, for people; None where it is good.
     """
+    if problem := _problem_of_numbers(scores):
+        return problem
     lead, loss = verification.lead_and_loss(expected, scores)
     lost = float(np.mean(loss) / max(np.mean(lead), np.finfo(np.float32).tiny))
     if lost <= MOST_LOST:

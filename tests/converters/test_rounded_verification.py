@@ -198,6 +198,25 @@ def test_an_engine_that_reads_the_weights_wrongly_is_refused(network, monkeypatc
     assert found.problem == "the engine computes with other weights than the file has"
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_refused(network, monkeypatch, value):
+    """In the place of the best class, where each is taken for the right answer."""
+    rounded, reference = shrunk(network[0], "float16"), network[1]
+    predict = engines.Engine.predict
+
+    def broken(engine, images):
+        scores = predict(engine, images)
+        if len(images) == len(reference.images):
+            scores[:3] = reference.scores[:3]
+            scores[[0, 2], reference.scores[[0, 2]].argmax(axis=1)] = value
+        return scores
+
+    monkeypatch.setattr(rounded_verification, "MOST_LOST", 1.0)
+    monkeypatch.setattr(engines.Engine, "predict", broken)
+    found = judge(network, rounded, "float16")
+    assert found.problem == "the scores of 2 of 30 images are not finite numbers"
+
+
 def scores_of(lead, answers, loss=0.0):
     """Scores whose best class, 0, leads by `lead`, and others with these answers."""
     expected = np.tile([lead, 0.0, -1.0], (len(answers), 1))
@@ -227,7 +246,10 @@ def test_one_score_and_scores_that_are_none():
     logits = np.array([[3.0], [-2.0], [0.01], [2.0]])
     assert quality(logits, logits + [[0], [0], [-0.02], [0]]) is None
     assert "takes 42.8% of" in quality(logits, logits * [[-1], [1], [1], [1]])
-    assert quality(logits, np.full_like(logits, np.nan)) is not None
+    broken = np.where(np.arange(4)[:, None] == 1, np.nan, logits)
+    assert quality(logits, broken) == (
+        "the scores of 1 of 4 images are not finite numbers"
+    )
     probabilities = np.array([[0.9], [0.1], [0.501]])
     assert quality(probabilities, np.array([[0.8], [0.2], [0.49]])) is None
     assert quality(probabilities, np.array([[0.4], [0.2], [0.51]])) is not None
