@@ -215,6 +215,12 @@ def _benchmark(options: argparse.Namespace) -> int:
     """Prints how long an image takes."""
     from r2b_runtime import profiling, rows, timing
 
+    if options.row and (options.profile or options.explain):
+        return _say(
+            "--row is given with --profile or --explain, expected it without: it shows "
+            "no steps, and timing each of them takes time.",
+            EXIT_USAGE,
+        )
     interpreter = _load(options, options.profile)
     measured = timing.measure(interpreter, options.runs)
     if options.row:

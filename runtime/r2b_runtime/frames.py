@@ -223,6 +223,8 @@ def _of_folder(folder: pathlib.Path, channels: int, upright: bool) -> Frames:
                     continue
                 yield Frame(os.fspath(folder / name), image)
         seen = found
+        # A watch may last for months: what was taken away is forgotten.
+        done = {name: state for name, state in done.items() if name in found}
         time.sleep(POLL_SECONDS)
 
 

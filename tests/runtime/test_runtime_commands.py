@@ -129,6 +129,8 @@ def test_a_row_for_a_table_of_machines(run, model, monkeypatch):
         (("classify", "a.tflite"), "required: PICTURE"),
         (("benchmark", "a.tflite", "b"), "Unrecognized arguments: b"),
         (("benchmark", "a.tflite", "--runs=0"), "--runs: '0' is given, expected"),
+        (("benchmark", "a.tflite", "--row", "--profile"), "--row is given with"),
+        (("benchmark", "a.tflite", "--row", "--explain", "--json"), "expected it wi"),
         (("benchmark", "a.tflite", "--threads=two"), "--threads: 'two' is given"),
         (("benchmark", "a.tflite", "--threads=9999999999"), "whole number"),
         (("benchmark", "a.tflite", "--threads=1025"), "expected at most 1024"),

@@ -153,6 +153,28 @@ def test_a_picture_that_is_being_written_waits(images, tmp_path, monkeypatch):
     assert next(looks) == -(-len(content.getvalue()) // 100) + 1
 
 
+def test_a_picture_that_was_taken_away_is_forgotten(images, tmp_path, monkeypatch):
+    """It is named again when it comes back, and no list grows with every name."""
+    path, looks = tmp_path / "again.png", itertools.count()
+
+    def put():
+        Image.fromarray(images[0]).save(path)
+        os.utime(path, (5, 5))
+
+    def change(_):
+        look = next(looks)
+        assert look < 6, "it is not named again"
+        if look == 2:
+            path.unlink()
+        elif look == 3:
+            put()
+
+    put()
+    monkeypatch.setattr(time, "sleep", change)
+    source = frames.frames(str(tmp_path), 3, True)
+    assert [next(source).name for _ in range(2)] == [str(path)] * 2
+
+
 FFMPEG = """#!/bin/sh
 echo "$*" > "{log}"
 echo "{says}" >&2
