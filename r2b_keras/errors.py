@@ -1,8 +1,8 @@
 """The exceptions that a user can mend; commands print them as one sentence."""
 
-from r2b_keras.board.errors import InputError
+from r2b_keras.board.errors import InputError, one_line
 
-__all__ = ["InputError", "NonFiniteLossError", "WorkerLostError", "reason"]
+__all__ = ["InputError", "NonFiniteLossError", "WorkerLostError", "one_line"]
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -11,8 +11,3 @@ class NonFiniteLossError(ArithmeticError):
 
 class WorkerLostError(RuntimeError):
     """Another process of the run is gone; starting all of them again goes on."""
-
-
-def reason(error: Exception) -> str:
-    """The first line of what an error says, its type's name where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

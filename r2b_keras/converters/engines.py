@@ -17,7 +17,7 @@ from r2b_keras.converters import binary_operators, tflite_edit, tflite_file
 from r2b_keras.converters.signature import Signature, read_signature
 from r2b_keras.converters.tflite_file import Flatbuffer
 from r2b_keras.environment import held_back_stderr
-from r2b_keras.errors import InputError
+from r2b_keras.errors import InputError, one_line
 
 LCE_OPERATORS = binary_operators.OPERATORS
 
@@ -296,14 +296,11 @@ def _load(
             found = runner.output().shape
     except ImportError as error:
         raise InputError(
-            f"The engine {name} does not start here ({_one_line(error)}): install what "
+            f"The engine {name} does not start here ({one_line(error)}): install what "
             "it lacks, or choose another engine."
         ) from error
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise InputError(
-            f"The engine {name} cannot run this .tflite file ({_one_line(error)}): "
-            "convert the network again, or choose another engine."
-        ) from error
+        raise _cannot_run(name, error) from error
     if found != (batch_size, num_classes):
         raise InputError(
             f"The engine {name} gives scores of the shape {found} for this .tflite "
@@ -312,8 +309,16 @@ def _load(
     return engine
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _cannot_run(name: str, error: Exception) -> InputError:
+    if _KINDS[name].package == _DELEGATE:
+        from r2b_runtime.board import errors  # its InputError is not this package's
+
+        if isinstance(error, errors.InputError):
+            return InputError(str(error))
+    return InputError(
+        f"The engine {name} cannot run this .tflite file ({one_line(error)}): "
+        "convert the network again, or choose another engine."
+    )
 
 
 def _choose(custom: set[str], name: str | None) -> tuple[str, ...]:

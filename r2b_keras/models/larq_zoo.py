@@ -37,7 +37,7 @@ import h5py
 import numpy as np
 
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
+from r2b_keras.errors import InputError, one_line
 from r2b_keras.models.building import build_network
 from r2b_keras.networks import Network
 
@@ -189,17 +189,13 @@ def _opened(path: str) -> Iterator[h5py.Group]:
             f"There is no file {path}: expected weights of larq-zoo as HDF5."
         ) from error
     except _DAMAGE as error:
+        # HDF5 adds addresses to what the system says.
+        number = getattr(error, "errno", None)
+        why = one_line(error) if number is None else os.strerror(number)
         raise InputError(
-            f"{path} is damaged, cut short or not an HDF5 file ({_reason(error)}): "
+            f"{path} is damaged, cut short or not an HDF5 file ({why}): "
             "expected weights of larq-zoo, such as its r2b_weights.h5."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """What an error of HDF5 says, without line breaks and addresses."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno)
-    return " ".join(str(error).strip("'\"").split())
 
 
 def _list_stored(path: str) -> dict[str, _Stored]:

@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError, reason
+from r2b_keras.errors import InputError, one_line
 
 # Importing the layers, and larq's with them, registers them under the names in a file.
 from r2b_keras.models import binarizers, integers, layers  # noqa: F401
@@ -97,7 +97,7 @@ def _in_utf8(name: str) -> Iterator[str]:
 
 
 def _cannot_load(name: str, error: Exception) -> InputError:
-    why = reason(error)[:_LONGEST_REASON].rstrip(".")
+    why = one_line(error)[:_LONGEST_REASON].rstrip(".")
     return InputError(
         f"{name} is damaged or not a saved network ({why}): expected "
         "what model.save('model.keras') writes."

@@ -5,7 +5,7 @@ import signal
 import threading
 
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError, reason
+from r2b_keras.errors import InputError, one_line
 from r2b_keras.trainers import STRATEGIES
 from r2b_keras.trainers.workers import VARIABLE, Task, Workers, read_task
 
@@ -57,7 +57,7 @@ def _multi_worker() -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise InputError(
-            f"The workers of {VARIABLE} cannot be connected ({reason(error)[:200]}): "
+            f"The workers of {VARIABLE} cannot be connected ({one_line(error)[:200]}): "
             "check that its addresses are reachable and its ports free, and that every "
             "worker was started."
         ) from error
@@ -73,8 +73,8 @@ def _tpu() -> tf.distribute.Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
         raise InputError(
-            f"There is no TPU to be reached ({reason(error)[:200]}): set TPU_NAME on a "
-            "machine with one, or choose another --strategy."
+            f"There is no TPU to be reached ({one_line(error)[:200]}): set TPU_NAME on "
+            "a machine with one, or choose another --strategy."
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 

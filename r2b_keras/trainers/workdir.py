@@ -19,7 +19,7 @@ import pathlib
 import weakref
 from typing import Any
 
-from r2b_keras import errors, files, folders, recipes
+from r2b_keras import files, folders, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 
@@ -155,7 +155,8 @@ class Workdir:
 
     def note_failure(self, name: str, error: Exception) -> str:
         """Notes why the run `name` has failed, says so and returns the reason."""
-        reason = errors.reason(error)
+        # Of TensorFlow's errors the other lines are the trace of a graph.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         files.write_json(self.path / FAILURE, {"reason": reason})
         print(f"{name} failed: {reason}", flush=True)
         return reason

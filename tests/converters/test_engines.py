@@ -166,6 +166,18 @@ def test_an_engine_that_lacks_a_package_of_its_own(monkeypatch):
     assert refusal(engines.load, binary()) == message
 
 
+def test_a_runtime_that_does_not_load_says_so_itself(monkeypatch, tmp_path):
+    """The file is right: its conversion is not to blame."""
+    library = tmp_path / "delegate.so"
+    library.write_bytes(b"of another machine")
+    monkeypatch.setattr("r2b_runtime.library.PATH", library)
+    message = refusal(engines.load, binary(), "r2b_runtime")
+    assert message.startswith("The library delegate.so does not load (")
+    assert message.endswith(
+        "): install the r2b_runtime wheel that was built for this machine."
+    )
+
+
 @pytest.mark.slow
 def test_larqs_engine_imports_tensorflow_which_a_board_may_lack(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HIDE_MODULE.format("tensorflow"))
