@@ -64,29 +64,27 @@ def _given(runs: list[dict[str, Any]], name: str) -> list[str]:
 def convert_command(
     workdir: Workdir,
     name: str,
-    card: ModelCard,
+    card: ModelCard | None,
     images: str | None,
     modules: Sequence[str] = (),
 ) -> str:
-    """A command that makes a converted file again, as far as its card tells.
+    """A command that makes a converted file, again as far as its card tells.
 
     Args:
       workdir: the run's folder.
       name: of the file to write.
-      card: what it says about itself.
+      card: what it says about itself, None for a file that is not there yet.
       images: the run's `data_dir`.
       modules: its `own_code`.
     """
-    words = [
-        *("python", "-m", "r2b_keras.convert"),
-        f"--workdir={workdir.path}",
-        f"--stage={card.stage}",
-        f"--real_weights={card.real_weights}",
-        f"--input={card.input_type}",
-        *_images(images),
-        *modules,
-    ]
-    return _in_lines([*words, f"--output={name}"])
+    words = ["python", "-m", "r2b_keras.convert", f"--workdir={workdir.path}"]
+    if card is not None:
+        words += [
+            f"--stage={card.stage}",
+            f"--real_weights={card.real_weights}",
+            f"--input={card.input_type}",
+        ]
+    return _in_lines([*words, *_images(images), *modules, f"--output={name}"])
 
 
 def train_command(
@@ -150,11 +148,13 @@ def section(record: RunRecord, files: list[Deployed]) -> dict[str, Any]:
     identity = record.identity
     own = [file for file in files if deployed.is_of_run(file, record)]
     path = record.workdir.path / "recipe.json"
+    output = str(record.workdir.path / "model.tflite")
     return {
         "commands": [command_line(run) for run in record.runs],
         "train": train_command(record, images, modules),
         "recipe": path.read_text(encoding="utf-8-sig"),
         "changes": changes(record.recipe),
+        "convert": convert_command(record.workdir, output, None, images, modules),
         "conversions": [
             convert_command(record.workdir, file.name, file.card, images, modules)
             for file in own

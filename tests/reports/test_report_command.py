@@ -15,7 +15,7 @@ from tests.commands import assert_one_sentence, refusal, run
 @pytest.fixture
 def only_stage_0(finished, tmp_path):
     """A workdir whose training was cut off in stage 1."""
-    workdir = shutil.copytree(finished[0], tmp_path / "run")
+    workdir = shutil.copytree(finished[0], tmp_path / "a run")
     for number in (2, 3):
         shutil.rmtree(workdir / f"stage_{number}")
     (workdir / "stage_1" / "result.json").unlink()
@@ -77,6 +77,7 @@ def test_unfinished_workdir(only_stage_0, tmp_path):
         "No finished stage has a teacher.",
         "No finished stage has gates.",
         "No .tflite file lies in the folder",
+        f"'--output={only_stage_0 / 'model.tflite'}'",
     ):
         assert words in read.text
     assert (output.parent / "mine" / "confusion.png").exists()

@@ -172,6 +172,12 @@ def test_a_conversion_by_its_card():
         "    --real_weights=int8 \\\n    --input=uint8 \\\n    --data_dir=images \\\n"
         "    '--output=a b.tflite'"
     )
+    modules = ["--import=mine"]
+    first = provenance.convert_command(RECORD.workdir, "a.tflite", None, "my", modules)
+    assert first == (
+        "python -m r2b_keras.convert --workdir=run --data_dir=my --import=mine "
+        "--output=a.tflite"
+    ).replace(" --", " \\\n    --")
     assert "--data_dir" not in provenance.convert_command(
         RECORD.workdir, "a.tflite", CARD, None
     )
