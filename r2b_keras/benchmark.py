@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import command, drawing, environment, files, path_flags
+from r2b_keras import command, drawing, environment, files, path_flags, threads_flag
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def define_flags() -> None:
     """Declares the command's flags."""
     path_flags.define_multi("model", "A .tflite file; give it once for each.")
     flags.DEFINE_list("engines", None, "Engines to run them on, all that can if unset.")
-    flags.DEFINE_integer("threads", 1, "Threads that an inference may use.")
+    threads_flag.define()
     flags.DEFINE_integer("rounds", 10, "How often each model has its turn.")
     flags.DEFINE_float("seconds", 0.5, "How long a turn takes.")
     flags.DEFINE_bool(
@@ -36,13 +36,18 @@ def define_flags() -> None:
 
 def main() -> int:
     """Measures, prints the table and writes the files; returns the exit code."""
-    from r2b_keras.converters import benchmark_report, benchmarking
+    from r2b_keras.converters import benchmark_report, benchmarking, tflite_file
     from r2b_keras.converters.benchmark_plan import check_engines, plan
 
     engines = FLAGS.engines or None
     amounts = (FLAGS.threads, FLAGS.rounds, FLAGS.seconds)
     benchmarking.check_amounts(*amounts)
-    flatbuffers = read_models(FLAGS.model or [])
+    if not FLAGS.model:
+        raise InputError(
+            "--model is missing, expected a converted network: --model=model.tflite, "
+            "for example."
+        )
+    flatbuffers = tflite_file.read_named(FLAGS.model)
     check_engines(engines or ())
     # With a baseline, which is not there yet, engines may be for that one alone.
     plan(flatbuffers, None if FLAGS.float_baseline else engines)
@@ -59,35 +64,6 @@ def main() -> int:
     if output_dir:
         _write(output_dir, rows, machine)
     return 0
-
-
-def read_models(paths: list[str]) -> dict[str, bytes]:
-    """Contents of files by name: the file's, or the path where two files share one.
-
-    A file that is given again is measured again, under a name of its own: how far
-    from 1 their ratio is, is how far from 1 a ratio that means nothing can be.
-
-    Raises:
-      InputError: no path, or one that leads to no file.
-    """
-    from r2b_keras.converters import tflite_file
-
-    if not paths:
-        raise InputError(
-            "--model is missing, expected a converted network: --model=model.tflite, "
-            "for example."
-        )
-    found: dict[str, bytes] = {}
-    for path in paths:
-        name = pathlib.Path(path).name
-        if len({other for other in paths if pathlib.Path(other).name == name}) > 1:
-            name = path
-        unique, times = name, 1
-        while unique in found:
-            times += 1
-            unique = f"{name} #{times}"
-        found[files.printable(unique)] = tflite_file.read_bytes(path)
-    return found
 
 
 def prepare_folder(path: str, models: list[str]) -> pathlib.Path:

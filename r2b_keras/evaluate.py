@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from absl import flags
 
-from r2b_keras import command, import_flag, path_flags
+from r2b_keras import command, import_flag, path_flags, threads_flag
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def define_flags() -> None:
     )
     path_flags.define("recipe", None, "Recipe whose test set a --model is for.")
     flags.DEFINE_string("engine", None, "What runs the --model, the best if unset.")
-    flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1, 1024)
+    threads_flag.define()
     path_flags.define("data_dir", None, "Folder with the images.")
     import_flag.define()
     flags.DEFINE_bool("json", False, "Print one JSON object instead of text.")
@@ -56,7 +56,7 @@ def main() -> int:
     if FLAGS.model is not None:
         return _print_flatbuffer()
     command.refuse_unused(
-        FLAGS, ["recipe", "engine", "num_threads"], "is for a --model"
+        FLAGS, ["recipe", "engine", *threads_flag.NAMES], "is for a --model"
     )
     if FLAGS.workdir is None:
         raise InputError(
@@ -109,7 +109,7 @@ def _print_flatbuffer() -> int:
     own = card.read(flatbuffer.content)
     workdir = None if FLAGS.workdir is None else Workdir(FLAGS.workdir)
     recipe = workdir.recipe() if workdir else _recipe(own)
-    engine = engines.load(flatbuffer, FLAGS.engine, FLAGS.num_threads)
+    engine = engines.load(flatbuffer, FLAGS.engine, FLAGS.threads)
     if workdir:
         dataset = load_images(workdir, FLAGS.data_dir)
     else:

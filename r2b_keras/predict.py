@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import card_flags, command, path_flags
+from r2b_keras import card_flags, command, path_flags, threads_flag
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def define_flags() -> None:
         "Turn pictures by their EXIF orientation; as the model card says if unset.",
     )
     flags.DEFINE_string("engine", None, "What runs the network, the best if unset.")
-    flags.DEFINE_integer("num_threads", 1, "Threads of the engine.", 1, 1024)
+    threads_flag.define()
     card_flags.define("for a model without a card")
 
 
@@ -48,7 +48,7 @@ def main(paths: list[str]) -> int:
             "No picture is given: name JPEG, PNG or WebP files after the options, such "
             f"as --model={FLAGS.model} cat.jpg."
         )
-    engine, card = load_network(FLAGS.model, FLAGS.engine, FLAGS.num_threads)
+    engine, card = load_network(FLAGS.model, FLAGS.engine, FLAGS.threads)
     if FLAGS.upright is not None:
         card = dataclasses.replace(card, upright=FLAGS.upright)
     named = classification.print_guesses(engine, card, paths, FLAGS.top, FLAGS.json)

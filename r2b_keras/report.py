@@ -49,6 +49,7 @@ def main() -> int:
             "--workdir=runs/digits, for example."
         )
     import_flag.import_modules(FLAGS)
+    from r2b_keras.converters import tflite_file
     from r2b_keras.reports import deployed
     from r2b_keras.reports.page import compose
     from r2b_keras.trainers.workdir import Workdir
@@ -58,7 +59,7 @@ def main() -> int:
     paths = FLAGS.model
     if paths is None:
         paths = [str(path) for path in deployed.find(workdir.path)]
-    flatbuffers = read_models(paths)
+    flatbuffers = tflite_file.read_named(list(dict.fromkeys(paths)))
     output = prepare_output(
         FLAGS.output or str(workdir.path / "report.html"),
         [workdir.path, FLAGS.data_dir, *paths],
@@ -98,23 +99,6 @@ def prepare_output(
         ) from error
     files.check_output(folder / "picture.png", "--output")
     return output
-
-
-def read_models(paths: list[str]) -> dict[str, bytes]:
-    """Contents of files by name: the file's, or the path where two files share one.
-
-    Raises:
-      InputError: a path that leads to no file.
-    """
-    from r2b_keras.converters import tflite_file
-
-    found: dict[str, bytes] = {}
-    unique = list(dict.fromkeys(paths))
-    names = [pathlib.Path(path).name for path in unique]
-    for path, name in zip(unique, names, strict=True):
-        shown = name if names.count(name) == 1 else path
-        found[files.printable(shown)] = tflite_file.read_bytes(path)
-    return found
 
 
 def write(page: Page, output: pathlib.Path) -> pathlib.Path:

@@ -72,7 +72,6 @@ def test_defaults_are_the_librarys():
     [
         ((), ["--model is missing", "--model=model.tflite"]),
         (("--model=absent.tflite",), ["absent.tflite"]),
-        (("--model={model}", "--threads=0"), ["threads is 0", "at least 1"]),
         (("--model={model}", "--rounds=0"), ["rounds is 0"]),
         (("--model={model}", "--seconds=-1"), ["seconds is -1.0"]),
         (("--model={model}", "--engines=litret"), ["'litret'", "mean 'litert'"]),
@@ -96,6 +95,13 @@ def test_bad_input_is_one_sentence(model, tmp_path, arguments, words):
     commands.assert_one_sentence(result, *words)
     assert result.stdout == ""
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("flag", ["--threads=0", "--num_threads=1025"])
+def test_threads_are_within_one_range_in_every_command(model, flag):
+    result = run(f"--model={model}", flag, *QUICK)
+    assert result.returncode == 1 and "range [1, 1024]" in result.stderr
+    assert result.stdout == ""
 
 
 def test_missing_matplotlib_is_told_at_once(model, tmp_path, monkeypatch):
@@ -188,26 +194,6 @@ def test_models_are_not_overwritten(tmp_path):
         with pytest.raises(InputError, match="m.tflite, which this command reads"):
             benchmark.prepare_folder(str(models), [str(models / "m.tflite")])
         assert sorted(os.listdir(models)) == sorted([name, "m.tflite"])
-
-
-def test_names_of_models(tmp_path):
-    paths = [tmp_path / "a" / "x", tmp_path / "b" / "x", tmp_path / "b" / "y"]
-    for number, path in enumerate(paths):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(str(number))
-    first, second, third = map(str, paths)
-    found = benchmark.read_models([first, third, second, third, third])
-    assert found == {
-        first: b"0",
-        "y": b"2",
-        second: b"1",
-        "y #2": b"2",
-        "y #3": b"2",
-    }
-    assert list(found) == [first, "y", second, "y #2", "y #3"]
-    latin = tmp_path / "caf\udce9"
-    latin.write_text("3")
-    assert benchmark.read_models([str(latin)]) == {"caf\\udce9": b"3"}
 
 
 @pytest.mark.slow

@@ -206,6 +206,7 @@ def test_files_of_other_shapes_are_refused(without_card, tmp_path):
     ("given", "unused"),
     [
         (["--workdir=run"], ["--recipe=digits", "--engine=lce", "--num_threads=2"]),
+        (["--workdir=run"], ["--threads=2"]),
         (["--workdir=run", "--model=m.tflite"], ["--recipe=digits"]),
         (["--model=m.tflite"], ["--stage=0"]),
     ],

@@ -110,7 +110,7 @@ def test_pictures_get_the_labels_that_keras_gives_them(
     network = keras_model(name, binarization, images)
     file = tmp_path / "model.tflite"
     card = ModelCard(LABELS, SHAPE, MEAN, STD, framing)
-    options = [f"--model={file}", "--num_threads=2", "--top=100"]
+    options = [f"--model={file}", "--threads=2", "--top=100"]
     if has_card:
         file.write_bytes(attach(convert(network), card))
     else:

@@ -8,12 +8,14 @@ import collections
 import os
 import pathlib
 import struct
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from r2b_keras import files
 from r2b_keras.board.card import IDENTIFIER, require_tflite
 from r2b_keras.converters import table_checks
 from r2b_keras.errors import InputError
@@ -67,6 +69,27 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise InputError(
             f"{name} cannot be read ({error.strerror}): expected a .tflite file."
         ) from error
+
+
+def read_named(paths: Sequence[str]) -> dict[str, bytes]:
+    """Contents of files by name: the file's, or the path where two files share one.
+
+    A path that is given again is read again, under a name of its own.
+
+    Raises:
+      InputError: a path that leads to no file.
+    """
+    found: dict[str, bytes] = {}
+    for path in paths:
+        name = pathlib.Path(path).name
+        if len({other for other in paths if pathlib.Path(other).name == name}) > 1:
+            name = path
+        unique, times = name, 1
+        while unique in found:
+            times += 1
+            unique = f"{name} #{times}"
+        found[files.printable(unique)] = read_bytes(path)
+    return found
 
 
 def parse(flatbuffer: bytes) -> Model:
