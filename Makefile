@@ -56,8 +56,9 @@ $(RUNTIME_STAMP): $(RUNTIME_WHEEL)x86_64.whl
 	$(PIP) --no-deps --force-reinstall $<
 	touch $@
 
+# What is made again in minutes: other folders of build/ may hold hours of a study.
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist build/runtime build/tests .mypy_cache .pytest_cache .ruff_cache
 
 ifneq ($(PYTHON),)
 ifneq ($(PYTHON),$(shell cat $(STAMP) 2>/dev/null))
