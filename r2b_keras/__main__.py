@@ -14,7 +14,7 @@ COMMANDS = {
     "evaluate": "accuracy on the test set, of a stage or a converted network",
     "convert": "make a .tflite file of a trained network, and verify it",
     "predict": "name pictures with a converted network",
-    "benchmark": "compare converted networks: time, size, operations",
+    "benchmark": "compare converted networks: time, memory, size",
     "report": "make a page about a run",
     "tune": "choose a stage's settings",
     "ablate": "train the rows of the paper's Table 3 on a recipe",
