@@ -3,8 +3,9 @@
 //   classify MODEL.tflite PICTURE.ppm [MEAN STD]
 //
 // PICTURE is a binary PPM or PGM of 8 bits and of the network's size. A network of float32
-// takes (pixel / 255 - MEAN) / STD, 0 and 1 unless given; one of uint8 takes pixels. Prints
-// the five likeliest classes by number with their scores, and the median time of 20 runs.
+// takes (pixel / 255 - MEAN) / STD, each of them one number for each channel, such as
+// 0.49,0.48,0.44 (0 and 1 unless given); one of uint8 takes pixels. Prints the five
+// likeliest classes by number with their scores, and the median time of 20 runs.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -44,6 +45,21 @@ Picture ReadPicture(const std::string& path) {
   return picture;
 }
 
+// "0.49,0.48,0.44" as numbers; `name` says what they are.
+std::vector<double> ReadNumbers(const std::string& name, const std::string& text) {
+  std::vector<double> numbers;
+  const char* next = text.c_str();
+  while (true) {
+    char* end;
+    numbers.push_back(std::strtod(next, &end));
+    if (end == next || (*end != ',' && *end != '\0'))
+      throw std::runtime_error(name + " is " + text + ", expected one number for each " +
+                               "channel with commas between, such as 0.49,0.48,0.44.");
+    if (*end == '\0') return numbers;
+    next = end + 1;
+  }
+}
+
 void CheckFits(const Network& network, const Picture& picture) {
   if (picture.height != network.height() || picture.width != network.width() ||
       picture.channels != network.channels())
@@ -65,9 +81,11 @@ void PrintBest(const std::vector<float>& scores) {
 void Run(int count, char** arguments) {
   if (count != 3 && count != 5)
     throw std::runtime_error("usage: classify MODEL.tflite PICTURE.ppm [MEAN STD]");
-  const double mean = count == 5 ? std::atof(arguments[3]) : 0;
-  const double std = count == 5 ? std::atof(arguments[4]) : 1;
-  if (!(std > 0)) throw std::runtime_error("STD is no number above 0: give the model card's.");
+  std::vector<double> mean, std;
+  if (count == 5) {
+    mean = ReadNumbers("MEAN", arguments[3]);
+    std = ReadNumbers("STD", arguments[4]);
+  }
   const Picture picture = ReadPicture(arguments[2]);
   Network network(arguments[1]);
   CheckFits(network, picture);

@@ -3,6 +3,7 @@
 #include <r2b_delegate.h>
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "litert.h"
@@ -81,6 +82,43 @@ Side MakeSide(LiteRtEnvironment environment, LiteRtTensor tensor) {
   return side;
 }
 
+// --- How pixels become what a network of float32 sees
+
+// One number for each channel, `standard` for all where none are given.
+std::vector<double> ForChannels(const std::vector<double>& numbers, double standard,
+                                size_t num_channels, const std::string& name) {
+  if (numbers.empty()) return std::vector<double>(num_channels, standard);
+  if (numbers.size() != num_channels)
+    throw std::runtime_error(name + " has " + std::to_string(numbers.size()) +
+                             " number(s), expected " + std::to_string(num_channels) +
+                             ", one for each channel: give the model card's.");
+  return numbers;
+}
+
+// A pixel's value is pixel * scale + offset.
+struct Normalisation {
+  float scale, offset;
+};
+
+std::vector<Normalisation> MakeNormalisations(const std::vector<double>& mean,
+                                              const std::vector<double>& std,
+                                              int num_channels) {
+  const auto size = static_cast<size_t>(num_channels);
+  const std::vector<double> means = ForChannels(mean, 0, size, "The mean");
+  const std::vector<double> stds = ForChannels(std, 1, size, "The std");
+  std::vector<Normalisation> all;
+  for (size_t channel = 0; channel < size; ++channel) {
+    if (!std::isfinite(means[channel]))
+      throw std::runtime_error("The mean is not finite: give the model card's.");
+    if (!(std::isfinite(stds[channel]) && stds[channel] > 0))
+      throw std::runtime_error("The std is no number above 0: give the model card's.");
+    // As Python's r2b_runtime rounds them.
+    all.push_back({static_cast<float>(1 / (255 * stds[channel])),
+                   static_cast<float>(-means[channel] / stds[channel])});
+  }
+  return all;
+}
+
 }  // namespace
 
 struct Network::Parts {
@@ -128,17 +166,17 @@ struct Network::Parts {
           "prepare the network");
   }
 
-  void Store(const unsigned char* pixels, double mean, double std) {
+  void Store(const unsigned char* pixels, const std::vector<Normalisation>& channels) {
     void* content;
     Check(LiteRtLockTensorBuffer(input.buffer, &content, LITERT_WRITE), "lock its input");
     if (input.type.type == LITERT_UINT8) {
       std::copy_n(pixels, input.count, static_cast<unsigned char*>(content));
     } else {
-      // As Python's r2b_runtime rounds them.
-      const auto scale = static_cast<float>(1 / (255 * std));
-      const auto offset = static_cast<float>(-mean / std);
-      std::transform(pixels, pixels + input.count, static_cast<float*>(content),
-                     [=](unsigned char pixel) { return pixel * scale + offset; });
+      auto* values = static_cast<float*>(content);
+      for (size_t i = 0; i < input.count; ++i) {
+        const Normalisation& channel = channels[i % channels.size()];
+        values[i] = pixels[i] * channel.scale + channel.offset;
+      }
     }
     Check(LiteRtUnlockTensorBuffer(input.buffer), "unlock its input");
   }
@@ -164,12 +202,13 @@ int Network::height() const { return parts_->input.type.dimensions[1]; }
 int Network::width() const { return parts_->input.type.dimensions[2]; }
 int Network::channels() const { return parts_->input.type.dimensions[3]; }
 
-std::vector<float> Network::Predict(const unsigned char* pixels, size_t count, double mean,
-                                    double std) {
+std::vector<float> Network::Predict(const unsigned char* pixels, size_t count,
+                                    const std::vector<double>& mean,
+                                    const std::vector<double>& std) {
   if (count != parts_->input.count)
     throw std::runtime_error("There are " + std::to_string(count) + " pixels, expected " +
                              std::to_string(parts_->input.count) + ".");
-  parts_->Store(pixels, mean, std);
+  parts_->Store(pixels, MakeNormalisations(mean, std, channels()));
   Check(LiteRtRunCompiledModel(parts_->compiled, 0, 1, &parts_->input.buffer, 1,
                                &parts_->output.buffer),
         "run the network");

@@ -19,10 +19,13 @@ class Network {
   int channels() const;
 
   // Scores of one picture, `height * width * channels` pixels, row by row. A network of
-  // float32 sees (pixel / 255 - mean) / std, one of uint8 the pixels. Throws
-  // std::runtime_error where there are more or fewer, or where the network cannot be run.
-  std::vector<float> Predict(const unsigned char* pixels, size_t count, double mean = 0,
-                             double std = 1);
+  // float32 sees (pixel / 255 - mean) / std, with the model card's mean and std of each
+  // channel, or pixel / 255 without them; one of uint8 sees the pixels. Throws
+  // std::runtime_error where there are more or fewer pixels or numbers, where a number is
+  // none to calculate with, or where the network cannot be run.
+  std::vector<float> Predict(const unsigned char* pixels, size_t count,
+                             const std::vector<double>& mean = {},
+                             const std::vector<double>& std = {});
 
  private:
   struct Parts;

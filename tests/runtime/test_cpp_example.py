@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slow
 EXAMPLE = pathlib.Path(__file__).parents[2] / "runtime" / "examples"
 PACKAGE = pathlib.Path(r2b_runtime.__path__[0])
 LITERT = pathlib.Path(ai_edge_litert.__path__[0]) / "libLiteRt.so"
-HEIGHT, WIDTH, MEAN, STD = 6, 7, 0.45, 0.225
+HEIGHT, WIDTH = 6, 7
+# Far enough apart that a channel with another's numbers gives other signs.
+MEAN, STD = "0.7,0.45,0.2", "0.2,0.225,0.3"
 
 
 def cmake(*arguments):
@@ -63,7 +65,8 @@ def test_the_program_answers_as_the_python_package_does(program, files):
     model, picture, pixels = files
     result = run(program, model, picture, MEAN, STD)
     assert (result.returncode, result.stderr) == (0, "")
-    scale, offset = np.float32(1 / (255 * STD)), np.float32(-MEAN / STD)
+    mean, std = (np.array(text.split(","), float) for text in (MEAN, STD))
+    scale, offset = (1 / (255 * std)).astype("f4"), (-mean / std).astype("f4")
     image = pixels.astype(np.float32) * scale + offset
     (scores,) = r2b_runtime.Interpreter(str(model)).predict(image[np.newaxis])
     best = np.argsort(-scores, kind="stable")[:5]
@@ -72,6 +75,8 @@ def test_the_program_answers_as_the_python_package_does(program, files):
     assert float(time.removesuffix(" ms")) > 0
     # Without mean and std pixels are 0 to 1, whose signs are all the same.
     assert run(program, model, picture).stdout.splitlines()[:5] != lines
+    backwards = ",".join(reversed(MEAN.split(",")))
+    assert run(program, model, picture, backwards, STD).stdout.splitlines()[:5] != lines
 
 
 def test_what_the_program_refuses(program, files, tmp_path):
@@ -86,7 +91,13 @@ def test_what_the_program_refuses(program, files, tmp_path):
     for arguments, words in (
         ((model,), "usage: classify"),
         ((model, picture, MEAN), "usage: classify"),
-        ((model, picture, MEAN, 0), "STD is no number above 0"),
+        ((model, picture, MEAN, "0.2,0,0.3"), "std is no number above 0"),
+        ((model, picture, MEAN, "0.2,nan,0.3"), "std is no number above 0"),
+        ((model, picture, "0.7,inf,0.2", STD), "The mean is not finite"),
+        ((model, picture, 0.45, STD), "mean has 1 number(s), expected 3"),
+        ((model, picture, MEAN, "0.2,0.3"), "std has 2 number(s), expected 3"),
+        ((model, picture, "0.7;0.4;0.2", STD), "MEAN is 0.7;0.4;0.2, expected one"),
+        ((model, picture, MEAN, "0.2,0.3,"), "STD is 0.2,0.3,, expected one"),
         ((model, cut), "There are 125 pixels, expected 126."),
         ((model, text), "text.txt is no PPM or PGM picture"),
         ((model, tmp_path / "none.ppm"), "none.ppm is no PPM"),
