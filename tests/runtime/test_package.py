@@ -49,6 +49,11 @@ def test_the_library_exports_what_its_header_declares_and_nothing_else():
     assert exported_symbols(library.PATH.read_bytes()) == declared
 
 
+def test_the_header_names_every_kernel():
+    (names,) = re.findall(r"^ \*   kernel +([\w ,]+);", HEADER, re.MULTILINE)
+    assert tuple(names.split(", ")) == library.KERNELS
+
+
 def tag():
     """Of the wheel: what `make runtime` built, or `pip install ./runtime`."""
     text = importlib.metadata.distribution("r2b_runtime").read_text("WHEEL")
