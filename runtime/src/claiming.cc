@@ -16,17 +16,17 @@ const TfLiteNode* find_node(TfLiteContext* context, int index) {
   return status == kTfLiteOk ? node : nullptr;
 }
 
-// Where in the plan each tensor is written.
+// Where in the plan each tensor is written last, and how often.
 class Writers {
  public:
   Writers(TfLiteContext* context, const TfLiteIntArray& plan)
-      : first_(context->tensors_size, kNever), count_(context->tensors_size, 0) {
+      : last_(context->tensors_size, kNever), count_(context->tensors_size, 0) {
     for (int i = 0; i < plan.size; i++) {
       const TfLiteNode* node = find_node(context, plan.data[i]);
       for (int j = 0; node != nullptr && node->outputs && j < node->outputs->size; j++) {
         const int tensor = node->outputs->data[j];
-        if (tensor < 0 || static_cast<size_t>(tensor) >= first_.size()) continue;
-        first_[static_cast<size_t>(tensor)] = i;
+        if (tensor < 0 || static_cast<size_t>(tensor) >= last_.size()) continue;
+        last_[static_cast<size_t>(tensor)] = i;
         count_[static_cast<size_t>(tensor)]++;
       }
     }
@@ -36,8 +36,8 @@ class Writers {
   // what another writes too.
   bool in_order(const Operator& op, int place, std::string* why) const {
     for (int tensor : op.inputs) {
-      if (tensor >= 0 && first_[static_cast<size_t>(tensor)] != kNever &&
-          first_[static_cast<size_t>(tensor)] >= place) {
+      if (tensor >= 0 && last_[static_cast<size_t>(tensor)] != kNever &&
+          last_[static_cast<size_t>(tensor)] >= place) {
         *why = format("it reads tensor %d, which is written later", tensor);
         return false;
       }
@@ -50,7 +50,7 @@ class Writers {
 
  private:
   static constexpr int kNever = -1;
-  std::vector<int> first_, count_;
+  std::vector<int> last_, count_;
 };
 
 // Checks a node's tensors as the model has them now.

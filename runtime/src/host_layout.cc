@@ -18,12 +18,11 @@ constexpr int kNodesToCheck = 32;
 constexpr size_t kMaxTensors = size_t{1} << 24;
 constexpr int kMaxNodes = 1 << 24;
 constexpr int kMaxNodeTensors = 1 << 16;
-constexpr int kMaxRank = 8;
+constexpr int kMaxHostRank = 8;
 constexpr int kMaxType = 63;
 constexpr int kMaxCode = 4095;
 constexpr int kMaxVersion = 4095;
 constexpr int kMaxThreads = 1 << 16;
-constexpr int kCustomCode = 32;
 constexpr size_t kMaxNameLength = 4096;
 constexpr char kBinaryPrefix[] = "Lce";
 
@@ -172,7 +171,7 @@ class LayoutCheck {
     if (found.builtin_code < 0 || found.builtin_code > kMaxCode) {
       return refuse("node %d is of operator %d", index, found.builtin_code);
     }
-    const bool is_custom = found.builtin_code == kCustomCode;
+    const bool is_custom = found.builtin_code == kTfLiteBuiltinCustom;
     if ((found.custom_name != nullptr || is_custom) &&
         !memory_.is_text(found.custom_name, kMaxNameLength)) {
       return refuse("the operator of node %d has no name", index);
@@ -239,7 +238,7 @@ class LayoutCheck {
 
   bool is_shape(const TfLiteIntArray* dims) {
     int rank;
-    if (!memory_.read(dims, &rank) || rank < 0 || rank > kMaxRank) return false;
+    if (!memory_.read(dims, &rank) || rank < 0 || rank > kMaxHostRank) return false;
     for (int i = 0; i < rank; ++i) {
       int extent;
       if (!read_element(dims, i, &extent) || extent < 0) return false;

@@ -31,6 +31,9 @@ enum TfLiteAllocationType : int {
   kTfLiteNonCpu = 8,  // the last
 };
 
+// The builtin_code of operators that have a name instead.
+constexpr int kTfLiteBuiltinCustom = 32;
+
 enum TfLiteQuantizationType : int {
   kTfLiteNoQuantization = 0,
   kTfLiteAffineQuantization = 1,

@@ -29,8 +29,6 @@ struct KnownOperator {
   int num_inputs;
 };
 
-constexpr int kCustomCode = 32;
-
 constexpr KnownOperator kOperators[] = {
     {0, "ADD", OperatorKind::kAdd, 2},
     {1, "AVERAGE_POOL_2D", OperatorKind::kAveragePool, 1},
@@ -51,10 +49,10 @@ constexpr KnownOperator kOperators[] = {
     {54, "PRELU", OperatorKind::kPrelu, 2},
     {55, "MAXIMUM", OperatorKind::kMaximum, 2},
     {57, "MINIMUM", OperatorKind::kMinimum, 2},
-    {kCustomCode, "LceQuantize", OperatorKind::kQuantize, 1},
-    {kCustomCode, "LceDequantize", OperatorKind::kDequantize, 1},
-    {kCustomCode, "LceBconv2d", OperatorKind::kBinaryConvolution, 5},
-    {kCustomCode, "LceBMaxPool2d", OperatorKind::kBinaryMaxPool, 1},
+    {kTfLiteBuiltinCustom, "LceQuantize", OperatorKind::kQuantize, 1},
+    {kTfLiteBuiltinCustom, "LceDequantize", OperatorKind::kDequantize, 1},
+    {kTfLiteBuiltinCustom, "LceBconv2d", OperatorKind::kBinaryConvolution, 5},
+    {kTfLiteBuiltinCustom, "LceBMaxPool2d", OperatorKind::kBinaryMaxPool, 1},
 };
 
 bool known_activation(int64_t code, Activation* activation) {
@@ -251,7 +249,7 @@ Reading read_operator(TfLiteContext* context, int node_index, Operator* op,
   }
   op->node = node_index;
   for (const KnownOperator& known : kOperators) {
-    const bool is_custom = known.code == kCustomCode;
+    const bool is_custom = known.code == kTfLiteBuiltinCustom;
     if (registration->builtin_code != known.code ||
         (is_custom && (registration->custom_name == nullptr ||
                        std::strcmp(registration->custom_name, known.name) != 0))) {

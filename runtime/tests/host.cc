@@ -8,7 +8,6 @@
 namespace r2b_test {
 namespace {
 
-constexpr int kCustomCode = 32;
 constexpr int64_t kAllowDynamicTensors = 1;
 // Constants in a model file are aligned to this and no more.
 constexpr size_t kConstantAlignment = 4;
@@ -172,7 +171,7 @@ int Host::add_custom(const char* name, const Bytes& options,
                      const std::vector<int>& inputs, const std::vector<int>& outputs) {
   const int index = add_node(inputs, outputs);
   Node& added = *nodes_.back();
-  added.registration.builtin_code = kCustomCode;
+  added.registration.builtin_code = kTfLiteBuiltinCustom;
   added.registration.custom_name = name;
   added.registration.version = 1;
   added.node.custom_initial_data_size = static_cast<int>(options.size());
@@ -273,7 +272,7 @@ TfLiteStatus Host::prepare(Node* node) {
                ? kTfLiteOk
                : registration.prepare(&context_, &node->node);
   }
-  if (registration.builtin_code == kCustomCode) {
+  if (registration.builtin_code == kTfLiteBuiltinCustom) {
     report_error(&context_, "Encountered unresolved custom op: %s.",
                  registration.custom_name == nullptr ? "" : registration.custom_name);
     return kTfLiteError;
