@@ -1,9 +1,9 @@
 // CONV_2D and FULLY_CONNECTED by bytes.
 
-#include <algorithm>
 #include <cstring>
 
 #include "convolution.h"
+#include "flat_convolution.h"
 #include "integer_rows.h"
 #include "pooled_convolution.h"
 #include "row_convolution.h"
@@ -12,80 +12,55 @@ namespace r2b {
 
 namespace {
 
-// Pixels that are worked on together where a convolution does not look at neighbours.
-constexpr int kFlatPixels = 42;
-
-// A convolution of single pixels, and a dense layer: no rows, only a list of pixels.
-class IntegerPixels : public Step {
+// The pixels of a FlatConvolution.
+class IntegerPixels {
  public:
   IntegerPixels(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
-                const Value& source, int channels_in, const Affine& affine,
-                const Finish& finish)
+                const Value& source, int channels_in, const Affine& affine)
       : kernels_(kernels),
         filter_(std::move(filter)),
         source_(source),
         channels_in_(channels_in),
-        affine_(affine),
-        finish_(finish),
-        pixels_(static_cast<int>(source.shape.elements() / channels_in)),
-        parts_((pixels_ + kFlatPixels - 1) / kFlatPixels) {}
+        affine_(affine) {}
 
-  int units() const override {
-    return parts_ * static_cast<int>(filter_->chunks.size());
+  const PackedFilter& filter() const { return *filter_; }
+  int count() const {
+    return static_cast<int>(source_.shape.elements() / channels_in_);
+  }
+  Size scratch_bytes(int count) const {
+    return is_copied() ? Size(count) * channels_in_ + kBytesBehind : Size(0);
   }
 
-  Size scratch_bytes() const override {
-    if (!is_copied()) return 0;
-    return Size(std::min(kFlatPixels, pixels_)) * channels_in_ + kBytesBehind;
-  }
-
-  void run(int begin, int end, char* scratch) const override {
-    for (int unit = begin; unit < end; unit++) {
-      const int first = unit % parts_ * kFlatPixels;
-      const int count = std::min(kFlatPixels, pixels_ - first);
-      const char* pixels = source_.data + static_cast<ptrdiff_t>(first) * channels_in_;
-      if (is_copied()) {
-        std::memcpy(scratch, pixels, static_cast<size_t>(count) * channels_in_);
-        pixels = scratch;
-      }
-      convolve(reinterpret_cast<const uint8_t*>(pixels), first, count,
-               filter_->chunks[static_cast<size_t>(unit / parts_)]);
+  void convolve(int first, int count, const PackedFilter::Chunk& chunk, char* scratch,
+                float* output, ptrdiff_t output_stride) const {
+    const char* pixels = source_.data + static_cast<ptrdiff_t>(first) * channels_in_;
+    if (is_copied()) {
+      std::memcpy(scratch, pixels, static_cast<size_t>(count) * channels_in_);
+      pixels = scratch;
     }
+    const ptrdiff_t no_offset = 0;
+    IntegerConvRow work = {};
+    work.patches = {reinterpret_cast<const uint8_t*>(pixels), channels_in_, &no_offset, 1,
+                    channels_in_};
+    work.filter = chunk.data;
+    work.num_pixels = count;
+    work.num_channels = chunk.num_channels;
+    if (affine_.factor != nullptr) work.multiplier = affine_.factor + chunk.first_channel;
+    if (affine_.addend != nullptr) work.addend = affine_.addend + chunk.first_channel;
+    work.output = output;
+    work.output_stride = output_stride;
+    kernels_.integer_conv_row(work);
   }
 
  private:
   // Of memory that is not the program's nothing may be read past the end.
   bool is_copied() const { return source_.outside(); }
 
-  void convolve(const uint8_t* pixels, int first, int count,
-                const PackedFilter::Chunk& chunk) const {
-    const ptrdiff_t no_offset = 0, stride = finish_.output->channels();
-    IntegerConvRow work = {};
-    work.patches = {pixels, channels_in_, &no_offset, 1, channels_in_};
-    work.filter = chunk.data;
-    work.num_pixels = count;
-    work.num_channels = chunk.num_channels;
-    if (affine_.factor != nullptr) work.multiplier = affine_.factor + chunk.first_channel;
-    if (affine_.addend != nullptr) work.addend = affine_.addend + chunk.first_channel;
-    work.output = reinterpret_cast<float*>(finish_.output->data) + first * stride +
-                  chunk.first_channel;
-    work.output_stride = stride;
-    kernels_.integer_conv_row(work);
-    if (!finish_.changes_values()) return;
-    FinishRow done = {};
-    done.values = work.output;
-    done.values_stride = stride;
-    finish_.run(kernels_, done,
-                {0, first, count, chunk.first_channel, chunk.num_channels}, 1);
-  }
-
   const Kernels& kernels_;
   std::shared_ptr<const PackedFilter> filter_;
   const Value& source_;
   int channels_in_;
   Affine affine_;
-  Finish finish_;
-  int pixels_, parts_;
 };
 
 std::string title_of(const char* name, const Affine& affine) {
@@ -109,9 +84,10 @@ std::unique_ptr<Step> make_integer_convolution(
     return nullptr;
   }
   if (is_dense || (is_pixelwise(vertical, horizontal) && finish.is_by_pixel())) {
-    step = std::make_unique<IntegerPixels>(kernels, std::move(filter), *source,
-                                           graph.input(op, 1).shape.last(), affine,
-                                           finish);
+    step = std::make_unique<FlatConvolution<IntegerPixels>>(
+        IntegerPixels(kernels, std::move(filter), *source,
+                      graph.input(op, 1).shape.last(), affine),
+        kernels, finish);
   } else {
     step = std::make_unique<RowConvolution<IntegerRows>>(
         IntegerRows(kernels, std::move(filter), *source, layer, vertical, horizontal,

@@ -1,8 +1,7 @@
 // CONV_2D and FULLY_CONNECTED on float32.
 
-#include <algorithm>
-
 #include "convolution.h"
+#include "flat_convolution.h"
 #include "pooled_convolution.h"
 #include "real_rows.h"
 #include "row_convolution.h"
@@ -11,51 +10,35 @@ namespace r2b {
 
 namespace {
 
-// Pixels that are worked on together where a convolution does not look at neighbours.
-constexpr int kFlatPixels = 42;
-
-// A convolution of single pixels, and a dense layer: no rows, only a list of pixels.
-class PixelConvolution : public Step {
+// The pixels of a FlatConvolution.
+class RealPixels {
  public:
-  PixelConvolution(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
-                   const Value& source, int channels_in, const Finish& finish)
+  RealPixels(const Kernels& kernels, std::shared_ptr<const PackedFilter> filter,
+             const Value& source, int channels_in)
       : kernels_(kernels),
         filter_(std::move(filter)),
         source_(source),
-        channels_in_(channels_in),
-        finish_(finish),
-        pixels_(static_cast<int>(source.shape.elements() / channels_in)),
-        parts_((pixels_ + kFlatPixels - 1) / kFlatPixels) {}
+        channels_in_(channels_in) {}
 
-  int units() const override {
-    return parts_ * static_cast<int>(filter_->chunks.size());
+  const PackedFilter& filter() const { return *filter_; }
+  int count() const {
+    return static_cast<int>(source_.shape.elements() / channels_in_);
   }
+  Size scratch_bytes(int) const { return 0; }
 
-  void run(int begin, int end, char*) const override {
+  void convolve(int first, int count, const PackedFilter::Chunk& chunk, char*,
+                float* output, ptrdiff_t output_stride) const {
     const ptrdiff_t no_offset = 0;
-    for (int unit = begin; unit < end; unit++) {
-      const PackedFilter::Chunk& chunk =
-          filter_->chunks[static_cast<size_t>(unit / parts_)];
-      const int first = unit % parts_ * kFlatPixels;
-      RealConvRow work = {};
-      work.patches = {reinterpret_cast<const float*>(source_.data) +
-                          static_cast<ptrdiff_t>(first) * channels_in_,
-                      channels_in_, &no_offset, 1, channels_in_};
-      work.filter = chunk.data;
-      work.num_pixels = std::min(kFlatPixels, pixels_ - first);
-      work.num_channels = chunk.num_channels;
-      const ptrdiff_t stride = finish_.output->channels();
-      work.output = reinterpret_cast<float*>(finish_.output->data) + first * stride +
-                    chunk.first_channel;
-      work.output_stride = stride;
-      kernels_.real_conv_row(work);
-      if (!finish_.changes_values()) continue;
-      FinishRow done = {};
-      done.values = work.output;
-      done.values_stride = stride;
-      finish_.run(kernels_, done,
-                  {0, first, work.num_pixels, chunk.first_channel, chunk.num_channels}, 1);
-    }
+    RealConvRow work = {};
+    work.patches = {reinterpret_cast<const float*>(source_.data) +
+                        static_cast<ptrdiff_t>(first) * channels_in_,
+                    channels_in_, &no_offset, 1, channels_in_};
+    work.filter = chunk.data;
+    work.num_pixels = count;
+    work.num_channels = chunk.num_channels;
+    work.output = output;
+    work.output_stride = output_stride;
+    kernels_.real_conv_row(work);
   }
 
  private:
@@ -63,8 +46,6 @@ class PixelConvolution : public Step {
   std::shared_ptr<const PackedFilter> filter_;
   const Value& source_;
   int channels_in_;
-  Finish finish_;
-  int pixels_, parts_;
 };
 
 }  // namespace
@@ -76,8 +57,10 @@ std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph&
                                             std::string* why) {
   std::unique_ptr<Step> step;
   if (op.kind == OperatorKind::kDense) {
-    step = std::make_unique<PixelConvolution>(kernels, std::move(filter), *source,
-                                              graph.input(op, 1).shape.dims[1], finish);
+    step = std::make_unique<FlatConvolution<RealPixels>>(
+        RealPixels(kernels, std::move(filter), *source,
+                   graph.input(op, 1).shape.dims[1]),
+        kernels, finish);
     step->title = "dense layer";
   } else {
     Axis vertical, horizontal;
@@ -85,8 +68,9 @@ std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph&
       return nullptr;
     }
     if (is_pixelwise(vertical, horizontal) && finish.is_by_pixel()) {
-      step = std::make_unique<PixelConvolution>(kernels, std::move(filter), *source,
-                                                source->channels(), finish);
+      step = std::make_unique<FlatConvolution<RealPixels>>(
+          RealPixels(kernels, std::move(filter), *source, source->channels()), kernels,
+          finish);
     } else {
       step = std::make_unique<RowConvolution<RealRows>>(
           RealRows(kernels, std::move(filter), *source, vertical, horizontal), kernels,
