@@ -72,8 +72,23 @@ def run(
         if module.startswith("r2b_keras."):
             for flag in declared:  # --help shows those of the script alone
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(lambda given: _run(main, given, needs_tensorflow, arguments, kept))
+    app.run(
+        lambda given: _run(main, given, needs_tensorflow, arguments, kept),
+        flags_parser=_parse,
+    )
     raise SystemExit(0)
+
+
+def _parse(arguments: Sequence[str]) -> list[str]:
+    """What is no option, after the program's name; a wrong option is one sentence."""
+    try:
+        return list(flags.FLAGS(arguments))
+    except BrokenPipeError:
+        _drop_output()  # of --help
+        raise SystemExit(128 + signal.SIGPIPE) from None
+    except (flags.Error, ValueError) as error:
+        told = str(error).removeprefix("flag ").rstrip(" ?")
+        raise SystemExit(_say(f"{told}; see --help.", EXIT_PROBLEM)) from None
 
 
 def _open_standard_streams() -> None:

@@ -94,7 +94,7 @@ def run(name: str, *arguments: object) -> Result:
             flags_of(name, *arguments) as given,
             pytest.MonkeyPatch.context() as patch,
         ):
-            patch.setattr(app, "run", lambda main: sys.exit(main(given)))
+            patch.setattr(app, "run", lambda main, **_: sys.exit(main(given)))
             importlib.import_module(f"r2b_keras.{name}").start()
     finally:
         signal.signal(signal.SIGTERM, handler)

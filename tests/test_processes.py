@@ -64,6 +64,22 @@ def test_threads_beyond_any_machine_s(name, count, words):
     options = ("predict", "--model=none.tflite", f"--{name}={count}", "a.png")
     result = commands.run_process(*options)
     assert result.returncode == 1 and words in result.stderr
+    commands.assert_one_sentence(result)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--seed=abc", "--seed=abc: invalid literal"),
+        ("--precision=float8", "--precision=float8: value should be one of <float32|"),
+        ("--thred=1", "Unknown command line flag 'thred'"),
+        ("--nolist=3", "--nolist=3 does not take an argument"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_one_sentence(option, words):
+    result = commands.run_process("train", option)
+    assert result.returncode == 1 and result.stderr.startswith(words)
+    commands.assert_one_sentence(result)
 
 
 STOPPED_IN_A_DESTRUCTOR = """
