@@ -278,20 +278,6 @@ EXPERIMENTS = (
         (0, 1),
         _CIFAR_BASELINE,
     ),
-    _experiment(
-        "cifar100_small_without_absorb_magnitude",
-        "the chain's last stage without it; 1 hour of one core",
-        (3,),
-        _CIFAR,
-        _ABSORB.format(3),
-    ),
-    _experiment(
-        "cifar100_small_taught_by_stage_0",
-        "the chain's last stage taught by the first; 1 hour of one core",
-        (3,),
-        _CIFAR,
-        "--override=stages.3.teacher=0",
-    ),
 )
 
 _CHAIN = Term("fashion_mnist", "stage 3, top-1")
@@ -308,8 +294,6 @@ _DIFFERENCES = (
     (_CHAIN, _BASELINE),
     (_BASELINE, _AS_PRINTED),
     (_CIFAR_CHAIN, Term("cifar100_small_strong_baseline", "stage 1, top-1")),
-    (_CIFAR_CHAIN, Term("cifar100_small_without_absorb_magnitude", "stage 3, top-1")),
-    (_CIFAR_CHAIN, Term("cifar100_small_taught_by_stage_0", "stage 3, top-1")),
 )
 
 
