@@ -24,7 +24,7 @@ import dataclasses
 
 from r2b_keras.data.config import Augmentation
 from r2b_keras.recipes import chains, cifar100, short
-from r2b_keras.recipes.measured import expected_of_stages
+from r2b_keras.recipes.measured import expected, expected_of_stages
 from r2b_keras.recipes.schema import Recipe
 from r2b_keras.recipes.settings import Optimizer
 
@@ -46,12 +46,22 @@ _SGD_TEACHER = dataclasses.replace(
     _TEACHER, optimizer=Optimizer("sgd", learning_rate=0.1, weight_decay=5e-4)
 )
 
+_CHAIN = (_SGD_TEACHER, *_STUDENTS)
+
 RECIPES = (
     Recipe(
         "cifar100_small",
         "CIFAR-100, four stages of half the width",
         _DATA,
-        (_SGD_TEACHER, *_STUDENTS),
+        _CHAIN,
+    ),
+    Recipe(
+        "cifar100_small/integers",
+        "CIFAR-100, the four stages and one with real layers in integers",
+        _DATA,
+        chains.in_integers(
+            _CHAIN, 10, 3e-4, expected("cifar100_small/integers", stage=4)
+        ),
     ),
     # Equal in data, width and total epochs of students to the four stages above.
     Recipe(

@@ -9,7 +9,7 @@ from r2b_keras import files
 from r2b_keras.claims import LEAST_SEEDS, Claim, interval
 from r2b_keras.errors import InputError
 from r2b_keras.reproduction import experiments
-from r2b_keras.reproduction.experiments import Experiment, Statement, Term
+from r2b_keras.reproduction.definitions import Experiment, Statement, Term
 
 FILE, CLAIMS = "seeds.csv", "claims.csv"
 

@@ -85,10 +85,28 @@ def test_a_strong_baseline_differs_in_network_and_losses_only(name):
             assert getattr(of_baseline, field) == getattr(of_chain, field)
 
 
-@pytest.mark.parametrize("name", ["digits", "fashion_mnist"])
-def test_where_both_are_run_here_they_have_equal_epochs(name):
+@pytest.mark.parametrize(
+    "name, teachers", [("digits", 0), ("fashion_mnist", 0), ("cifar100_small", 1)]
+)
+def test_where_both_are_run_here_they_have_equal_epochs(name, teachers):
+    """CIFAR-100's teacher is none of the students."""
     chain, baseline = recipes.get(name), recipes.get(f"{name}/strong_baseline")
-    assert sum(s.epochs for s in baseline.stages) == sum(s.epochs for s in chain.stages)
+    students = chain.stages[teachers:]
+    assert sum(s.epochs for s in baseline.stages) == sum(s.epochs for s in students)
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar100_small"])
+def test_integers_go_on_with_the_last_network_at_a_lower_rate(name):
+    chain, longer = recipes.get(name).stages, recipes.get(f"{name}/integers").stages
+    assert longer[:-1] == chain
+    last, added = (dataclasses.asdict(each) for each in (chain[-1], longer[-1]))
+    assert added["optimizer"].pop("learning_rate") == 3e-4
+    assert last["optimizer"].pop("learning_rate") > 3e-4
+    assert last["student"].pop("real_layers") == "float"
+    assert added["student"].pop("real_layers") == "integer"
+    changed = {field for field in last if last[field] != added[field]}
+    assert changed <= {"epochs", "start_from", "absorb_magnitude", "expected"}
+    assert (added["start_from"], added["absorb_magnitude"]) == (3, False)
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -101,7 +119,8 @@ def test_binary_weights_have_no_decay_no_warm_up_and_no_jitter(name):
             assert stage.augmentation.color_jitter == 0.0
         else:
             # The teacher of a small set has a stronger one, ours.
-            ours = name == "cifar100_small" and stage.student.binarization == "real"
+            is_real = stage.student.binarization == "real"
+            ours = name.startswith("cifar100_small") and is_real
             assert stage.optimizer.weight_decay == (5e-4 if ours else 1e-5)
             assert stage.schedule.warmup_epochs > 0
 
