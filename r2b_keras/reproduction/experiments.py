@@ -34,11 +34,12 @@ def _accuracies(*stages: int) -> tuple[Number, ...]:
 
 
 # Files that an experiment converts its last stage to, by name, with flags of `convert`.
-_SIZES = {kind: (f"--real_weights={kind}",) for kind in REAL_WEIGHTS}
+_Files = dict[str, tuple[str, ...]]
+_SIZES: _Files = {kind: (f"--real_weights={kind}",) for kind in REAL_WEIGHTS}
 # The smallest, for pictures as a camera gives them.
-_PIXELS = {"pixels": ("--real_weights=int8", "--input=uint8")}
+_PIXELS: _Files = {"pixels": ("--real_weights=int8", "--input=uint8")}
 # Of a network with real layers in integers, which has no other.
-_INTEGERS = {"integers": ()}
+_INTEGERS: _Files = {"integers": ()}
 _RUNTIME = "r2b_runtime"
 
 
