@@ -79,8 +79,8 @@ def test_a_strong_baseline_differs_in_network_and_losses_only(name):
     chain, baseline = recipes.get(name), recipes.get(f"{name}/strong_baseline")
     assert baseline.data == chain.data
     for of_chain, of_baseline in zip(chain.stages[2:], baseline.stages, strict=True):
-        renamed = dataclasses.replace(of_baseline.student, name="real_to_binary18")
-        assert renamed == of_chain.student
+        of_gates = {"name": "real_to_binary18", "reduction": of_chain.student.reduction}
+        assert dataclasses.replace(of_baseline.student, **of_gates) == of_chain.student
         for field in ("optimizer", "batch_size", "augmentation"):
             assert getattr(of_baseline, field) == getattr(of_chain, field)
 
