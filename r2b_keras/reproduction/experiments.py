@@ -6,7 +6,7 @@ seed 0 are in a folder of its name under `results/`.
 """
 
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from r2b_keras.board.card import REAL_WEIGHTS
 from r2b_keras.claims import LEAST_SEEDS
@@ -253,6 +253,12 @@ def statements() -> list[Statement]:
         for first, second in _DIFFERENCES
         if {first.experiment, second.experiment} <= names
     ]
+
+
+def compared_with(terms: Collection[Term]) -> set[Term]:
+    """The other numbers of the differences that one of these is in."""
+    pairs = (set(pair) for pair in _DIFFERENCES)
+    return {other for pair in pairs if pair & set(terms) for other in pair - set(terms)}
 
 
 def choose(names: list[str], quick: bool) -> list[Experiment]:
