@@ -207,6 +207,14 @@ EXPERIMENTS = (
         _CIFAR_BASELINE,
     ),
     _experiment(
+        "cifar100_small_long_baseline",
+        "that baseline in the whole time of the chain, teacher included; 3 hours",
+        (0, 1),
+        _CIFAR_BASELINE,
+        "--override=stages.*.epochs=66",
+        num_seeds=3,
+    ),
+    _experiment(
         "cifar100_small_integers",
         "the chain on CIFAR-100, then real layers in integers; 4 hours of one core",
         (3, 4),
@@ -230,6 +238,7 @@ _DIFFERENCES = (
     (_CHAIN, _BASELINE),
     (_BASELINE, _AS_PRINTED),
     (_CIFAR_CHAIN, Term("cifar100_small_strong_baseline", "stage 1, top-1")),
+    (_CIFAR_CHAIN, Term("cifar100_small_long_baseline", "stage 1, top-1")),
     *(
         (Term(name, "stage 4, top-1"), Term(name, "stage 3, top-1"))
         for name in ("cifar100_small_integers", "fashion_mnist_integers")
