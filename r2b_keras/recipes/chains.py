@@ -55,6 +55,7 @@ def real_to_binary(
     epochs: Sequence[int],
     expected: Sequence[Expected | None] = (None,) * 4,
     stage_2_start: int | None = None,
+    last_teacher: int = 2,
 ) -> tuple[Stage, ...]:
     """The four stages of Sec. 4.2.
 
@@ -64,6 +65,7 @@ def real_to_binary(
       expected: of each stage.
       stage_2_start: where stage 2 starts; from scratch as in larq-zoo, the paper is
         silent.
+      last_teacher: the stage whose logits the last one matches; 2 in the paper.
     """
     name = "real_to_binary18"
     return (
@@ -89,7 +91,7 @@ def real_to_binary(
             name,
             "binary",
             epochs[3],
-            teacher=2,
+            teacher=last_teacher,
             start_from=2,  # Sec. 4.2: 2-stage initialisation is crucial
             # Ours: alpha was learned for W, and sign(W) is larger by orders of
             # magnitude. alpha times mean |W| (Eq. 1) starts near stage 2. What
