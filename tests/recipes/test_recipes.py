@@ -83,7 +83,12 @@ def test_a_strong_baseline_differs_in_network_and_losses_only(name):
         of_gates = {"name": "real_to_binary18", "reduction": of_chain.student.reduction}
         assert dataclasses.replace(of_baseline.student, **of_gates) == of_chain.student
         for field in ("optimizer", "batch_size", "augmentation"):
-            assert getattr(of_baseline, field) == getattr(of_chain, field)
+            of_both = getattr(of_baseline, field), getattr(of_chain, field)
+            if (name, of_chain.start_from, field) == ("cifar100_small", 2, "optimizer"):
+                # Ours: each at the rate that is better for it.
+                assert [each.learning_rate for each in of_both] == [3e-3, 1e-3]
+                of_both = (dataclasses.replace(e, learning_rate=1.0) for e in of_both)
+            assert len({*of_both}) == 1
 
 
 @pytest.mark.parametrize(
