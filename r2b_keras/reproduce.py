@@ -25,7 +25,7 @@ from r2b_keras.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from r2b_keras.reproduction.experiments import Experiment, Step
+    from r2b_keras.reproduction.definitions import Experiment, Step
 
 FLAGS = flags.FLAGS
 # Where --record keeps its runs, so that the same command goes on.

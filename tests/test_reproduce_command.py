@@ -9,7 +9,7 @@ from r2b_keras import files, folders, reproduce
 from r2b_keras.claims import Claim
 from r2b_keras.claims import write as write_claims
 from r2b_keras.reproduction import checkout, experiments
-from r2b_keras.reproduction.experiments import Experiment, Number, Step
+from r2b_keras.reproduction.definitions import Experiment, Number, Step
 from tests import commands
 
 ARGUMENTS = (

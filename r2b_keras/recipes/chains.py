@@ -1,11 +1,11 @@
 """The paper's two chains of stages, as functions of what a data set changes.
 
 Four stages, each the teacher of the next (Sec. 4.2), and the strong baseline's two
-(Sec. 4.1).
+(Sec. 4.1). Ours is what makes a chain's last network one of integer real layers.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from r2b_keras.data.config import Augmentation
@@ -55,6 +55,7 @@ def real_to_binary(
     epochs: Sequence[int],
     expected: Sequence[Expected | None] = (None,) * 4,
     stage_2_start: int | None = None,
+    last_teacher: int = 2,
 ) -> tuple[Stage, ...]:
     """The four stages of Sec. 4.2.
 
@@ -64,6 +65,7 @@ def real_to_binary(
       expected: of each stage.
       stage_2_start: where stage 2 starts; from scratch as in larq-zoo, the paper is
         silent.
+      last_teacher: the stage whose logits the last one matches; 2 in the paper.
     """
     name = "real_to_binary18"
     return (
@@ -89,7 +91,7 @@ def real_to_binary(
             name,
             "binary",
             epochs[3],
-            teacher=2,
+            teacher=last_teacher,
             start_from=2,  # Sec. 4.2: 2-stage initialisation is crucial
             # Ours: alpha was learned for W, and sign(W) is larger by orders of
             # magnitude. alpha times mean |W| (Eq. 1) starts near stage 2. What
@@ -127,3 +129,32 @@ def strong_baseline(
             expected=expected[1],
         ),
     )
+
+
+def in_integers(
+    stages: tuple[Stage, ...],
+    epochs: int,
+    learning_rate: float,
+    expected: Expected | None = None,
+) -> tuple[Stage, ...]:
+    """The stages, and one in which the last network's real layers become integers.
+
+    It goes on as that network was trained, at a lower rate.
+
+    Args:
+      stages: a chain, or its baseline.
+      epochs: of the new stage.
+      learning_rate: its highest.
+      expected: of the new stage.
+    """
+    last = stages[-1]
+    added = replace(
+        last,
+        student=replace(last.student, real_layers="integer"),
+        epochs=epochs,
+        start_from=len(stages) - 1,
+        absorb_magnitude=False,
+        optimizer=replace(last.optimizer, learning_rate=learning_rate),
+        expected=expected,
+    )
+    return (*stages, added)

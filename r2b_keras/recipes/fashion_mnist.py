@@ -28,7 +28,7 @@ test images:
 
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.recipes import chains, short
-from r2b_keras.recipes.measured import expected_of_stages
+from r2b_keras.recipes.measured import expected, expected_of_stages
 from r2b_keras.recipes.schema import Recipe
 
 _DATA = DataConfig(
@@ -44,17 +44,21 @@ _SETTINGS = short.settings(
     last_rate=3e-3,
     augmentation=Augmentation(flip=True, pad_and_crop=2),
 )
+_CHAIN = chains.real_to_binary(
+    _SETTINGS,
+    [4, 2, 4, 6],
+    expected_of_stages("fashion_mnist", 4),
+    stage_2_start=1,
+)
 
 RECIPES = (
+    Recipe("fashion_mnist", "Fashion-MNIST, four stages", _DATA, _CHAIN),
     Recipe(
-        "fashion_mnist",
-        "Fashion-MNIST, four stages",
+        "fashion_mnist/integers",
+        "Fashion-MNIST, the four stages and one with real layers in integers",
         _DATA,
-        chains.real_to_binary(
-            _SETTINGS,
-            [4, 2, 4, 6],
-            expected_of_stages("fashion_mnist", 4),
-            stage_2_start=1,
+        chains.in_integers(
+            _CHAIN, 3, 3e-4, expected("fashion_mnist/integers", stage=4)
         ),
     ),
     # Equal in data, width and total epochs to the four stages above.

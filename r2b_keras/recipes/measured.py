@@ -12,7 +12,8 @@ from r2b_keras.recipes.settings import Expected
 
 SOURCE = "measured"
 # SHA-256 of the images that were measured, by a recipe's `data.source`. A folder may
-# hold others: plain MNIST has the names and sizes of Fashion-MNIST's files.
+# hold others: plain MNIST has the names and sizes of Fashion-MNIST's files. A name of
+# TensorFlow Datasets says which images they are; their order is its preparation's.
 FINGERPRINTS = {
     "digits": "31f0e2b40091813d85a3ac08228ca42117d90746d0a7f90632ee6ea1c63ae052",
     "fashion_mnist": "145c7cc693ba9309a106bf85524ac71e85fcfb2e7d8183008ef3c512c60b6793",

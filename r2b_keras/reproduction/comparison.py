@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from r2b_keras import tables
 from r2b_keras.claims import WITHIN, Claim, place
 from r2b_keras.reproduction import experiments, seeds
-from r2b_keras.reproduction.experiments import Experiment, Statement
+from r2b_keras.reproduction.definitions import Experiment, Statement
 from r2b_keras.reproduction.seeds import Measured
 
 EQUAL, UNJUDGED = "equal", "no claim"

@@ -5,129 +5,24 @@ them, `results/claims.csv` what follows; the small files that the commands wrote
 seed 0 are in a folder of its name under `results/`.
 """
 
-import dataclasses
+import types
+from collections.abc import Collection, Mapping
 
 from r2b_keras.board.card import REAL_WEIGHTS
 from r2b_keras.claims import LEAST_SEEDS
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.measured import stage_claim
+from r2b_keras.reproduction.definitions import (
+    Experiment,
+    Number,
+    Statement,
+    Step,
+    Term,
+)
 
 # Bytes. Words in a file, its model card's among them, move its size by less than this,
 # one 32-bit weight for each of a digit network's binary filters by more.
 _KIBIBYTE = 1024
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """A command of this package.
-
-    Attributes:
-      arguments: what follows `python -m r2b_keras.`; `{folder}` stands for the run's
-        own folder, `{seed}` for its seed and `{stages}` for the folder of finished
-        stages that runs share.
-      output: the file in that folder that keeps what it prints, or None.
-    """
-
-    arguments: tuple[str, ...]
-    output: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Number:
-    """A number that an experiment gives.
-
-    Attributes:
-      title: what tables say, such as "stage 3, top-1".
-      file: the JSON file, in the folder of a run, that has it.
-      key: its name there.
-      unit: its smallest step; None for a share of the test images.
-    """
-
-    title: str
-    file: str
-    key: str
-    unit: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """Commands that give some of the README's figures.
-
-    Attributes:
-      name: what `--experiment` takes, and the folder under `results/`.
-      summary: one line about it, with the time that a seed takes.
-      is_quick: whether `--quick` runs it.
-      steps: commands, in order; the last one prints the table.
-      numbers: what they give.
-      num_images: test images, of which an accuracy is a share.
-      num_seeds: how many `--record` trains, from 0 on.
-      is_compared: its numbers move so much with the seed that only differences to
-        others are claimed.
-    """
-
-    name: str
-    summary: str
-    is_quick: bool
-    steps: tuple[Step, ...]
-    numbers: tuple[Number, ...]
-    num_images: int
-    num_seeds: int
-    is_compared: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Term:
-    """A number of an experiment.
-
-    Attributes:
-      experiment: its name.
-      title: the number's.
-    """
-
-    experiment: str
-    title: str
-
-    @property
-    def text(self) -> str:
-        """The two as claims have them."""
-        return f"{self.experiment}: {self.title}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Statement:
-    """What may be claimed: a number, or how much larger it is than another.
-
-    Attributes:
-      first: the number.
-      second: what is taken from it, seed by seed, or None.
-      unit: smallest step of the value.
-      runs: of how many new seeds the mean is compared.
-    """
-
-    first: Term
-    second: Term | None
-    unit: float
-    runs: int = 1
-
-    @property
-    def terms(self) -> tuple[Term, ...]:
-        """The numbers that it takes."""
-        return (self.first,) if self.second is None else (self.first, self.second)
-
-    @property
-    def text(self) -> str:
-        """What the claim is about."""
-        return " - ".join(term.text for term in self.terms)
-
-    @property
-    def is_size(self) -> bool:
-        """Whether the value is in bytes."""
-        return self.unit >= 1
-
-    @property
-    def is_share(self) -> bool:
-        """Whether the value is a share of the test images."""
-        return not self.is_size and self.second is None
 
 
 def _accuracies(*stages: int) -> tuple[Number, ...]:
@@ -138,14 +33,38 @@ def _accuracies(*stages: int) -> tuple[Number, ...]:
     )
 
 
-def _conversion(kind: str, engine: str | None = None) -> tuple[Step, ...]:
-    """Converts with real weights of a kind; or evaluates such a file in an engine."""
-    workdir, model = "--workdir={folder}", f"{{folder}}/{kind}.tflite"
-    evaluate = ("evaluate", workdir, f"--model={model}")
-    if engine:
-        return (Step((*evaluate, f"--engine={engine}", "--json"), f"{engine}.json"),)
-    convert = ("convert", workdir, f"--real_weights={kind}", f"--output={model}")
-    return (Step(convert), Step((*evaluate, "--json"), f"{kind}.json"))
+# Files that an experiment converts its last stage to, by name, with flags of `convert`.
+_Files = dict[str, tuple[str, ...]]
+_SIZES: _Files = {kind: (f"--real_weights={kind}",) for kind in REAL_WEIGHTS}
+# The smallest, for pictures as a camera gives them.
+_PIXELS: _Files = {"pixels": ("--real_weights=int8", "--input=uint8")}
+# Of a network with real layers in integers, which has no other.
+_INTEGERS: _Files = {"integers": ()}
+_RUNTIME = "r2b_runtime"
+
+
+def _conversion(name: str, flags: tuple[str, ...]) -> tuple[Step, ...]:
+    """Converts the last stage to a file and evaluates that in LCE."""
+    step = Step(("convert", "--workdir={folder}", *flags, f"--output={_model(name)}"))
+    return (step, _evaluation(name, "lce", name))
+
+
+def _evaluation(name: str, engine: str, output: str) -> Step:
+    """Evaluates a file in an engine, on all test images."""
+    files = ("--workdir={folder}", f"--model={_model(name)}")
+    return Step(("evaluate", *files, f"--engine={engine}", "--json"), f"{output}.json")
+
+
+def _model(name: str) -> str:
+    """The path of a converted file."""
+    return f"{{folder}}/{name}.tflite"
+
+
+def _in_runtime(name: str) -> tuple[str, str]:
+    """How tables and files call what our runtime makes of a file."""
+    if name == REAL_WEIGHTS[0]:
+        return _RUNTIME, _RUNTIME
+    return f"{name} file in {_RUNTIME}", f"{_RUNTIME}_{name}"
 
 
 def _converted(title: str, name: str, has_size: bool = True) -> tuple[Number, ...]:
@@ -163,8 +82,8 @@ def _experiment(
     stages: tuple[int, ...],
     recipe: str,
     *flags: str,
-    converts: bool = False,
-    engines: tuple[str, ...] = (),
+    converted: Mapping[str, tuple[str, ...]] = types.MappingProxyType({}),
+    in_runtime: tuple[str, ...] = (),
     is_quick: bool = False,
     is_compared: bool = False,
     num_seeds: int = LEAST_SEEDS,
@@ -177,8 +96,8 @@ def _experiment(
       stages: whose accuracies count.
       recipe: what `train` is given.
       *flags: more for it.
-      converts: whether the last stage is converted, in all sizes.
-      engines: which run the first of these files too.
+      converted: files of its last stage, by name, with flags of `convert`.
+      in_runtime: names of those that our runtime is to run too.
       is_quick: see `Experiment`.
       is_compared: the same.
       num_seeds: the same.
@@ -186,12 +105,13 @@ def _experiment(
     folders = ("--workdir={folder}", "--seed={seed}", "--library={stages}")
     train = ("train", f"--recipe={recipe}", *folders, *flags)
     steps, numbers = [Step(train)], [*_accuracies(*stages)]
-    for kind in REAL_WEIGHTS if converts else ():
-        steps += _conversion(kind)
-        numbers += _converted(f"{kind} file", kind)
-    for engine in engines:
-        steps += _conversion(REAL_WEIGHTS[0], engine)
-        numbers += _converted(engine, engine, has_size=False)
+    for file, options in converted.items():
+        steps += _conversion(file, options)
+        numbers += _converted(f"{file} file", file)
+    for file in in_runtime:
+        title, output = _in_runtime(file)
+        steps.append(_evaluation(file, _RUNTIME, output))
+        numbers += _converted(title, output, has_size=False)
     # Once it is complete, the same command prints its table.
     steps.append(Step(train, "table.txt"))
     return Experiment(
@@ -209,14 +129,15 @@ def _experiment(
 # Without absorb_magnitude seeds lie far apart: fewer would show no difference.
 _MANY_SEEDS = 10
 _ABSORB = "--override=stages.{}.absorb_magnitude=false"
+_CIFAR, _CIFAR_BASELINE = "cifar100_small", "cifar100_small/strong_baseline"
 EXPERIMENTS = (
     _experiment(
         "digits",
         "the default recipe, converted; 2 minutes",
         (0, 1, 2, 3),
         "digits",
-        converts=True,
-        engines=("r2b_runtime",),
+        converted=_SIZES,
+        in_runtime=REAL_WEIGHTS[:1],
         num_seeds=_MANY_SEEDS,
         is_quick=True,
     ),
@@ -248,7 +169,7 @@ EXPERIMENTS = (
         "the chain on Fashion-MNIST, converted; under an hour",
         (0, 1, 2, 3),
         "fashion_mnist",
-        converts=True,
+        converted=_SIZES,
     ),
     _experiment(
         "fashion_mnist_strong_baseline",
@@ -263,12 +184,51 @@ EXPERIMENTS = (
         "fashion_mnist/strong_baseline",
         _ABSORB.format(1),
     ),
+    _experiment(
+        "fashion_mnist_integers",
+        "its chain, then real layers in integers; an hour",
+        (3, 4),
+        "fashion_mnist/integers",
+        converted=_INTEGERS,
+        in_runtime=tuple(_INTEGERS),
+    ),
+    _experiment(
+        "cifar100_small",
+        "the chain on CIFAR-100, converted; 4 hours of one core",
+        (0, 1, 2, 3),
+        _CIFAR,
+        converted=_SIZES | _PIXELS,
+        in_runtime=(*_SIZES, *_PIXELS),
+    ),
+    _experiment(
+        "cifar100_small_strong_baseline",
+        "the strong baseline on CIFAR-100; 2 hours of one core",
+        (0, 1),
+        _CIFAR_BASELINE,
+    ),
+    _experiment(
+        "cifar100_small_long_baseline",
+        "that baseline in the whole time of the chain, teacher included; 3 hours",
+        (0, 1),
+        _CIFAR_BASELINE,
+        "--override=stages.*.epochs=66",
+        num_seeds=3,
+    ),
+    _experiment(
+        "cifar100_small_integers",
+        "the chain on CIFAR-100, then real layers in integers; 4 hours of one core",
+        (3, 4),
+        f"{_CIFAR}/integers",
+        converted=_INTEGERS,
+        in_runtime=tuple(_INTEGERS),
+    ),
 )
 
 _CHAIN = Term("fashion_mnist", "stage 3, top-1")
 _BASELINE = Term("fashion_mnist_strong_baseline", "stage 1, top-1")
 _AS_PRINTED = Term("fashion_mnist_strong_baseline_as_in_the_paper", "stage 1, top-1")
 _DIGITS = Term("digits", "stage 3, top-1")
+_CIFAR_CHAIN = Term("cifar100_small", "stage 3, top-1")
 # A single seed may turn a difference; it is measured again with as many as this.
 _PAIRS = 5
 _DIFFERENCES = (
@@ -277,6 +237,12 @@ _DIFFERENCES = (
     (_CHAIN, _AS_PRINTED),
     (_CHAIN, _BASELINE),
     (_BASELINE, _AS_PRINTED),
+    (_CIFAR_CHAIN, Term("cifar100_small_strong_baseline", "stage 1, top-1")),
+    (_CIFAR_CHAIN, Term("cifar100_small_long_baseline", "stage 1, top-1")),
+    *(
+        (Term(name, "stage 4, top-1"), Term(name, "stage 3, top-1"))
+        for name in ("cifar100_small_integers", "fashion_mnist_integers")
+    ),
 )
 
 
@@ -296,6 +262,12 @@ def statements() -> list[Statement]:
         for first, second in _DIFFERENCES
         if {first.experiment, second.experiment} <= names
     ]
+
+
+def compared_with(terms: Collection[Term]) -> set[Term]:
+    """The other numbers of the differences that one of these is in."""
+    pairs = (set(pair) for pair in _DIFFERENCES)
+    return {other for pair in pairs if pair & set(terms) for other in pair - set(terms)}
 
 
 def choose(names: list[str], quick: bool) -> list[Experiment]:

@@ -8,8 +8,9 @@ from typing import Any
 from r2b_keras import files
 from r2b_keras.claims import LEAST_SEEDS, Claim, interval
 from r2b_keras.errors import InputError
+from r2b_keras.recipes.measured import FINGERPRINTS
 from r2b_keras.reproduction import experiments
-from r2b_keras.reproduction.experiments import Experiment, Statement, Term
+from r2b_keras.reproduction.definitions import Experiment, Statement, Term
 
 FILE, CLAIMS = "seeds.csv", "claims.csv"
 
@@ -61,12 +62,14 @@ def of_run(experiment: Experiment, folder: pathlib.Path) -> dict[Term, float]:
     """The numbers of a run that is complete.
 
     Raises:
-      InputError: a file or a number is missing.
+      InputError: a file or a number is missing, or it was of other images.
     """
-    return {
+    found = {
         Term(experiment.name, number.title): _number(folder / number.file, number.key)
         for number in experiment.numbers
     }
+    _check_images(folder / "recipe.json")
+    return found
 
 
 def add(
@@ -75,8 +78,9 @@ def add(
     """Takes up what a seed of an experiment gave.
 
     If an accuracy is another than before, training or the machine has changed since,
-    and all accuracies of the other seeds are forgotten: all of a claim's come from one.
-    So with sizes, which the converter changes, where one is more than a unit off.
+    and all accuracies of the other seeds are forgotten, with what they are compared
+    with: all of a claim's come from one. So with sizes, which the converter changes,
+    where one is more than a unit off.
     """
     for kind in (True, False):
         units = {
@@ -84,12 +88,13 @@ def add(
             for number in experiment.numbers
             if (number.unit is None) == kind
         }
-        changes = [
-            abs(measured.get(term, {}).get(seed, found[term]) - found[term]) > unit
+        changed = {
+            term
             for term, unit in units.items()
-        ]
-        if any(changes):
-            for term in units:
+            if abs(measured.get(term, {}).get(seed, found[term]) - found[term]) > unit
+        }
+        if changed:
+            for term in units.keys() | experiments.compared_with(changed):
                 measured.pop(term, None)
     for term, value in found.items():
         measured.setdefault(term, {})[seed] = value
@@ -136,16 +141,35 @@ def claims(measured: Measured) -> list[Claim]:
     return found
 
 
+def _check_images(path: pathlib.Path) -> None:
+    """Refuses a run on other images than were measured; see `FINGERPRINTS`."""
+    run = _object(path)
+    source = run.get("recipe", {}).get("data", {}).get("source")
+    known, found = FINGERPRINTS.get(source), run.get("data_fingerprint")
+    if known is not None and found != known:
+        raise InputError(
+            f"{path.parent} was trained on images of {source} with the SHA-256 "
+            f"{found}, expected {known}: make the set as README.md says, delete that "
+            "folder, then run the command again."
+        )
+
+
 def _number(path: pathlib.Path, key: str) -> float:
+    found = _object(path)
+    if not isinstance(found.get(key), int | float):
+        raise InputError(
+            f"{path} has no number {key!r}: restore it from the repository, or run the "
+            "experiment again in a new --workdir."
+        )
+    return float(found[key])
+
+
+def _object(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON object that a run or a record has."""
     if not path.exists():
         raise InputError(
             f"There is no file {path}: run this command in a checkout of the "
             "repository, name its folder with --results, or record it with --record."
         )
     found: Any = files.read_json(path)
-    if not isinstance(found, dict) or not isinstance(found.get(key), int | float):
-        raise InputError(
-            f"{path} has no number {key!r}: restore it from the repository, or run the "
-            "experiment again in a new --workdir."
-        )
-    return float(found[key])
+    return found if isinstance(found, dict) else {}
