@@ -14,6 +14,8 @@ from r2b_keras.networks import BINARIZATIONS
 from r2b_keras.trainers import MOST_SEED, PRECISIONS, STRATEGIES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from r2b_keras.recipes import Recipe
     from r2b_keras.trainers.workdir import StageResult, Workdir
 
@@ -88,7 +90,7 @@ def main() -> int:
     )
     if not numbers:
         print(f"Stage {stage} is complete in {workdir.path}, nothing to train.")
-    print(summary(recipe, results, workdir))
+    print(summary(recipe, results, workdir, needed_again()))
     return 0
 
 
@@ -157,8 +159,26 @@ def list_recipes() -> str:
     return "\n".join(lines)
 
 
-def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str:
-    """The table of finished stages, and where everything lies."""
+def needed_again() -> list[str]:
+    """Those of this command's flags that others need to find images and layers."""
+    words = [] if FLAGS.data_dir is None else [f"--data_dir={FLAGS.data_dir}"]
+    return words + [f"--import={name}" for name in import_flag.given(FLAGS)]
+
+
+def summary(
+    recipe: Recipe,
+    results: list[StageResult],
+    workdir: Workdir,
+    again: Sequence[str] = (),
+) -> str:
+    """The table of finished stages, and where everything lies.
+
+    Args:
+      recipe: the run's.
+      results: of its finished stages.
+      workdir: its folder.
+      again: flags that the commands which are shown need as well.
+    """
     from r2b_keras.trainers import expectations
 
     head = (
@@ -178,27 +198,15 @@ def summary(recipe: Recipe, results: list[StageResult], workdir: Workdir) -> str
         )
         lines.append(line.rstrip())
     last = results[-1].stage
+    words = ["python", "-m", "r2b_keras.evaluate", f"--workdir={workdir.path}"]
     lines += [
         "",
         f"models      {workdir.path}/stage_K/model.keras, the last in stage_{last}",
         f"curves      {workdir.path}/metrics.csv, tensorboard --logdir={workdir.path}",
         f"settings    {workdir.path}/recipe.json, {workdir.path}/manifest.json",
-        f"evaluate    {_evaluation(workdir, last)}",
+        f"evaluate    {shlex.join([*words, f'--stage={last}', *again])}",
     ]
     return "\n".join(lines)
-
-
-def _evaluation(workdir: Workdir, stage: int) -> str:
-    """The command that evaluates a stage, for a shell."""
-    words = [
-        *("python", "-m", "r2b_keras.evaluate"),
-        f"--workdir={workdir.path}",
-        f"--stage={stage}",
-    ]
-    if FLAGS.data_dir is not None:
-        words.append(f"--data_dir={FLAGS.data_dir}")
-    words += [f"--import={name}" for name in import_flag.given(FLAGS)]
-    return shlex.join(words)
 
 
 def start() -> NoReturn:

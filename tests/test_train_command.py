@@ -244,7 +244,8 @@ def test_the_command_that_evaluates_is_whole(tmp_path, flags, ending):
     workdir.claim({"recipe": recipes.to_dict(recipe)})
     result = StageResult(0, "resnet18", "real", 0.9, 1.0, None, 1, 1.0, 1, 1, 0)
     with flags_of("train", *flags):
-        *_, line = train.summary(recipe, [result], workdir).splitlines()
+        again = train.needed_again()
+    *_, line = train.summary(recipe, [result], workdir, again).splitlines()
     command = f"evaluate    python -m r2b_keras.evaluate --workdir={tmp_path} "
     assert line == command + ending
 

@@ -12,7 +12,6 @@ from r2b_keras.converters.deployment import Deployment
 from r2b_keras.converters.rounded_verification import RoundedVerification
 from r2b_keras.converters.verification import Difference, Verification
 from r2b_keras.trainers.workdir import StageResult, Workdir
-from tests.commands import flags_of
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECORDS = ROOT / "results" / "tutorial"
@@ -80,8 +79,7 @@ def training(tmp_path, monkeypatch):
             zip(students, spent, strict=True)
         )
     ]
-    with flags_of("train", "--data_dir=photos"):
-        return train.summary(recipe, results, workdir).splitlines()
+    return train.summary(recipe, results, workdir, ["--data_dir=photos"]).splitlines()
 
 
 def test_lines_of_a_conversion():
