@@ -95,7 +95,38 @@ struct Affine {
   const float* addend = nullptr;
 };
 
-// The same by bytes: `source` holds them.
+// One chunk of the channels of `count` pixels: [count][output_stride].
+inline void convolve_pixels(const Kernels& kernels, const Patches<float>& patches,
+                            int count, const PackedFilter::Chunk& chunk, float* output,
+                            ptrdiff_t output_stride) {
+  RealConvRow work = {};
+  work.patches = patches;
+  work.filter = chunk.data;
+  work.num_pixels = count;
+  work.num_channels = chunk.num_channels;
+  work.output = output;
+  work.output_stride = output_stride;
+  kernels.real_conv_row(work);
+}
+
+// The same of bytes.
+inline void convolve_pixels(const Kernels& kernels, const Patches<uint8_t>& patches,
+                            int count, const PackedFilter::Chunk& chunk,
+                            const Affine& affine, float* output,
+                            ptrdiff_t output_stride) {
+  IntegerConvRow work = {};
+  work.patches = patches;
+  work.filter = chunk.data;
+  work.num_pixels = count;
+  work.num_channels = chunk.num_channels;
+  if (affine.factor != nullptr) work.multiplier = affine.factor + chunk.first_channel;
+  if (affine.addend != nullptr) work.addend = affine.addend + chunk.first_channel;
+  work.output = output;
+  work.output_stride = output_stride;
+  kernels.integer_conv_row(work);
+}
+
+// The convolution of bytes: `source` holds them.
 std::unique_ptr<Step> make_integer_convolution(
     const Kernels& kernels, const Graph& graph, const Operator& op,
     const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter, Value* source,

@@ -39,17 +39,9 @@ class IntegerPixels {
       pixels = scratch;
     }
     const ptrdiff_t no_offset = 0;
-    IntegerConvRow work = {};
-    work.patches = {reinterpret_cast<const uint8_t*>(pixels), channels_in_, &no_offset, 1,
-                    channels_in_};
-    work.filter = chunk.data;
-    work.num_pixels = count;
-    work.num_channels = chunk.num_channels;
-    if (affine_.factor != nullptr) work.multiplier = affine_.factor + chunk.first_channel;
-    if (affine_.addend != nullptr) work.addend = affine_.addend + chunk.first_channel;
-    work.output = output;
-    work.output_stride = output_stride;
-    kernels_.integer_conv_row(work);
+    const Patches<uint8_t> patches = {reinterpret_cast<const uint8_t*>(pixels),
+                                      channels_in_, &no_offset, 1, channels_in_};
+    convolve_pixels(kernels_, patches, count, chunk, affine_, output, output_stride);
   }
 
  private:

@@ -62,17 +62,8 @@ Patches<uint8_t> IntegerRows::patches(int row, Lines* lines) const {
 void IntegerRows::convolve(const Patches<uint8_t>& patches, int first, int count,
                            const PackedFilter::Chunk& chunk, float* output,
                            ptrdiff_t output_stride) const {
-  IntegerConvRow work = {};
-  work.patches = patches;
-  work.patches.source += first * patches.pixel_step;
-  work.filter = chunk.data;
-  work.num_pixels = count;
-  work.num_channels = chunk.num_channels;
-  if (affine_.factor != nullptr) work.multiplier = affine_.factor + chunk.first_channel;
-  if (affine_.addend != nullptr) work.addend = affine_.addend + chunk.first_channel;
-  work.output = output;
-  work.output_stride = output_stride;
-  kernels_.integer_conv_row(work);
+  convolve_pixels(kernels_, patches.from(first), count, chunk, affine_, output,
+                  output_stride);
 }
 
 }  // namespace r2b

@@ -29,16 +29,9 @@ class RealPixels {
   void convolve(int first, int count, const PackedFilter::Chunk& chunk, char*,
                 float* output, ptrdiff_t output_stride) const {
     const ptrdiff_t no_offset = 0;
-    RealConvRow work = {};
-    work.patches = {reinterpret_cast<const float*>(source_.data) +
-                        static_cast<ptrdiff_t>(first) * channels_in_,
-                    channels_in_, &no_offset, 1, channels_in_};
-    work.filter = chunk.data;
-    work.num_pixels = count;
-    work.num_channels = chunk.num_channels;
-    work.output = output;
-    work.output_stride = output_stride;
-    kernels_.real_conv_row(work);
+    const Patches<float> pixels = {reinterpret_cast<const float*>(source_.data),
+                                   channels_in_, &no_offset, 1, channels_in_};
+    convolve_pixels(kernels_, pixels.from(first), count, chunk, output, output_stride);
   }
 
  private:

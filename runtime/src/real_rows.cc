@@ -70,15 +70,7 @@ Patches<float> RealRows::patches(int row, Lines* lines) const {
 void RealRows::convolve(const Patches<float>& patches, int first, int count,
                         const PackedFilter::Chunk& chunk, float* output,
                         ptrdiff_t output_stride) const {
-  RealConvRow work = {};
-  work.patches = patches;
-  work.patches.source += first * patches.pixel_step;
-  work.filter = chunk.data;
-  work.num_pixels = count;
-  work.num_channels = chunk.num_channels;
-  work.output = output;
-  work.output_stride = output_stride;
-  kernels_.real_conv_row(work);
+  convolve_pixels(kernels_, patches.from(first), count, chunk, output, output_stride);
 }
 
 }  // namespace r2b

@@ -23,6 +23,13 @@ struct Patches {
   const ptrdiff_t* run_offsets;
   int num_runs;
   int run_length;
+
+  // Those of the pixels from x = `pixel` on.
+  Patches from(int pixel) const {
+    Patches later = *this;
+    later.source += pixel * pixel_step;
+    return later;
+  }
 };
 
 // One row of a binary convolution, as counts of differing bits.
