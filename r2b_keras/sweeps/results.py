@@ -1,6 +1,7 @@
 """What the trials gave: `trials.csv`, the table on the terminal, the best recipe."""
 
 import dataclasses
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -175,10 +176,11 @@ def summary(
 
 
 def _training(sweep: Sweep) -> str:
-    """The command that gives the best trial's accuracy again."""
+    """The command that gives the best trial's accuracy again, as a shell takes it."""
     settings = sweep.settings
     words = [
-        f"python -m r2b_keras.train --recipe={sweep.path}/best_recipe.json",
+        *("python", "-m", "r2b_keras.train"),
+        f"--recipe={sweep.path}/best_recipe.json",
         f"--stage={settings.stage}",
         f"--seed={settings.seed}",
         f"--workdir={sweep.path}_best",
@@ -188,7 +190,7 @@ def _training(sweep: Sweep) -> str:
     if settings.data_dir is not None:
         words.append(f"--data_dir={settings.data_dir}")
     words += [f"--import={name}" for name in settings.modules]
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def write_best_recipe(sweep: Sweep, row: TrialRow) -> None:

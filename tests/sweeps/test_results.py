@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 
 import pytest
 from small_sweeps import RATE, TEMPERATURE, failed, finished, make_sweep
@@ -83,6 +84,14 @@ def test_summary_tells_how_the_best_was_trained():
     words = ("--seed=4", "--precision=bfloat16", "--data_dir=/images")
     for word in (*words, "--import=my_parts"):
         assert word in text
+
+
+def test_a_shell_takes_the_command_of_the_summary_as_it_is():
+    text = results.summary(make_sweep("my runs/a", data_dir="/my images"), ROWS, 5)
+    command = text.rpartition("train it    ")[2]
+    words = shlex.split(command)
+    assert "--recipe=my runs/a/best_recipe.json" in words
+    assert "--data_dir=/my images" in words
 
 
 def test_no_trial_has_finished():
