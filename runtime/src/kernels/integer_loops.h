@@ -21,38 +21,46 @@
 namespace r2b {
 namespace {
 
+// Adds to sums[p][v] what four bytes of each pixel give with their weights.
+template <typename Simd, int kPixels, int kVectors, typename Add>
+R2B_INLINE void add_four(const uint8_t* x, ptrdiff_t step, const char* weights,
+                         typename Simd::Integers (&sums)[kPixels][kVectors],
+                         const Add& add) {
+  using Integers = typename Simd::Integers;
+  Integers weight[kVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    weight[v] = Simd::load_integers(weights + v * 4 * Simd::kLanes);
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < kPixels; ++p) {
+    const Integers bytes = Simd::repeat(x + p * step);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      sums[p][v] = add(sums[p][v], bytes, weight[v]);
+    }
+  }
+}
+
 // sums[p][v] += the products of whole runs.
 template <typename Simd, int kPixels, int kVectors>
-__attribute__((always_inline)) inline void add_runs(
+R2B_INLINE void add_runs(
     const Patches<uint8_t>& patches, const char* weights, int pixel,
     typename Simd::Integers (&sums)[kPixels][kVectors]) {
-  using Integers = typename Simd::Integers;
   constexpr int kBytes = 4 * Simd::kLanes;
   const ptrdiff_t step = patches.pixel_step;
   const int fours = divide_up(patches.run_length, 4);
   for (int r = 0; r < patches.num_runs; ++r) {
     const uint8_t* x = patches.source + pixel * step + patches.run_offsets[r];
     for (int i = 0; i < fours; ++i, x += 4, weights += kVectors * kBytes) {
-      Integers weight[kVectors];
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        weight[v] = Simd::load_integers(weights + v * kBytes);
-      }
-#pragma GCC unroll 8
-      for (int p = 0; p < kPixels; ++p) {
-        const Integers bytes = Simd::repeat(x + p * step);
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) {
-          sums[p][v] = Simd::add_products(sums[p][v], bytes, weight[v]);
-        }
-      }
+      add_four<Simd>(x, step, weights, sums, Simd::add_products);
     }
   }
 }
 
 // The same by stretches, which integer_filter.h explains.
 template <typename Simd, int kPixels, int kVectors>
-__attribute__((always_inline)) inline void add_stretches(
+R2B_INLINE void add_stretches(
     const Patches<uint8_t>& patches, const char* weights, int pixel,
     typename Simd::Integers (&sums)[kPixels][kVectors]) {
   using Integers = typename Simd::Integers;
@@ -77,19 +85,7 @@ __attribute__((always_inline)) inline void add_stretches(
       const uint8_t* stretch_end = x + 4 * ptrdiff_t{*length++};
       for (; x < stretch_end; x += 4) {
         weights += kVectors * kBytes;
-        Integers weight[kVectors];
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) {
-          weight[v] = Simd::load_integers(weights + v * kBytes);
-        }
-#pragma GCC unroll 8
-        for (int p = 0; p < kPixels; ++p) {
-          const Integers bytes = Simd::repeat(x + p * step);
-#pragma GCC unroll 8
-          for (int v = 0; v < kVectors; ++v) {
-            halves[p][v] = Simd::add_pairs(halves[p][v], bytes, weight[v]);
-          }
-        }
+        add_four<Simd>(x, step, weights, halves, Simd::add_pairs);
       }
       weights += kVectors * kBytes;
 #pragma GCC unroll 8
@@ -132,7 +128,7 @@ void integer_tile(const IntegerConvRow& row, const char* weights, int pixel,
     for (int v = 0; v < kVectors; ++v) values[p][v] = Simd::to_floats(sums[p][v]);
   }
   // Always in line: values stay in registers.
-  const auto store = [&](const auto& vectors) __attribute__((always_inline)) {
+  const auto store = [&](const auto& vectors) R2B_ALWAYS {
     Floats multiplier[kVectors], addend[kVectors];
     if (row.multiplier != nullptr) {
 #pragma GCC unroll 8

@@ -10,6 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 
+// For parts of a loop whose vectors must stay in registers.
+#define R2B_ALWAYS __attribute__((always_inline))
+#define R2B_INLINE inline R2B_ALWAYS
+
 namespace r2b {
 
 // Where a convolution finds the patches of a row of output pixels. The source has its

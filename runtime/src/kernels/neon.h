@@ -39,9 +39,6 @@ void finish_row(const FinishRow& row);
 void max_pool_row(const PoolRow& row);
 void mean_pool_row(const PoolRow& row, float factor);
 
-#define R2B_ALWAYS __attribute__((always_inline))
-#define R2B_INLINE inline R2B_ALWAYS
-
 inline int smaller(int a, int b) { return b < a ? b : a; }
 
 template <typename Body, int... kIndex>
