@@ -44,6 +44,7 @@ lint: $(TOOLS)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	find runtime -name '*.[ch]' -o -name '*.cc' | xargs $(VENV)/bin/clang-format -n -Werror
 
 runtime: $(RUNTIME_WHEEL)x86_64.whl $(RUNTIME_WHEEL)aarch64.whl $(RUNTIME_STAMP)
 	@ls -l dist

@@ -38,7 +38,8 @@ Picture ReadPicture(const std::string& path) {
   file >> magic >> picture.width >> picture.height >> largest;
   picture.channels = magic == "P6" ? 3 : 1;
   if (!file || (magic != "P5" && magic != "P6") || largest != 255)
-    throw std::runtime_error(path + " is no PPM or PGM picture of 8 bits: convert it, with "
+    throw std::runtime_error(path +
+                             " is no PPM or PGM picture of 8 bits: convert it, with "
                              "ImageMagick's `convert` for one.");
   file.get();
   picture.pixels.assign(std::istreambuf_iterator<char>(file), {});
@@ -53,7 +54,8 @@ std::vector<double> ReadNumbers(const std::string& name, const std::string& text
     char* end;
     numbers.push_back(std::strtod(next, &end));
     if (end == next || (*end != ',' && *end != '\0'))
-      throw std::runtime_error(name + " is " + text + ", expected one number for each " +
+      throw std::runtime_error(name + " is " + text +
+                               ", expected one number for each " +
                                "channel with commas between, such as 0.49,0.48,0.44.");
     if (*end == '\0') return numbers;
     next = end + 1;
@@ -64,9 +66,9 @@ void CheckFits(const Network& network, const Picture& picture) {
   if (picture.height != network.height() || picture.width != network.width() ||
       picture.channels != network.channels())
     throw std::runtime_error(
-        "The picture has another size than the network's " + std::to_string(network.width()) +
-        "x" + std::to_string(network.height()) + ", " + std::to_string(network.channels()) +
-        " channels: scale it.");
+        "The picture has another size than the network's " +
+        std::to_string(network.width()) + "x" + std::to_string(network.height()) +
+        ", " + std::to_string(network.channels()) + " channels: scale it.");
 }
 
 void PrintBest(const std::vector<float>& scores) {

@@ -66,11 +66,13 @@ LiteRtStatus LiteRtGetSubgraphInput(LiteRtSubgraph subgraph, size_t index,
                                     LiteRtTensor* tensor);
 LiteRtStatus LiteRtGetSubgraphOutput(LiteRtSubgraph subgraph, size_t index,
                                      LiteRtTensor* tensor);
-LiteRtStatus LiteRtGetRankedTensorType(LiteRtTensor tensor, LiteRtRankedTensorType* type);
+LiteRtStatus LiteRtGetRankedTensorType(LiteRtTensor tensor,
+                                       LiteRtRankedTensorType* type);
 
 LiteRtStatus LiteRtCreateOptions(LiteRtOptions* options);
 void LiteRtDestroyOptions(LiteRtOptions options);
-LiteRtStatus LiteRtSetOptionsHardwareAccelerators(LiteRtOptions options, int accelerators);
+LiteRtStatus LiteRtSetOptionsHardwareAccelerators(LiteRtOptions options,
+                                                  int accelerators);
 
 LiteRtStatus LiteRtCreateAccelerator(LiteRtAccelerator* accelerator);
 LiteRtStatus LiteRtSetAcceleratorGetName(
@@ -78,7 +80,8 @@ LiteRtStatus LiteRtSetAcceleratorGetName(
     LiteRtStatus (*get_name)(LiteRtAccelerator accelerator, const char** name));
 LiteRtStatus LiteRtSetAcceleratorGetVersion(
     LiteRtAccelerator accelerator,
-    LiteRtStatus (*get_version)(LiteRtAccelerator accelerator, LiteRtApiVersion* version));
+    LiteRtStatus (*get_version)(LiteRtAccelerator accelerator,
+                                LiteRtApiVersion* version));
 LiteRtStatus LiteRtSetAcceleratorGetHardwareSupport(
     LiteRtAccelerator accelerator,
     LiteRtStatus (*get_hardware)(LiteRtAccelerator accelerator, int* accelerators));
@@ -104,9 +107,11 @@ LiteRtStatus LiteRtRunCompiledModel(LiteRtCompiledModel compiled, size_t signatu
 
 LiteRtStatus LiteRtCreateManagedTensorBuffer(LiteRtEnvironment environment, int kind,
                                              const LiteRtRankedTensorType* type,
-                                             size_t num_bytes, LiteRtTensorBuffer* buffer);
+                                             size_t num_bytes,
+                                             LiteRtTensorBuffer* buffer);
 void LiteRtDestroyTensorBuffer(LiteRtTensorBuffer buffer);
-LiteRtStatus LiteRtLockTensorBuffer(LiteRtTensorBuffer buffer, void** content, int mode);
+LiteRtStatus LiteRtLockTensorBuffer(LiteRtTensorBuffer buffer, void** content,
+                                    int mode);
 LiteRtStatus LiteRtUnlockTensorBuffer(LiteRtTensorBuffer buffer);
 
 #ifdef __cplusplus

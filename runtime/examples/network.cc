@@ -35,7 +35,8 @@ LiteRtStatus Hardware(LiteRtAccelerator, int* accelerators) {
 
 LiteRtStatus MakeDelegate(void*, LiteRtEnvironment, LiteRtAccelerator, LiteRtOptions,
                           LiteRtDelegateWrapper* wrapper) {
-  TfLiteDelegate* delegate = tflite_plugin_create_delegate(nullptr, nullptr, 0, nullptr);
+  TfLiteDelegate* delegate =
+      tflite_plugin_create_delegate(nullptr, nullptr, 0, nullptr);
   if (delegate == nullptr) return 1;
   return LiteRtWrapDelegate(delegate, tflite_plugin_destroy_delegate, wrapper);
 }
@@ -146,7 +147,8 @@ struct Network::Parts {
     Check(LiteRtGetNumSubgraphInputs(graph, &num_inputs), "count its inputs");
     Check(LiteRtGetNumSubgraphOutputs(graph, &num_outputs), "count its outputs");
     if (num_inputs != 1 || num_outputs != 1)
-      throw std::runtime_error(path + " has several inputs or outputs, expected one each.");
+      throw std::runtime_error(path +
+                               " has several inputs or outputs, expected one each.");
     LiteRtTensor first, last;
     Check(LiteRtGetSubgraphInput(graph, 0, &first), "find its input");
     Check(LiteRtGetSubgraphOutput(graph, 0, &last), "find its output");
@@ -155,7 +157,8 @@ struct Network::Parts {
     const int taken = input.type.type;
     if ((taken != LITERT_FLOAT32 && taken != LITERT_UINT8) || input.type.rank != 4 ||
         output.type.type != LITERT_FLOAT32)
-      throw std::runtime_error(path + " takes no pictures of float32 or uint8, or gives no "
+      throw std::runtime_error(path +
+                               " takes no pictures of float32 or uint8, or gives no "
                                "float32: convert it with r2b_keras.");
   }
 
@@ -168,7 +171,8 @@ struct Network::Parts {
 
   void Store(const unsigned char* pixels, const std::vector<Normalisation>& channels) {
     void* content;
-    Check(LiteRtLockTensorBuffer(input.buffer, &content, LITERT_WRITE), "lock its input");
+    Check(LiteRtLockTensorBuffer(input.buffer, &content, LITERT_WRITE),
+          "lock its input");
     if (input.type.type == LITERT_UINT8) {
       std::copy_n(pixels, input.count, static_cast<unsigned char*>(content));
     } else {
@@ -183,7 +187,8 @@ struct Network::Parts {
 
   std::vector<float> Scores() {
     void* content;
-    Check(LiteRtLockTensorBuffer(output.buffer, &content, LITERT_READ), "lock its output");
+    Check(LiteRtLockTensorBuffer(output.buffer, &content, LITERT_READ),
+          "lock its output");
     const float* scores = static_cast<float*>(content);
     std::vector<float> copy(scores, scores + output.count);
     Check(LiteRtUnlockTensorBuffer(output.buffer), "unlock its output");
@@ -206,7 +211,8 @@ std::vector<float> Network::Predict(const unsigned char* pixels, size_t count,
                                     const std::vector<double>& mean,
                                     const std::vector<double>& std) {
   if (count != parts_->input.count)
-    throw std::runtime_error("There are " + std::to_string(count) + " pixels, expected " +
+    throw std::runtime_error("There are " + std::to_string(count) +
+                             " pixels, expected " +
                              std::to_string(parts_->input.count) + ".");
   parts_->Store(pixels, MakeNormalisations(mean, std, channels()));
   Check(LiteRtRunCompiledModel(parts_->compiled, 0, 1, &parts_->input.buffer, 1,

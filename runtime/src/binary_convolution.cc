@@ -47,7 +47,8 @@ OutputTransform make_transform(const Graph& graph, const Operator& op, int32_t b
   for (size_t i = 0; i < transform.bias.size(); i++) {
     const double factor = transform.multiplier[i], addend = transform.bias[i];
     transform.multiplier[i] = static_cast<float>(-1 * factor / scale);
-    transform.bias[i] = static_cast<float>((addend + bits * factor) / scale + zero_point);
+    transform.bias[i] =
+        static_cast<float>((addend + bits * factor) / scale + zero_point);
   }
   return transform;
 }
@@ -81,8 +82,8 @@ class BinaryConvolution : public Step {
     const int32_t group_channels = static_cast<int32_t>(op.channels_in / groups);
     const int32_t bits = filter.shape.dims[1] * filter.shape.dims[2] * group_channels;
     transform_ = make_transform(graph, op, bits);
-    patches_ = PatchLayout(source_.channels(), source_.row_pitch(), vertical_, horizontal,
-                           group_words_);
+    patches_ = PatchLayout(source_.channels(), source_.row_pitch(), vertical_,
+                           horizontal, group_words_);
     left_ = horizontal.before;
     whole_rows_ = groups > 1;
     const int block = std::max(kernels_.binary_channel_block, 1);
@@ -116,7 +117,8 @@ class BinaryConvolution : public Step {
     const int num_chunks = static_cast<int>(filter_->chunks.size());
     for (int unit = begin; unit < end; unit++) {
       const int row = unit % rows_, part = unit / rows_;
-      const int first = num_chunks * part / parts_, last = num_chunks * (part + 1) / parts_;
+      const int first = num_chunks * part / parts_,
+                last = num_chunks * (part + 1) / parts_;
       if (whole_rows_) {
         convolve_groups(row, tile);
         continue;
@@ -213,12 +215,13 @@ class BinaryConvolution : public Step {
   void finish(const Span& span, const Tile& tile) const {
     FinishRow work = {};
     if (!borders_.empty()) {
-      const float* const* borders = borders_.row(span.row % vertical_.out) +
-                                    span.first_pixel;
+      const float* const* borders =
+          borders_.row(span.row % vertical_.out) + span.first_pixel;
       if (span.first_channel > 0) {
         for (int x = 0; x < span.num_pixels; x++) {
           const float* border = borders[x];
-          tile.corrections[x] = border == nullptr ? nullptr : border + span.first_channel;
+          tile.corrections[x] =
+              border == nullptr ? nullptr : border + span.first_channel;
         }
         borders = tile.corrections;
       }
@@ -289,22 +292,22 @@ class BinaryConvolution : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> make_binary_convolution(const Kernels& kernels, const Graph& graph,
-                                              const Operator& op,
-                                              std::shared_ptr<const PackedFilter> filter,
-                                              Value* source, const Finish& finish,
-                                              std::string* why) {
+std::unique_ptr<Step> make_binary_convolution(
+    const Kernels& kernels, const Graph& graph, const Operator& op,
+    std::shared_ptr<const PackedFilter> filter, Value* source, const Finish& finish,
+    std::string* why) {
   Axis vertical, horizontal;
   if (!make_axes(op, *source, &graph.input(op, 1), &vertical, &horizontal, why)) {
     return nullptr;
   }
-  auto step = std::make_unique<BinaryConvolution>(
-      kernels, std::move(filter), *source, &graph.output(op), vertical, horizontal,
-      finish);
+  auto step = std::make_unique<BinaryConvolution>(kernels, std::move(filter), *source,
+                                                  &graph.output(op), vertical,
+                                                  horizontal, finish);
   step->title = "binary convolution";
   step->add_read(source);
   finish.declare(step.get());
-  if (graph.output(op).type != kTfLiteFloat32) step->writes.push_back(&graph.output(op));
+  if (graph.output(op).type != kTfLiteFloat32)
+    step->writes.push_back(&graph.output(op));
   step->prepare(graph, op, horizontal);
   const Shape& filter_shape = graph.input(op, 1).shape;
   const int64_t patches =

@@ -51,7 +51,8 @@ Value* Chains::add_sums(const Value& value) {
 }
 
 bool Chains::absorb_factor(Chain* chain, const Operator& factor, const Value& other) {
-  if (chain->stage >= Chain::kFactor || factor.activation != Activation::kNone) return false;
+  if (chain->stage >= Chain::kFactor || factor.activation != Activation::kNone)
+    return false;
   if (one_for_each_channel(other, chain->current->channels())) {
     chain->finish.gate_constant = other.floats();
   } else if (is_gate(other, *chain->current)) {
@@ -94,7 +95,8 @@ bool Chains::absorb(Chain* chain, size_t index) {
   if (next.kind == OperatorKind::kMultiply || next.kind == OperatorKind::kAdd) {
     const bool is_first = &graph_.input(next, 0) == chain->current;
     const Value& other = graph_.input(next, is_first ? 1 : 0);
-    if (&other == chain->current || graph_.output(next).shape != chain->current->shape) {
+    if (&other == chain->current ||
+        graph_.output(next).shape != chain->current->shape) {
       return false;
     }
     taken = next.kind == OperatorKind::kMultiply ? absorb_factor(chain, next, other)
@@ -146,11 +148,10 @@ void Chains::extend(Chain* chain) {
   // A reader that is done belongs to this chain, or to another one that still reads it.
   const std::vector<size_t>& mine = chain->operators;
   const std::vector<size_t>& readers = consumers(*chain->current);
-  const bool wanted =
-      chain->current->to_outside ||
-      std::any_of(readers.begin(), readers.end(), [&mine](size_t i) {
-        return std::find(mine.begin(), mine.end(), i) == mine.end();
-      });
+  const bool wanted = chain->current->to_outside ||
+                      std::any_of(readers.begin(), readers.end(), [&mine](size_t i) {
+                        return std::find(mine.begin(), mine.end(), i) == mine.end();
+                      });
   const bool useless = chain->finish.packed == nullptr && chain->finish.sums == nullptr;
   if (wanted || useless) chain->finish.output = chain->current;
 }

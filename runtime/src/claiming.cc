@@ -23,7 +23,8 @@ class Writers {
       : last_(context->tensors_size, kNever), count_(context->tensors_size, 0) {
     for (int i = 0; i < plan.size; i++) {
       const TfLiteNode* node = find_node(context, plan.data[i]);
-      for (int j = 0; node != nullptr && node->outputs && j < node->outputs->size; j++) {
+      for (int j = 0; node != nullptr && node->outputs && j < node->outputs->size;
+           j++) {
         const int tensor = node->outputs->data[j];
         if (tensor < 0 || static_cast<size_t>(tensor) >= last_.size()) continue;
         last_[static_cast<size_t>(tensor)] = i;
@@ -87,8 +88,8 @@ bool is_read_elsewhere(TfLiteContext* context, const TfLiteIntArray& plan,
 
 }  // namespace
 
-bool find_our_nodes(TfLiteContext* context, const TfLiteIntArray& plan, bool only_binary,
-                    Claim* claim, std::string* why) {
+bool find_our_nodes(TfLiteContext* context, const TfLiteIntArray& plan,
+                    bool only_binary, Claim* claim, std::string* why) {
   const Writers writers(context, plan);
   std::vector<Operator> unpackings;
   bool any_binary = false;

@@ -18,8 +18,8 @@ struct Claim {
 // LCE's operators, all of them, and unless `only_binary` the real-valued ones that the
 // delegate can run as well; none at all where there is no operator of LCE's. False, with
 // the operator's name and the reason, where one of LCE's cannot be run.
-bool find_our_nodes(TfLiteContext* context, const TfLiteIntArray& plan, bool only_binary,
-                    Claim* claim, std::string* why);
+bool find_our_nodes(TfLiteContext* context, const TfLiteIntArray& plan,
+                    bool only_binary, Claim* claim, std::string* why);
 
 }  // namespace r2b
 

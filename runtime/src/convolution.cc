@@ -103,12 +103,9 @@ std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,
   return packed;
 }
 
-std::shared_ptr<const PackedFilter> pack_integer_filter(const Kernels& kernels,
-                                                        const Graph& graph,
-                                                        const Operator& op,
-                                                        const IntegerLayer& layer,
-                                                        MemoryPool* pool,
-                                                        std::string* why) {
+std::shared_ptr<const PackedFilter> pack_integer_filter(
+    const Kernels& kernels, const Graph& graph, const Operator& op,
+    const IntegerLayer& layer, MemoryPool* pool, std::string* why) {
   const Value& filter = graph.input(op, 1);
   const int channels = filter.shape.dims[0];
   const int values = static_cast<int>(filter.shape.elements() / channels);
@@ -128,7 +125,9 @@ std::shared_ptr<const PackedFilter> pack_integer_filter(const Kernels& kernels,
   }
   auto packed = pack_chunks(
       channels, 1, pool,
-      [&](int count) { return kernels.integer_filter_bytes(count, runs, values / runs); },
+      [&](int count) {
+        return kernels.integer_filter_bytes(count, runs, values / runs);
+      },
       [&](const PackedFilter::Chunk& chunk, char* to) {
         const size_t first = static_cast<size_t>(chunk.first_channel);
         kernels.pack_integer_filter(&weights[first * static_cast<size_t>(values)],

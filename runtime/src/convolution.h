@@ -68,11 +68,10 @@ struct PackedFilter {
   std::vector<Chunk> chunks;
 };
 
-std::unique_ptr<Step> make_binary_convolution(const Kernels& kernels, const Graph& graph,
-                                              const Operator& op,
-                                              std::shared_ptr<const PackedFilter> filter,
-                                              Value* source, const Finish& finish,
-                                              std::string* why);
+std::unique_ptr<Step> make_binary_convolution(
+    const Kernels& kernels, const Graph& graph, const Operator& op,
+    std::shared_ptr<const PackedFilter> filter, Value* source, const Finish& finish,
+    std::string* why);
 
 // CONV_2D and FULLY_CONNECTED.
 std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph& graph,
@@ -82,12 +81,10 @@ std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph&
                                             std::string* why);
 
 // A CONV_2D and the pool over it, without the map between them in memory.
-std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Graph& graph,
-                                              const Operator& convolution,
-                                              std::shared_ptr<const PackedFilter> filter,
-                                              const Finish& between,
-                                              const Operator& pool, const Finish& finish,
-                                              std::string* why);
+std::unique_ptr<Step> make_pooled_convolution(
+    const Kernels& kernels, const Graph& graph, const Operator& convolution,
+    std::shared_ptr<const PackedFilter> filter, const Finish& between,
+    const Operator& pool, const Finish& finish, std::string* why);
 
 // What an integer layer's sums are multiplied by and what is added; null: left out.
 struct Affine {
@@ -129,12 +126,12 @@ inline void convolve_pixels(const Kernels& kernels, const Patches<uint8_t>& patc
 // The convolution of bytes: `source` holds them.
 std::unique_ptr<Step> make_integer_convolution(
     const Kernels& kernels, const Graph& graph, const Operator& op,
-    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter, Value* source,
-    const Affine& affine, const Finish& finish, std::string* why);
+    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter,
+    Value* source, const Affine& affine, const Finish& finish, std::string* why);
 std::unique_ptr<Step> make_pooled_integer_convolution(
     const Kernels& kernels, const Graph& graph, const Operator& convolution,
-    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter, Value* source,
-    const Affine& affine, const Finish& between, const Operator& pool,
+    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter,
+    Value* source, const Affine& affine, const Finish& between, const Operator& pool,
     const Finish& finish, std::string* why);
 
 // Floats to bytes, a pool before that or none.
@@ -148,12 +145,9 @@ std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,
                                                 const Graph& graph, const Operator& op,
                                                 MemoryPool* pool, std::string* why);
 
-std::shared_ptr<const PackedFilter> pack_integer_filter(const Kernels& kernels,
-                                                        const Graph& graph,
-                                                        const Operator& op,
-                                                        const IntegerLayer& layer,
-                                                        MemoryPool* pool,
-                                                        std::string* why);
+std::shared_ptr<const PackedFilter> pack_integer_filter(
+    const Kernels& kernels, const Graph& graph, const Operator& op,
+    const IntegerLayer& layer, MemoryPool* pool, std::string* why);
 
 }  // namespace r2b
 

@@ -43,7 +43,7 @@ struct Kernel {
 struct Delegate {
   TfLiteDelegate base = {};
   Options options;
-  Threads threads;  // of all its kernels
+  Threads threads;   // of all its kernels
   std::mutex mutex;  // of what follows: interpreters may live in several threads
   std::vector<Kernel*> kernels;
 };
@@ -124,11 +124,10 @@ void* init_kernel(TfLiteContext* context, const char* buffer, size_t) {
   const auto& params = *reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   auto* delegate = static_cast<Delegate*>(params.delegate->data_);
   const Options& options = delegate->options;
-  auto kernel = std::unique_ptr<Kernel>(
-      new Kernel{delegate,
-                 Program(*options.kernels, &delegate->threads, options.fuse,
-                         options.profile),
-                 ""});
+  auto kernel = std::unique_ptr<Kernel>(new Kernel{
+      delegate,
+      Program(*options.kernels, &delegate->threads, options.fuse, options.profile),
+      ""});
   // What goes wrong here can be said in prepare only.
   if (!kernel->program.read(context, params, *applied_sources, &kernel->broken) &&
       kernel->broken.empty()) {
@@ -181,8 +180,7 @@ TfLiteStatus prepare_delegate(TfLiteContext* context, TfLiteDelegate* base) {
     return kTfLiteError;
   }
   const auto& delegate = *static_cast<const Delegate*>(base->data_);
-  if (!find_our_nodes(context, *plan, delegate.options.only_binary, &claim,
-                      &why)) {
+  if (!find_our_nodes(context, *plan, delegate.options.only_binary, &claim, &why)) {
     report(context, why);
     return kTfLiteError;
   }
@@ -198,7 +196,8 @@ TfLiteStatus prepare_delegate(TfLiteContext* context, TfLiteDelegate* base) {
   registration.version = 1;
   applied_sources = &claim.sources;
   const TfLiteStatus status = context->ReplaceNodeSubsetsWithDelegateKernels(
-      context, registration, reinterpret_cast<const TfLiteIntArray*>(list.data()), base);
+      context, registration, reinterpret_cast<const TfLiteIntArray*>(list.data()),
+      base);
   applied_sources = nullptr;
   return status;
 }
@@ -268,11 +267,11 @@ R2B_EXPORT size_t r2b_delegate_explanation(TfLiteDelegate* base, char* text,
                                            size_t size) {
   auto& delegate = *static_cast<r2b::Delegate*>(base->data_);
   const char* kernels = delegate.options.kernels->name;
-  return r2b::copy_text(
-      r2b::of_all_kernels(
-          &delegate,
-          [kernels](const r2b::Report& report) { return report.explanation(kernels); }),
-      text, size);
+  return r2b::copy_text(r2b::of_all_kernels(&delegate,
+                                            [kernels](const r2b::Report& report) {
+                                              return report.explanation(kernels);
+                                            }),
+                        text, size);
 }
 
 R2B_EXPORT size_t r2b_delegate_profile(TfLiteDelegate* base, char* text, size_t size) {

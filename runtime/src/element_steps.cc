@@ -17,10 +17,9 @@ inline double exponential(double x) {
   constexpr double kLog2E = 1.4426950408889634;
   // ln 2 in two parts: k times the first is exact.
   constexpr double kLn2High = 0x1.62e42fefa38p-1, kLn2Low = 0x1.ef35793c7673p-45;
-  constexpr double kSeries[] = {1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880,
-                                1.0 / 40320,    1.0 / 5040,    1.0 / 720,
-                                1.0 / 120,      1.0 / 24,      1.0 / 6,
-                                1.0 / 2,        1.0,           1.0};
+  constexpr double kSeries[] = {
+      1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
+      1.0 / 120,      1.0 / 24,      1.0 / 6,      1.0 / 2,     1.0,        1.0};
   // Beyond this float32 has infinity and zero anyway. NaN takes neither branch.
   if (x > 700.0) x = 700.0;
   if (x < -700.0) x = -700.0;

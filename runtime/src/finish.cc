@@ -5,8 +5,8 @@
 namespace r2b {
 
 bool Finish::changes_values() const {
-  return gate != nullptr || gate_constant != nullptr || slope != nullptr || has_limits ||
-         skip != nullptr || skip_constant != nullptr;
+  return gate != nullptr || gate_constant != nullptr || slope != nullptr ||
+         has_limits || skip != nullptr || skip_constant != nullptr;
 }
 
 bool Finish::is_by_pixel() const {

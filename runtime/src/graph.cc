@@ -20,8 +20,8 @@ int64_t Value::bytes() const {
   const Size images = shape.rank == 4 ? shape.dims[0] : shape.pixels();
   const Size lines = Size(frame.top) + height() + frame.bottom;
   const Size pixels = Size(frame.left) + row_pixels() + frame.right;
-  const Size bytes = images * lines * pixels * channels() *
-                     static_cast<int64_t>(element_bytes(type));
+  const Size bytes =
+      images * lines * pixels * channels() * static_cast<int64_t>(element_bytes(type));
   return bytes.fits(kMaxBytes) ? bytes.count() : -1;
 }
 
@@ -40,10 +40,10 @@ bool read_value(const TfLiteContext& context, int tensor, Value* value,
   const int64_t elements = value->shape.elements();
   if (elements < 0 || element_bytes(from.type) == 0 ||
       from.bytes != static_cast<size_t>(elements) * element_bytes(from.type)) {
-    *why = format("constant tensor %d holds %zu bytes, which its shape %s and type %d "
-                  "do not ask for",
-                  tensor, from.bytes, value->shape.text().c_str(),
-                  static_cast<int>(from.type));
+    *why = format(
+        "constant tensor %d holds %zu bytes, which its shape %s and type %d "
+        "do not ask for",
+        tensor, from.bytes, value->shape.text().c_str(), static_cast<int>(from.type));
     return false;
   }
   value->constant = from.data;
@@ -65,8 +65,8 @@ int Graph::value_of(TfLiteContext* context, int tensor, const ConstantSources& s
   if (!read_value(*context, source->second, &packed, why)) return -1;
   if (packed.constant == nullptr || packed.shape != value.shape ||
       !unpack_constant(context->tensors[source->second], packed, &value.unpacked)) {
-    *why = format("the quantization of constant tensor %d cannot be read",
-                  source->second);
+    *why =
+        format("the quantization of constant tensor %d cannot be read", source->second);
     return -1;
   }
   value.constant = value.unpacked.data();
@@ -172,8 +172,9 @@ float half_to_float(uint16_t half) {
     const float size = static_cast<float>(mantissa) * 0x1p-24f;
     return sign ? -size : size;
   }
-  const uint32_t bits = exponent == 31 ? sign | 0x7f800000u | (mantissa << 13)
-                                       : sign | ((exponent + 112) << 23) | (mantissa << 13);
+  const uint32_t bits = exponent == 31
+                            ? sign | 0x7f800000u | (mantissa << 13)
+                            : sign | ((exponent + 112) << 23) | (mantissa << 13);
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
@@ -214,8 +215,8 @@ bool unpack_constant(const TfLiteTensor& tensor, const Value& packed,
     const int64_t which = static_cast<int64_t>(i) / inner % num_scales;
     const float scale = num_scales > 1 ? affine->scale->data[which] : packed.scale;
     // Wide: a damaged file may have any zero point.
-    const int64_t zero = num_scales > 1 ? affine->zero_point->data[which]
-                                        : packed.zero_point;
+    const int64_t zero =
+        num_scales > 1 ? affine->zero_point->data[which] : packed.zero_point;
     (*floats)[i] = scale * static_cast<float>(bytes[i] - zero);
   }
   return true;

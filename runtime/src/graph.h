@@ -35,8 +35,8 @@ struct Value {
   const void* constant = nullptr;
   std::vector<float> unpacked;  // owns `constant` where it was unpacked from fewer bits
   const void* packed = nullptr;  // what it was unpacked from, the file's
-  bool from_outside = false;    // LiteRT holds it, something else writes it
-  bool to_outside = false;      // LiteRT holds it, something else reads it
+  bool from_outside = false;     // LiteRT holds it, something else writes it
+  bool to_outside = false;       // LiteRT holds it, something else reads it
 
   // Memory, from here on set when the program is laid out.
   Frame frame;

@@ -23,11 +23,12 @@ class HeldLines {
 
   HeldLines() = default;
   // `pitch` bytes from a line to the next.
-  HeldLines(const Axis& vertical, int64_t pitch) : reach_(vertical.reach()), pitch_(pitch) {
+  HeldLines(const Axis& vertical, int64_t pitch)
+      : reach_(vertical.reach()), pitch_(pitch) {
     // The last row needs no lines after its own.
-    most_lines_ = reach_ + static_cast<int64_t>(
-                               std::min(kSpareStrides, vertical.out - 1)) *
-                               vertical.stride;
+    most_lines_ =
+        reach_ + static_cast<int64_t>(std::min(kSpareStrides, vertical.out - 1)) *
+                     vertical.stride;
   }
 
   Size bytes() const { return Size(most_lines_) * pitch_; }

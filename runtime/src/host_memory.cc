@@ -17,7 +17,7 @@ constexpr size_t kPage = 4096;
 // A host whose structs are shorter has something else behind them: no memcpy, at which
 // sanitizers look.
 __attribute__((no_sanitize("address"))) void copy_bytes(const volatile char* from,
-                                                         size_t num_bytes, char* to) {
+                                                        size_t num_bytes, char* to) {
   for (size_t i = 0; i < num_bytes; ++i) to[i] = from[i];
 }
 

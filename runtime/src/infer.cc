@@ -38,7 +38,8 @@ bool infer_quantize(const Inputs& in, const Value& output, Shape* shape,
   if (x.type != kTfLiteFloat32 && x.type != kTfLiteInt8 && x.type != kTfLiteBool) {
     return wrong(why, "its input must be float32, int8 or bool", x);
   }
-  if (output.type != kTfLiteInt32) return wrong(why, "its output must be int32", output);
+  if (output.type != kTfLiteInt32)
+    return wrong(why, "its output must be int32", output);
   if (x.shape.rank < 1) return wrong(why, "its input must have channels", x);
   *shape = x.shape;
   shape->dims[shape->rank - 1] = packed_words(x.shape.last());
@@ -58,7 +59,8 @@ bool infer_dequantize(const Inputs& in, const Value& output, Shape* shape,
       packed_words(output.shape.last()) != x.shape.last()) {
     return wrong(why, "its output does not fit its input's packed channels", output);
   }
-  if (output.type == kTfLiteInt8 && !(output.scale > 0 && std::isfinite(output.scale))) {
+  if (output.type == kTfLiteInt8 &&
+      !(output.scale > 0 && std::isfinite(output.scale))) {
     return wrong(why, "its int8 output must have a positive scale", output);
   }
   *shape = x.shape;
@@ -77,9 +79,10 @@ bool check_groups(const Operator& op, const Value& x, const Value& filter,
   if (words == x.shape.dims[3]) return true;
   if (words < 1 || x.shape.dims[3] % words != 0 || op.channels_in % 32 != 0 ||
       filter.shape.dims[0] % (x.shape.dims[3] / words) != 0) {
-    *why = format("a filter of shape %s divides %lld input channels into no groups of "
-                  "whole words",
-                  filter.shape.text().c_str(), static_cast<long long>(op.channels_in));
+    *why = format(
+        "a filter of shape %s divides %lld input channels into no groups of "
+        "whole words",
+        filter.shape.text().c_str(), static_cast<long long>(op.channels_in));
     return false;
   }
   return true;
@@ -94,9 +97,10 @@ bool check_zero_padding(const Operator& op, const Value& x, const Value& filter,
   if (op.padding == Padding::kValid || op.pad_with_ones || in_float || group % 2 == 0) {
     return true;
   }
-  *why = format("padding with zeros, an output that is not plain float32 and %lld input "
-                "channels do not go together: the number must be even",
-                static_cast<long long>(group));
+  *why = format(
+      "padding with zeros, an output that is not plain float32 and %lld input "
+      "channels do not go together: the number must be even",
+      static_cast<long long>(group));
   return false;
 }
 
@@ -115,7 +119,8 @@ bool infer_binary_convolution(const Operator& op, const Inputs& in, const Value&
   }
   const int32_t channels = filter->shape.dims[0];
   if (!check_groups(op, x, *filter, why)) return false;
-  if (!(Size(filter->shape.dims[1]) * filter->shape.dims[2] * filter->shape.dims[3] * 32)
+  if (!(Size(filter->shape.dims[1]) * filter->shape.dims[2] * filter->shape.dims[3] *
+        32)
            .fits(kMaxPatchBits)) {
     return wrong(why, "its filter has more than 2^23 bits a channel", *filter);
   }
@@ -134,7 +139,8 @@ bool infer_binary_convolution(const Operator& op, const Inputs& in, const Value&
   } else {
     return wrong(why, "its output must be float32, int8 or int32", output);
   }
-  if (output.type == kTfLiteInt8 && !(output.scale > 0 && std::isfinite(output.scale))) {
+  if (output.type == kTfLiteInt8 &&
+      !(output.scale > 0 && std::isfinite(output.scale))) {
     return wrong(why, "its int8 output must have a positive scale", output);
   }
   Axis vertical, horizontal;
@@ -148,8 +154,9 @@ bool infer_pool(const Operator& op, const Inputs& in, TfLiteType type,
                 const Value& output, Shape* shape, std::string* why) {
   const Value& x = *in[0];
   if (x.type != type || output.type != type || x.shape.rank != 4) {
-    return wrong(why, type == kTfLiteInt32 ? "its input must be int32 [N, H, W, words]"
-                                           : "its input must be float32 [N, H, W, C]",
+    return wrong(why,
+                 type == kTfLiteInt32 ? "its input must be int32 [N, H, W, words]"
+                                      : "its input must be float32 [N, H, W, C]",
                  x);
   }
   Axis vertical, horizontal;
@@ -172,8 +179,8 @@ bool infer_convolution(const Operator& op, const Inputs& in, Shape* shape,
   }
   Axis vertical, horizontal;
   if (!make_axes(op, x, filter, &vertical, &horizontal, why)) return false;
-  *shape = make_shape(x.shape.dims[0], vertical.out, horizontal.out,
-                      filter->shape.dims[0]);
+  *shape =
+      make_shape(x.shape.dims[0], vertical.out, horizontal.out, filter->shape.dims[0]);
   return true;
 }
 
@@ -184,8 +191,7 @@ bool infer_dense(const Operator& op, const Inputs& in, Shape* shape, std::string
       filter->type != kTfLiteFloat32 || filter->shape.rank != 2 ||
       filter->shape.elements() < 1 || x.shape.elements() < 0 ||
       x.shape.elements() % filter->shape.dims[1] != 0 ||
-      (op.keep_dims &&
-       (x.shape.rank < 1 || x.shape.last() != filter->shape.dims[1]))) {
+      (op.keep_dims && (x.shape.rank < 1 || x.shape.last() != filter->shape.dims[1]))) {
     return wrong(why, "its filter must be a constant float32 [O, C]", x);
   }
   if (in[2] != nullptr && !is_vector(in[2], kTfLiteFloat32, filter->shape.dims[0])) {
@@ -250,8 +256,8 @@ bool infer_broadcast(const Inputs& in, Shape* shape, std::string* why) {
 bool infer_prelu(const Inputs& in, Shape* shape, std::string* why) {
   const Value& x = *in[0];
   const Value* slope = in[1];
-  if (slope == nullptr || slope->constant == nullptr ||
-      slope->type != kTfLiteFloat32 || x.shape.rank < 1 || slope->shape.rank < 1 ||
+  if (slope == nullptr || slope->constant == nullptr || slope->type != kTfLiteFloat32 ||
+      x.shape.rank < 1 || slope->shape.rank < 1 ||
       slope->shape.last() != x.shape.last() ||
       slope->shape.elements() != x.shape.last()) {
     return wrong(why, "its slope must be a constant float32, one for each channel", x);
@@ -326,8 +332,7 @@ bool can_be_padded(Size padded, Size plain) {
 
 bool can_be_padded(const Shape& shape, Size lines, Size pixels) {
   const Size images = Size(4) * std::max(shape.dims[0], 1) * shape.dims[3];
-  return can_be_padded(images * lines * pixels,
-                       images * shape.dims[1] * shape.dims[2]);
+  return can_be_padded(images * lines * pixels, images * shape.dims[1] * shape.dims[2]);
 }
 
 bool make_axes(const Operator& op, const Value& input, const Value* filter,
@@ -343,9 +348,10 @@ bool make_axes(const Operator& op, const Value& input, const Value* filter,
   // Only convolutions have their padding in memory.
   if (filter == nullptr) return true;
   if (can_be_padded(input.shape, vertical->padded(), horizontal->padded())) return true;
-  *why = format("its windows reach over %d x %d pixels of an input of shape %s: more "
-                "padding than there is memory for",
-                vertical->padded(), horizontal->padded(), input.shape.text().c_str());
+  *why = format(
+      "its windows reach over %d x %d pixels of an input of shape %s: more "
+      "padding than there is memory for",
+      vertical->padded(), horizontal->padded(), input.shape.text().c_str());
   return false;
 }
 

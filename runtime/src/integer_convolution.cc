@@ -66,13 +66,13 @@ std::string title_of(const char* name, const Affine& affine) {
 
 std::unique_ptr<Step> make_integer_convolution(
     const Kernels& kernels, const Graph& graph, const Operator& op,
-    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter, Value* source,
-    const Affine& affine, const Finish& finish, std::string* why) {
+    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter,
+    Value* source, const Affine& affine, const Finish& finish, std::string* why) {
   std::unique_ptr<Step> step;
   const bool is_dense = op.kind == OperatorKind::kDense;
   Axis vertical, horizontal;
-  if (!is_dense && !make_axes(op, *source, &graph.input(op, 1), &vertical, &horizontal,
-                              why)) {
+  if (!is_dense &&
+      !make_axes(op, *source, &graph.input(op, 1), &vertical, &horizontal, why)) {
     return nullptr;
   }
   if (is_dense || (is_pixelwise(vertical, horizontal) && finish.is_by_pixel())) {
@@ -86,7 +86,8 @@ std::unique_ptr<Step> make_integer_convolution(
                     affine),
         kernels, finish);
   }
-  step->title = title_of(is_dense ? "integer dense layer" : "integer convolution", affine);
+  step->title =
+      title_of(is_dense ? "integer dense layer" : "integer convolution", affine);
   step->add_read(source);
   finish.declare(step.get());
   step->real_macs = real_macs_of(graph, op);
@@ -95,19 +96,18 @@ std::unique_ptr<Step> make_integer_convolution(
 
 std::unique_ptr<Step> make_pooled_integer_convolution(
     const Kernels& kernels, const Graph& graph, const Operator& convolution,
-    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter, Value* source,
-    const Affine& affine, const Finish& between, const Operator& pool,
+    const IntegerLayer& layer, std::shared_ptr<const PackedFilter> filter,
+    Value* source, const Affine& affine, const Finish& between, const Operator& pool,
     const Finish& finish, std::string* why) {
   Axis vertical, horizontal;
   if (!make_axes(convolution, *source, &graph.input(convolution, 1), &vertical,
                  &horizontal, why)) {
     return nullptr;
   }
-  auto step = make_pooled_step(
-      IntegerRows(kernels, std::move(filter), *source, layer, vertical, horizontal,
-                  affine),
-      title_of("integer convolution", affine), kernels, graph, convolution, between, pool,
-      finish, why);
+  auto step = make_pooled_step(IntegerRows(kernels, std::move(filter), *source, layer,
+                                           vertical, horizontal, affine),
+                               title_of("integer convolution", affine), kernels, graph,
+                               convolution, between, pool, finish, why);
   if (step != nullptr) step->add_read(source);
   return step;
 }

@@ -76,8 +76,9 @@ class Finder {
       return nullptr;
     }
     const Operator& op = graph_.operators[found->second];
-    return op.activation == Activation::kNone || op.kind == OperatorKind::kLimits ? &op
-                                                                                 : nullptr;
+    return op.activation == Activation::kNone || op.kind == OperatorKind::kLimits
+               ? &op
+               : nullptr;
   }
 
   // The constant of an operator of two inputs, one for each channel or for all of them,
@@ -112,7 +113,8 @@ class Finder {
       const Value* other = nullptr;
       const Value* addend = constant_of(*op, &other);
       const bool negates = op->kind == OperatorKind::kSubtract;
-      if (addend == nullptr || (negates && addend == &graph_.input(*op, 0))) return false;
+      if (addend == nullptr || (negates && addend == &graph_.input(*op, 0)))
+        return false;
       layer->lowest.clear();
       for (int64_t i = 0; i < addend->shape.elements(); i++) {
         const float value = addend->floats()[i];
@@ -231,8 +233,7 @@ class Finder {
     const double range = layer.is_quantized ? how.highest - how.lowest : kByteRange;
     for (int64_t k = 0; k < count; k++) {
       if (!is_whole(weights[k]) || std::fabs(weights[k]) > weight_limit_) return false;
-      const double lowest =
-          layer.lowest[static_cast<size_t>(k) % layer.lowest.size()];
+      const double lowest = layer.lowest[static_cast<size_t>(k) % layer.lowest.size()];
       const double largest = std::max(std::fabs(lowest), std::fabs(lowest + range));
       bound += largest * static_cast<double>(std::fabs(weights[k]));
     }

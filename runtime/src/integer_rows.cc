@@ -5,9 +5,10 @@
 namespace r2b {
 
 IntegerRows::IntegerRows(const Kernels& kernels,
-                         std::shared_ptr<const PackedFilter> filter, const Value& source,
-                         const IntegerLayer& layer, const Axis& vertical,
-                         const Axis& horizontal, const Affine& affine)
+                         std::shared_ptr<const PackedFilter> filter,
+                         const Value& source, const IntegerLayer& layer,
+                         const Axis& vertical, const Axis& horizontal,
+                         const Affine& affine)
     : kernels_(kernels),
       filter_(std::move(filter)),
       source_(source),

@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "memory.h"
 #include "graph.h"
+#include "memory.h"
 #include "step.h"
 
 namespace r2b {

@@ -24,8 +24,8 @@ Memory allocate(Size bytes) {
   const int64_t rounded = std::max(bytes, Size(1)).rounded_up(unit).count();
   // Not std::aligned_alloc, which Android has only since API 28.
   void* start = nullptr;
-  if (posix_memalign(&start, static_cast<size_t>(unit),
-                     static_cast<size_t>(rounded)) != 0) {
+  if (posix_memalign(&start, static_cast<size_t>(unit), static_cast<size_t>(rounded)) !=
+      0) {
     return Memory();
   }
   Memory memory(static_cast<char*>(start));

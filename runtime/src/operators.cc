@@ -157,14 +157,13 @@ bool read_window_options(const OptionMap& options, Operator* op, std::string* wh
   return true;
 }
 
-bool read_binary_convolution(const OptionMap& options, Operator* op,
-                             std::string* why) {
+bool read_binary_convolution(const OptionMap& options, Operator* op, std::string* why) {
   int64_t pad_values = 0, activation = 0;
   if (!read_window_options(options, op, why) ||
       !read_option(options, "dilation_height_factor", 1, kMaxOption,
                    &op->dilation_height, why) ||
-      !read_option(options, "dilation_width_factor", 1, kMaxOption,
-                   &op->dilation_width, why) ||
+      !read_option(options, "dilation_width_factor", 1, kMaxOption, &op->dilation_width,
+                   why) ||
       !read_option(options, "pad_values", 0, 1, &pad_values, why) ||
       !read_option(options, "channels_in", 1, INT32_MAX, &op->channels_in, why) ||
       !read_option(options, "fused_activation_function", 0, 3, &activation, why)) {
@@ -257,8 +256,8 @@ Reading read_operator(TfLiteContext* context, int node_index, Operator* op,
     }
     op->kind = known.kind;
     op->name = known.name;
-    const bool fewer = known.kind == OperatorKind::kConvolution ||
-                       known.kind == OperatorKind::kDense;
+    const bool fewer =
+        known.kind == OperatorKind::kConvolution || known.kind == OperatorKind::kDense;
     const bool is_read =
         read_tensors(*context, *node, known.num_inputs, fewer, op, why) &&
         (is_custom ? read_binary_options(*node, op, why)

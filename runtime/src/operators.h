@@ -44,8 +44,8 @@ void activation_limits(Activation activation, float* lowest, float* highest);
 
 struct Operator {
   OperatorKind kind = OperatorKind::kQuantize;
-  int node = -1;           // index in LiteRT's graph
-  const char* name = "";   // as LiteRT or LCE spells it
+  int node = -1;            // index in LiteRT's graph
+  const char* name = "";    // as LiteRT or LCE spells it
   std::vector<int> inputs;  // tensor indices; -1: left out
   int output = -1;
 

@@ -36,8 +36,8 @@ class Packing : public MapStep {
     uint32_t word = 0;
     for (int i = 0; i < count; i++) {
       // A bool is one byte: false is negative.
-      const bool negative = source_.type == kTfLiteBool ? from[i] == 0
-                                                        : from[i] < source_.zero_point;
+      const bool negative =
+          source_.type == kTfLiteBool ? from[i] == 0 : from[i] < source_.zero_point;
       word |= static_cast<uint32_t>(negative) << i;
     }
     return word;
@@ -104,8 +104,8 @@ class BinaryMaxPool : public MapStep {
     const int words = source_.channels();
     const int image = row / vertical_.out, y = row % vertical_.out;
     const int left = x * horizontal_.stride - horizontal_.before;
-    const int first_row = image * source_.height() + y * vertical_.stride -
-                          vertical_.before;
+    const int first_row =
+        image * source_.height() + y * vertical_.stride - vertical_.before;
     std::fill(to, to + words, ~uint32_t{0});
     for (int v = vertical_.first_tap(y); v < vertical_.end_tap(y); v++) {
       const uint32_t* line = source_.row<uint32_t>(first_row + v);

@@ -96,7 +96,8 @@ void Planner::reserve_integer_layers() {
 
 std::optional<size_t> Planner::pool_before(const IntegerLayer& layer) const {
   const Value& source = *layer.source;
-  if (!layer.is_quantized || source.outside() || chains_.consumers(source).size() != 1) {
+  if (!layer.is_quantized || source.outside() ||
+      chains_.consumers(source).size() != 1) {
     return std::nullopt;
   }
   for (size_t i = 0; i < graph_.operators.size(); i++) {
@@ -112,9 +113,10 @@ Value* Planner::add_bytes(const Operator& head, const IntegerLayer& layer,
                           std::string* why) {
   const Shape& shape = graph_.input(head, 0).shape;
   if (layer.source->shape != shape) {
-    *why = format("its input of shape %s is made of one of shape %s, which it was not "
-                  "when the model was loaded",
-                  shape.text().c_str(), layer.source->shape.text().c_str());
+    *why = format(
+        "its input of shape %s is made of one of shape %s, which it was not "
+        "when the model was loaded",
+        shape.text().c_str(), layer.source->shape.text().c_str());
     return nullptr;
   }
   if (!layer.is_quantized) return layer.source;
@@ -194,26 +196,27 @@ std::unique_ptr<Step> Planner::make_step(const Head& head, const Chain& chain,
                                  chain.finish, why);
   }
   Axis vertical, horizontal;
-  if (!make_axes(head.op, *head.source, &graph_.input(head.op, 1), &vertical, &horizontal,
-                 why)) {
+  if (!make_axes(head.op, *head.source, &graph_.input(head.op, 1), &vertical,
+                 &horizontal, why)) {
     return nullptr;
   }
   Value* source =
       framed(head.source, PatchLayout::frame(vertical, horizontal), chain.last);
-  return make_binary_convolution(kernels_, graph_, head.op, filter, source, chain.finish,
-                                 why);
+  return make_binary_convolution(kernels_, graph_, head.op, filter, source,
+                                 chain.finish, why);
 }
 
 bool Planner::add_pooled(const Head& head, const Chain& chain, std::string* why) {
   const Finish& between = chain.finish;
   const std::vector<size_t>& readers = chains_.consumers(*chain.current);
   if (!chains_.fuses() || chain.current->to_outside || readers.size() != 1 ||
-      chains_.is_done(readers[0]) || between.gate != nullptr || between.skip != nullptr ||
-      between.packed != nullptr || between.sums != nullptr) {
+      chains_.is_done(readers[0]) || between.gate != nullptr ||
+      between.skip != nullptr || between.packed != nullptr || between.sums != nullptr) {
     return false;
   }
   const Operator& pool = op(readers[0]);
-  if ((pool.kind != OperatorKind::kMaxPool && pool.kind != OperatorKind::kAveragePool) ||
+  if ((pool.kind != OperatorKind::kMaxPool &&
+       pool.kind != OperatorKind::kAveragePool) ||
       pool.activation != Activation::kNone || graph_.is_mean(pool)) {
     return false;
   }
@@ -224,7 +227,8 @@ bool Planner::add_pooled(const Head& head, const Chain& chain, std::string* why)
   pooled.operators.push_back(readers[0]);
   Finish inner = between;
   inner.output = nullptr;
-  if (pool.kind == OperatorKind::kMaxPool && is_rising(between, chain.current->channels())) {
+  if (pool.kind == OperatorKind::kMaxPool &&
+      is_rising(between, chain.current->channels())) {
     // The largest of them, then the rest: the same bits, and fewer values to do it for.
     pooled.stage = chain.stage;
     pooled.finish.slope = between.slope;
@@ -235,13 +239,12 @@ bool Planner::add_pooled(const Head& head, const Chain& chain, std::string* why)
   }
   chains_.extend(&pooled);
   const auto& filter = filters_.at(&head.op);
-  auto step =
-      head.layer != nullptr
-          ? make_pooled_integer_convolution(kernels_, graph_, head.op, *head.layer,
-                                            filter, head.source, head.affine, inner, pool,
-                                            pooled.finish, why)
-          : make_pooled_convolution(kernels_, graph_, head.op, filter, inner, pool,
-                                    pooled.finish, why);
+  auto step = head.layer != nullptr
+                  ? make_pooled_integer_convolution(
+                        kernels_, graph_, head.op, *head.layer, filter, head.source,
+                        head.affine, inner, pool, pooled.finish, why)
+                  : make_pooled_convolution(kernels_, graph_, head.op, filter, inner,
+                                            pool, pooled.finish, why);
   if (step == nullptr) return false;
   emit(pooled, std::move(step));
   return true;

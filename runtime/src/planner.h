@@ -53,14 +53,16 @@ class Planner {
   Value* add_bytes(const Operator& head, const IntegerLayer& layer, std::string* why);
   // What takes the operators after a head into its own pass.
   Chain chain_after(size_t index, Affine* affine);
-  std::unique_ptr<Step> make_step(const Head& head, const Chain& chain, std::string* why);
+  std::unique_ptr<Step> make_step(const Head& head, const Chain& chain,
+                                  std::string* why);
   // A convolution whose only reader is a pool: both in one pass.
   bool add_pooled(const Head& head, const Chain& chain, std::string* why);
   bool add_elementwise(size_t index);
   bool add_alone(size_t index, std::string* why);
 
   void emit(const Chain& chain, std::unique_ptr<Step> step);
-  void add(size_t order, std::unique_ptr<Step> step, const std::vector<size_t>& operators);
+  void add(size_t order, std::unique_ptr<Step> step,
+           const std::vector<size_t>& operators);
   // `source` with the frame that a convolution over it touches.
   Value* framed(Value* source, const Frame& frame, size_t order);
 

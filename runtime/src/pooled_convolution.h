@@ -41,7 +41,8 @@ class PooledConvolution : public Step {
     work.pooled = work.ring + whole_lines(rows_.width()) * held_;
     char* lines = reinterpret_cast<char*>(work.pooled + whole_lines(windows_.width()));
     work.lines = rows_.begin(lines);
-    work.pool_lines = reinterpret_cast<const float**>(lines + rows_.lines_bytes().count());
+    work.pool_lines =
+        reinterpret_cast<const float**>(lines + rows_.lines_bytes().count());
     for (int unit = begin; unit < end; unit++) {
       const int image = unit / windows_.height(), y = unit % windows_.height();
       compute_rows(image, windows_.first_row(y), windows_.end_row(y), &work);
@@ -85,8 +86,8 @@ class PooledConvolution : public Step {
       for (const PackedFilter::Chunk& chunk : rows_.filter().chunks) {
         for (int x = 0; x < rows_.width(); x += segment) {
           const int count = std::min(segment, rows_.width() - x);
-          float* values = output + static_cast<ptrdiff_t>(x) * channels_ +
-                          chunk.first_channel;
+          float* values =
+              output + static_cast<ptrdiff_t>(x) * channels_ + chunk.first_channel;
           rows_.convolve(patches, x, count, chunk, values, channels_);
           if (between_.changes_values()) finish_between(chunk, count, values);
         }

@@ -128,8 +128,9 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
     num_threads_--;
   }
   if (!padding_fits(steps_, scratch * num_threads_)) {
-    *why = "the operators' windows together reach over more padding than there is memory "
-           "for";
+    *why =
+        "the operators' windows together reach over more padding than there is memory "
+        "for";
     return false;
   }
   scratch_ = allocate(scratch * num_threads_);

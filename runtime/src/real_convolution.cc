@@ -77,12 +77,10 @@ std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph&
   return step;
 }
 
-std::unique_ptr<Step> make_pooled_convolution(const Kernels& kernels, const Graph& graph,
-                                              const Operator& convolution,
-                                              std::shared_ptr<const PackedFilter> filter,
-                                              const Finish& between,
-                                              const Operator& pool, const Finish& finish,
-                                              std::string* why) {
+std::unique_ptr<Step> make_pooled_convolution(
+    const Kernels& kernels, const Graph& graph, const Operator& convolution,
+    std::shared_ptr<const PackedFilter> filter, const Finish& between,
+    const Operator& pool, const Finish& finish, std::string* why) {
   const Value& source = graph.input(convolution, 0);
   Axis vertical, horizontal;
   if (!make_axes(convolution, source, &graph.input(convolution, 1), &vertical,

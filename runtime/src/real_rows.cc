@@ -18,8 +18,8 @@ RealRows::RealRows(const Kernels& kernels, std::shared_ptr<const PackedFilter> f
     pitch_ = static_cast<ptrdiff_t>(horizontal.padded()) * source.channels();
   }
   held_ = HeldLines(vertical, static_cast<int64_t>(pitch_) * sizeof(float));
-  layout_ = PatchLayout(source.channels(), pitch_, vertical, horizontal,
-                        source.channels());
+  layout_ =
+      PatchLayout(source.channels(), pitch_, vertical, horizontal, source.channels());
 }
 
 Size RealRows::lines_bytes() const {
@@ -58,7 +58,8 @@ Patches<float> RealRows::patches(int row, Lines* lines) const {
   const int image = row / vertical_.out, y = row % vertical_.out;
   if (!needs_padding_) {
     return layout_.at(source_.row<float>(image * source_.height()),
-                      static_cast<ptrdiff_t>(y) * vertical_.stride * pitch_, lines->offsets);
+                      static_cast<ptrdiff_t>(y) * vertical_.stride * pitch_,
+                      lines->offsets);
   }
   const auto write = [&](int line, char* to) {
     copy_line(image, line, reinterpret_cast<float*>(to));

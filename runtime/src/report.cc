@@ -8,7 +8,8 @@ namespace {
 
 std::string node_list(const Step& step) {
   std::string nodes;
-  for (int node : step.nodes) nodes += (nodes.empty() ? "" : " ") + std::to_string(node);
+  for (int node : step.nodes)
+    nodes += (nodes.empty() ? "" : " ") + std::to_string(node);
   return nodes;
 }
 
@@ -30,8 +31,8 @@ void Report::describe(const std::vector<std::unique_ptr<Step>>& steps,
     int64_t bytes = 0;
     for (const Read& read : step->reads) bytes += read.value->bytes();
     for (const Value* value : step->writes) bytes += value->bytes();
-    lines_.push_back({node_list(*step), step->title, step->binary_macs,
-                      step->real_macs, bytes, {}});
+    lines_.push_back(
+        {node_list(*step), step->title, step->binary_macs, step->real_macs, bytes, {}});
   }
 }
 

@@ -116,8 +116,8 @@ std::unique_ptr<Step> make_pass(const Kernels& kernels, const Value* source,
                                 const Finish& finish) {
   auto step = std::make_unique<Pass>(kernels, *source, finish);
   step->title = "pass";
-  step->add_read(source, finish.output != nullptr ? Access::kElementwise
-                                                  : Access::kAnywhere);
+  step->add_read(source,
+                 finish.output != nullptr ? Access::kElementwise : Access::kAnywhere);
   finish.declare(step.get());
   return step;
 }

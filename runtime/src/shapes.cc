@@ -59,7 +59,8 @@ Shape make_shape(int32_t batch, int32_t height, int32_t width, int32_t channels)
 int Axis::first_tap(int o) const {
   const int64_t start = static_cast<int64_t>(o) * stride - before;
   if (start >= 0) return 0;
-  return static_cast<int>(std::min<int64_t>(kernel, (-start + dilation - 1) / dilation));
+  return static_cast<int>(
+      std::min<int64_t>(kernel, (-start + dilation - 1) / dilation));
 }
 
 int Axis::end_tap(int o) const {

@@ -176,7 +176,9 @@ void Threads::Team::run(int num_threads, int count, Work work, void* context) {
   gate_.open(num_threads);
   if (num_sleeping_.load() > 0) {
     // Whoever sleeps has let go of the lock, whoever is about to has not looked yet.
-    { std::lock_guard<std::mutex> lock(sleep_); }
+    {
+      std::lock_guard<std::mutex> lock(sleep_);
+    }
     opened_.notify_all();
   }
   work_as(0);
@@ -201,7 +203,8 @@ void Threads::Team::work_as(int thread) {
   for (int i = 0; i < num_threads_; i++) {
     Share& share = shares_[(thread + i) % num_threads_];
     for (;;) {
-      const int64_t begin = share.next.fetch_add(share.piece, std::memory_order_relaxed);
+      const int64_t begin =
+          share.next.fetch_add(share.piece, std::memory_order_relaxed);
       if (begin >= share.end) break;
       const int64_t end = std::min(begin + share.piece, share.end);
       work_(context_, static_cast<int>(begin), static_cast<int>(end), thread);
@@ -252,7 +255,9 @@ bool Threads::Team::join_round(int thread, uint32_t* last_round) {
 
 void Threads::Team::leave_round() {
   if (gate_.leave().num_inside() > 0 || !caller_sleeps_.load()) return;
-  { std::lock_guard<std::mutex> lock(sleep_); }
+  {
+    std::lock_guard<std::mutex> lock(sleep_);
+  }
   left_.notify_one();
 }
 

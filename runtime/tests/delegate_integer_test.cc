@@ -15,7 +15,8 @@ constexpr int kConvolution = 3, kMultiply = 18, kAdd = 0, kSubtract = 41, kCast 
 
 std::vector<float> whole(Random* random, size_t count, int lowest, int highest) {
   std::vector<float> values(count);
-  for (float& each : values) each = static_cast<float>(random->between(lowest, highest));
+  for (float& each : values)
+    each = static_cast<float>(random->between(lowest, highest));
   return values;
 }
 
@@ -62,8 +63,8 @@ int add_layer(Host* host, const IntegerConvolution& op, int picture) {
   const Dims one_each = {op.channels_out};
   int x = add(kCast, {picture}, op.in, {0, 0});
   x = add(kSubtract, {x, constant({op.in.channels}, op.zeros)}, op.in, {0, 0});
-  const int filter = constant(
-      {op.channels_out, op.kernel, op.kernel, op.in.channels}, op.filter);
+  const int filter =
+      constant({op.channels_out, op.kernel, op.kernel, op.in.channels}, op.filter);
   const int bias = constant(one_each, std::vector<float>(op.factor.size(), 0.0f));
   x = add(kConvolution, {x, filter, bias}, out,
           {op.same ? 1 : 2, op.stride, op.stride, 0, 1, 1});

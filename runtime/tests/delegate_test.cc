@@ -342,7 +342,7 @@ TEST(interpreters_in_threads_do_not_disturb_each_other) {
         // The first and the last with a delegate that all threads share.
         HalfBlock block(settings);
         const bool ok = round == 1 ? block.life.apply()
-                                  : block.life.host.apply(shared.get()) == kTfLiteOk;
+                                   : block.life.host.apply(shared.get()) == kTfLiteOk;
         if (!CHECK(ok && block.life.host.allocate() == kTfLiteOk)) return;
         for (uint64_t seed = 0; seed < 5; ++seed) block.check_run(seed);
         block.resize(2, 5, 3);

@@ -23,11 +23,9 @@ struct Field {
   bool is_used = true;
 };
 
-#define FIELD(type, name) \
-  { offsetof(type, name), sizeof(type::name) }
+#define FIELD(type, name) {offsetof(type, name), sizeof(type::name)}
 // A field that the delegate never reads.
-#define SPARE(type, name) \
-  { offsetof(type, name), sizeof(type::name), false }
+#define SPARE(type, name) {offsetof(type, name), sizeof(type::name), false}
 
 const std::vector<Field> kTensorFields = {FIELD(TfLiteTensor, type),
                                           FIELD(TfLiteTensor, data),

@@ -283,8 +283,13 @@ Job pool_job(const Kernels& kernels, bool is_max, int side, int size, int channe
       for (int l = 0; l < side; ++l) {
         lines[l] = values->data() + (ptrdiff_t{2} * y + l) * input * channels;
       }
-      const PoolRow row = {lines, side,     side, size, ptrdiff_t{2} * channels,
-                           channels, output->data() + ptrdiff_t{y} * size * channels};
+      const PoolRow row = {lines,
+                           side,
+                           side,
+                           size,
+                           ptrdiff_t{2} * channels,
+                           channels,
+                           output->data() + ptrdiff_t{y} * size * channels};
       is_max ? kernels.max_pool_row(row) : kernels.mean_pool_row(row, 0.25f);
     }
   });
@@ -304,8 +309,8 @@ constexpr Layer kRealLayers[] = {
 };
 
 constexpr Layer kIntegerLayers[] = {
-    {"istem", 7, 2, 112, 3, 64, 1},   {"idown", 1, 1, 28, 64, 128, 1},
-    {"idown", 1, 1, 14, 128, 256, 1}, {"idown", 1, 1, 7, 256, 512, 1},
+    {"istem", 7, 2, 112, 3, 64, 1},    {"idown", 1, 1, 28, 64, 128, 1},
+    {"idown", 1, 1, 14, 128, 256, 1},  {"idown", 1, 1, 7, 256, 512, 1},
     {"idense", 1, 1, 1, 512, 1000, 1},
 };
 

@@ -18,14 +18,19 @@ struct Steps {
 };
 
 std::string describe_steps(const Steps& steps, int channels, int pixels) {
-  return describe({{"channels", channels}, {"pixels", pixels},
-                   {"counts", steps.counts}, {"corrections", steps.corrections},
-                   {"gate", steps.gate}, {"slope", steps.slope},
+  return describe({{"channels", channels},
+                   {"pixels", pixels},
+                   {"counts", steps.counts},
+                   {"corrections", steps.corrections},
+                   {"gate", steps.gate},
+                   {"slope", steps.slope},
                    {"limits", steps.limits},
                    {"limits_follow_skip", steps.limits_follow_skip},
                    {"skip", steps.skip},
-                   {"output", steps.output}, {"scale", steps.scale},
-                   {"shift", steps.shift}, {"packed", steps.packed},
+                   {"output", steps.output},
+                   {"scale", steps.scale},
+                   {"shift", steps.shift},
+                   {"packed", steps.packed},
                    {"sums", steps.sums}});
 }
 
@@ -119,7 +124,7 @@ void test_finish(const Kernels& kernels, uint64_t seed, const Steps& steps,
   row.limits_follow_skip = steps.limits_follow_skip;
   row.lowest = steps.limits ? -random.between(0, 1) : NAN;
   row.highest = steps.limits ? float(random.between(0, 6)) : NAN;
-  row.skip = in_place                      ? output.data()
+  row.skip = in_place                     ? output.data()
              : steps.skip == Steps::kSkip ? other.data()
                                           : nullptr;
   row.output = steps.output ? output.data() : nullptr;
@@ -181,8 +186,10 @@ void test_pool_row(const Kernels& kernels, uint64_t seed, int channels,
     const PoolRow row = {lines.data(), shape.lines, shape.taps,   shape.windows,
                          step,         channels,    output.data()};
     set_case(kernels, is_max ? "max_pool_row" : "mean_pool_row", seed,
-             describe({{"channels", channels}, {"lines", shape.lines},
-                       {"taps", shape.taps}, {"windows", shape.windows},
+             describe({{"channels", channels},
+                       {"lines", shape.lines},
+                       {"taps", shape.taps},
+                       {"windows", shape.windows},
                        {"step", step}}));
     if (is_max) {
       kernels.max_pool_row(row);

@@ -83,7 +83,8 @@ int32_t sum_of_products(const Patches<uint8_t>& patches, ptrdiff_t pixel,
   return sum;
 }
 
-void test_integer_conv(const Kernels& kernels, uint64_t seed, const IntegerCase& shape) {
+void test_integer_conv(const Kernels& kernels, uint64_t seed,
+                       const IntegerCase& shape) {
   Random random(seed);
   const int weights = shape.runs * shape.run_length;
   const int step = random.between(0, 2 * shape.run_length);
@@ -111,7 +112,8 @@ void test_integer_conv(const Kernels& kernels, uint64_t seed, const IntegerCase&
   Guarded<float> output(size_t(shape.pixels - 1) * stride + shape.channels);
   std::vector<float> expected = copy_of(output);
   IntegerConvRow row = {};
-  row.patches = {source.data(), step, runs.offsets.data(), shape.runs, shape.run_length};
+  row.patches = {source.data(), step, runs.offsets.data(), shape.runs,
+                 shape.run_length};
   row.filter = packed.data();
   row.num_pixels = shape.pixels;
   row.num_channels = shape.channels;
@@ -209,12 +211,14 @@ void test_quantizing(const Kernels& kernels, uint64_t seed, int count, float low
   }
   Guarded<uint8_t> bytes(static_cast<size_t>(count));
   std::vector<uint8_t> expected = copy_of(bytes);
-  const QuantizedRow row = {values.data(), count,   scale,
-                            0.5f,          lowest,  highest,
-                            random.between(0, 1) == 1, bytes.data()};
+  const QuantizedRow row = {
+      values.data(), count, scale, 0.5f, lowest, highest, random.between(0, 1) == 1,
+      bytes.data()};
   set_case(kernels, "quantize_row", seed,
-           describe({{"values", count}, {"lowest", long(lowest)},
-                     {"highest", long(highest)}, {"special", one_special_in}}));
+           describe({{"values", count},
+                     {"lowest", long(lowest)},
+                     {"highest", long(highest)},
+                     {"special", one_special_in}}));
   kernels.quantize_row(row);
   for (int i = 0; i < count; ++i) {
     expected[size_t(i)] = uint8_t(quantized(row, values[size_t(i)]) - lowest);

@@ -63,8 +63,8 @@ void test_binary_conv(const Kernels& kernels, uint64_t seed, int channels, int p
                       int runs, int length, Words kind = Words::kRandom) {
   Random random(seed);
   const PatchShape shape(random, pixels, random.between(0, 2 * length), runs, length);
-  const Side side = random.between(0, 1) ? Guarded<float>::kBehind
-                                         : Guarded<float>::kBefore;
+  const Side side =
+      random.between(0, 1) ? Guarded<float>::kBehind : Guarded<float>::kBefore;
   Guarded<uint32_t> source(shape.source_size, Guarded<uint32_t>::Side(side));
   for (size_t i = 0; i < source.size(); ++i) {
     source[i] = kind == Words::kRandom ? random.bits() : 0;

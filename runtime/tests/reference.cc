@@ -162,8 +162,7 @@ std::vector<float> integer_convolution(const IntegerConvolution& op,
     for (int c = 0; c < out.channels; ++c) {
       const int64_t sum =
           sum_of_patch(op, picture, row / out.height, row % out.height, x, c);
-      const float product =
-          static_cast<float>(sum) * op.factor[static_cast<size_t>(c)];
+      const float product = static_cast<float>(sum) * op.factor[static_cast<size_t>(c)];
       result.push_back(product + op.addend[static_cast<size_t>(c)]);
     }
   }

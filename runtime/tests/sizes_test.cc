@@ -27,10 +27,10 @@ TEST(sizes_are_exact_as_far_as_they_go) {
 TEST(sizes_that_wrap_are_too_much_whatever_follows) {
   // 2^64 bytes are none in 64 bits.
   const Size wrapped = Size(kHalf) * kHalf;
-  for (Size each : {wrapped, wrapped + 1, wrapped * 2, Size(kHalf) * (kHalf / 2),
-                    Size(kMost) + 2, Size(-1), Size(INT64_MIN), Size(-1) * -1,
-                    Size(-1) * 0, wrapped * 0, wrapped.rounded_up(64),
-                    Size(kMost).rounded_up(64)}) {
+  for (Size each :
+       {wrapped, wrapped + 1, wrapped * 2, Size(kHalf) * (kHalf / 2), Size(kMost) + 2,
+        Size(-1), Size(INT64_MIN), Size(-1) * -1, Size(-1) * 0, wrapped * 0,
+        wrapped.rounded_up(64), Size(kMost).rounded_up(64)}) {
     CHECK(!each.fits(kMost));
     CHECK(!each.fits(INT64_MAX));
   }
@@ -42,8 +42,8 @@ TEST(shapes_without_elements_are_no_larger_than_others) {
   CHECK_EQUAL(r2b::make_shape(1, 1, 1, INT32_MAX).elements(), INT32_MAX);
   CHECK_EQUAL(r2b::make_shape(2, 1, 1, 1 << 30).elements(), -1);
   CHECK_EQUAL(r2b::make_shape(0, INT32_MAX, INT32_MAX, 8).elements(), -1);
-  CHECK_EQUAL(
-      r2b::make_shape(INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX).elements(), -1);
+  CHECK_EQUAL(r2b::make_shape(INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX).elements(),
+              -1);
 }
 
 TEST_MAIN

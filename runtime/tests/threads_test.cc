@@ -231,7 +231,8 @@ TEST(a_forked_child_has_threads_of_its_own) {
 TEST(a_forked_child_can_end_what_its_parent_began) {
   auto* threads = new Threads;
   threads->reserve(4);
-  CHECK(ends_in_child([](Threads* inherited) { return delete inherited, true; }, threads));
+  CHECK(ends_in_child([](Threads* inherited) { return delete inherited, true; },
+                      threads));
   CHECK(works_with_two(threads));
   delete threads;
 }

@@ -42,9 +42,7 @@ struct Avx2Simd {
   }
   static Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
   static Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
-  static Floats fused(Floats a, Floats b, Floats c) {
-    return _mm256_fmadd_ps(a, b, c);
-  }
+  static Floats fused(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
   // Of two zeros, and where one is NaN, these instructions give the second operand.
   static Floats larger(Floats a, Floats b) { return _mm256_max_ps(b, a); }
   static Floats smaller(Floats a, Floats b) { return _mm256_min_ps(b, a); }

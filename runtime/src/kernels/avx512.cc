@@ -1,6 +1,5 @@
 // Kernels for AVX-512 with VPOPCNTDQ, words of 16 output channels in a vector, and VNNI.
 #include "avx512_simd.h"
-
 #include "make_kernels.h"
 #include "tables.h"
 

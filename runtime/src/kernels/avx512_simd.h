@@ -44,9 +44,7 @@ struct Avx512Simd {
   }
   static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
   static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
-  static Floats fused(Floats a, Floats b, Floats c) {
-    return _mm512_fmadd_ps(a, b, c);
-  }
+  static Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
   // Of two zeros, and where one is NaN, these instructions give the second operand.
   static Floats larger(Floats a, Floats b) { return _mm512_max_ps(b, a); }
   static Floats smaller(Floats a, Floats b) { return _mm512_min_ps(b, a); }

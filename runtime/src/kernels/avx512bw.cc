@@ -1,6 +1,5 @@
 // Kernels for AVX-512 without VPOPCNTDQ: Intel's servers from 2017 to 2020.
 #include "avx512_simd.h"
-
 #include "nibble_counts.h"
 #include "tables.h"
 

@@ -53,9 +53,8 @@ struct FourLanes {
     return c;
 #else
     for (int i = 0; i < kLanes; i += 2) {
-      const Doubles sums =
-          fused_in_doubles(Doubles{a[i], a[i + 1]}, Doubles{b[i], b[i + 1]},
-                           Doubles{c[i], c[i + 1]});
+      const Doubles sums = fused_in_doubles(
+          Doubles{a[i], a[i + 1]}, Doubles{b[i], b[i + 1]}, Doubles{c[i], c[i + 1]});
       c[i] = float(sums[0]);
       c[i + 1] = float(sums[1]);
     }
@@ -119,10 +118,13 @@ struct FourLanes {
     return Integers{four, four, four, four};
   }
   static Integers add_products(Integers sums, Integers bytes, Integers weights) {
-    for (int k = 0; k < 4; ++k) sums += unsigned_byte(bytes, k) * signed_byte(weights, k);
+    for (int k = 0; k < 4; ++k)
+      sums += unsigned_byte(bytes, k) * signed_byte(weights, k);
     return sums;
   }
-  static Floats to_floats(Integers sums) { return __builtin_convertvector(sums, Floats); }
+  static Floats to_floats(Integers sums) {
+    return __builtin_convertvector(sums, Floats);
+  }
   static void store_bytes(uint8_t* to, Floats y, int32_t low) {
     // Towards zero; where that is upwards, one down: true is -1.
     Integers whole = __builtin_convertvector(y, Integers);

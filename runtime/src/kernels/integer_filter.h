@@ -87,7 +87,8 @@ template <typename Simd>
 ptrdiff_t filter_rows(int num_runs, int run_length) {
   const ptrdiff_t rows = ptrdiff_t{num_runs} * divide_up(run_length, 4) + 1;
   if (!Simd::kStretches) return rows;
-  return rows + length_rows(num_runs, run_length) + most_stretches(num_runs, run_length);
+  return rows + length_rows(num_runs, run_length) +
+         most_stretches(num_runs, run_length);
 }
 
 template <typename Simd>

@@ -44,9 +44,9 @@ R2B_INLINE void add_four(const uint8_t* x, ptrdiff_t step, const char* weights,
 
 // sums[p][v] += the products of whole runs.
 template <typename Simd, int kPixels, int kVectors>
-R2B_INLINE void add_runs(
-    const Patches<uint8_t>& patches, const char* weights, int pixel,
-    typename Simd::Integers (&sums)[kPixels][kVectors]) {
+R2B_INLINE void add_runs(const Patches<uint8_t>& patches, const char* weights,
+                         int pixel,
+                         typename Simd::Integers (&sums)[kPixels][kVectors]) {
   constexpr int kBytes = 4 * Simd::kLanes;
   const ptrdiff_t step = patches.pixel_step;
   const int fours = divide_up(patches.run_length, 4);
@@ -60,16 +60,16 @@ R2B_INLINE void add_runs(
 
 // The same by stretches, which integer_filter.h explains.
 template <typename Simd, int kPixels, int kVectors>
-R2B_INLINE void add_stretches(
-    const Patches<uint8_t>& patches, const char* weights, int pixel,
-    typename Simd::Integers (&sums)[kPixels][kVectors]) {
+R2B_INLINE void add_stretches(const Patches<uint8_t>& patches, const char* weights,
+                              int pixel,
+                              typename Simd::Integers (&sums)[kPixels][kVectors]) {
   using Integers = typename Simd::Integers;
   constexpr int kBytes = 4 * Simd::kLanes;
   const ptrdiff_t step = patches.pixel_step;
   const ptrdiff_t fours = divide_up(patches.run_length, 4);
   const uint8_t* length = reinterpret_cast<const uint8_t*>(weights);
-  weights += ptrdiff_t{length_rows(patches.num_runs, patches.run_length)} * kVectors *
-             kBytes;
+  weights +=
+      ptrdiff_t{length_rows(patches.num_runs, patches.run_length)} * kVectors * kBytes;
   for (int r = 0; r < patches.num_runs; ++r) {
     const uint8_t* x = patches.source + pixel * step + patches.run_offsets[r];
     const uint8_t* end = x + 4 * fours;

@@ -107,7 +107,7 @@ struct FinishRow {
   const float* multiplier;
   const float* bias;
   const float* const* corrections;  // [num_pixels], entries may be null; or null
-  const float* values;  // may be the same memory as output
+  const float* values;              // may be the same memory as output
   ptrdiff_t values_stride;
 
   const float* gate;

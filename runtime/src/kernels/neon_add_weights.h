@@ -12,6 +12,7 @@
 namespace r2b {
 namespace neon {
 
+// clang-format off
 // In registers: v16-v19 four weights' values of the first four pixels, v20-v23 of the
 // others, v24-v31 four weights of eight channels.
 #define R2B_FMLA(sum, weights, values, lane) \
@@ -91,6 +92,7 @@ namespace neon {
                : [left] "r"(left), [start_step] "r"(start_step)                        \
                : "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", \
                  "v26", "v27", "v28", "v29", "v30", "v31", "cc", "memory")
+// clang-format on
 
 // sums[2 * pixel], sums[2 * pixel + 1] = start (start_step bytes from pixel to pixel)
 // and num_weights weights' products, one after the other. Sums past kPixels are not

@@ -19,6 +19,7 @@ struct CountPosition {
   const uint16_t* filter;  // [word][vector]{~w1 [8], ~(w1 ^ w2) [8]}
 };
 
+// clang-format off
 // In registers: v16-v23 the filter's word (~w1, ~(w1 ^ w2) of each vector), v24-v27 the
 // words of two pixels (a1 ^ a2, a2 of each), v28-v31 the bits to count.
 #define R2B_EOR(bits, second, first_equal) \
@@ -91,6 +92,8 @@ struct CountPosition {
 
 // counts[pixel * kVectors + vector] = popcounts of the next 1 <= num_words <= 31 words,
 // a byte for each half.
+// clang-format on
+
 template <int kPixels, int kVectors>
 R2B_INLINE void count_words(CountPosition* at, int num_words,
                             uint8x16_t (&counts)[kPixels * kVectors]) {

@@ -124,7 +124,8 @@ R2B_INLINE void load_pixel(const FinishRow& row, const Channels& channels, Posit
 }
 
 R2B_INLINE void limit(const FinishRow& row, float32x4_t (&y)[2]) {
-  const float32x4_t lowest = vdupq_n_f32(row.lowest), highest = vdupq_n_f32(row.highest);
+  const float32x4_t lowest = vdupq_n_f32(row.lowest),
+                    highest = vdupq_n_f32(row.highest);
   unroll<2>([&](auto v) R2B_ALWAYS {
     y[v] = vbslq_f32(vcltq_f32(y[v], lowest), lowest, y[v]);
     y[v] = vbslq_f32(vcltq_f32(highest, y[v]), highest, y[v]);

@@ -75,9 +75,9 @@ struct MultiplyTile {
     const int8_t* weights;
   };
   static Place place(const int8_t* weights, const WeightRange& range) {
-    return {weights + first_length(range.begin),
-            weights + length_bytes(range.num_weights) +
-                ptrdiff_t{range.begin} * kChannels};
+    return {
+        weights + first_length(range.begin),
+        weights + length_bytes(range.num_weights) + ptrdiff_t{range.begin} * kChannels};
   }
 
   template <int kVectors>
@@ -104,9 +104,8 @@ struct MultiplyTile {
   R2B_INLINE static void add_stretch(Progress<kNumPixels>* at) {
     constexpr int kVectors = (kEights + 1) / 2;
     int8x16_t pixels[kNumPixels][kVectors];
-    unroll<kNumPixels>([&](auto p) R2B_ALWAYS {
-      load(at->patches + p * kPatchBytes, pixels[p]);
-    });
+    unroll<kNumPixels>(
+        [&](auto p) R2B_ALWAYS { load(at->patches + p * kPatchBytes, pixels[p]); });
     at->patches += 8 * kEights;
     ptrdiff_t step = 8 * kEights;
     if (kVectors > 1 && kEights % 2 == 1) neon::keep(step);
@@ -134,16 +133,26 @@ struct MultiplyTile {
   template <bool kIsFirst, int kNumPixels>
   R2B_INLINE static bool add_stretch(int eights, Progress<kNumPixels>* at) {
     switch (eights) {
-      case 1: return add_stretch<kIsFirst, 1>(at), true;
-      case 2: return add_stretch<kIsFirst, 2>(at), true;
-      case 3: return add_stretch<kIsFirst, 3>(at), true;
-      case 4: return add_stretch<kIsFirst, 4>(at), true;
-      case 5: return add_stretch<kIsFirst, 5>(at), true;
-      case 6: return add_stretch<kIsFirst, 6>(at), true;
-      case 7: return add_stretch<kIsFirst, 7>(at), true;
-      case 8: return add_stretch<kIsFirst, 8>(at), true;
-      case 0: return false;
-      default: __builtin_unreachable();
+      case 1:
+        return add_stretch<kIsFirst, 1>(at), true;
+      case 2:
+        return add_stretch<kIsFirst, 2>(at), true;
+      case 3:
+        return add_stretch<kIsFirst, 3>(at), true;
+      case 4:
+        return add_stretch<kIsFirst, 4>(at), true;
+      case 5:
+        return add_stretch<kIsFirst, 5>(at), true;
+      case 6:
+        return add_stretch<kIsFirst, 6>(at), true;
+      case 7:
+        return add_stretch<kIsFirst, 7>(at), true;
+      case 8:
+        return add_stretch<kIsFirst, 8>(at), true;
+      case 0:
+        return false;
+      default:
+        __builtin_unreachable();
     }
   }
 
@@ -170,8 +179,8 @@ struct MultiplyTile {
 
 // Where one is NaN, these instructions give the other.
 R2B_INLINE float32x4_t limited(float32x4_t values, const QuantizedRow& row) {
-  float32x4_t y = vaddq_f32(vmulq_f32(values, vdupq_n_f32(row.scale)),
-                            vdupq_n_f32(row.shift));
+  float32x4_t y =
+      vaddq_f32(vmulq_f32(values, vdupq_n_f32(row.scale)), vdupq_n_f32(row.shift));
   if (row.nan_is_highest) y = vminnmq_f32(y, vdupq_n_f32(row.highest));
   y = vmaxnmq_f32(y, vdupq_n_f32(row.lowest));
   return vminnmq_f32(y, vdupq_n_f32(row.highest));
@@ -200,8 +209,8 @@ size_t integer_filter_bytes(int num_channels, int num_runs, int run_length) {
 
 void pack_integer_filter(const int8_t* filter, const int32_t* bias, int num_channels,
                          int num_runs, int run_length, void* packed) {
-  r2b::pack_integer_filter<MultiplyTile>(filter, bias, num_channels, num_runs, run_length,
-                                         packed);
+  r2b::pack_integer_filter<MultiplyTile>(filter, bias, num_channels, num_runs,
+                                         run_length, packed);
 }
 
 void integer_conv_row(const IntegerConvRow& row) {

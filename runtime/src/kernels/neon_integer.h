@@ -72,7 +72,8 @@ template <typename Tile>
 void pack_integer_filter(const int8_t* filter, const int32_t* bias, int num_channels,
                          int num_runs, int run_length, void* packed) {
   const int num_weights = num_runs * run_length;
-  std::memset(packed, 0, integer_filter_bytes<Tile>(num_channels, num_runs, run_length));
+  std::memset(packed, 0,
+              integer_filter_bytes<Tile>(num_channels, num_runs, run_length));
   char* to = static_cast<char*>(packed);
   for (int first = 0; first < num_channels; first += Tile::kChannels) {
     const TileFilter tile = {filter + ptrdiff_t{first} * num_weights,
@@ -94,18 +95,18 @@ void gather(const Patches<uint8_t>& patches, int pixel, int begin, int end,
             BytePanel* panel) {
   const uint8x16_t sign = vdupq_n_u8(0x80);
   const uint8_t* first = patches.source + pixel * patches.pixel_step;
-  neon::for_each_stretch(patches, begin, end,
-                         [&](ptrdiff_t offset, int position, int count) R2B_ALWAYS {
-    const uint8_t* source = first + offset;
-    for (int i = 0; i < count; i += 16, source += 16) {
-      const uint8_t* from = source;
-      unroll<kPixels>([&](auto p) R2B_ALWAYS {
-        vst1q_s8(panel->patches[p] + position + i,
-                 vreinterpretq_s8_u8(veorq_u8(vld1q_u8(from), sign)));
-        from += patches.pixel_step;
+  neon::for_each_stretch(
+      patches, begin, end, [&](ptrdiff_t offset, int position, int count) R2B_ALWAYS {
+        const uint8_t* source = first + offset;
+        for (int i = 0; i < count; i += 16, source += 16) {
+          const uint8_t* from = source;
+          unroll<kPixels>([&](auto p) R2B_ALWAYS {
+            vst1q_s8(panel->patches[p] + position + i,
+                     vreinterpretq_s8_u8(veorq_u8(vld1q_u8(from), sign)));
+            from += patches.pixel_step;
+          });
+        }
       });
-    }
-  });
   // Weights of zero are there for what is read past the end.
   unroll<kPixels>([&](auto p) R2B_ALWAYS {
     vst1q_s8(panel->patches[p] + end - begin, vdupq_n_s8(0));
@@ -161,32 +162,30 @@ R2B_INLINE void convolve_tile(const TileWork& work, const typename Tile::Place& 
                               const BytePanel& panel, int pixel) {
   constexpr int kFours = Tile::kChannels / 4;
   float* output = work.output + pixel * work.output_stride;
-  const Starts starts =
-      work.is_first()
-          ? Starts{work.packed, 0}
-          : Starts{reinterpret_cast<const char*>(output), 4 * work.output_stride};
+  const Starts starts = work.is_first() ? Starts{work.packed, 0}
+                                        : Starts{reinterpret_cast<const char*>(output),
+                                                 4 * work.output_stride};
   int32x4_t sums[kPixels][kFours];
   Tile::template add<kPixels>(panel.patches[pixel], place, starts, sums);
   float32x4_t y[kPixels][kFours];
   if (!work.is_last()) {
-    for_each_four(
-        y, [&](auto p, auto v) R2B_ALWAYS { return vreinterpretq_f32_s32(sums[p][v]); });
+    for_each_four(y, [&](auto p, auto v)
+                         R2B_ALWAYS { return vreinterpretq_f32_s32(sums[p][v]); });
     return store(y, output, work.output_stride);
   }
-  for_each_four(y, [&](auto p, auto v) R2B_ALWAYS { return vcvtq_f32_s32(sums[p][v]); });
+  for_each_four(y,
+                [&](auto p, auto v) R2B_ALWAYS { return vcvtq_f32_s32(sums[p][v]); });
   if (work.multiplier) {
     float32x4_t multiplier[kFours];
-    unroll<kFours>([&](auto v) R2B_ALWAYS {
-      multiplier[v] = vld1q_f32(work.multiplier + 4 * v);
-    });
-    for_each_four(y, [&](auto p, auto v) R2B_ALWAYS {
-      return vmulq_f32(y[p][v], multiplier[v]);
-    });
+    unroll<kFours>(
+        [&](auto v) R2B_ALWAYS { multiplier[v] = vld1q_f32(work.multiplier + 4 * v); });
+    for_each_four(y, [&](auto p, auto v)
+                         R2B_ALWAYS { return vmulq_f32(y[p][v], multiplier[v]); });
   }
   if (work.addend) {
     float32x4_t addend[kFours];
-    unroll<kFours>(
-        [&](auto v) R2B_ALWAYS { addend[v] = vld1q_f32(work.addend + 4 * v); });
+    unroll<kFours>([&](auto v)
+                       R2B_ALWAYS { addend[v] = vld1q_f32(work.addend + 4 * v); });
     for_each_four(
         y, [&](auto p, auto v) R2B_ALWAYS { return vaddq_f32(y[p][v], addend[v]); });
   }

@@ -42,8 +42,9 @@ R2B_INLINE void fold_vectors(const PoolRow& row, int channel, bool has_factor,
   ptrdiff_t first = channel;
   for (int w = 0; w < row.num_windows; w++, first += row.window_step) {
     float32x4_t result[4 * kFours];
-    unroll<4 * kFours>(
-        [&](auto i) R2B_ALWAYS { result[i] = vld1q_f32(row.lines[0] + first + 4 * i); });
+    unroll<4 * kFours>([&](auto i) R2B_ALWAYS {
+      result[i] = vld1q_f32(row.lines[0] + first + 4 * i);
+    });
     for_each_other_pixel(row, first, [&](const float* pixel) R2B_ALWAYS {
       unroll<kFours>([&](auto i) R2B_ALWAYS {
         float32x4x4_t values = vld1q_f32_x4(pixel);

@@ -52,8 +52,8 @@ __attribute__((noinline)) void gather(const Patches<float>& patches, int pixel,
   const ptrdiff_t between = (second.first - first.first) * ptrdiff_t(sizeof(float));
   auto copy = [&](ptrdiff_t offset, int position, int count) R2B_ALWAYS {
     const float* source = first.first + offset;
-    float(*target)[4] = panel->values[0] + position;
-    float(*other)[4] = panel->values[1] + position;
+    float (*target)[4] = panel->values[0] + position;
+    float (*other)[4] = panel->values[1] + position;
     for (; count >= 4; count -= 4) {
       gather_weights(first, source, target);
       gather_weights(second, bytes_behind(source, between), other);

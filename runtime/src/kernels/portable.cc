@@ -73,8 +73,7 @@ void binary_conv_row(const BinaryConvRow& row) {
 
 }  // namespace
 
-constexpr Kernels portable_kernels =
-    make_kernels<FourLanes>("portable", kBlock, binary_filter_bytes,
-                               pack_binary_filter, binary_conv_row);
+constexpr Kernels portable_kernels = make_kernels<FourLanes>(
+    "portable", kBlock, binary_filter_bytes, pack_binary_filter, binary_conv_row);
 
 }  // namespace r2b

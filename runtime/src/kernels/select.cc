@@ -15,8 +15,8 @@ namespace {
 #if defined(__x86_64__)
 
 struct Features {
-  bool sse4 = false;    // SSE4.2, SSSE3 and POPCNT
-  bool avx2 = false;  // with FMA, POPCNT and BMI2, which every such CPU has
+  bool sse4 = false;      // SSE4.2, SSSE3 and POPCNT
+  bool avx2 = false;      // with FMA, POPCNT and BMI2, which every such CPU has
   bool avx512bw = false;  // F, BW, DQ and VL
   bool avx512 = false;    // the same, VPOPCNTDQ and VNNI
 };

@@ -13,7 +13,7 @@ struct Sse4Simd : FourLanes {
   using Integers = __m128i;
   static constexpr int kIntegerSums = 8;
   static constexpr bool kStretches = false;  // it has too few registers
-  static constexpr int kWeightLimit = 63;  // two products of 255 by it fit 16 bits
+  static constexpr int kWeightLimit = 63;    // two products of 255 by it fit 16 bits
 
   static Floats splat(float value) { return _mm_set1_ps(value); }
   // Of two zeros, and where one is NaN, these instructions give the second operand.
@@ -37,8 +37,8 @@ struct Sse4Simd : FourLanes {
     const __m128d high_product = _mm_mul_pd(upper(a), upper(b));
     __m128d low = _mm_add_pd(low_product, _mm_cvtps_pd(c));
     __m128d high = _mm_add_pd(high_product, upper(c));
-    const __m128i last_bits = _mm_castps_si128(
-        _mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0x88));
+    const __m128i last_bits =
+        _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0x88));
     const __m128i in_the_middle = _mm_cmpeq_epi32(_mm_slli_epi32(last_bits, 3),
                                                   _mm_set1_epi32(int32_t(1u << 31)));
     if (__builtin_expect(_mm_movemask_epi8(in_the_middle) != 0, 0)) {
@@ -81,9 +81,8 @@ struct Sse4Simd : FourLanes {
         _mm_add_pd(_mm_sub_pd(a, _mm_sub_pd(sum, added)), _mm_sub_pd(b, added));
     const __m128d zero = _mm_setzero_pd();
     const __m128i bits = _mm_castpd_si128(sum);
-    const __m128i in_the_middle =
-        _mm_cmpeq_epi64(_mm_and_si128(bits, _mm_set1_epi64x((1 << 29) - 1)),
-                        _mm_set1_epi64x(1 << 28));
+    const __m128i in_the_middle = _mm_cmpeq_epi64(
+        _mm_and_si128(bits, _mm_set1_epi64x((1 << 29) - 1)), _mm_set1_epi64x(1 << 28));
     // Not where the error is no number.
     const __m128i is_off = _mm_castpd_si128(
         _mm_or_pd(_mm_cmplt_pd(error, zero), _mm_cmpgt_pd(error, zero)));
