@@ -2,6 +2,7 @@
 #ifndef R2B_KERNELS_MAKE_KERNELS_H_
 #define R2B_KERNELS_MAKE_KERNELS_H_
 
+#include "finish_loops.h"
 #include "integer_loops.h"
 #include "vector_loops.h"
 
