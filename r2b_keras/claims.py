@@ -87,8 +87,11 @@ def interval(values: Sequence[float], runs: int, unit: float) -> tuple[float, fl
 
 
 def place(value: float, low: float, high: float) -> str:
-    """Where a measured value lies: `WITHIN`, `BELOW` or `ABOVE` the interval."""
-    if value < low - _ROUNDING:
+    """Where a measured value lies: `WITHIN`, `BELOW` or `ABOVE` the interval.
+
+    What is no number is not within: `BELOW`.
+    """
+    if not value >= low - _ROUNDING:
         return BELOW
     return ABOVE if value > high + _ROUNDING else WITHIN
 

@@ -196,7 +196,7 @@ class Network:
         "quicknet" stay real-valued. Ours.
       prelu_shifts: a learned shift of each channel before the PReLU of a half block,
         `prelu(x - a)`, a from 0 (of RPReLU, ReActNet, Liu et al., ECCV 2020; its shift
-        after the PReLU would change nothing here, see
+        after the PReLU would change no output here, see
         `r2b_keras.models.layers.ChannelShift`).
       thresholds: "learned", BatchNorm's bias alone, or "mean", with a learned share of
         the mean of the image's own map, see `r2b_keras.models.layers`.

@@ -43,6 +43,7 @@ def test_both_ends_belong_to_the_interval():
     words = {0.8: "as claimed", 0.95: "as claimed", 0.8 - 2e-9: "below"}
     words |= {0.95 + 2e-9: "above", 0.0: "below", 1.0: "above", 0.9: "as claimed"}
     assert {value: claims.place(value, 0.8, 0.95) for value in words} == words
+    assert claims.place(math.nan, 0.8, 0.95) == "below"
 
 
 @pytest.mark.parametrize(

@@ -142,38 +142,43 @@ def test_what_a_page_says_of_every_run(figures, monkeypatch, tmp_path):
 ROWS = """experiment,number,seed,value
 a,top-1,0,0.90
 a,top-1,1,0.92
+a,top-1,2,0.91
 b,top-1,0,0.80
 b,top-1,1,0.84
+b,top-1,2,0.81
 c,top-1,1,0.91
 d,top-1,5,0.91
+e,top-1,0,0.90
+e,top-1,1,0.80
+e,top-1,2,0.83
 """
 CLAIMS = """claim,value,low,high,seeds,runs,command
 a: top-1,0.91,0.85,0.97,5,1,x
-a: top-1 - b: top-1,0.09,0.01,0.17,5,5,x
-b: top-1 - a: top-1,-0.09,-0.17,-0.01,5,5,x
-b: top-1 - c: top-1,-0.07,-0.15,0.01,5,5,x
 """
 
 
-def test_a_page_calls_larger_only_what_is_claimed(figures, monkeypatch, tmp_path):
+def test_a_page_calls_larger_only_what_is_shown(figures, monkeypatch, tmp_path):
+    """Differences of 10, 8 and 10 points: s = 1.155, t of two degrees 4.303."""
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
     (tmp_path / "seeds.csv").write_text(ROWS)
     (tmp_path / "claims.csv").write_text(CLAIMS)
-    a, b, c = "a: top-1", "b: top-1", "c: top-1"
-    told = "+9.00 points (+1.00 to +17.00, 5 seeds)"
+    a, b, c, e = (f"{name}: top-1" for name in "abce")
+    told = "+9.33 points (95 % interval +6.46 to +12.20, 3 seeds)"
     assert figures.difference(a, b) == figures.shown(a, b) == told
-    assert figures.shown(b, a) == "-9.00 points (-17.00 to -1.00, 5 seeds)"
-    told = "-7.00 points (-15.00 to +1.00, 5 seeds: not shown)"
-    assert figures.difference(b, c) == told
-    assert figures.difference(a, c) == "+1.00 points (one seed: no claim)"
-    assert figures.difference(c, a) == "-1.00 points (one seed: no claim)"
-    for pair in ((b, c), (a, c)):
+    told = "-9.33 points (95 % interval -12.20 to -6.46, 3 seeds)"
+    assert figures.shown(b, a) == told
+    # 0, 12 and 8 points.
+    told = "+6.67 points (95 % interval -8.51 to +21.84, 3 seeds: not shown)"
+    assert figures.difference(a, e) == told
+    assert figures.difference(a, c) == "+1.00 points (one seed: not shown)"
+    assert figures.difference(c, a) == "-1.00 points (one seed: not shown)"
+    for pair in ((a, e), (a, c)):
         with pytest.raises(figures.PageError, match="differ by"):
             figures.shown(*pair)
     with pytest.raises(figures.PageError, match="no seed of a: top-1 and d: top-1"):
         figures.difference(a, "d: top-1")
     assert figures.over_seeds(a) == "85.0 % to 97.0 %"
-    assert (figures.over_seeds(b), figures.over_seeds(c)) == ("2 seeds", "one seed")
+    assert (figures.over_seeds(b), figures.over_seeds(c)) == ("3 seeds", "one seed")
     assert figures.claimed(a)["seeds"] == "5"
     with pytest.raises(figures.PageError, match="has 0 rows"):
         figures.claimed(b)

@@ -310,3 +310,10 @@ def test_what_cannot_be_evaluated(converted, tmp_path):
     assert "damaged" in refusal("evaluate", f"--model={damaged}")
     damaged.write_bytes(mutations.with_filter_bit(path.read_bytes(), 0, 0, 1))
     assert "does not match its checksum" in refusal("evaluate", f"--model={damaged}")
+
+
+def test_a_cards_accuracy_is_of_its_own_recipe(converted):
+    """The same test images, but that accuracy is of another network."""
+    given = (f"--model={converted[0]}", "--recipe=digits/strong_baseline")
+    code, printed, _ = run("evaluate", *given)
+    assert code == 0 and "top-1 " in printed and "Keras" not in printed

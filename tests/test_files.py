@@ -249,3 +249,13 @@ def test_names_that_are_no_utf_8(tmp_path):
     files.write_text(path, f"{LATIN}, na\xefve")
     assert path.read_text(encoding="utf-8") == f"{SHOWN}, na\xefve"
     assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9"]
+
+
+def test_every_file_of_an_input_folder_is_an_input(tmp_path):
+    folder = tmp_path / "pictures" / "cat"
+    folder.mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png"):
+        (folder / name).write_bytes(b"mine")
+    for path in folder.iterdir():
+        with pytest.raises(InputError, match="which this command reads"):
+            files.check_output(path, "--output", [folder.parent])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2b_keras import data, recipes
+from r2b_keras import data, files, recipes
 from r2b_keras.models import build_network
 from r2b_keras.trainers.chain import run_identity
 from r2b_keras.trainers.trained import load_images
@@ -97,3 +97,13 @@ def test_a_file_beside_its_run_is_refused_them_as_well(
     # The run's own are taken, and the file turns out to be of another network.
     message = refusal("evaluate", *given, f"--data_dir={pictures}")
     assert "made for image_shape (1, 64, 1), and the recipe has (32, 32, 3)" in message
+
+
+def test_a_run_from_before_fingerprints_were_written_is_read(
+    workdir, pictures, tmp_path
+):
+    old = shutil.copytree(workdir.path, tmp_path / "old")
+    identity = files.read_json(old / "recipe.json")
+    del identity["data_fingerprint"]
+    files.write_json(old / "recipe.json", identity)
+    assert load_images(Workdir(old), str(pictures)).class_names == CLASSES

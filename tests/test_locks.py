@@ -66,3 +66,10 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(InputError, match=r"a\.lock cannot be locked \(No locks avail"):
         locks.take(path)
+
+
+def test_two_may_look_at_once(tmp_path):
+    path = tmp_path / "a.lock"
+    path.touch()
+    with path.open("rb") as first, path.open("rb") as second:
+        assert locks.is_free(first.fileno()) and locks.is_free(second.fileno())

@@ -154,10 +154,13 @@ class Ablation:
         return saved
 
     def _fingerprint_of_runs(self) -> str:
-        """Of the images of the runs so far; where they differ, one that is not ours."""
+        """Of the images of the runs so far; where they differ, one that is not ours.
+
+        A run from before fingerprints were written counts as of ours.
+        """
         ours = self.images.fingerprint
         paths = sorted((self.path / "runs").glob("*/recipe.json"))
-        found = [files.read_json(path)["data_fingerprint"] for path in paths]
+        found = [files.read_json(path).get("data_fingerprint", ours) for path in paths]
         return next((theirs for theirs in found if theirs != ours), ours)
 
     def workdir(self, run: Plan) -> Workdir:

@@ -90,7 +90,10 @@ def classifier(
 
 
 def activation(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
-    """ReLU, or PReLU with one learned slope per channel."""
+    """ReLU, or PReLU with one learned slope per channel, from 0 on.
+
+    The paper prints no start; Keras has 0, a ReLU, and PyTorch 0.25.
+    """
     if kind == "prelu":
         return layers.PReLU(shared_axes=[1, 2], name=name)(x)
     return layers.ReLU(name=name)(x)
@@ -219,6 +222,9 @@ def real_block(
     """Basic block of He et al. (2016): two convolutions, one skip, ReLU.
 
     The last ReLU carries the block's name.
+
+    Deviation: where a block halves the map its skip is pooled, then convolved, as in
+    the binary blocks, and not a convolution of stride 2, see `shortcut`.
     """
     skip = x
     if strides != 1 or x.shape[-1] != filters:

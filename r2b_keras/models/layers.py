@@ -122,8 +122,9 @@ class ChannelShift(_PerChannel):
 
     Deviation: there is no c. Whatever reads a half block's output takes a constant of
     each channel off again: a BatchNorm does, behind a shortcut's pooling and
-    convolution too, and after the last block the classifier has a bias. In ReActNet
-    signs read it with no BatchNorm before them.
+    convolution too, and after the last block the classifier has a bias: c would change
+    no output of the network. (It would move the attention maps of Eq. 2, which sum
+    squares as they are.) In ReActNet signs read it with no BatchNorm before them.
 
     Input shape: `[B, H, W, C]`. Output shape: the same.
     """

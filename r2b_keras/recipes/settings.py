@@ -142,7 +142,8 @@ class Losses:
       logit_matching: weight of the distillation loss.
       temperature: T of the distillation loss.
       label_smoothing: share of the labels that is spread evenly over all classes
-        (Szegedy et al., 2016); a teacher's logits stay as they are.
+        (Szegedy et al., 2016), after classes are weighed, so that an image keeps the
+        weight of its class; a teacher's logits stay as they are.
       class_weights: factors of the labels' cross-entropy, one number for each class in
         the order of the labels, or "balanced": N / (K n) for a class with n of N images
         to train on, of K classes, so that all classes weigh the same and the mean over

@@ -4,13 +4,17 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import checkpoints
 from r2b_keras.trainers.handover import named_weights
-from r2b_keras.trainers.workdir import METRICS, Workdir
+from r2b_keras.trainers.workdir import METRICS, Workdir, as_written
 
 _MEASURE = "val_accuracy"
+# Beside the weights, whose names all have a slash.
+_EPOCH = "epoch"
 
 
 class BestEpoch(tf.keras.callbacks.Callback):
@@ -60,10 +64,12 @@ class BestEpoch(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keeps the weights if they are better, or stops."""
-        self.accuracies.append(float((logs or {})[_MEASURE]))
+        # As a run that goes on reads it: of equal ones the first stays the best.
+        self.accuracies.append(float(as_written((logs or {})[_MEASURE])))
         if self.epoch == epoch + 1:
             weights = named_weights(self.model.student)
             arrays = {name: weight.numpy() for name, weight in weights.items()}
+            arrays[_EPOCH] = np.array(self.epoch)
             if self.write:
                 checkpoints.write_arrays(self.workdir.best(self.stage), arrays)
         if self.is_over:
@@ -79,6 +85,9 @@ class BestEpoch(tf.keras.callbacks.Callback):
         weights = named_weights(student)
         try:
             arrays = checkpoints.read_arrays(path)
+            if arrays[_EPOCH] != self.epoch:
+                # A run that was cut off had left them, and ended otherwise again.
+                raise ValueError(f"of epoch {arrays[_EPOCH]}, not {self.epoch}")
             for name, weight in weights.items():
                 weight.assign(arrays[name])
         except checkpoints.DAMAGE as error:

@@ -259,9 +259,8 @@ class Distiller(tf.keras.Model):
         logits = outputs[LOGITS]
         values: dict[str, tf.Tensor] = {}
         if "cross_entropy" in active:
-            smoothed = losses.smoothed(targets, self._label_smoothing)
             values["cross_entropy"] = losses.cross_entropy(
-                smoothed, logits, self._class_weights
+                targets, logits, self._class_weights, self._label_smoothing
             )
         if "attention" in active:
             values["attention"] = losses.attention_matching(

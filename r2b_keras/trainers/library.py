@@ -140,7 +140,8 @@ class StageLibrary:
             workdir.replace_metrics(number, rows)
         # Last: it says that the stage is complete.
         _share(source / "result.json", target / "result.json")
-        workdir.checkpoint(number).unlink(missing_ok=True)
+        for left in (workdir.checkpoint(number), workdir.best(number)):
+            left.unlink(missing_ok=True)
         return True
 
     def publish(self, key: str, workdir: Workdir, number: int) -> None:

@@ -15,16 +15,22 @@ EPSILON = 1e-12
 
 
 def cross_entropy(
-    labels: tf.Tensor, logits: tf.Tensor, class_weights: Sequence[float] | None = None
+    labels: tf.Tensor,
+    logits: tf.Tensor,
+    class_weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
 ) -> tf.Tensor:
-    """Cross-entropy with the labels, -sum over classes of w y log(softmax(z)).
+    """Cross-entropy with the labels, -sum over classes of t log(softmax(z)).
 
-    Its gradient by the logits z is softmax(z) sum(w y) - w y.
+    The target t is (1 - s) w y + s / K sum(w y): an image weighs as much as its class,
+    and a share of that weight is spread evenly over all classes. Its gradient by the
+    logits z is softmax(z) sum(t) - t.
 
     Args:
       labels: class probabilities `[B, K]`, one-hot or mixed: y.
       logits: `[B, K]`: z.
       class_weights: K factors: w; None for 1 each.
+      label_smoothing: the share, from 0 to below 1: s.
 
     Returns:
       `[B]`, in nats.
@@ -32,6 +38,9 @@ def cross_entropy(
     labels = tf.cast(labels, tf.float32)
     if class_weights is not None:
         labels = labels * tf.constant(class_weights, tf.float32)
+    if label_smoothing:
+        even = tf.reduce_mean(labels, axis=-1, keepdims=True)
+        labels = labels * (1 - label_smoothing) + even * label_smoothing
     log_probabilities = tf.nn.log_softmax(tf.cast(logits, tf.float32))
     return -tf.reduce_sum(labels * log_probabilities, axis=-1)
 
@@ -49,21 +58,6 @@ def require_class_weights(
     """
     expected = f"{num_classes} numbers, one for each class{or_else}"
     require(len(weights) == num_classes, name, weights, expected)
-
-
-def smoothed(labels: tf.Tensor, share: float) -> tf.Tensor:
-    """Labels of which a share is spread evenly over all classes.
-
-    Args:
-      labels: class probabilities `[B, K]`.
-      share: from 0, which leaves them as they are, to below 1.
-
-    Returns:
-      `[B, K]`, `(1 - share) * labels + share / K`.
-    """
-    if not share:
-        return labels
-    return labels * (1 - share) + share / labels.shape[-1]
 
 
 def attention_map(features: tf.Tensor) -> tf.Tensor:

@@ -32,7 +32,28 @@ def _begin(optimizer: Any, variable: tf.Variable) -> _Factors:
     return factors
 
 
-class GroupedSGD(tf.keras.optimizers.SGD):
+class _Averaging(tf.keras.optimizers.Optimizer):
+    """Lets the moving average of weights forget where they began.
+
+    Keras's starts at the first weights, a share `average`^t of which is left after t
+    steps: most of the result where a stage is short. As in TensorFlow's own moving
+    average, the momentum rises to `average` by (1 + t) / (10 + t): until then, what is
+    older than the last third of the steps weighs 3 %.
+    """
+
+    ema_momentum: Any
+
+    def _update_model_variables_moving_average(self, variables: Any) -> None:
+        most = self.ema_momentum
+        step = tf.cast(self.iterations, tf.float32)
+        self.ema_momentum = tf.minimum(most, (1 + step) / (10 + step))
+        try:
+            super()._update_model_variables_moving_average(variables)
+        finally:
+            self.ema_momentum = most
+
+
+class GroupedSGD(_Averaging, tf.keras.optimizers.SGD):
     """Keras's SGD, each variable at its own learning rate.
 
     Attributes:
@@ -46,7 +67,7 @@ class GroupedSGD(tf.keras.optimizers.SGD):
         super().update_step(gradient * _begin(self, variable).rate, variable)
 
 
-class OnePassAdam(tf.keras.optimizers.Adam):
+class OnePassAdam(_Averaging, tf.keras.optimizers.Adam):
     """Keras's Adam, each variable updated by one operation instead of a dozen.
 
     The formula and the variables are Keras's; roundings are not (1 - beta_2 is off by

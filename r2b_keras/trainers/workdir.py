@@ -221,7 +221,7 @@ class Workdir:
         """
         before = [row for row in self.metrics(stage) if int(row["epoch"]) < epoch]
         new: dict[str, Any] = {"stage": stage, "epoch": epoch}
-        new |= {name: f"{value:.6g}" for name, value in values.items()}
+        new |= {name: as_written(value) for name, value in values.items()}
         self.replace_metrics(stage, [*before, new])
 
     def metrics(self, stage: int) -> list[dict[str, Any]]:
@@ -252,6 +252,11 @@ class Workdir:
             [*others, *rows], key=lambda row: (int(row["stage"]), int(row["epoch"]))
         )
         files.write_csv(path, in_order)
+
+
+def as_written(value: float) -> str:
+    """A number as `metrics.csv` has it."""
+    return f"{value:.6g}"
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:

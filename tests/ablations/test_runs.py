@@ -45,6 +45,7 @@ def test_the_same_ablation_takes_the_folder_again(tmp_path):
     [
         ({"fingerprint": "abd"}, "data_fingerprint: abc -> abd"),
         ({"precision": "bfloat16"}, "precision: float32 -> bfloat16"),
+        ({"deterministic": False}, "deterministic: True -> False"),
         (
             {"recipe": recipes.apply_overrides(DIGITS, ["stages.0.epochs=3"])},
             "recipe.stages.0.epochs: 10 -> 3",
@@ -204,3 +205,57 @@ def test_runs_that_need_no_stage_of_somebody_else_s_come_first(tmp_path, monkeyp
     assert pauses == [["gate_real_0", "analytic_real_0"]]
     ablation.train_all(planned)
     assert ablation.trained[2:] == ["attention_real_0", "gate_attention_real_0"]
+
+
+def test_an_outcome_is_of_both_stages(tmp_path):
+    ablation = Fake(tmp_path)
+    (run,) = runs.plan(["gate"], ["binary"], 1)
+    assert ablation.outcome(run) is None
+    for number, top1, validation, seconds, size in (
+        (rows.REAL_WEIGHTS, 0.8, 0.81, 2.0, 2000),
+        (rows.BINARY_WEIGHTS, 0.7, 0.71, 3.0, 1000),
+    ):
+        assert ablation.outcome(run) is None
+        ablation.workdir(run).stage(number).mkdir(parents=True)
+        result = StageResult(
+            number, "n", "binary", top1, 1.0, validation, 1, seconds, size, 9, 8
+        )
+        ablation.workdir(run).save_result(result)
+    assert ablation.outcome(run) == runs.Outcome(
+        row="gate",
+        downsample="binary",
+        seed=0,
+        real_weights=0.8,
+        binary_weights=0.7,
+        validation=0.71,
+        bytes=1000,
+        seconds=5.0,
+        num_test_images=359,
+    )
+
+
+def test_of_runs_without_the_folders_fingerprint_each_counts(tmp_path):
+    Fake(tmp_path / "a").claim()
+    path = tmp_path / "a" / "ablation.json"
+    old = json.loads(path.read_text())
+    del old["data_fingerprint"]
+    path.write_text(json.dumps(old))
+    for seed, fingerprint in enumerate(("abc", "abd", "abc")):
+        run = tmp_path / "a" / "runs" / f"baseline_real_{seed}"
+        run.mkdir(parents=True)
+        files.write_json(run / "recipe.json", {"data_fingerprint": fingerprint})
+    with pytest.raises(InputError, match="data_fingerprint: abd -> abc"):
+        Fake(tmp_path / "a").claim()
+
+
+def test_old_runs_without_a_fingerprint_count_as_ours(tmp_path):
+    Fake(tmp_path / "a").claim()
+    path = tmp_path / "a" / "ablation.json"
+    old = json.loads(path.read_text())
+    del old["data_fingerprint"]
+    path.write_text(json.dumps(old))
+    run = tmp_path / "a" / "runs" / "baseline_real_0"
+    run.mkdir(parents=True)
+    files.write_json(run / "recipe.json", {"seed": 0})
+    Fake(tmp_path / "a").claim()
+    assert json.loads(path.read_text()) == {**old, "data_fingerprint": "abc"}

@@ -84,3 +84,20 @@ def test_scores_that_are_no_numbers(monkeypatch, paths):
     monkeypatch.setattr(Brightness, "predict", lambda self, images: nan)
     with pytest.raises(InputError, match="scores for .*0.png are not finite numbers"):
         classification.guess(Brightness(), CARD, paths[0], 5)
+
+
+def test_scores_whose_sum_is_a_little_off_1_are_logits():
+    scores = np.array([0.5, 0.55], np.float32)
+    expected = np.exp([0.5, 0.55]) / np.exp([0.5, 0.55]).sum()
+    np.testing.assert_allclose(classification.probabilities(scores), expected)
+
+
+def test_of_equal_classes_the_first_one_comes_first():
+    class Network:
+        def predict(self, images):
+            return np.array([[0.25, 0.5, 0.25]], np.float32)
+
+    card = ModelCard(("a", "b", "c"), (2, 2, 1), (0.0,), (1.0,))
+    image = np.zeros((2, 2, 1), np.float32)
+    found = classification.likeliest(Network(), card, image, "it", 3)
+    assert [guess["label"] for guess in found] == ["b", "a", "c"]

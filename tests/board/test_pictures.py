@@ -110,3 +110,13 @@ def test_too_many_pixels_are_refused_before_memory_is(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
     with pytest.raises(InputError, match="has too many pixels"):
         pictures.read(path, 3)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 48), (64, 48)])
+def test_an_array_is_taken_as_it_is_only_where_both_sides_fit(size):
+    card = ModelCard(("a", "b"), (64, 48, 3), (0.0,) * 3, (1.0,) * 3, "whole")
+    (image,) = random_images(1, (*size, 3))
+    found = pictures.prepare(image, card)
+    expected = pictures.frame(image, (64, 48), "whole") / 255
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert found.shape == (64, 48, 3)

@@ -110,7 +110,8 @@ def test_channels_fill_the_words(channels, sound):
 
 
 @pytest.mark.parametrize(
-    ("channels", "sound"), [(128, True), (127, False), (97, False), (160, False)]
+    ("channels", "sound"),
+    [(128, True), (127, False), (97, False), (160, False), (96, False)],
 )
 def test_groups_take_whole_words(channels, sound):
     """Activations of four words and filters of two: two groups of 64 channels."""

@@ -4,8 +4,9 @@ import binary_networks as nets
 import numpy as np
 import pytest
 import random_networks
+from flatbuffers import flexbuffers
 from random_networks import Offset, where
-from small_flatbuffers import changed
+from small_flatbuffers import binary, changed
 
 from r2b_keras import models
 from r2b_keras.converters import engines, lce_merges, lce_process, tflite_file, verify
@@ -333,3 +334,52 @@ def test_biases_that_a_relu_leaves_alone_are_kept(num_dead, monkeypatch):
         assert not verify(model, before, images).accepted
     else:
         assert before == flatbuffer
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "activation", "is_apart"),
+    [(20.0, 1, True), (5.0, 1, False), (-20.0, 1, True), (20.0, 0, False)],
+)
+def test_a_bias_is_lost_behind_all_products_of_a_window(
+    multiplier, activation, is_apart
+):
+    """3 x 3 x 33 of them, times 20 and 2**-24: 3.5e-4; times 5: 0.9e-4."""
+
+    def change(model, graph):
+        (_, operator), *_ = tflite_file.operators(model, "LceBconv2d")
+        options = flexbuffers.Loads(bytes(operator.customOptions))
+        options["fused_activation_function"] = activation
+        written = flexbuffers.Dumps(options)
+        operator.customOptions = np.frombuffer(written, np.uint8)
+        constant = graph.tensors[operator.inputs[2]]
+        factors = np.full(constant.shape, multiplier, np.float32)
+        model.buffers[constant.buffer].data = factors.view(np.uint8)
+
+    model = tflite_file.parse(changed(binary(), change))
+    before = names(model)
+    lce_merges.take_lost_biases_out(model)
+    place = before.index("LceBconv2d") + 1
+    expected = [*before[:place], *["ADD"] * is_apart, *before[place:]]
+    assert names(model) == expected
+
+
+def test_a_bias_of_each_channel_comes_behind_factors_of_each_pixel():
+    """Else the factors would multiply it too."""
+
+    def change(model, graph):
+        (_, operator), *_ = tflite_file.operators(model, "LceBconv2d")
+        constant = graph.tensors[operator.inputs[2]]
+        factors = np.arange(1, 61, dtype=np.float32).reshape(4, 5, 3)
+        constant.shape = np.array(factors.shape, np.int32)
+        content = np.frombuffer(factors.tobytes(), np.uint8)
+        model.buffers[constant.buffer].data = content
+
+    model = tflite_file.parse(changed(binary(), change))
+    before = names(model)
+    lce_merges.take_maps_out(model)
+    place = before.index("LceBconv2d") + 1
+    assert names(model) == [*before[:place], "MUL", "ADD", *before[place:]]
+    ((graph, operator),) = tflite_file.operators(model, "LceBconv2d")
+    for index, value in zip(operator.inputs[2:4], (1, 0), strict=True):
+        content = tflite_file.constant(model, graph.tensors[index])
+        np.testing.assert_array_equal(np.frombuffer(content, "<f4"), [value] * 3)

@@ -343,7 +343,7 @@ def test_int8_of_channels_that_have_no_scale():
     weights = np.array([[0, 0], [1e-37, 0], [3e38, -3e38]], np.float32)
     rounded = real_weights.round_int8(weights, axis=0)
     np.testing.assert_array_equal(rounded.values, [[0, 0], [0, 0], [127, -127]])
-    np.testing.assert_array_equal(rounded.scales[:2], [1, 1])
+    np.testing.assert_array_equal(rounded.scales[:2], [2, 2])
     np.testing.assert_allclose(widened(rounded)[2], weights[2], rtol=1e-7)
 
 
@@ -367,3 +367,25 @@ def test_float16_by_hand():
     assert rounded.values.dtype == np.float16
     expected = np.array([1, 1 + 2**-9, -65504, 2**-24, 0], np.float32)
     np.testing.assert_array_equal(widened(rounded), expected)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_weights_that_maps_and_gates_read_are_as_fine_as_for_maps(order):
+    file = GraphFile()
+    image = file.input("float", (1, 4, 4, 64))
+    file.custom("LceQuantize", [image], file.tensor("packed", (1, 4, 4, 2)))
+    weights = file.constant("float", normal(64, 1, 1, 64), name="weights")
+    means = file.tensor("float", (1, 1, 1, 64))
+    for source, side in ((image, 4), (means, 1))[::order]:
+        scores = file.tensor("float", (1, side, side, 64))
+        file.builtin("CONV_2D", [source, weights, -1], scores, strideH=1, strideW=1)
+    assert list(constants(shrunk(file.content(scores), "int8"))) == ["weights_float16"]
+
+
+def test_a_matrix_of_one_row_is_rounded_too():
+    """One scale, as weights of whole numbers have it, but it is not 1."""
+    exact = dense_of(normal(1, 512))
+    assert not real_weights.are_rounded(tflite_file.parse(exact))
+    smaller = tflite_file.parse(shrunk(exact, "int8"))
+    assert real_weights.are_rounded(smaller)
+    assert not real_weights.is_whole(smaller, smaller.subgraphs[0].operators[0])

@@ -267,3 +267,32 @@ def test_a_file_that_rounding_spoils_is_refused():
     assert "changes the answers of" in rounded_verification.problem_of_quality(*scores)
     fine = engines.load(shrunk(exact, "float16"), "litert").predict(images)
     assert rounded_verification.problem_of_quality(scores[0], fine) is None
+
+
+def test_another_output_shape_or_type_is_refused(network):
+    rounded = shrunk(network[0], "float16")
+
+    def output(model, graph):
+        graph.outputs = np.array([graph.operators[-1].inputs[0]], np.int32)
+
+    def shape(model, graph):
+        tensor = graph.tensors[graph.operators[-1].inputs[0]]
+        tensor.shape = np.array(tensor.shape, np.int32)[::-1]
+
+    def kind(model, graph):
+        tensor = graph.tensors[graph.operators[-1].inputs[0]]
+        tensor.type = schema.TensorType.INT32
+
+    assert wrong(network, rounded) is None
+    for change in (output, shape, kind):
+        problem = wrong(network, changed(rounded, change))
+        assert problem == "its operators are not those of the float32 file"
+
+
+@pytest.mark.parametrize(("num_other", "accepted"), [(5, True), (6, False)])
+def test_an_engine_may_turn_a_sign_in_half_of_the_images(num_other, accepted):
+    wide = np.tile(np.float32([1, 2, 4]), (10, 1))
+    scores = wide.copy()
+    scores[:num_other, 0] += 0.1
+    problem = rounded_verification._problem_of_engine(wide, scores)
+    assert (problem is None) == accepted

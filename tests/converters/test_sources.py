@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -296,3 +297,12 @@ def test_larq_zoos_network(tmp_path, folder, monkeypatch):
 def test_other_files_of_larq_zoo(tmp_path):
     path = tmp_path / "none.h5"
     assert f"There is no file {path}" in refusal(sources.from_larq_zoo, str(path))
+
+
+def test_a_card_has_the_framing_of_the_recipe():
+    """Digits are "whole", which is a card's default too."""
+    recipe = sources.recipes.get("pictures")
+    card = sources._card(recipe, SimpleNamespace(class_names=("dog", "cat")))
+    assert card.class_names == ("dog", "cat")  # the order of the outputs
+    assert card.framing == recipe.data.framing == "center"
+    assert (card.mean, card.std) == (recipe.data.mean, recipe.data.std)

@@ -347,3 +347,19 @@ def test_files_by_names_of_their_own(tmp_path):
     latin = tmp_path / "caf\udce9"
     latin.write_text("3")
     assert tflite_file.read_named([str(latin)]) == {"caf\\udce9": b"3"}
+
+
+def test_metadata_follow_their_buffer():
+    """Empty buffers before it go, and its number becomes a smaller one."""
+
+    def fill(model, graph):
+        tflite_edit.add_buffer(model, b"")
+        tflite_edit.add_metadata(model, "note", tflite_edit.add_buffer(model, b"mine"))
+
+    full = changed(FILES["dense"], fill)
+    places = []
+    for content in (full, without_ballast(full)):
+        model = parse(content)
+        places.append(model.metadata[0].buffer)
+        assert bytes(model.buffers[places[-1]].data) == b"mine"
+    assert places[1] == places[0] - 1

@@ -1,12 +1,25 @@
 """What is accepted, by numbers: made-up networks, and a trained one on digits."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from small_flatbuffers import refusal
 
-from r2b_keras.converters import convert, engines, sources, tflite_file, verification
+from r2b_keras.board import pictures
+from r2b_keras.converters import (
+    convert,
+    engines,
+    pixels,
+    sign_proof,
+    sign_taps,
+    sources,
+    tflite_file,
+    verification,
+)
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from r2b_keras.normalisation import Normalisation
 from tests.converters import mutations
 from tests.converters.binary_networks import binary_convolution, random_images
 from tests.converters.small_flatbuffers import shrunk
@@ -77,7 +90,7 @@ def test_agreement_of_best_classes():
     assert verification.agreement(scores(10), converted) == 0.7
 
 
-@pytest.mark.parametrize("middle, spread", [(0.5, 0.5), (0.0, 8.0)])
+@pytest.mark.parametrize("middle, spread", [(0.5, 0.5), (0.0, 8.0), (0.0, 0.9)])
 def test_one_score_is_two_classes(middle, spread):
     """Of a probability and of a logit."""
     expected = middle + spread * np.array([[-1], [-0.1], [0.1], [1]], np.float32)
@@ -85,6 +98,8 @@ def test_one_score_is_two_classes(middle, spread):
     converted[1] = middle + 0.05 * spread
     assert verification.agreement(expected, expected) == 1
     assert verification.agreement(expected, converted) == 0.75
+    # Class 1 is the one whose probability, or logit, it is.
+    assert verification._best(expected, expected).tolist() == [0, 0, 1, 1]
 
 
 def images(num):
@@ -382,3 +397,35 @@ def test_files_and_images_that_cannot_be_compared(digits):
     )
     message = refusal(verification.verify, model, shrunk(flatbuffer, "int8"), x)
     assert "has rounded real weights, expected float32" in message
+
+
+def test_whole_numbers_that_are_no_neighbours_are_not_rounded():
+    """1 lies half way between 0 and 2, but is no threshold of theirs."""
+    steps = np.float32([0.5, 1.0, 3.2, 4.1]).reshape(1, 1, 4)
+    own = np.float32([0, 0, 3, 4]).reshape(1, 1, 4)
+    for other, explained in ((1, True), (2, False)):
+        quantized = own.copy()
+        quantized[0, 0, other - 1] = other
+        rounding = sign_taps.Rounding(steps, quantized)
+        follower = sign_proof._Follower([], [rounding], 1)
+        np.testing.assert_array_equal(follower.whole("x", steps, own), quantized)
+        assert follower.num_decisions == [1]
+        assert follower.margins == [0 if explained else np.inf]
+
+
+@pytest.mark.parametrize(("offset", "is_whole"), [(5e-5, True), (2e-4, False)])
+def test_images_between_two_pixels_are_not_taken_for_one(offset, is_whole):
+    """A level is 1 / 255 / 0.376 = 0.0104: a fiftieth of it is no rounding."""
+    normalisation = Normalisation((0.305,), (0.376,))
+    engine = SimpleNamespace(takes_pixels=True)
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    exact = pictures.normalize(levels, normalisation)
+    found = pixels.for_engine(engine, exact, normalisation)
+    np.testing.assert_array_equal(found, levels)
+    moved = exact + np.float32(offset)
+    if is_whole:
+        found = pixels.for_engine(engine, moved, normalisation)
+        np.testing.assert_array_equal(found, levels)
+        return
+    with pytest.raises(InputError, match="the images are not made of whole ones"):
+        pixels.for_engine(engine, moved, normalisation)

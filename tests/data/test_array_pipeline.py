@@ -1,10 +1,14 @@
 """Batches of a set in memory: order, seeds, resuming, labels, normalisation."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from image_samples import MEAN, STD, make_array_dataset, read_all
+from image_samples import MEAN, STD, make_array_dataset, random_images, read_all
 
-from r2b_keras.data import Augmentation
+from r2b_keras.data import Augmentation, DataConfig, ImageDataset
+from r2b_keras.data.arrays import ArrayExamples
+from r2b_keras.data.sources import Source
 
 PLAIN = Augmentation()
 EVERYTHING = Augmentation(
@@ -166,3 +170,38 @@ def test_refusals_name_the_numbers():
     with pytest.raises(ValueError, match="batch_size is 0"):
         dataset.test(0)
     assert dataset.find_broken_image() is None
+
+
+def test_fingerprint_is_of_images_and_labels_of_every_part():
+    shape, sizes = (6, 7, 3), {"train": 12, "test": 6, "validation": 3}
+
+    def fingerprint(change=None, part=None):
+        parts = {
+            name: ArrayExamples(
+                random_images(num, shape, num), np.arange(num) % 3, shape
+            )
+            for name, num in sizes.items()
+        }
+        if change is not None:
+            parts[part] = change(parts[part])
+        config = DataConfig("idx", shape, MEAN, STD, 0)
+        return ImageDataset(config, Source(**parts, class_names=("a", "b", "c")))
+
+    def pixel(examples):
+        examples.images[-1, -1, -1, -1] ^= 1
+        return examples
+
+    def labels(examples):
+        return dataclasses.replace(examples, labels=np.roll(examples.labels, 1))
+
+    def turned(examples):
+        """The same bytes, of other pictures."""
+        images = examples.images.reshape(-1, 7, 6, 3)
+        return dataclasses.replace(examples, images=images)
+
+    found = {fingerprint().fingerprint} | {
+        fingerprint(change, part).fingerprint
+        for change in (pixel, labels, turned)
+        for part in sizes
+    }
+    assert len(found) == 10

@@ -1,7 +1,10 @@
 """Every augmentation against an independent NumPy computation."""
 
+import itertools
+
 import numpy as np
 import pytest
+import scipy.stats
 from image_samples import random_images
 
 from r2b_keras.data import Augmentation, augmentation
@@ -128,6 +131,58 @@ def test_shares_are_beta_distributed(alpha):
     assert abs(shares.var() - variance) < 4 * 0.125 / np.sqrt(num)
 
 
+NUM_DRAWS = 4000
+
+
+def assert_uniform(values, low, high):
+    """Over the whole range, and each image's draw apart from its neighbour's."""
+    found = scipy.stats.kstest(values, "uniform", (low, high - low))
+    assert found.pvalue > 1e-3
+    assert_unrelated(values[1:], values[:-1])
+
+
+def assert_unrelated(one, other):
+    assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(len(one))
+
+
+def test_moves_are_uniform_and_unrelated():
+    chosen = Augmentation(flip=True, pad_and_crop=4, rotation_degrees=30)
+    flips, (right, down), angles = (
+        each.numpy() for each in augmentation.draw_moves(NUM_DRAWS, chosen, SEED)
+    )
+    limit = np.radians(30)
+    assert_uniform(angles, -limit, limit)
+    for values, options in ((flips, 2), (right, 9), (down, 9)):
+        _, counts = np.unique(values, return_counts=True)
+        assert len(counts) == options
+        assert scipy.stats.chisquare(counts).pvalue > 1e-3
+        assert_unrelated(values[1:], values[:-1])
+    for one, other in itertools.combinations((flips, right, down, angles), 2):
+        assert_unrelated(one, other)
+
+
+def test_windows_are_uniform_and_unrelated():
+    """Where no window is cut, up to an area of 3/4."""
+    ramps = np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1) / 7
+    images = np.broadcast_to(ramps, (NUM_DRAWS, 8, 8, 2)).astype(np.float32)
+    crops = augmentation.crop_and_resize(images, 1.0, 0.25, SEED).numpy()
+    left, top = crops[:, 0, 0].T
+    wide, tall = crops[:, -1, -1].T - (left, top)
+    small = wide * tall < 0.74
+    assert scipy.stats.binomtest(int(small.sum()), NUM_DRAWS, 0.49 / 0.75).pvalue > 1e-3
+    left, top, wide, tall = (values[small] for values in (left, top, wide, tall))
+    draws = {
+        "area": (wide * tall, 0.25, 0.74),
+        "aspect": (np.log(wide / tall), np.log(3 / 4), np.log(4 / 3)),
+        "left": (left / (1 - wide), 0, 1),
+        "top": (top / (1 - tall), 0, 1),
+    }
+    for values, low, high in draws.values():
+        assert_uniform(values, low, high)
+    for one, other in itertools.combinations(draws, 2):
+        assert_unrelated(draws[one][0], draws[other][0])
+
+
 @pytest.mark.parametrize("least", [0.08, 0.5])
 def test_random_resized_crop_of_a_batch(least):
     """On ramps in x and y the corners of the result tell the window."""
@@ -146,7 +201,7 @@ def test_random_resized_crop_of_a_batch(least):
     assert area.min() > 0.75 * least and area.max() <= 1 + 1e-5
     assert area.min() < least + 0.12 and area.max() > 0.8
     uncut = (wide < 0.999) & (tall < 0.999)
-    assert uncut.sum() > 100 if least < 0.1 else 20
+    assert uncut.sum() > (100 if least < 0.1 else 20)
     assert area[uncut].min() > least - 1e-3
     assert np.all((aspect > 0.7499) & (aspect < 1.3334) | ~uncut)
     assert left.min() >= -1e-4 and bottom.max() <= height - 1 + 1e-4

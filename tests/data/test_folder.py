@@ -139,6 +139,10 @@ def test_pictures_of_other_sizes_stay_in_their_files(pictures):
     assert load(CONFIG, pictures).fingerprint == fingerprint
     (pictures / "train" / "cat" / "large.JPG").rename(pictures / "train/cat/big.JPG")
     assert load(CONFIG, pictures).fingerprint != fingerprint
+    # Another picture of the same name is told by the size of its file.
+    fingerprint = load(CONFIG, pictures).fingerprint
+    write_image(pictures / "test" / "cat" / "00.png", random_images(1, (8, 7, 3))[0])
+    assert load(CONFIG, pictures).fingerprint != fingerprint
 
 
 @pytest.mark.parametrize("channels", [1, 3])

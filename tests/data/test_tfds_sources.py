@@ -196,9 +196,26 @@ def test_streamed_epochs_resume_to_the_bit(prepared, global_seed, monkeypatch):
 
 
 def test_fingerprints(prepared):
-    for name in ("tfds:any_size", "tfds:only_train"):
-        fingerprint = open_set(name, prepared).fingerprint
-        assert fingerprint == open_set(name, prepared).fingerprint
+    found = set()
+    for name in ("tfds:any_size", "tfds:only_train", "tfds:fashion_mnist"):
+        shape = (9, 9, 1) if name == "tfds:fashion_mnist" else (9, 9, 3)
+        fingerprint = open_set(name, prepared, shape).fingerprint
+        assert fingerprint == open_set(name, prepared, shape).fingerprint
+        found.add(fingerprint)
+    assert len(found) == 3
+
+
+def test_a_streamed_set_of_other_pictures_has_another_fingerprint(tmp_path):
+    """As many under the same name, one of them larger."""
+    path = tmp_path / "noise.png"
+    noise = np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8)
+    path.write_bytes(tf.io.encode_png(noise).numpy())
+    found = set()
+    for number, files in enumerate(({}, {20: str(path)})):
+        folder, splits = tmp_path / str(number), {"train": (0, 20), "test": (20, 24)}
+        prepare(folder, "same", splits, (None, None, 3), files=files)
+        found.add(open_set("tfds:same", folder).fingerprint)
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize(

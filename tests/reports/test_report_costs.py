@@ -112,10 +112,13 @@ def test_strangers_are_told():
         file("missing.tflite", 1, card=other(stage=1, accuracy=0.5)),
         file("coat.tflite", 1, card=other(recipe="fashion_mnist")),
         file("again.tflite", 1, card=other(accuracy=0.9721)),
+        file("better.tflite", 1, card=other(accuracy=0.99)),
     ]
     assert [told for f in files if (told := deployed.mismatch(f, RECORD))] == [
         "coat.tflite is of the recipe fashion_mnist, this run of digits.",
         "again.tflite says 97.21 % of stage 3, this folder 98.00 %: it is of another "
+        "run.",
+        "better.tflite says 99.00 % of stage 3, this folder 98.00 %: it is of another "
         "run.",
     ]
 
@@ -181,3 +184,20 @@ def test_a_conversion_by_its_card():
     assert "--data_dir" not in provenance.convert_command(
         RECORD.workdir, "a.tflite", CARD, None
     )
+
+
+@pytest.mark.parametrize(
+    ("identity", "is_said"),
+    [({"deterministic": True}, False), ({}, False), ({"deterministic": False}, True)],
+)
+def test_a_run_whose_bits_do_not_repeat_is_made_again_like_that(identity, is_said):
+    record = dataclasses.replace(RECORD, identity=identity)
+    line = provenance.train_command(record, None)
+    assert ("--nodeterministic" in line) == is_said
+
+
+def test_rows_of_files_are_equally_long():
+    rows = [
+        deployed._file_cells(file("a.tflite", 1, card=card)) for card in (CARD, None)
+    ]
+    assert len(rows[0]) == len(rows[1]) == 10

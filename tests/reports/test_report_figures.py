@@ -120,3 +120,19 @@ def test_pictures_are_as_wide_as_they_are_read():
     names = tuple("0123456789")
     matrix = mistakes.confusion_picture(30 * np.eye(10, dtype=int), names)
     assert matrix.smallest_text * 358 / (matrix.size[0] * matrix.scale) >= 9
+
+
+def test_gates_are_averaged_over_their_channels(monkeypatch):
+    """Gates of unlike width, by class: 0.1 and 0.5 are 0.3, and so on."""
+    drawn = []
+    monkeypatch.setattr(
+        gates,
+        "draw_overall",
+        lambda values, *rest: drawn.append(values) or drawing.new_figure(99, 99),
+    )
+    by_gate = {
+        "block_1a_gate": np.array([[0.1, 0.5], [0.2, 0.4], [0.9, 0.7]]),
+        "block_1b_gate": np.array([[0.0], [0.5], [1.0]]),
+    }
+    gates.draw_both(by_gate, ("a", "b", "c"))
+    np.testing.assert_allclose(drawn[0], [[0.3, 0.0], [0.3, 0.5], [0.8, 1.0]])

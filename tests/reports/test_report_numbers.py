@@ -268,3 +268,28 @@ def test_a_network_that_is_not_the_recorded_one_is_told(images, num_images, is_t
     found = recorded + images / num_images
     told = mistakes.num_changed(found, recorded, num_images)
     assert told == (abs(images) if is_told else 0)
+
+
+def test_an_epoch_that_was_trained_again_has_its_last_row(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("stage,epoch,loss\n0,1,3\n0,2,2\n0,2,1\n")
+    metrics = history.read(path)
+    assert metrics.problems == ()
+    assert metrics.stages[0].epochs == (1, 2)
+    assert metrics.stages[0].values["loss"] == (3.0, 1.0)
+
+
+def test_shares_of_confused_pairs_are_of_the_true_class(monkeypatch):
+    """Three of four images of class 0, and one of ten of class 1."""
+    labels = np.repeat([0, 1], [4, 10])
+    answers = np.array([1, 1, 1, 0, 0, *[1] * 9])
+    found = predictions.Predictions(np.eye(2)[answers], labels, {})
+    monkeypatch.setattr(mistakes, "_worst", lambda *args: [])
+    record = SimpleNamespace(results={3: SimpleNamespace(top1=10 / 14)})
+    dataset = SimpleNamespace(class_names=("cat", "dog"))
+    section = mistakes.section(record, 3, dataset, found)
+    assert section["pairs"] == [
+        ["cat", "dog", 3, "75.0 %"],
+        ["dog", "cat", 1, "10.0 %"],
+    ]
+    assert (section["top1"], section["changed"]) == (10 / 14, 0)

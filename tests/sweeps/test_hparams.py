@@ -72,3 +72,23 @@ def test_failed_trial(tmp_path):
         records[metadata.SESSION_END_INFO_TAG]
     )
     assert (end.status, scalars) == (api_pb2.STATUS_FAILURE, {})
+
+
+def test_the_recipes_own_value_is_in_every_domain(tmp_path):
+    content = {
+        RATE: {"log": [0.01, 0.1]},
+        "stage.losses.logit_matching": {"linear": [0.1, 0.5]},
+        TEMPERATURE: {"choice": [2, 8]},
+    }
+    sweep = make_sweep(tmp_path, content=content)
+    own = sweep.own_values()
+    assert own[RATE] < 0.01 and own["stage.losses.logit_matching"] > 0.5
+    hparams.write_experiment(sweep)
+    records, _ = read(tmp_path / "hparams" / "sweep")
+    found = metadata.parse_experiment_plugin_data(records[metadata.EXPERIMENT_TAG])
+    rate, weight, temperature = found.hparam_infos
+    ends = rate.domain_interval.min_value, rate.domain_interval.max_value
+    assert ends == (own[RATE], 0.1)
+    ends = weight.domain_interval.min_value, weight.domain_interval.max_value
+    assert ends == (0.1, own["stage.losses.logit_matching"])
+    assert list(temperature.domain_discrete) == ["1", "2", "8"]

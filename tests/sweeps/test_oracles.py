@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from small_sweeps import RATE, TEMPERATURE, make_sweep
 
@@ -264,3 +265,48 @@ def test_files_are_written_whole(tmp_path, monkeypatch):
     with pytest.raises(TypeError):
         oracle.save()
     assert path.read_text() == before and json.loads(before)["end_order"] == ["0"]
+
+
+def test_the_space_as_keras_tuner_has_it():
+    content = {
+        RATE: {"log": [1e-3, 1e-1]},
+        "stage.losses.logit_matching": {"linear": [0.5, 3]},
+        "stage.epochs": {"int": [2, 9]},
+        TEMPERATURE: {"choice": [1, 2, 8]},
+    }
+    space = make_sweep(content=content).settings.space
+    rate, weight, epochs, temperature = oracles.hyperparameters(space).space
+    assert (rate.min_value, rate.max_value, rate.sampling) == (1e-3, 1e-1, "log")
+    assert (weight.min_value, weight.max_value) == (0.5, 3.0)
+    assert weight.sampling == "linear"
+    assert (epochs.min_value, epochs.max_value) == (2, 9)
+    assert list(temperature.values) == ["1", "2", "8"]
+
+
+def test_values_that_are_trained_alike_are_alike(tmp_path):
+    oracle = make(tmp_path)
+    hashes = [
+        oracle._compute_values_hash({RATE: rate, TEMPERATURE: "2"})
+        for rate in (0.01, 0.010000004, 0.01001)
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_values_that_lost_digits_on_their_way_are_not_kept(tmp_path):
+    oracle = make(tmp_path)
+    trial = oracle.create_trial("tuner0")
+    values = dict(trial.hyperparameters.values)
+    sent = kt.engine.trial.Trial.from_state(trial.get_state())
+    sent.hyperparameters.values[RATE] = float(np.float32(values[RATE]))
+    assert sent.hyperparameters.values != values
+    end(oracle, sent)
+    assert oracle.trials["0"].hyperparameters.values == values
+
+
+@pytest.mark.parametrize(
+    ("max_trials", "points"), [(4, 3), (9, 3), (15, 5), (18, 6), (100, 6)]
+)
+def test_a_third_of_a_bayesian_sweep_is_random_at_most(tmp_path, max_trials, points):
+    """Of two fields: Keras Tuner's own six are too many for a short sweep."""
+    oracle = make(tmp_path, "bayesian", max_trials=max_trials)
+    assert oracle.num_initial_points == points

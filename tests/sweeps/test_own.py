@@ -1,6 +1,7 @@
 """The recipe's own setting: trained as it is, and what its seeds say of the best."""
 
 import statistics
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -121,3 +122,15 @@ def test_hyperbands_table_has_the_recipes_epochs(tmp_path, trained):
     sweep = make_sweep(tmp_path, tuner="hyperband")
     own.train(sweep, wait=True)
     assert own.row(sweep).values["stage.epochs"] == "20"
+
+
+def test_what_another_process_trains_is_waited_for(tmp_path, trained):
+    sweep = make_sweep(tmp_path)
+    (tmp_path / "trials").mkdir(parents=True)
+    waiter = threading.Thread(target=own.train, args=(sweep, True))
+    with locks.held(tmp_path / "trials" / "000.lock"):
+        waiter.start()
+        waiter.join(0.3)
+        assert waiter.is_alive() and trained == []
+    waiter.join(30)
+    assert [seed for _, seed in trained] == [0]

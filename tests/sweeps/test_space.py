@@ -60,6 +60,11 @@ def test_values_are_rounded_inside_their_range():
     assert space.rounded(field, 0.0123449) == 0.01234
     # Rounding up would leave the range.
     assert space.rounded(field, 0.0123451) == 0.012345
+    # And so would rounding down.
+    (field,) = parse(
+        {"stage.optimizer.learning_rate": {"log": [0.0012344, 0.1]}}
+    ).fields
+    assert space.rounded(field, 0.00123441) == 0.0012344
 
 
 @pytest.mark.parametrize("name", recipes.names())

@@ -57,6 +57,7 @@ def test_the_same_sweep_takes_the_folder_again(tmp_path):
             "data_fingerprint: abc -> abd",
         ),
         ({"stage": 2}, "stage: 3 -> 2"),
+        ({"seeds": 3}, "seeds: 1 -> 3"),
         (
             {"recipe": recipes.apply_overrides(DIGITS, ["stages.0.epochs=3"])},
             "recipe.stages.0.epochs: 10 -> 3",
@@ -123,3 +124,12 @@ def test_hyperband_needs_epochs_to_share_out():
     recipe = recipes.apply_overrides(DIGITS, ["stages.3.epochs=2"])
     with pytest.raises(InputError, match="2 epochs, expected at least 3"):
         check_settings(recipe, 3, "hyperband", make_sweep().settings.space)
+
+
+def test_of_a_field_of_all_stages_the_tuned_one_s_is_the_recipe_s_own():
+    name = "stages.*.optimizer.learning_rate"
+    recipe = recipes.apply_overrides(
+        DIGITS, [f"stages.{k}.optimizer.learning_rate=0.00{k + 1}" for k in range(4)]
+    )
+    sweep = make_sweep(content={name: {"log": [1e-3, 1e-1]}}, recipe=recipe)
+    assert sweep.own_values() == {name: 0.004}

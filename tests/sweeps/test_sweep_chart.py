@@ -154,3 +154,12 @@ def test_size_follows_the_number_of_fields(count, height):
     rows = [TrialRow(0, "finished", values, ROWS[0].result)]
     image = Image.open(io.BytesIO(drawing.to_png(sweep_chart.draw(sweep, rows))))
     assert image.format == "PNG" and image.size == (1300, height)
+
+
+def test_a_linear_axis_reaches_a_recipe_s_own_zero():
+    name = "stage.losses.logit_matching"
+    space = make_sweep(content={name: {"linear": [0.5, 3]}}).settings.space
+    rows = [TrialRow(0, RUNNING, {name: "0"}), TrialRow(1, RUNNING, {name: "2"})]
+    (axis,) = make_axes(space, rows)
+    assert (axis.low, axis.high) == (0.0, 3.0)
+    assert [axis.value(row) for row in rows] == [0.0, 2.0]

@@ -132,3 +132,25 @@ def test_other_answers_of_the_service_stop_the_worker():
     client = PatientClient(Chief(Refused(grpc.StatusCode.DEADLINE_EXCEEDED)))
     with pytest.raises(TrialProblem):
         client.create_trial("tuner0")
+
+
+def test_trials_are_judged_by_the_validation_part(tmp_path, monkeypatch):
+    """To choose by the test images would spoil them."""
+    sweep = make_sweep(tmp_path / "sweep")
+    oracle = make_oracle(sweep, 1, lambda name: False)
+    results = [make_result(0.75, test=0.5)]
+    monkeypatch.setattr(trials, "train_chain", lambda *args, **options: results)
+    SweepTuner(oracle, sweep).search()
+    trial = oracle.trials["0"]
+    assert (trial.status, trial.score) == ("COMPLETED", 0.75)
+
+
+def test_in_a_stage_that_varies_with_all_others_it_fails_the_trial(run):
+    name = "stages.*.optimizer.learning_rate"
+    trial = run(
+        NonFiniteLossError("The loss is nan in stage 2."),
+        complete=(0, 1),
+        content={name: {"log": [1e-3, 1e-1]}},
+        values={name: 0.01},
+    )
+    assert trial.status == "FAILED"

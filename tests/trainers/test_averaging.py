@@ -14,20 +14,23 @@ from r2b_keras.trainers.optimizers import make_optimizer
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-def test_average_by_hand(name, policy, set_policy):
-    """a = 0.9 a + 0.1 w after each step, from the weights that training began with."""
+@pytest.mark.parametrize("most", [0.9, 0.15])
+def test_average_by_hand(name, policy, most, set_policy):
+    """a = m a + (1 - m) w after each step, m rising to what is asked for."""
     set_policy(policy)
     student = randomize(plain())
     model = Distiller(student)
-    model.compile(make_optimizer(Optimizer(name), 0.05, student, average=0.9))
+    model.compile(make_optimizer(Optimizer(name), 0.05, student, average=most))
     averages = [np.array(weight) for weight in student.trainable_variables]
+    momenta = iter([0.1, 2 / 11, 3 / 12])
     for step in range(3):
         before = np.array(student.trainable_variables[0])
         model.train_on_batch(images(4, seed=step), one_hot(classes(4, seed=step)))
         if (before == student.trainable_variables[0]).numpy().all():
             continue  # float16 leaves steps out until its loss scale is right
+        momentum = min(next(momenta), most)
         averages = [
-            0.9 * average + 0.1 * np.array(weight)
+            momentum * average + (1 - momentum) * np.array(weight)
             for average, weight in zip(
                 averages, student.trainable_variables, strict=True
             )
@@ -37,6 +40,20 @@ def test_average_by_hand(name, policy, set_policy):
     for found, expected in zip(student.trainable_variables, averages, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert np.abs(last - averages[0]).max() > 1e-3
+
+
+def test_a_short_stage_forgets_its_first_weights():
+    """A long average of 40 steps is near the last weights, not the first."""
+    student = randomize(plain())
+    first = np.array(student.trainable_variables[0])
+    model = Distiller(student)
+    model.compile(make_optimizer(Optimizer("sgd"), 0.05, student, average=0.9999))
+    for step in range(40):
+        model.train_on_batch(images(4, seed=step), one_hot(classes(4, seed=step)))
+    last = np.array(student.trainable_variables[0])
+    take_average(model.optimizer, student)
+    found = np.array(student.trainable_variables[0])
+    assert 0 < np.linalg.norm(found - last) < 0.3 * np.linalg.norm(found - first)
 
 
 def test_statistics_are_the_mean_over_the_batches():

@@ -57,6 +57,27 @@ def test_a_resumed_stage_knows_what_was_best(workdir):
     assert_is_epoch(best, 2)
 
 
+def test_equal_accuracies_are_equal_after_a_resumption_too(workdir):
+    """Keras has them in float32, 0.6000000238, and `metrics.csv` as 0.6."""
+    accuracy = float(np.float32(0.6))
+    epochs(workdir, (accuracy,))
+    best, model = epochs(workdir, (accuracy,), first=1, patience=1)
+    assert model.stop_training
+    assert_is_epoch(best, 1)
+
+
+def test_weights_of_an_epoch_that_was_given_up_are_refused(workdir):
+    """Cut off after they were written, trained again and no longer the best."""
+    epochs(workdir, (0.3, 0.2))
+    left = BestEpoch(workdir, 1, 2)
+    left.set_model(Distiller(plain()))
+    left.on_epoch_end(2, {"val_accuracy": 0.5})
+    best, _ = epochs(workdir, (0.1,), first=2)
+    assert best.epoch == 1
+    with pytest.raises(InputError, match=r"damaged \(of epoch 3, not 1\)"):
+        best.restore(plain())
+
+
 def test_an_epoch_that_is_trained_again_counts_once(workdir):
     """Its row was written and its checkpoint was not."""
     epochs(workdir, (0.1, 0.4))

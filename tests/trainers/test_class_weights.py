@@ -43,8 +43,21 @@ def test_value_and_gradient_against_numpy():
     np.testing.assert_allclose(gradient, rule, rtol=1e-4, atol=1e-6)
 
 
+def test_smoothing_leaves_classes_as_heavy_as_they_are():
+    """A rare class does not draw the images of all others to it."""
+    weights = np.array([0.1, 10.0], np.float32)
+    logits = tf.constant([[0.0, 0.0], [0.0, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        found = losses.cross_entropy(np.eye(2), logits, weights, label_smoothing=0.2)
+    np.testing.assert_allclose(found, np.log(2) * weights, rtol=1e-6)
+    # The weight of the image, times what its smoothed label lacks of one half.
+    expected = [[-0.4 * 0.1, 0.4 * 0.1], [0.4 * 10, -0.4 * 10]]
+    np.testing.assert_allclose(tape.gradient(found, logits), expected, rtol=1e-5)
+
+
 def test_a_distiller_weighs_labels_only():
-    """The teacher's loss and the accuracy are as they were; smoothing is weighed."""
+    """The teacher's loss and the accuracy are as they were; smoothing comes after."""
     student, teacher = plain(), plain(name="teacher")
     options = {"logit_weight": 1.0, "label_smoothing": 0.1}
     x, numbers = images(6), classes(6)
@@ -53,10 +66,11 @@ def test_a_distiller_weighs_labels_only():
         model = Distiller(student, teacher, class_weights=weights, **options)
         model.compile()
         logs.append(model.test_on_batch(x, numbers, return_dict=True))
-    smoothed = 0.9 * one_hot(numbers) + 0.1 / 3
     scores = scipy.special.log_softmax(np.float64(student(x)), axis=-1)
     for found, weights in zip(logs, (1.0, np.array(WEIGHTS)), strict=True):
-        expected = -(weights * smoothed * scores).sum(-1).mean()
+        weighted = weights * one_hot(numbers)
+        smoothed = 0.9 * weighted + 0.1 / 3 * weighted.sum(-1, keepdims=True)
+        expected = -(smoothed * scores).sum(-1).mean()
         assert found["cross_entropy"] == pytest.approx(expected, rel=1e-5)
     for name in ("logit_matching", "accuracy"):
         assert logs[0][name] == logs[1][name]

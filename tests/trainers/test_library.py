@@ -97,11 +97,12 @@ def test_published_stages_are_fetched(tmp_path):
         library.publish("stage_1-k", source, 1)
         library.publish("stage_1-k", source, 1)
     target.stage(1).mkdir(parents=True)
-    target.checkpoint(1).write_bytes(b"of a run that was cut off")
+    for left in (target.checkpoint(1), target.best(1)):
+        left.write_bytes(b"of a run that was cut off")
     assert library.fetch("stage_1-k", target, 1)
     assert target.result(1) == source.result(1)
     assert target.model(1).read_bytes() == b"weights"
-    assert not target.checkpoint(1).exists()
+    assert not target.checkpoint(1).exists() and not target.best(1).exists()
     assert [p.name for p in library.path.glob("*") if p.is_dir()] == ["stage_1-k"]
 
 
