@@ -209,7 +209,7 @@ def share(file: str, part: str) -> str:
 
 def text(file: str, without: str | None = None) -> str:
     """A whole file under results/, or `...` for its lines that start with `without`."""
-    content = (RESULTS / file).read_text(encoding="utf-8").strip()
+    content = (RESULTS / file).read_text(encoding="utf-8").strip("\n").rstrip()
     if without is None:
         return content
     line = rf"^{re.escape(without)}.*"
