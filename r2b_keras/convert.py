@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from r2b_keras.converters.sources import Source
 
 FLAGS = flags.FLAGS
-REJECTED = ".rejected"
+ENDING, REJECTED = ".tflite", ".rejected"
 # Flags that name what is read, and endings of what is written.
 _READ = (
     *("workdir", "model", "weights", "recipe", "data_dir", "verify_images"),
     "labels",
 )
-_WRITTEN = (".tflite", REJECTED)
+_WRITTEN = (ENDING, REJECTED)
 # Flags that not every kind of network takes.
 _ONLY_FOR = {
     "stage": ("workdir",),
@@ -91,10 +91,12 @@ def _outputs() -> list[pathlib.Path]:
             "--output is missing, expected the file to write: --output=model.tflite."
         )
     read = [FLAGS[name].value for name in _READ]
-    return [
+    outputs = [
         files.check_output(f"{FLAGS.output}{ending}", "--output", read, _WRITTEN)
         for ending in ("", REJECTED)
     ]
+    files.require_ending(outputs[0], "--output", ENDING)
+    return outputs
 
 
 def _source() -> Source:

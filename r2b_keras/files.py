@@ -105,6 +105,24 @@ def check_output(
     return output
 
 
+def require_ending(output: pathlib.Path, flag: str, ending: str) -> None:
+    """Refuses to write a file under a name of another kind.
+
+    Args:
+      output: as `check_output` gives it.
+      flag: what the user named it with, for the message.
+      ending: such as ".html".
+
+    Raises:
+      InputError: the name has another ending, or nothing before it.
+    """
+    if output.suffix != ending:
+        raise InputError(
+            f"{flag}={output} does not end in {ending}, expected a name that does: "
+            f"{flag}={output.with_suffix(ending)}, for example."
+        )
+
+
 def _files_of(
     given: str | os.PathLike[str] | None, without: Sequence[str]
 ) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
-import re
 from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
@@ -13,17 +11,12 @@ from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
     import os
+    import pathlib
     from collections.abc import Sequence
-
-    from r2b_keras.reports.page import Page
 
 FLAGS = flags.FLAGS
 MOST_IMAGES = 32
-# Names of our own pictures: those of an earlier page are removed, no others.
-_OURS = re.compile(
-    r"(stage_\d+_(loss|accuracy|flips|attention_\d+)|gates_by_class|gates_last"
-    r"|confusion|mistake_\d+)\.png"
-)
+ENDING = ".html"
 
 
 def define_flags() -> None:
@@ -42,7 +35,7 @@ def define_flags() -> None:
 
 
 def main() -> int:
-    """Reads the workdir, writes the page and its pictures; returns the exit code."""
+    """Reads the workdir and writes the page; returns the exit code."""
     if FLAGS.workdir is None:
         raise InputError(
             "--workdir is missing, expected the folder of a training run: "
@@ -60,61 +53,32 @@ def main() -> int:
     if paths is None:
         paths = [str(path) for path in deployed.find(workdir.path)]
     flatbuffers = tflite_file.read_named(list(dict.fromkeys(paths)))
-    output = prepare_output(
+    output = check_output(
         FLAGS.output or str(workdir.path / "report.html"),
         [workdir.path, FLAGS.data_dir, *paths],
     )
     print(f"Reading {workdir.path} and its test images ...", flush=True)
     page = compose(workdir, FLAGS.data_dir, flatbuffers, FLAGS.num_images)
-    folder = write(page, output)
-    print(f"{output}\n{folder}, {len(page.pictures)} pictures")
+    files.write_text(output, page.html)
+    print(f"{output}, with {len(page.pictures)} pictures in it")
     return 0
 
 
-def prepare_output(
+def check_output(
     path: str, inputs: Sequence[str | os.PathLike[str] | None]
 ) -> pathlib.Path:
-    """Checks the page's place before anything takes time, and makes its folder.
+    """Checks the page's place before anything takes time.
 
     Args:
-      path: the page; the folder for its pictures lies beside it.
+      path: the page.
       inputs: what the command reads, see `files.check_output`.
 
     Raises:
       InputError: it is no .html file, is read itself, or cannot be written.
     """
-    output = files.check_output(path, "--output", inputs, (".html",))
-    if output.suffix != ".html":
-        raise InputError(
-            f"--output={path} is no name of a page, expected one that ends in .html: "
-            "--output=report.html, for example."
-        )
-    folder = output.with_suffix("")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The folder {folder} for the pictures of --output={path} cannot be made "
-            f"({error.strerror or error}): give another --output."
-        ) from error
-    files.check_output(folder / "picture.png", "--output")
+    output = files.check_output(path, "--output", inputs, (ENDING,))
+    files.require_ending(output, "--output", ENDING)
     return output
-
-
-def write(page: Page, output: pathlib.Path) -> pathlib.Path:
-    """Writes the pictures, then the page; returns the pictures' folder.
-
-    Pictures that an earlier page left and this one does not have are removed.
-    """
-    folder = output.with_suffix("")
-    for picture in page.pictures:
-        files.write_bytes(folder / f"{picture.name}.png", picture.png)
-    kept = {f"{picture.name}.png" for picture in page.pictures}
-    for path in folder.iterdir():
-        if _OURS.fullmatch(path.name) and path.name not in kept:
-            path.unlink()
-    files.write_text(output, page.html)
-    return folder
 
 
 def start() -> NoReturn:

@@ -224,6 +224,19 @@ def test_places_that_cannot_be_written(refused, tmp_path):
     assert "too long" in refused("--workdir=run", output=tmp_path / ("m" * 250))
 
 
+def test_names_of_other_files(refused, tmp_path):
+    """Of Keras's, for example: the file would be none."""
+    (tmp_path / "link.tflite").symlink_to(tmp_path / "model.keras")
+    for name in ("model.keras", "model.tflite.rejected", "model", ".tflite"):
+        message = refused("--workdir=run", output=tmp_path / name)
+        assert f"--output={tmp_path / name} does not end in .tflite" in message
+    message = refused("--workdir=run", output=tmp_path / "link.tflite")
+    assert message == (
+        f"--output={tmp_path / 'model.keras'} does not end in .tflite, expected a "
+        f"name that does: --output={tmp_path / 'model.tflite'}, for example."
+    )
+
+
 @pytest.mark.parametrize("flag", convert._READ)
 def test_what_is_read_is_not_overwritten(refused, tmp_path, flag):
     """Under any name, and not by what is kept of a rejected conversion either."""

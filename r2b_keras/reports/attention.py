@@ -49,7 +49,7 @@ def picture(
     The two maps of a tap have one colour scale, from 0 to the larger maximum.
 
     Args:
-      name: the picture's file name.
+      name: the picture's, unique on the page.
       image: `[H, W, C]` uint8.
       taps: the student's maps and the teacher's, at least of one.
       index: the image's place in the maps.

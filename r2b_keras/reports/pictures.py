@@ -29,7 +29,7 @@ class Picture:
     """A PNG and what it shows.
 
     Attributes:
-      name: file name without `.png`, unique on the page.
+      name: its anchor, unique on the page.
       png: the file's bytes.
       alt: what it shows, for those who do not see it.
       scale: CSS pixels of one of its pixels; narrower places shrink it further.
@@ -65,7 +65,7 @@ def draw(name: str, figure: "Figure", alt: str) -> Picture:
     """Draws a figure; the same figure gives the same bytes.
 
     Args:
-      name: the picture's file name.
+      name: the picture's, unique on the page.
       figure: what to draw.
       alt: what it shows, for those who do not see it.
     """
@@ -111,7 +111,7 @@ def photograph(name: str, image: np.ndarray, alt: str) -> Picture:
     """An image as it is, small ones enlarged by repeating pixels.
 
     Args:
-      name: the picture's file name.
+      name: the picture's, unique on the page.
       image: `[H, W, C]` uint8, C of 1 or 3.
       alt: what it shows.
     """

@@ -1,7 +1,9 @@
 """`python -m r2b_keras.report`, as a user meets it."""
 
+import errno
 import json
 import os
+import pathlib
 import shutil
 
 import pytest
@@ -24,27 +26,23 @@ def only_stage_0(finished, tmp_path):
 
 @pytest.mark.slow
 def test_finished_workdir_with_a_file_in_it(finished, converted, tmp_path):
-    """In a process of its own; the page and its pictures beside each other."""
+    """All that the page shows is in it, and nothing else is written."""
     workdir = shutil.copytree(finished[0], tmp_path / "run")
     shutil.copy(converted[0], workdir / "small.tflite")
     # What the page shows of the last stage, TensorBoard shows too.
     assert list((workdir / "stage_3" / "tensorboard" / "attention").iterdir())
-    (workdir / "report").mkdir()
-    for name in ("mistake_99.png", "mine.png"):
-        (workdir / "report" / name).write_bytes(b"old")
+    page, before = workdir / "report.html", set(workdir.rglob("*"))
     result = run("report", f"--workdir={workdir}", "--num_images=2")
     assert (result.returncode, result.stderr) == (0, "")
-    page = workdir / "report.html"
-    assert str(page) in result.stdout
+    assert set(workdir.rglob("*")) - before == {page}
     read = Reader(page.read_text(encoding="utf-8"))
     assert read.problems == []
-    pictures = {path.name for path in (workdir / "report").glob("*.png")}
-    assert "mine.png" in pictures and "mistake_99.png" not in pictures
-    assert len(pictures) - 1 == len(read.all("img"))
-    expected = {f"stage_{n}_attention_{i}.png" for n in (1, 2, 3) for i in (1, 2)}
-    expected |= {"stage_3_flips.png", "gates_last.png", "confusion.png"}
-    expected |= {f"stage_{n}_{k}.png" for n in range(4) for k in ("loss", "accuracy")}
-    assert expected <= pictures and "stage_1_attention_3.png" not in pictures
+    pictures = {image["id"] for image in read.all("img")}
+    assert f"{page}, with {len(pictures)} pictures in it\n" in result.stdout
+    expected = {f"stage_{n}_attention_{i}" for n in (1, 2, 3) for i in (1, 2)}
+    expected |= {"stage_3_flips", "gates_last", "confusion"}
+    expected |= {f"stage_{n}_{k}" for n in range(4) for k in ("loss", "accuracy")}
+    assert expected <= pictures and "stage_1_attention_3" not in pictures
     stage = json.loads((workdir / "stage_3" / "result.json").read_text())
     shown = f"{100 * stage['top1']:.2f}\u00a0%"
     sentence = f"classifies {shown} of 359 test images correctly"
@@ -63,12 +61,13 @@ def test_finished_workdir_with_a_file_in_it(finished, converted, tmp_path):
 
 
 def test_unfinished_workdir(only_stage_0, tmp_path):
-    output = tmp_path / "page" / "mine.html"
-    output.parent.mkdir()
-    before = sorted(only_stage_0.rglob("*"))
+    output = tmp_path / "page" / "photos.html"
+    # The user's own, of the same name.
+    (output.parent / "photos" / "cat").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
     code, printed, _ = run("report", f"--workdir={only_stage_0}", f"--output={output}")
     assert code == 0 and str(output) in printed
-    assert sorted(only_stage_0.rglob("*")) == before
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, output])
     read = Reader(output.read_text(encoding="utf-8"))
     assert read.problems == []
     for words in (
@@ -80,7 +79,19 @@ def test_unfinished_workdir(only_stage_0, tmp_path):
         f"'--output={only_stage_0 / 'model.tflite'}'",
     ):
         assert words in read.text
-    assert (output.parent / "mine" / "confusion.png").exists()
+    assert "confusion" in [image["id"] for image in read.all("img")]
+
+
+def test_a_full_disk_leaves_nothing_behind(only_stage_0, monkeypatch):
+    def refuse(path, text, **_):
+        path.write_bytes(text[:9].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = sorted(only_stage_0.rglob("*"))
+    monkeypatch.setattr(pathlib.Path, "write_text", refuse)
+    result = run("report", f"--workdir={only_stage_0}")
+    assert_one_sentence(result, "No space left on device", "report.html")
+    assert sorted(only_stage_0.rglob("*")) == before
 
 
 def test_nothing_finished_and_damaged_metrics(only_stage_0):
@@ -109,8 +120,9 @@ def test_what_is_no_workdir(tmp_path):
 def test_what_cannot_be_read_or_written(finished, tmp_path):
     workdir = f"--workdir={finished[0]}"
     assert "is a folder" in refusal("report", workdir, f"--output={tmp_path}")
-    message = refusal("report", workdir, f"--output={tmp_path / 'page'}")
-    assert "ends in .html" in message
+    for name in ("page", "page.htm", ".html"):
+        message = refusal("report", workdir, f"--output={tmp_path / name}")
+        assert f"--output={tmp_path / name} does not end in .html" in message
     output = f"--output={tmp_path / 'report.html'}"
     message = refusal("report", workdir, output, "--model=none.tflite")
     assert "There is no file none.tflite" in message
@@ -122,9 +134,9 @@ def test_what_cannot_be_read_or_written(finished, tmp_path):
     other = tmp_path / "other.html"
     os.link(damaged, other)
     with pytest.raises(InputError, match="damaged.tflite, which this command reads"):
-        report.prepare_output(str(other), [finished[0], None, damaged])
+        report.check_output(str(other), [finished[0], None, damaged])
     assert other.read_bytes() == b"not a network"
-    assert not (tmp_path / "other").exists()
+    assert sorted(tmp_path.iterdir()) == [damaged, other]
 
 
 def test_other_images_are_refused(finished, tmp_path):

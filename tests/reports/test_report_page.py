@@ -54,7 +54,8 @@ def test_every_picture_is_on_the_page_with_words(page, read):
     assert len({picture.name for picture in page.pictures}) == len(page.pictures)
     for picture in page.pictures:
         image = shown[base64.b64encode(picture.png).decode()]
-        assert image["alt"] == picture.alt and len(picture.alt) > 20
+        assert (image["id"], image["alt"]) == (picture.name, picture.alt)
+        assert len(picture.alt) > 20
         width, height = Image.open(io.BytesIO(picture.png)).size
         assert int(image["width"]) * height == pytest.approx(
             int(image["height"]) * width, rel=0.01
