@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import runpy
 import sys
 
-from r2b_keras import environment
+from r2b_keras import checks, environment, standard_streams
 
 COMMANDS = {
     "train": "train a recipe's chain of stages",
@@ -31,14 +30,14 @@ def main() -> None:
         sys.path.insert(0, os.getcwd())  # as `python -m` does, for `--import`
         runpy.run_module(f"r2b_keras.{name}", run_name="__main__", alter_sys=True)
     elif name in ("--help", "-h", "help"):
-        print(overview())
+        standard_streams.open_closed()
+        with standard_streams.showing_help():
+            print(overview())
     elif not name:
         raise SystemExit(overview())
     else:
-        (nearest,) = difflib.get_close_matches(name, COMMANDS, 1, cutoff=0.0)
         raise SystemExit(
-            f"There is no command {name!r}; did you mean {nearest!r}? `r2b --help` "
-            "lists all of them."
+            f"There is no command {name!r}, {checks.one_of(name, COMMANDS)}"
         )
 
 

@@ -22,9 +22,12 @@ def is_count(value: Any, least: int = 1) -> bool:
     return is_number(value) and isinstance(value, Integral) and int(value) >= least
 
 
-def nearest(word: object, words: Iterable[str]) -> str:
-    """The one of the words that may have been meant."""
-    return difflib.get_close_matches(str(word), list(words), 1, cutoff=0.0)[0]
+def one_of(word: object, words: Iterable[str]) -> str:
+    """Ends the sentence about an unknown word: all there are, and which is near it."""
+    words = tuple(words)
+    near = difflib.get_close_matches(str(word), words, 1)
+    end = f"; did you mean {near[0]!r}?" if near else "."
+    return f"expected one of {', '.join(words)}{end}"
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:

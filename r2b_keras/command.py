@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import app, flags, logging
 
-from r2b_keras import environment
+from r2b_keras import environment, standard_streams
 from r2b_keras.errors import InputError, NonFiniteLossError, WorkerLostError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(
         refuse such arguments.
       kept: ends the sentence about a command that was stopped.
     """
-    _open_standard_streams()
+    standard_streams.open_closed()
     for module, declared in flags.FLAGS.flags_by_module_dict().items():
         if module.startswith("r2b_keras."):
             for flag in declared:  # --help shows those of the script alone
@@ -82,24 +82,11 @@ def run(
 def _parse(arguments: Sequence[str]) -> list[str]:
     """What is no option, after the program's name; a wrong option is one sentence."""
     try:
-        return list(flags.FLAGS(arguments))
-    except BrokenPipeError:
-        _drop_output()  # of --help
-        raise SystemExit(128 + signal.SIGPIPE) from None
+        with standard_streams.showing_help():
+            return list(flags.FLAGS(arguments))
     except (flags.Error, ValueError) as error:
         told = str(error).removeprefix("flag ").rstrip(" ?")
         raise SystemExit(_say(f"{told}; see --help.", EXIT_PROBLEM)) from None
-
-
-def _open_standard_streams() -> None:
-    """Opens those that were closed, as some services start their programs.
-
-    The next file that is opened would take their place, and what native code prints
-    would be written into it.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))
 
 
 def refuse_unused(values: flags.FlagValues, names: Sequence[str], why: str) -> None:
@@ -151,7 +138,7 @@ def _run(
         os._exit(EXIT_AGAIN)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough.
-        _drop_output()
+        standard_streams.drop_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
         return _say(_describe(error, kept), EXIT_PROBLEM)
@@ -165,15 +152,10 @@ def _describe(error: OSError, kept: str) -> str:
     )
 
 
-def _drop_output() -> None:
-    """What was printed and cannot be written: Python must not try again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _say(sentence: str, code: int) -> int:
     try:
         sys.stdout.flush()
     except OSError:
-        _drop_output()
+        standard_streams.drop_output()
     print(sentence, file=sys.stderr, flush=True)
     return code

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from r2b_keras.checks import (
     is_number,
-    nearest,
+    one_of,
     require,
     require_choice,
     require_count,
@@ -242,8 +242,7 @@ class Network:
         """Refuses values that no network can have."""
         if self.name not in FAMILIES:
             raise InputError(
-                f"Network.name is {self.name!r}, expected one of "
-                f"{', '.join(FAMILIES)}; did you mean {nearest(self.name, FAMILIES)!r}?"
+                f"Network.name is {self.name!r}, {one_of(self.name, FAMILIES)}"
             )
         for field, choices in _CHOICES.items():
             require_choice(f"Network.{field}", getattr(self, field), choices)

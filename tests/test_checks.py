@@ -36,6 +36,17 @@ def test_what_is_let_through_and_what_is_refused(check, arguments, good, bad, ex
         assert str(error.value) == f"field is {value!r}, expected {expected}."
 
 
-def test_nearest():
-    assert checks.nearest("widht", ["name", "width"]) == "width"
-    assert checks.nearest(3, ["name"]) == "name"
+@pytest.mark.parametrize(
+    ("word", "end"),
+    [
+        ("widht", "; did you mean 'width'?"),
+        ("widths", "; did you mean 'width'?"),
+        # Near to none: no guess is better than a wild one.
+        ("nope", "."),
+        ("", "."),
+        (3, "."),
+    ],
+)
+def test_an_unknown_word_is_told_all_and_what_is_near(word, end):
+    words = iter(["name", "width"])
+    assert checks.one_of(word, words) == f"expected one of name, width{end}"

@@ -1,5 +1,6 @@
 """Commands in processes of their own: exit codes, and nothing but their own words."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,42 @@ def test_a_mistake_is_one_sentence_and_code_1(name):
     word = "--model is missing" if takes_pictures else "argument 'picture.png'"
     commands.assert_one_sentence(result, word)
     assert (result.returncode, result.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_is_no_failure(name):
+    result = commands.run_process(name, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"/{name}.py:\n" in result.stdout
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("r2b_keras", "--help"),
+        ("r2b_keras.train", "--help"),
+        ("r2b_keras.train", "--helpfull"),
+    ],
+)
+def test_help_that_is_not_read_or_cannot_be_written(arguments, unbuffered):
+    line = [sys.executable, "-m", *arguments]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open("/dev/full", "w") as full:
+        for output, code in ((writing, 0), (full, 1)):
+            result = subprocess.run(
+                line, stdout=output, stderr=subprocess.PIPE, text=True, env=environment
+            )
+            assert result.returncode == code
+            if code:
+                commands.assert_one_sentence(
+                    result, "The help cannot be written", NO_ROOM
+                )
+            else:
+                assert result.stderr == ""
+    os.close(writing)
 
 
 LISTING = ("r2b_keras.train", "--recipe=digits", "--dry_run")

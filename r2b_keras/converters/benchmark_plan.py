@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from r2b_keras.checks import nearest
+from r2b_keras.checks import one_of
 from r2b_keras.converters import card, engines
 from r2b_keras.errors import InputError
 
@@ -50,12 +50,9 @@ def plan(
 
 
 def check_engines(names: Sequence[str]) -> None:
-    """Raises `InputError` for a name that no engine has; it names the nearest."""
+    """Raises `InputError` for a name that no engine has."""
     for name in set(names) - set(engines.NAMES):
-        raise InputError(
-            f"There is no engine {name!r}; did you mean "
-            f"{nearest(name, engines.NAMES)!r}? Expected of {', '.join(engines.NAMES)}."
-        )
+        raise InputError(f"There is no engine {name!r}, {one_of(name, engines.NAMES)}")
 
 
 def _able(model: str, flatbuffer: bytes) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from r2b_keras.checks import one_of
 from r2b_keras.converters import binary_operators, tflite_edit, tflite_file
 from r2b_keras.converters.signature import Signature, read_signature
 from r2b_keras.converters.tflite_file import Flatbuffer
@@ -329,9 +330,7 @@ def _choose(custom: set[str], name: str | None) -> tuple[str, ...]:
     if name in able:
         return (str(name),)
     if name is not None and name not in NAMES:
-        raise InputError(
-            f"There is no engine {name!r}, expected one of {', '.join(NAMES)}."
-        )
+        raise InputError(f"There is no engine {name!r}, {one_of(name, NAMES)}")
     unknown = sorted(custom - set(LCE_OPERATORS))
     if unknown:
         reason = f"it has operators that no engine knows ({', '.join(unknown)})"

@@ -4,7 +4,7 @@ import dataclasses
 import pkgutil
 from typing import Any
 
-from r2b_keras.checks import is_count, nearest, require, require_code, require_count
+from r2b_keras.checks import is_count, one_of, require, require_code, require_count
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import blocks, stems
@@ -95,8 +95,7 @@ def build(
     for option in options:
         if option not in known:
             raise InputError(
-                f"Unknown option {option!r} of {name}; did you mean "
-                f"{nearest(option, known)!r}?"
+                f"Unknown option {option!r} of {name}, {one_of(option, known)}"
             )
     network = Network(name, binarization, **options)
     return build_network(network, input_shape, num_classes, normalisation)

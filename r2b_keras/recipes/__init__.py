@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from r2b_keras import files
-from r2b_keras.checks import nearest
+from r2b_keras.checks import one_of
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import (
     cifar10,
@@ -77,16 +77,13 @@ def get(name: str) -> Recipe:
         or a sweep's `best_recipe.json`.
 
     Raises:
-      InputError: no such recipe, and the message names the nearest; or no such file, or
-        one without a recipe.
+      InputError: no such recipe, and the message names all; or no such file, or one
+        without a recipe.
     """
     if name.endswith(".json"):
         return _read(pathlib.Path(name))
     if name not in _RECIPES:
-        raise InputError(
-            f"Unknown recipe {name!r}; did you mean {nearest(name, names())!r}? The "
-            f"recipes are {', '.join(names())}."
-        )
+        raise InputError(f"Unknown recipe {name!r}, {one_of(name, names())}")
     return _RECIPES[name]
 
 

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from r2b_keras.checks import nearest
+from r2b_keras.checks import one_of
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.codec import OLD_NAMES
 from r2b_keras.recipes.schema import DESCRIPTIONS, Recipe, Stage
@@ -92,14 +92,16 @@ def _resolve(value: Any, keys: list[str], text: str) -> Iterator[tuple[Path, Any
 
 
 def _check_field(value: Any, key: str) -> None:
-    names = [field.name for field in dataclasses.fields(value)]
-    if isinstance(value, Recipe | Stage) and key in ("name", *DESCRIPTIONS):
+    words = ("name", *DESCRIPTIONS) if isinstance(value, Recipe | Stage) else ()
+    if key in words:
         raise InputError(f"{key!r} describes the recipe and is no setting of it.")
-    if key not in names:
+    names = [field.name for field in dataclasses.fields(value)]
+    settings = [name for name in names if name not in words]
+    if key not in settings:
         today = OLD_NAMES.get(key)
-        meant = today if today in names else nearest(key, names)
+        meant = today if today in settings else key
         raise InputError(
-            f"{type(value).__name__} has no field {key!r}; did you mean {meant!r}?"
+            f"{type(value).__name__} has no field {key!r}, {one_of(meant, settings)}"
         )
 
 

@@ -268,8 +268,13 @@ def test_plan_is_models_by_engines(monkeypatch):
 
 
 def test_unknown_engine_names_the_nearest():
-    with pytest.raises(InputError, match="'lce_indirekt'; did you mean 'lce_indirect'"):
-        benchmark_plan.plan({"model": MODEL}, ["litert", "lce_indirekt"])
+    for name, end in (("lce_indirekt", "; did you mean 'lce_indirect'?"), ("foo", ".")):
+        with pytest.raises(InputError) as error:
+            benchmark_plan.plan({"model": MODEL}, ["litert", name])
+        assert str(error.value) == (
+            f"There is no engine {name!r}, expected one of {', '.join(engines.NAMES)}"
+            f"{end}"
+        )
 
 
 def with_damaged_constant():

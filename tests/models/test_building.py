@@ -278,7 +278,8 @@ def test_a_binarization_that_the_network_does_not_have(name, binarization, known
     [("widht", "width"), ("down_sample", "downsample"), ("padvalue", "pad_value")],
 )
 def test_an_unknown_option_names_the_nearest(option, nearest):
-    with pytest.raises(ValueError, match=f"'{option}' of resnet18.*'{nearest}'\\?"):
+    message = f"'{option}' of resnet18, expected one of width, .* mean '{nearest}'\\?"
+    with pytest.raises(ValueError, match=message):
         build("resnet18", "real", **{option: 1})
 
 

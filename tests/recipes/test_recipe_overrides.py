@@ -6,6 +6,7 @@ import pytest
 from chains import chain
 
 from r2b_keras.errors import InputError
+from r2b_keras.networks import Network
 from r2b_keras.recipes import apply_overrides, differences, to_dict
 
 
@@ -108,15 +109,28 @@ REFUSED = [
         "has no '=': expected key=value, for example stages.3.epochs=10.",
     ),
     ("=10", "has no '=': expected key=value, for example stages.3.epochs=10."),
-    ("stages.3.epoch=10", "Stage has no field 'epoch'; did you mean 'epochs'?"),
-    ("stage.3.epochs=10", "Recipe has no field 'stage'; did you mean 'stages'?"),
     (
-        "stages.3.student.precision=real",
-        "Network has no field 'precision'; did you mean 'binarization'?",
+        "stages.3.epoch=10",
+        "Stage has no field 'epoch', expected one of student, epochs, batch_size, "
+        "teacher, start_from, absorb_magnitude, optimizer, schedule, losses, "
+        "augmentation, keep, patience, average; did you mean 'epochs'?",
     ),
     (
-        "stages.3.optimizer.lerning_rate=1",
-        "Optimizer has no field 'lerning_rate'; did you mean 'learning_rate'?",
+        "stage.3.epochs=10",
+        "Recipe has no field 'stage', expected one of data, stages; did you mean "
+        "'stages'?",
+    ),
+    ("x=10", "Recipe has no field 'x', expected one of data, stages."),
+    (
+        "stages.3.student.precision=real",
+        "Network has no field 'precision', expected one of "
+        f"{', '.join(field.name for field in dataclasses.fields(Network))}; did you "
+        "mean 'binarization'?",
+    ),
+    (
+        "stages.3.schedule.dropepochs=1",
+        "Schedule has no field 'dropepochs', expected one of kind, drop_epochs, "
+        "drop_factor, warmup_epochs, final_fraction; did you mean 'drop_epochs'?",
     ),
     ("stages.4.epochs=10", "there is no stage '4', expected 0 to 3, or * for all."),
     ("stages.-1.epochs=10", "there is no stage '-1', expected 0 to 3, or * for all."),
