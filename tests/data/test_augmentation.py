@@ -211,3 +211,13 @@ def test_nothing_asked_nothing_done():
     images = random_images(3, (5, 5, 3))
     result = augmentation.augment(tf.constant(images), Augmentation(), SEED)
     np.testing.assert_array_equal(result, images.astype(np.float32))
+
+
+def test_levels_are_rounded_not_cut_off():
+    chosen = Augmentation(color_jitter=0.4)
+    images = tf.constant(random_images(6, (5, 5, 3)))
+    found = augmentation.augment(images, chosen, SEED)
+    exact = augmentation.augment(tf.cast(images, tf.float32), chosen, SEED)
+    assert found.dtype == tf.uint8
+    np.testing.assert_array_equal(found, np.round(exact))
+    assert (np.floor(exact) != np.round(exact)).any()
