@@ -145,9 +145,15 @@ def _run(
 
 
 def _describe(error: OSError, kept: str) -> str:
+    reason = error.strerror or str(error)
+    if error.filename and isinstance(error, FileNotFoundError | NotADirectoryError):
+        return (
+            f"{error.filename} cannot be found or made ({reason}): check its name, and "
+            "that there is a folder for it."
+        )
     where = f" ({error.filename})" if error.filename else ""
     return (
-        f"{error.strerror or error}{where}: free space or mend the permissions, then "
+        f"{reason}{where}: free space or mend the permissions, then "
         f"run the same command again{kept}."
     )
 

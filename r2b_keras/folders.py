@@ -27,13 +27,15 @@ def require_new_or_marked(folder: pathlib.Path, mark: str) -> None:
       mark: name of the file that folders of this command hold.
 
     Raises:
-      InputError: a file, a folder with other things, or a name that is no UTF-8.
+      InputError: a file, a folder with other things, a name that is no UTF-8, or one
+        that leads back (`..`) out of what is no folder.
     """
     if files.printable(str(folder)) != str(folder):
         raise InputError(
             f"{files.printable(str(folder))} is no UTF-8, and TensorFlow cannot write "
             "there: choose another --workdir."
         )
+    _require_way(folder)
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
@@ -48,6 +50,34 @@ def require_new_or_marked(folder: pathlib.Path, mark: str) -> None:
             f"{folder} is not empty and holds no {mark}, expected a new folder or one "
             "made by this command: choose another --workdir."
         )
+
+
+def _require_way(folder: pathlib.Path) -> None:
+    """Refuses `missing/../site`.
+
+    The system sees nothing there, but once `missing` is made it would be `site`.
+    """
+    for number, part in enumerate(folder.parts):
+        before = pathlib.Path(*folder.parts[:number])
+        if part == ".." and not before.is_dir():
+            raise InputError(
+                f"{folder} leads back out of {before}, expected a folder there: leave "
+                "that out, or choose another --workdir."
+            )
+
+
+def make(folder: pathlib.Path) -> None:
+    """Makes a folder that a user named as --workdir, unless it is there.
+
+    Raises:
+      InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be made ({error.strerror}): choose another --workdir."
+        ) from error
 
 
 def claim(
@@ -72,13 +102,13 @@ def claim(
 
     Raises:
       InputError: the folder was made with other settings (the message names up to five
-        differences), or holds other files.
+        differences), holds other files, or cannot be made.
     """
     path = folder / mark
     require_new_or_marked(folder, mark)
     if path.exists():
         _require_same(folder, read(path), wanted, by, settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     with locks.held(folder / ".settings.lock"):
         if path.exists():
             # Another process may have made it its own before the lock was taken.

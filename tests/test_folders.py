@@ -1,6 +1,7 @@
 """Folders of commands: whose they are, and who is at work in them."""
 
 import os
+import pathlib
 import threading
 
 import pytest
@@ -75,9 +76,21 @@ def test_folders_of_others_are_refused_and_left_alone(tmp_path):
         tmp_path / "link": "is a link that leads nowhere, expected",
         # A name as Python has one whose bytes are no UTF-8.
         tmp_path / "caf\udce9" / "run": "is no UTF-8.*choose another --workdir",
+        # With `new` made, they would be the folder itself.
+        tmp_path / "new" / "..": f"leads back out of {tmp_path / 'new'}, expected",
+        tmp_path / "new/../.." / tmp_path.name: f"back out of {tmp_path / 'new'}, exp",
+        tmp_path / "thesis.txt" / ".." / "a": "back out of .*thesis.txt, expected a f",
+        tmp_path / "thesis.txt" / "a": r"a cannot be made \(Not a directory\): choose",
+        pathlib.Path("/proc/foo/bar"): r"^/proc/foo/bar cannot be made \(No such file",
     }
     for folder, message in refused.items():
         with pytest.raises(InputError, match=message):
             claim(folder, OWN)
     assert sorted(os.listdir(tmp_path)) == ["link", "thesis.txt"]
     assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_a_way_back_out_of_a_folder_that_is_there(tmp_path):
+    (tmp_path / "a").mkdir()
+    claim(tmp_path / "a" / ".." / "b", OWN)
+    assert files.read_json(tmp_path / "b" / "recipe.json") == OWN

@@ -12,10 +12,12 @@ from r2b_keras.errors import InputError
 from r2b_keras.trainers import MOST_SEED, chain
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from tests.commands import (
+    SMALLEST,
     TINY,
     assert_one_sentence,
     flags_of,
     interrupt,
+    refusal,
     run,
     stored_weights,
 )
@@ -53,6 +55,35 @@ def test_writes_metrics_recipe_manifest_and_tensorboard(finished):
             "tensorboard",
         }
         assert list(folder.glob("tensorboard/train/events*"))
+
+
+def test_folders_that_cannot_be_made(tmp_path):
+    """No word of free space, and none of epochs, of which there are none."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_text("mine")
+    way = tmp_path / "missing" / ".." / "site"
+    assert refusal("train", *SMALLEST, f"--workdir={way}").startswith(
+        f"{way} leads back out of {tmp_path / 'missing'}, expected a folder there"
+    )
+    assert refusal("train", *SMALLEST, "--workdir=/proc/none/run") == (
+        "/proc/none/run cannot be made (No such file or directory): choose another "
+        "--workdir."
+    )
+    own = f"--workdir={tmp_path / 'run'}"
+    file = site / "index.html"
+    for library, place, reason in (
+        ("/proc/none/stages", "/proc/none", "No such file or directory"),
+        (file / "stages", file / "stages", "Not a directory"),
+    ):
+        result = run("train", *SMALLEST, "--stage=0", own, f"--library={library}")
+        assert_one_sentence(result)
+        assert result.stderr == (
+            f"{place} cannot be found or made ({reason}): check its name, and that "
+            "there is a folder for it.\n"
+        )
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "run", site]
+    assert list(site.iterdir()) == [file] and file.read_text() == "mine"
 
 
 @pytest.mark.slow

@@ -118,12 +118,12 @@ def hold(workdir: pathlib.Path, code: str) -> None:
       code: see `code_name`.
 
     Raises:
-      InputError: it has runs of other code, or other files.
+      InputError: it has runs of other code, or other files, or cannot be made.
     """
     folders.require_new_or_marked(workdir, CODE)
     path = workdir / CODE
     if not path.exists():
-        workdir.mkdir(parents=True, exist_ok=True)
+        folders.make(workdir)
         files.write_text(path, code + "\n")
     elif (found := path.read_text(encoding="utf-8").strip()) != code:
         raise InputError(
