@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r2b_keras import files
+from r2b_keras.checks import is_number
 from r2b_keras.claims import LEAST_SEEDS, Claim, interval
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.measured import FINGERPRINTS
@@ -30,7 +31,10 @@ def read(path: pathlib.Path) -> Measured:
     try:
         for row in files.read_csv(path):
             term = Term(row["experiment"], row["number"])
-            found.setdefault(term, {})[int(row["seed"])] = float(row["value"])
+            value = float(row["value"])
+            if not is_number(value):
+                raise ValueError(f"{value} is not finite")
+            found.setdefault(term, {})[int(row["seed"])] = value
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} is no table of seeds ({error}): restore it from the repository."
@@ -155,13 +159,13 @@ def _check_images(path: pathlib.Path) -> None:
 
 
 def _number(path: pathlib.Path, key: str) -> float:
-    found = _object(path)
-    if not isinstance(found.get(key), int | float):
+    found: Any = _object(path).get(key)
+    if not is_number(found):
         raise InputError(
-            f"{path} has no number {key!r}: restore it from the repository, or run the "
-            "experiment again in a new --workdir."
+            f"{path} has no number {key!r}, expected a finite one: restore it from the "
+            "repository, or run the experiment again in a new --workdir."
         )
-    return float(found[key])
+    return float(found)
 
 
 def _object(path: pathlib.Path) -> dict[str, Any]:

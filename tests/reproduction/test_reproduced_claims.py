@@ -331,10 +331,23 @@ def test_missing_numbers_are_told(tmp_path):
     with pytest.raises(InputError, match="There is no file .*result.json"):
         seeds.of_run(SMALL, tmp_path)
     (tmp_path / "stage_0").mkdir()
-    (tmp_path / "stage_0" / "result.json").write_text('{"top5": 1}')
-    with pytest.raises(InputError, match="result.json has no number 'top1'"):
-        seeds.of_run(SMALL, tmp_path)
-    (tmp_path / "seeds.csv").write_text("a,b\n1,2\n")
+    # JSON as Python reads it has numbers that compare with none.
+    for there in ('"top5": 1', '"top1": "1"', '"top1": true', '"top1": NaN'):
+        (tmp_path / "stage_0" / "result.json").write_text(f"{{{there}}}")
+        with pytest.raises(InputError, match="'top1', expected a finite one: restore"):
+            seeds.of_run(SMALL, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1,2\n",
+        "experiment,number,seed,value\ndigits,x,0,nan\n",
+        "experiment,number,seed,value\ndigits,x,0,-inf\n",
+    ],
+)
+def test_what_is_no_table_of_seeds(tmp_path, text):
+    (tmp_path / "seeds.csv").write_text(text)
     with pytest.raises(InputError, match="seeds.csv is no table of seeds"):
         seeds.read(tmp_path / "seeds.csv")
 

@@ -94,8 +94,9 @@ def check_images(paths: Sequence[Path]) -> None:
 def _require_folder(data_dir: str | os.PathLike[str] | None) -> Path:
     if data_dir is None:
         raise InputError(
-            "The source folder needs --data_dir=DIR, with DIR/train/CLASS/*.jpg and "
-            "DIR/test/CLASS/*.jpg, or DIR/CLASS/*.jpg."
+            "--data_dir is missing, expected the folder of your pictures: "
+            "--data_dir=DIR, with DIR/train/CLASS/*.jpg and DIR/test/CLASS/*.jpg, or "
+            "DIR/CLASS/*.jpg."
         )
     folder = Path(data_dir)
     if not folder.is_dir():
@@ -150,9 +151,10 @@ def _folders(folder: Path) -> list[Path]:
 def _class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(path.name for path in _folders(folder))
     if len(names) < 2:
+        found = f"one class folder, {names[0]}" if names else "no class folders"
         raise InputError(
-            f"{folder} has {len(names)} class folders {list(names)}: expected at least "
-            "two, each with the pictures of one class."
+            f"{folder} has {found}: expected at least two, each with the pictures of "
+            "one class."
         )
     return names
 
@@ -202,10 +204,7 @@ def _list_examples(
         pictures = _visible(folder / name)
         for path in pictures:
             if path.suffix.lower() not in SUFFIXES or not path.is_file():
-                raise InputError(
-                    f"{path} is not a picture ({', '.join(SUFFIXES)}): convert it or "
-                    "move it elsewhere."
-                )
+                raise InputError(_no_picture(path))
         if not pictures:
             raise InputError(
                 f"{folder / name} has no picture: add some or remove the folder."
@@ -215,6 +214,19 @@ def _list_examples(
     labels_of_all = np.array(labels, np.int64)
     return FileExamples(
         root, tuple(paths), labels_of_all, config.image_shape, config.framing
+    )
+
+
+def _no_picture(path: Path) -> str:
+    """Says what is wrong with a path in a class folder."""
+    if path.is_dir():
+        return (
+            f"{path} is a folder: move its pictures into {path.parent}, or the folder "
+            "elsewhere."
+        )
+    return (
+        f"{path} is not a picture ({', '.join(SUFFIXES)}): convert it or move it "
+        "elsewhere."
     )
 
 
