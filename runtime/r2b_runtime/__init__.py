@@ -21,7 +21,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from r2b_runtime.board.errors import InputError
-from r2b_runtime.library import delegate
+from r2b_runtime.library import delegate, require_numpy
 
 if TYPE_CHECKING:
     from r2b_runtime.board import pictures
@@ -34,6 +34,8 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """Imports what needs NumPy when it is asked for."""
+    if name in ("Interpreter", "pictures"):
+        require_numpy()
     if name == "Interpreter":
         return importlib.import_module("r2b_runtime.interpreter").Interpreter
     if name == "pictures":

@@ -1,7 +1,8 @@
-"""The commands: `python -m r2b_runtime classify`, `watch` and `benchmark`.
+"""The commands: `python -m r2b_runtime classify`, `watch`, `benchmark` and `info`.
 
 A problem that the user can mend ends in one sentence on standard error, with exit code
-1, or 2 where the command line is wrong.
+1, or 2 where the command line is wrong; Ctrl-C and SIGTERM in one sentence and 128 plus
+the signal's number.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import tempfile
 from typing import TYPE_CHECKING, NoReturn
 
 import r2b_runtime
+from r2b_runtime import library
 from r2b_runtime.board.errors import InputError
+from r2b_runtime.board.terminal import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import FrameType
 
     from r2b_runtime.board.card import ModelCard
     from r2b_runtime.interpreter import Interpreter
@@ -30,12 +34,20 @@ EXIT_PROBLEM, EXIT_USAGE = 1, 2
 MOST_THREADS = 1024
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, by which services are stopped, handled as Ctrl-C is."""
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
 class _Parser(argparse.ArgumentParser):
     """One sentence for a wrong command line, without a page of usage before it."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{message[:1].upper()}{message[1:]} (see --help).", file=sys.stderr)
-        raise SystemExit(EXIT_USAGE)
+        sentence = f"{message[:1].upper()}{message[1:]} (see --help)."
+        raise SystemExit(_say(sentence, EXIT_USAGE))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # their place, and native code would write into it.
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))
+    signal.signal(signal.SIGTERM, _raise_terminated)
     options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes may hold what the terminal cannot show.
@@ -55,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except InputError as error:
         return _say(str(error), EXIT_PROBLEM)
+    except _Terminated:
+        return _say("Stopped by SIGTERM.", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
         return _say("Stopped by Ctrl-C.", 128 + signal.SIGINT)
     except BrokenPipeError:
@@ -73,11 +88,12 @@ def _parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"r2b_runtime {r2b_runtime.__version__}"
     )
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    common = _Parser(add_help=False)
-    common.add_argument("model", metavar="MODEL", help="a .tflite file")
+    file = _Parser(add_help=False)
+    file.add_argument("model", metavar="MODEL", help="a .tflite file")
+    file.add_argument("--json", action="store_true", help="print one JSON object")
+    common = _Parser(add_help=False, parents=[file])
     common.add_argument("--threads", type=_threads, default=1, help="default: 1")
     common.add_argument("--kernel", help="instruction set, the CPU's best if unset")
-    common.add_argument("--json", action="store_true", help="print one JSON object")
 
     naming = _Parser(add_help=False)
     naming.add_argument("--top", type=_count, default=5, help="classes to show")
@@ -117,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         "--row", action="store_true", help="print a row for a table of machines"
     )
     benchmark.set_defaults(command=_benchmark)
+
+    info = commands.add_parser("info", parents=[file], help="tell what a file is")
+    info.set_defaults(command=_info)
     return parser
 
 
@@ -138,9 +157,14 @@ def _threads(text: str) -> int:
 
 def _load(options: argparse.Namespace, profile: bool = False) -> Interpreter:
     with _without_greetings():
-        return r2b_runtime.Interpreter(
-            options.model, options.threads, options.kernel, profile=profile
-        )
+        try:
+            return r2b_runtime.Interpreter(
+                options.model, options.threads, options.kernel, profile=profile
+            )
+        except InputError as error:
+            # The library names its option, which is a flag here.
+            flag = "--" if str(error).startswith("kernel=") else ""
+            raise InputError(f"{flag}{error}") from error
 
 
 @contextlib.contextmanager
@@ -166,6 +190,7 @@ def _without_greetings() -> Iterator[None]:
 
 def _classify(options: argparse.Namespace) -> int:
     """Prints the likeliest classes of each picture."""
+    library.require_numpy()
     from r2b_runtime.board import classification
 
     interpreter = _load(options)
@@ -178,6 +203,7 @@ def _classify(options: argparse.Namespace) -> int:
 
 def _watch(options: argparse.Namespace) -> int:
     """Prints the likeliest classes of frame after frame."""
+    library.require_numpy()
     from r2b_runtime import frames, watching
 
     interpreter = _load(options)
@@ -213,6 +239,7 @@ def _card(options: argparse.Namespace, interpreter: Interpreter) -> ModelCard:
 
 def _benchmark(options: argparse.Namespace) -> int:
     """Prints how long an image takes."""
+    library.require_numpy()
     from r2b_runtime import profiling, rows, timing
 
     if options.row and (options.profile or options.explain):
@@ -242,7 +269,8 @@ def _benchmark(options: argparse.Namespace) -> int:
         return 0
     count = interpreter.num_threads
     threads = f"{count} thread{'s' if count > 1 else ''}"
-    print(f"{options.model}, {threads}, {interpreter.kernel or 'no'} kernels")
+    name = on_one_line(options.model)
+    print(f"{name}, {threads}, {interpreter.kernel or 'no'} kernels")
     print(
         f"{measured.median_ms:.3f} ms (median of {measured.num_runs} runs; 10-90 %: "
         f"{measured.p10_ms:.3f}-{measured.p90_ms:.3f} ms)"
@@ -254,6 +282,15 @@ def _benchmark(options: argparse.Namespace) -> int:
     return 0
 
 
+def _info(options: argparse.Namespace) -> int:
+    """Prints what a file says of itself."""
+    from r2b_runtime import info
+
+    found = info.of_file(options.model)
+    print(json.dumps(dataclasses.asdict(found)) if options.json else found.to_text())
+    return 0
+
+
 def _drop_output() -> None:
     """Keeps Python from flushing at exit what could not be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -261,7 +298,7 @@ def _drop_output() -> None:
 
 def _say(sentence: str, code: int) -> int:
     sys.stdout.flush()
-    print(sentence, file=sys.stderr, flush=True)
+    print(on_one_line(sentence), file=sys.stderr, flush=True)
     return code
 
 

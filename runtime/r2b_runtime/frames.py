@@ -23,6 +23,7 @@ import numpy as np
 
 from r2b_runtime.board import pictures
 from r2b_runtime.board.errors import InputError, one_line
+from r2b_runtime.board.terminal import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -79,6 +80,11 @@ def frames(source: str, channels: int, upright: bool) -> Frames:
         ) from error
     if stat.S_ISDIR(kind):
         return _of_folder(path, channels, upright)
+    if path.suffix.lower() in pictures.SUFFIXES:
+        raise InputError(
+            f"{source} is one picture, expected a folder of them, a video or a camera: "
+            f"`python -m r2b_runtime classify` names single pictures."
+        )
     return _of_ffmpeg(source, stat.S_ISCHR(kind))
 
 
@@ -115,16 +121,20 @@ def _header(stream: IO[bytes], name: str) -> tuple[int, int] | None:
         # Whatever else it is: its first bytes tell.
         if words[0] != b"P6" or not word:
             break
-    numbers = [int(word) if word.isdigit() else 0 for word in words[1:]]
-    width, height, largest = (*numbers, 0, 0, 0)[:3]
-    if words[0] == b"P6" and largest == 255 and 0 < min(width, height):
-        if max(width, height) <= _LARGEST_SIDE:
-            return width, height
-    raise InputError(
-        f"{name} holds {b' '.join(words)[:40]!r} where a frame was to begin, expected "
-        "PPM pictures of 8 bits (P6), as `ffmpeg -i FILE -f image2pipe -c:v ppm -` "
-        "writes them."
-    )
+    known = words[0] == b"P6" and all(map(bytes.isdigit, words[1:]))
+    if not known or int(words[3]) != 255:
+        raise InputError(
+            f"{name} holds {b' '.join(words)[:40]!r} where a frame was to begin, "
+            "expected PPM pictures of 8 bits (P6), as "
+            "`ffmpeg -i FILE -f image2pipe -c:v ppm -` writes them."
+        )
+    width, height = int(words[1]), int(words[2])
+    if min(width, height) < 1 or max(width, height) > _LARGEST_SIDE:
+        raise InputError(
+            f"{name} holds a frame of {width}x{height} pixels, expected sides from 1 "
+            f"to {_LARGEST_SIDE}: scale it before it is sent."
+        )
+    return width, height
 
 
 def _word(stream: IO[bytes]) -> bytes:
@@ -151,8 +161,9 @@ def _of_ffmpeg(source: str, is_camera: bool) -> Frames:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
         except OSError as error:
             raise InputError(
-                "ffmpeg, which reads videos and cameras, does not start here "
-                f"({error.strerror}): run `sudo apt install ffmpeg`."
+                f"{source} is no folder, and ffmpeg, which reads videos and cameras, "
+                f"does not start here ({error.strerror}): run "
+                "`sudo apt install ffmpeg`, or name a folder."
             ) from error
         # It is ended when nobody wants more frames.
         with process, contextlib.ExitStack() as stack:
@@ -219,7 +230,7 @@ def _of_folder(folder: pathlib.Path, channels: int, upright: bool) -> Frames:
                 try:
                     image = pictures.read(folder / name, channels, upright)
                 except InputError as error:
-                    print(error, file=sys.stderr, flush=True)
+                    print(on_one_line(str(error)), file=sys.stderr, flush=True)
                     continue
                 yield Frame(os.fspath(folder / name), image)
         seen = found

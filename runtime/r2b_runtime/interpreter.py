@@ -5,14 +5,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import pathlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r2b_runtime import library, metadata
-from r2b_runtime.board.card import ModelCard
+from r2b_runtime import library, model_file
+from r2b_runtime.board.card import ModelCard, require_tflite
 from r2b_runtime.board.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class Interpreter:
         """
         _require_count("num_threads", num_threads)
         _require_count("batch_size", batch_size)
-        self._model = model if isinstance(model, bytes) else _read(model)
+        self._model = _content(model)
         self.num_threads = min(num_threads, _MAX_THREADS)
         self._options = kernel, fuse, claim, profile
         # LiteRT's interpreter is for one thread at a time, and releases Python's lock.
@@ -172,7 +171,7 @@ class Interpreter:
 
     @functools.cached_property
     def _card(self) -> ModelCard | None:
-        return metadata.read_card(self._model)
+        return model_file.read_card(self._model)
 
     def _load(self, batch_size: int) -> Any:
         """An interpreter of LiteRT with its tensors; sets what describes it."""
@@ -290,25 +289,16 @@ def _require_count(name: str, value: int) -> None:
         raise InputError(f"{name} is {value!r}, expected a whole number of at least 1.")
 
 
-def _read(model: str | os.PathLike[str]) -> bytes:
-    try:
-        path = pathlib.Path(model)
-    except TypeError as error:
+def _content(model: str | os.PathLike[str] | bytes) -> bytes:
+    if isinstance(model, bytes):
+        require_tflite(model, "The model")
+        return model
+    if not isinstance(model, (str, os.PathLike)):
         raise InputError(
             f"The model is {type(model).__name__}, expected the path of a .tflite file "
             "or its content as bytes."
-        ) from error
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(
-            f"There is no file {path}: expected a .tflite file, as "
-            "`python -m r2b_keras.convert` makes it."
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}): expected a .tflite file."
-        ) from error
+        )
+    return model_file.read(model)
 
 
 def made_up(shape: tuple[int, ...], kind: np.dtype[Any], seed: int = 0) -> np.ndarray:

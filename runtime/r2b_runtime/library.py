@@ -56,7 +56,8 @@ def delegate(
     except ValueError as error:
         # LiteRT puts a line of its own before the library's sentence.
         sentence = str(error).partition("\n")[2] or str(error)
-        raise InputError(" ".join(sentence.split())) from error
+        sentence = " ".join(sentence.split()).removeprefix("r2b_delegate: ")
+        raise InputError(sentence) from error
 
 
 def explanation(made: Any) -> str:
@@ -113,6 +114,21 @@ def _ask(name: str, pointer: int) -> str:
         if found <= length:
             return text.value.decode(errors="replace")
         length = found
+
+
+def require_numpy() -> None:
+    """Says what to do where NumPy is missing, as after `pip install --no-deps`.
+
+    Raises:
+      InputError: it is not installed, or does not start.
+    """
+    try:
+        importlib.import_module("numpy")
+    except ImportError as error:
+        raise InputError(
+            f"The package numpy does not start here ({one_line(error)}): run "
+            "`pip install numpy`."
+        ) from error
 
 
 def litert() -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import r2b_runtime
 from r2b_runtime.board import machine
+from r2b_runtime.board.terminal import on_one_line
 
 if TYPE_CHECKING:
     from r2b_runtime.interpreter import Interpreter
@@ -49,7 +50,7 @@ def of_machine(
 def to_text(row: dict[str, str]) -> str:
     """A table in Markdown with this row alone."""
     # A bar in a name would end its cell.
-    cells = [cell.replace("|", "/") for cell in row.values()]
+    cells = [on_one_line(cell).replace("|", "/") for cell in row.values()]
     head, values = (f"| {' | '.join(line)} |" for line in (row, cells))
     return f"{head}\n|{'---|' * len(row)}\n{values}"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from r2b_runtime.board import classification, pictures
 from r2b_runtime.board.errors import InputError
+from r2b_runtime.board.terminal import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +46,8 @@ class Named:
             f"{each['label']} {each['probability']:.1%}" for each in self.guesses
         )
         rate = f"{self.frames_per_second:.1f}"
-        return f"{self.number:>6}  {rate:>7}/s  {classes}  {self.name}".rstrip()
+        line = f"{self.number:>6}  {rate:>7}/s  {classes}  {self.name}"
+        return on_one_line(line.rstrip())
 
 
 class Rate:

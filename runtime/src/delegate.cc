@@ -72,14 +72,14 @@ bool choose_kernels(const std::string& name, const char* from, Options* options,
   for (const Kernels* const* each = available_kernels(); *each != nullptr; each++) {
     known += (known.empty() ? "" : ", ") + std::string((*each)->name);
   }
-  *why = format("%s names the kernels '%s': this CPU runs %s", from, name.c_str(),
+  *why = format("%s=%s is not available: this CPU runs %s", from, name.c_str(),
                 known.c_str());
   return false;
 }
 
 bool parse_option(const std::string& key, const std::string& value, Options* options,
                   std::string* why) {
-  if (key == "kernel") return choose_kernels(value, "option kernel", options, why);
+  if (key == "kernel") return choose_kernels(value, "kernel", options, why);
   if (key == "fuse") return parse_switch(key, value, &options->fuse, why);
   if (key == "profile") return parse_switch(key, value, &options->profile, why);
   if (key == "claim") {
@@ -108,7 +108,7 @@ bool parse_options(char** keys, char** values, size_t count, Options* options,
   if (options->kernels != nullptr) return true;
   const char* wanted = std::getenv("R2B_KERNEL");
   if (wanted != nullptr && *wanted != '\0') {
-    return choose_kernels(wanted, "environment variable R2B_KERNEL", options, why);
+    return choose_kernels(wanted, "R2B_KERNEL", options, why);
   }
   options->kernels = available_kernels()[0];
   return true;

@@ -49,6 +49,18 @@ def test_a_line_for_each_class(capsys, paths):
     assert printed(capsys, paths[:1], top=1)[1].count("\n") == 2
 
 
+def test_control_characters_are_written_out(capsys, tmp_path):
+    path = str(tmp_path / "two\nlines\x1b[2J\x7f\x85\u2028 grün\xa0.png")
+    Image.new("L", (3, 3)).save(path)
+    shown = rf"{tmp_path}/two\nlines\x1b[2J\x7f\x85\u2028 grün" + "\xa0.png"
+    assert printed(capsys, [path], top=1)[1] == f"{shown}\n  66.52%  dark\n"
+    assert list(json.loads(printed(capsys, [path], as_json=True)[1])) == [path]
+    _, _, error = printed(capsys, [path + "\r"])
+    assert error == rf"There is no picture {shown}\r: check its name." + "\n"
+    guess = {"label": "a\nb", "index": 0, "probability": 1.0}
+    assert classification.to_text("c", [guess]) == "c\n" + r" 100.00%  a\nb"
+
+
 def test_bad_pictures_do_not_stop_the_others(capsys, paths):
     named, out, errors = printed(capsys, [paths[0], *paths[2:], paths[1]], as_json=True)
     found = json.loads(out)

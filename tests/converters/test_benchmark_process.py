@@ -99,7 +99,7 @@ def test_a_worker_that_fails_has_last_words(worker):
 
 @pytest.mark.parametrize(
     ("flatbuffer", "words"),
-    [(b"", "no .tflite file"), (custom("X"), "Model model.tfl")],
+    [(b"", "is empty"), (custom("X"), "Model model.tfl")],
 )
 def test_a_network_that_cannot_be_loaded(worker, flatbuffer, words):
     with pytest.raises(InputError, match=words):

@@ -288,7 +288,7 @@ def with_damaged_constant():
 @pytest.mark.parametrize(
     ("flatbuffer", "words"),
     [
-        (b"", "no .tflite file"),
+        (b"", "is empty"),
         (b"\x89PNG\r\n\x1a\n" * 9, "no .tflite file"),
         (MODEL[: len(MODEL) // 2], "damaged"),
         (with_damaged_constant(), "does not match its checksum"),

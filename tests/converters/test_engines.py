@@ -107,8 +107,8 @@ def test_engines_that_are_able_are_named():
     assert engines.NAMES == (*LCE, "litert", "r2b_runtime")
     assert engines.load(binary()).name == "lce"
     assert engines.load(dense()).name == "litert"
-    assert "is no .tflite file" in refusal(engines.names_for, b"")
-    assert "is no .tflite file" in refusal(engines.load, b"")
+    assert "is empty" in refusal(engines.names_for, b"")
+    assert "is empty" in refusal(engines.load, b"")
 
 
 def hide(monkeypatch, *packages):

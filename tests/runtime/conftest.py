@@ -1,5 +1,7 @@
 """Commands of the board's package, run in the process of the test."""
 
+import signal
+
 import pytest
 
 from r2b_keras.converters.card import attach
@@ -21,10 +23,13 @@ def run(capfd):
 
     def run(*arguments):
         capfd.readouterr()
+        handler = signal.getsignal(signal.SIGTERM)
         try:
             code = commands.main(list(map(str, arguments)))
         except SystemExit as exit:
             code = exit.code
+        finally:
+            signal.signal(signal.SIGTERM, handler)
         captured = capfd.readouterr()
         return code, captured.out, captured.err
 

@@ -148,10 +148,14 @@ def test_models_that_are_none(refused, model, paths, tmp_path):
     path = tmp_path / "other.tflite"
     assert "There is no file" in refused(1, "classify", path, paths[0])
     assert "cannot be read (Is a dir" in refused(1, "benchmark", tmp_path)
-    for damaged in (b"", model.read_bytes()[:900]):
+    for damaged, words in (
+        (b"", f"{path} is empty: expected a file that begins with a TFL3 header"),
+        (pathlib.Path(paths[0]).read_bytes(), f"{path} is no .tflite file: expected"),
+        (model.read_bytes()[:900], "LiteRT cannot run this .tflite file"),
+    ):
         path.write_bytes(damaged)
         for command in (("classify", path, paths[0]), ("benchmark", path)):
-            assert "LiteRT cannot run this .tflite file" in refused(1, *command)
+            assert refused(1, *command).startswith(words)
     path.write_bytes(dense())
     assert "has no model card" in refused(1, "classify", path, paths[0])
     path.write_bytes(
@@ -162,9 +166,34 @@ def test_models_that_are_none(refused, model, paths, tmp_path):
 
 
 def test_kernels_that_this_machine_has_not(refused, model, paths, monkeypatch):
-    assert "'mmx'" in refused(1, "classify", model, paths[0], "--kernel=mmx")
+    for name in ("mmx", ""):
+        sentence = refused(1, "classify", model, paths[0], f"--kernel={name}")
+        says = f"--kernel={name} is not available: this CPU runs "
+        assert sentence.startswith(says) and sentence.endswith("portable.\n")
     monkeypatch.setenv("R2B_KERNEL", "sse")
-    assert "R2B_KERNEL" in refused(1, "benchmark", model)
+    sentence = refused(1, "benchmark", model)
+    assert sentence.startswith("R2B_KERNEL=sse is not available: this CPU runs ")
+
+
+def test_names_that_would_break_a_line(run, model, paths, tmp_path):
+    path = tmp_path / "two\nlines\x1b[2J\x85 grün.png"
+    pathlib.Path(paths[0]).rename(path)
+    shown = f"{tmp_path}/two\\nlines\\x1b[2J\\x85 grün.png"
+    code, out, error = run("classify", model, path, f"{tmp_path}/no\rne", "--top=1")
+    assert code == 1 and out.splitlines()[0] == shown and out.count("\n") == 2
+    assert error == f"There is no picture {tmp_path}/no\\rne: check its name.\n"
+    code, out, error = run("classify", model, path, "--json")
+    assert (code, error) == (0, "") and list(json.loads(out)) == [str(path)]
+    named = tmp_path / "a\nb.tflite"
+    named.write_bytes(
+        attach(
+            dense_of_card(), dataclasses.replace(DENSE_CARD, class_names=("\n",) * 3)
+        )
+    )
+    assert r"  \n" in run("classify", named, path, "--top=1")[1].splitlines()[1]
+    for arguments in ((), ("--row",)):
+        _, out, _ = run("benchmark", named, "--runs=1", *arguments)
+        assert r"a\nb.tflite" in out
 
 
 def test_litert_s_words_other_than_its_greeting_are_kept(capfd):
@@ -208,16 +237,33 @@ def test_without_pillow(model, paths, tmp_path):
     assert result.stderr.endswith("(none here): run `pip install pillow`.\n")
 
 
+def test_without_numpy(model, paths, tmp_path):
+    (tmp_path / "numpy.py").write_text("raise ImportError('none here')")
+    for arguments in (
+        ("classify", model, paths[0]),
+        ("watch", model, "-"),
+        ("benchmark", model),
+    ):
+        result = python_m(*arguments, env={"PYTHONPATH": str(tmp_path)})
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr == (
+            "The package numpy does not start here (none here): run "
+            "`pip install numpy`.\n"
+        )
+
+
 @pytest.mark.slow
-def test_ctrl_c_a_reader_that_has_seen_enough_and_a_full_disk(model):
+def test_signals_a_reader_that_has_seen_enough_and_a_full_disk(model):
     command = [sys.executable, "-m", "r2b_runtime", "benchmark", str(model)]
-    with subprocess.Popen(
-        [*command, "--runs=2000000000"], stderr=subprocess.PIPE, text=True, cwd="/"
-    ) as process:
-        _wait_until_busy(process.pid)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (130, "Stopped by Ctrl-C.\n")
+    for number, name in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")):
+        with subprocess.Popen(
+            [*command, "--runs=2000000000"], stderr=subprocess.PIPE, text=True, cwd="/"
+        ) as process:
+            _wait_until_busy(process.pid)
+            process.send_signal(number)
+            _, error = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert error == f"Stopped by {name}.\n"
     reader, writer = os.pipe()
     os.close(reader)
     full = os.open("/dev/full", os.O_WRONLY)

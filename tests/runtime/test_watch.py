@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -96,8 +97,9 @@ def test_headers_that_the_format_allows(images):
         (b"P6 2 2", "b'P6 2 2 ' where a frame was to begin"),
         (b"P5 2 2 255\n" + bytes(4), "b'P5' where a frame was to begin"),
         (b"P6 2 2 65535\n" + bytes(24), "b'P6 2 2 65535' where a frame"),
-        (b"P6 0 2 255\n", "b'P6 0 2 255' where"),
-        (b"P6 99999 99999 255\n", "expected PPM pictures of 8 bits"),
+        (b"P6 0 2 255\n", "a frame of 0x2 pixels, expected sides from 1 to 32768: "),
+        (b"P6 32769 7 255\n", "a frame of 32769x7 pixels, expected sides from 1 to "),
+        (b"P6 7 99999999 255\n", "a frame of 7x99999999 pixels, expected sides from"),
         (b"P6 -2 2 255\n" + bytes(12), "expected PPM pictures of 8 bits"),
         (bytes(50), "where a frame was to begin"),
         (b"P6 1 1 255\n" + bytes(3) + b"no frame", "b'no' where a frame"),
@@ -114,7 +116,7 @@ def test_pictures_that_come_into_a_folder(run, model, images, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "notes.txt").write_text("no picture")
-    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "bro\nken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     for place, name in enumerate(("b.png", "a.png")):
         Image.fromarray(images[place]).save(folder / name)
         os.utime(folder / name, (place + 1, place + 1))
@@ -133,7 +135,7 @@ def test_pictures_that_come_into_a_folder(run, model, images, tmp_path):
     found = [line["guesses"] for line in lines]
     assert found == [expected(model, image) for image in images[:3]]
     assert (code, summary["frames"]) == (0, 3)
-    assert "broken.png is broken" in error and error.count("\n") == 1
+    assert r"bro\nken.png is broken" in error and error.count("\n") == 1
 
 
 def test_a_picture_that_is_being_written_waits(images, tmp_path, monkeypatch):
@@ -236,9 +238,55 @@ def test_videos_that_ffmpeg_cannot_read(run, model, ffmpeg, tmp_path, monkeypatc
     )
     monkeypatch.setenv("PATH", str(tmp_path))
     code, _, error = run("watch", model, film)
-    assert code == 1 and "run `sudo apt install ffmpeg`.\n" in error
+    assert code == 1 and error == (
+        f"{film} is no folder, and ffmpeg, which reads videos and cameras, does not "
+        "start here (No such file or directory): run `sudo apt install ffmpeg`, or "
+        "name a folder.\n"
+    )
     code, _, error = run("watch", model, tmp_path / "none.mp4")
     assert code == 1 and "none.mp4 cannot be read (No such file" in error
+
+
+@pytest.mark.parametrize("name", ["one.jpg", "ONE.PNG", "one.webp"])
+def test_a_single_picture_is_for_another_command(run, model, tmp_path, name):
+    path = tmp_path / name
+    path.touch()
+    code, out, error = run("watch", model, path)
+    assert (code, out) == (1, "")
+    assert error == (
+        f"{path} is one picture, expected a folder of them, a video or a camera: "
+        "`python -m r2b_runtime classify` names single pictures.\n"
+    )
+
+
+@pytest.fixture
+def sigterm_without_a_handler():
+    """Does not end the tests."""
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.usefixtures("sigterm_without_a_handler")
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")]
+)
+def test_a_signal_ends_it_with_the_summary(
+    run, model, images, monkeypatch, number, name
+):
+    class Stream(io.BytesIO):
+        def read(self, size):
+            found = super().read(size)
+            if not found:  # all frames were given
+                signal.raise_signal(number)
+            return found
+
+    stream = Stream(b"".join(map(ppm, images)))
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stream))
+    code, out, error = run("watch", model, "-", "--json")
+    lines, summary = answers(out)
+    assert (code, error) == (128 + number, f"Stopped by {name}.\n")
+    assert len(lines) == summary["frames"] == len(images)
 
 
 class Camera:
@@ -313,6 +361,12 @@ def test_the_rate_is_that_of_the_last_frames(monkeypatch):
     assert found["waiting_ms"] == pytest.approx(550)
     assert (found["preparing_ms"], found["network_ms"]) == pytest.approx((0, 10))
     assert found["frames_per_second"] == pytest.approx(1 / 0.56)
+
+
+def test_a_line_stays_one():
+    guess = {"label": "a\nb", "index": 0, "probability": 0.5}
+    named = watching.Named(1, 0.0, [guess], "c\rd\u2028.png")
+    assert named.to_text() == r"     1      0.0/s  a\nb 50.0%  c\rd\u2028.png"
 
 
 def test_a_network_that_takes_pixels_gets_them(images):

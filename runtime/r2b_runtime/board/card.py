@@ -165,15 +165,20 @@ def _all_are(kind: Any, values: Any) -> bool:
     )
 
 
-def require_tflite(content: bytes) -> None:
+def require_tflite(content: bytes, name: str = "The file") -> None:
     """Refuses what does not begin as a `.tflite` file does.
 
+    Args:
+      content: of the file.
+      name: of the file, for the message.
+
     Raises:
-      InputError: it is something else, or cut off.
+      InputError: it is empty, something else, or cut off.
     """
     if len(content) < 8 or content[4:8] != IDENTIFIER:
+        problem = "no .tflite file" if content else "empty"
         raise InputError(
-            "The file is no .tflite file: expected one that begins with a "
+            f"{name} is {problem}: expected a file that begins with a "
             f"{IDENTIFIER.decode()} header, made with `python -m r2b_keras.convert`."
         )
 

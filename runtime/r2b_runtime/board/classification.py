@@ -11,6 +11,7 @@ import numpy as np
 
 from . import pictures
 from .errors import InputError
+from .terminal import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ def print_guesses(
         try:
             found[path] = guess(network, card, path, top)
         except InputError as error:
-            print(error, file=sys.stderr, flush=True)
+            print(on_one_line(str(error)), file=sys.stderr, flush=True)
             continue
         if not as_json:
             print(to_text(path, found[path]), flush=True)
@@ -127,4 +128,4 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
 def to_text(path: str, guesses: Sequence[Guess]) -> str:
     """A picture's name and, below it, a line for each class."""
     lines = (f"{each['probability']:>8.2%}  {each['label']}" for each in guesses)
-    return "\n".join((path, *lines))
+    return "\n".join(map(on_one_line, (path, *lines)))

@@ -1,0 +1,130 @@
+"""What r2b_runtime finds in files that r2b_keras wrote: model card and tensors."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from r2b_keras.converters import tflite_edit
+from r2b_keras.converters.card import attach
+from r2b_runtime import InputError, model_file
+from r2b_runtime.board.card import ModelCard
+from r2b_runtime.model_file import Tensor
+from tests.converters.small_flatbuffers import (
+    binary,
+    changed,
+    dense,
+    refusal,
+    schema,
+    tensor,
+)
+from tests.converters.test_card import FULL, MINIMAL, rewritten
+
+
+def note(model, graph):
+    buffer = tflite_edit.add_buffer(model, b"of theirs")
+    tflite_edit.add_metadata(model, "note", buffer)
+
+
+@pytest.mark.parametrize("given", [MINIMAL, FULL], ids=["minimal", "full"])
+@pytest.mark.parametrize("file", [dense(), binary(), changed(dense(), note)])
+def test_every_field_is_read_as_it_was_written(given, file):
+    assert model_file.read_card(file) is None
+    found = model_file.read_card(attach(file, given))
+    assert isinstance(found, ModelCard)
+    assert dataclasses.asdict(found) == dataclasses.asdict(given)
+
+
+@pytest.mark.slow
+def test_no_damage_leads_out_of_the_file():
+    """Every byte, with a flipped bit and cut off there: a card, none, or a sentence."""
+    content = attach(binary(), FULL)
+    num_read = num_refused = 0
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        for file in (bytes(damaged), content[:place]):
+            try:
+                model_file.read_tensors(file)
+                found = model_file.read_card(file)
+            except InputError:
+                num_refused += 1
+                continue
+            num_read += 1
+            assert found is None or isinstance(found, ModelCard)
+    assert num_read > len(content) / 2 and num_refused > len(content) / 2
+
+
+@pytest.mark.slow
+def test_no_offset_leads_out_of_the_file():
+    """Every word of the file as the largest, the smallest and other odd offsets."""
+    content = np.frombuffer(attach(dense(), FULL), np.uint8)
+    words = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**32 - len(content), len(content) - 4)
+    for place in range(0, len(content) - 4, 4):
+        for word in words:
+            damaged = content.copy()
+            damaged[place : place + 4] = np.frombuffer(np.uint32(word).tobytes(), "u1")
+            for read in (model_file.read_card, model_file.read_tensors):
+                try:
+                    read(damaged.tobytes())
+                except InputError as error:
+                    assert "\n" not in str(error)
+
+
+def test_inputs_and_outputs():
+    content = tensor(dense, 0, type=schema.TensorType.INT8, name=b"caf\xe9")
+    assert model_file.read_tensors(content) == (
+        [Tensor(r"caf\xe9", (1, 1, 64, 1), "int8")],
+        [Tensor("tensor_2", (1, 3), "float32")],
+    )
+    unknown = tensor(dense, 2, type=99, shape=None)
+    assert model_file.read_tensors(unknown)[1] == [Tensor("tensor_2", (), "type 99")]
+
+    def turn(model, graph):
+        graph.inputs, graph.outputs = [2, 1], [0]
+
+    inputs, outputs = model_file.read_tensors(changed(dense(), turn))
+    assert [each.name for each in inputs] == ["tensor_2", "weights"]
+    assert [each.name for each in outputs] == ["tensor_0"]
+
+
+def test_types_are_those_of_the_schema():
+    types = vars(schema.TensorType).items()
+    numbers = {number: name.lower() for name, number in types if type(number) is int}
+    found = dict(enumerate(model_file.TYPES))
+    assert {**numbers, **found} == numbers and len(found) >= 19
+
+
+@pytest.mark.parametrize("index", [-1, 3, 2**31 - 1])
+def test_tensors_that_there_are_none(index):
+    def change(model, graph):
+        graph.outputs = [index]
+
+    message = refusal(model_file.read_tensors, changed(dense(), change))
+    assert "damaged (a graph takes or gives a tensor that there is not)" in message
+
+
+def test_a_file_without_a_graph():
+    def change(model, graph):
+        model.subgraphs = []
+
+    message = refusal(model_file.read_tensors, changed(dense(), change))
+    assert "damaged (it has no graph)" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "The file is empty: expected a file that begins with a TFL3 header"),
+        *((bad, "The file is no .tflite file") for bad in (b"PNG" * 5, b"TFL3")),
+        (dense()[:7], "The file is no .tflite file"),
+        (dense()[:8], "The .tflite file is damaged (an offset"),
+        (rewritten(b"{"), "model card in the .tflite file is damaged ("),
+        (
+            rewritten(b'{"format": 2, "checksum": ""}'),
+            "this r2b_runtime reads format 1",
+        ),
+    ],
+)
+def test_damage_is_told(content, words):
+    assert words in refusal(model_file.read_card, content)
