@@ -4,8 +4,10 @@
 //
 // PICTURE is a binary PPM or PGM of 8 bits and of the network's size. A network of float32
 // takes (pixel / 255 - MEAN) / STD, each of them one number for each channel, such as
-// 0.49,0.48,0.44 (0 and 1 unless given); one of uint8 takes pixels. Prints the five
-// likeliest classes by number with their scores, and the median time of 20 runs.
+// 0.49,0.48,0.44 (0 and 1 unless given); one of uint8 takes pixels. A file's own, with its
+// size and the names of its classes, are what `python -m r2b_runtime info MODEL.tflite`
+// prints. Prints the five likeliest classes by number with their scores, and the median
+// time of 20 runs.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
