@@ -26,6 +26,7 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in COMMANDS:
         environment.check_for_commands()
+        environment.tell_ctrl_c_at_start()
         del sys.argv[1]
         sys.path.insert(0, os.getcwd())  # as `python -m` does, for `--import`
         runpy.run_module(f"r2b_keras.{name}", run_name="__main__", alter_sys=True)

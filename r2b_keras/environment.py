@@ -40,6 +40,7 @@ DEVICE_PACKAGES = (("PIL", "pillow", ""), ("ai_edge_litert", "ai-edge-litert", "
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import TracebackType
 
     import keras_tuner as kt
     import larq as lq
@@ -136,6 +137,10 @@ def check_at_import() -> None:
     if sys.argv[:1] != ["-m"]:
         return check_python()
     check_for_commands()
+    if any(
+        word.removeprefix("-m").split(".")[0] == __package__ for word in sys.orig_argv
+    ):
+        tell_ctrl_c_at_start()
 
 
 def check_for_commands() -> None:
@@ -145,6 +150,23 @@ def check_for_commands() -> None:
         check_packages(COMMAND_PACKAGES)
     except EnvironmentProblem as problem:
         raise SystemExit(str(problem)) from None
+
+
+def tell_ctrl_c_at_start() -> None:
+    """Has Ctrl-C end in one sentence while a command is still being imported.
+
+    For processes that are commands alone; once it runs, `command.run` tells.
+    """
+
+    def tell(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            print("Stopped by Ctrl-C.", file=sys.stderr)
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = tell
 
 
 @contextlib.contextmanager

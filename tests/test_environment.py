@@ -1,6 +1,7 @@
 """The environment's checks, in an interpreter of their own where imports matter."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,31 @@ def test_command_without_a_package_ends_in_one_sentence(
     assert f"pip install {package}" in result.stderr
     assert result.stderr.count("\n") == 1, "one line, no traceback"
     assert not (tmp_path / "run").exists()
+
+
+# As absl: something that a command imports before it runs.
+CTRL_C = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+
+
+@pytest.mark.parametrize("words", [("r2b_keras.train",), ("r2b_keras", "train")])
+def test_ctrl_c_while_a_command_is_imported(tmp_path, words):
+    (tmp_path / "absl.py").write_text(CTRL_C)
+    result = run_python("-m", *words, PYTHONPATH=str(tmp_path))
+    assert (result.returncode, result.stdout) == (-signal.SIGINT, "")
+    assert result.stderr == "Stopped by Ctrl-C.\n"
+
+
+@pytest.mark.parametrize("words", [("-m", "theirs.main"), ("-c", "import theirs.main")])
+def test_an_import_leaves_exceptions_and_signals_alone(tmp_path, words):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").write_text("import r2b_keras\n")
+    (tmp_path / "theirs" / "main.py").write_text(
+        "import signal, sys\n"
+        "print(sys.excepthook is sys.__excepthook__)\n"
+        "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
+    )
+    result = run_python(*words, PYTHONPATH=str(tmp_path))
+    assert (result.stdout, result.stderr) == ("True\nTrue\n", "")
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ def run(monkeypatch, capsys):
     def run(*arguments):
         ran = []
         monkeypatch.setattr(sys, "argv", ["r2b", *arguments])
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)
         monkeypatch.setattr(sys, "path", ["bin", *sys.path])
         monkeypatch.setattr(
             r2b.runpy,

@@ -314,9 +314,9 @@ def round_int8(weights: np.ndarray, axis: int) -> Rounded:
 
     The scale is the channel's largest magnitude / 127. Where that is no normal float32,
     as in a channel of zeros, it is 2 (1 would say whole numbers, see `is_whole`), and
-    the channel becomes 0. Smaller scales, which clip the largest weights, are no better:
-    of sixteen from 0.7 to 1 times this one, none had a smaller squared error in any
-    channel of the trained networks tried.
+    the channel becomes 0. Smaller scales, which clip the largest weights, are no
+    better: of sixteen from 0.7 to 1 times this one, none had a smaller squared error in
+    any channel of the trained networks tried.
 
     Args:
       weights: float32, finite.
