@@ -259,15 +259,6 @@ def test_a_single_picture_is_for_another_command(run, model, tmp_path, name):
     )
 
 
-@pytest.fixture
-def sigterm_without_a_handler():
-    """Does not end the tests."""
-    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-
-
-@pytest.mark.usefixtures("sigterm_without_a_handler")
 @pytest.mark.parametrize(
     ("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")]
 )
@@ -278,6 +269,7 @@ def test_a_signal_ends_it_with_the_summary(
         def read(self, size):
             found = super().read(size)
             if not found:  # all frames were given
+                assert signal.getsignal(number), "it would end the tests"
                 signal.raise_signal(number)
             return found
 
