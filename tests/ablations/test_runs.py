@@ -95,19 +95,31 @@ def test_a_folder_from_before_a_field_was_added_is_the_same_ablation_s(tmp_path)
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize(("fingerprint", "same"), [("abc", True), ("abd", False)])
-def test_where_the_folder_has_no_fingerprint_its_runs_do(tmp_path, fingerprint, same):
+@pytest.mark.parametrize(
+    ("fingerprints", "same"),
+    [
+        (["abc"], True),
+        (["abd"], False),
+        (["abc", "abd", "abc"], False),
+        # From before runs had one.
+        ([None], True),
+        ([None, "abd"], False),
+    ],
+)
+def test_where_the_folder_has_no_fingerprint_its_runs_do(tmp_path, fingerprints, same):
     Fake(tmp_path / "a").claim()
     path = tmp_path / "a" / "ablation.json"
     old = json.loads(path.read_text())
     del old["data_fingerprint"]
     path.write_text(json.dumps(old))
-    run = tmp_path / "a" / "runs" / "baseline_real_0"
-    run.mkdir(parents=True)
-    files.write_json(run / "recipe.json", {"data_fingerprint": fingerprint})
+    for seed, fingerprint in enumerate(fingerprints):
+        run = tmp_path / "a" / "runs" / f"baseline_real_{seed}"
+        run.mkdir(parents=True)
+        known = {"data_fingerprint": fingerprint} if fingerprint else {}
+        files.write_json(run / "recipe.json", {"seed": seed, **known})
     if same:
         Fake(tmp_path / "a").claim()
-        assert json.loads(path.read_text())["data_fingerprint"] == "abc"
+        assert json.loads(path.read_text()) == {**old, "data_fingerprint": "abc"}
         return
     with pytest.raises(InputError, match="data_fingerprint: abd -> abc"):
         Fake(tmp_path / "a").claim()
@@ -232,30 +244,3 @@ def test_an_outcome_is_of_both_stages(tmp_path):
         seconds=5.0,
         num_test_images=359,
     )
-
-
-def test_of_runs_without_the_folders_fingerprint_each_counts(tmp_path):
-    Fake(tmp_path / "a").claim()
-    path = tmp_path / "a" / "ablation.json"
-    old = json.loads(path.read_text())
-    del old["data_fingerprint"]
-    path.write_text(json.dumps(old))
-    for seed, fingerprint in enumerate(("abc", "abd", "abc")):
-        run = tmp_path / "a" / "runs" / f"baseline_real_{seed}"
-        run.mkdir(parents=True)
-        files.write_json(run / "recipe.json", {"data_fingerprint": fingerprint})
-    with pytest.raises(InputError, match="data_fingerprint: abd -> abc"):
-        Fake(tmp_path / "a").claim()
-
-
-def test_old_runs_without_a_fingerprint_count_as_ours(tmp_path):
-    Fake(tmp_path / "a").claim()
-    path = tmp_path / "a" / "ablation.json"
-    old = json.loads(path.read_text())
-    del old["data_fingerprint"]
-    path.write_text(json.dumps(old))
-    run = tmp_path / "a" / "runs" / "baseline_real_0"
-    run.mkdir(parents=True)
-    files.write_json(run / "recipe.json", {"seed": 0})
-    Fake(tmp_path / "a").claim()
-    assert json.loads(path.read_text()) == {**old, "data_fingerprint": "abc"}
