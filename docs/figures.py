@@ -6,7 +6,6 @@ Each reads the files under results/. What they are put into is in `render.py`.
 import json
 import math
 import pathlib
-import re
 import statistics
 from typing import Any
 
@@ -207,16 +206,9 @@ def share(file: str, part: str) -> str:
     return percent(sum(float(each["share"]) for each in found), 0)
 
 
-def text(file: str, without: str | None = None) -> str:
-    """A whole file under results/, or `...` for its lines that start with `without`."""
-    content = (RESULTS / file).read_text(encoding="utf-8").strip("\n").rstrip()
-    if without is None:
-        return content
-    line = rf"^{re.escape(without)}.*"
-    shorter, count = re.subn(rf"{line}(\n{line})*", "...", content, flags=re.MULTILINE)
-    if not count:
-        raise PageError(f"no line of results/{file} starts with {without!r}")
-    return shorter
+def text(file: str) -> str:
+    """A whole file under results/."""
+    return (RESULTS / file).read_text(encoding="utf-8").strip("\n").rstrip()
 
 
 def count(file: str, word: str) -> float:
