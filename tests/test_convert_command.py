@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from r2b_keras import command, convert
-from r2b_keras.converters import card, engines, tflite_file
+from r2b_keras.converters import card, engines, sources, tflite_file
 from r2b_keras.converters import flatbuffer as flatbuffers
 from r2b_keras.converters.real_weights import bytes_by_part
 from r2b_keras.environment import lq, tf
 from r2b_keras.trainers.workdir import Workdir
-from tests.commands import assert_one_sentence, refusal, run
+from tests.commands import assert_one_sentence, flags_of, refusal, run
 from tests.converters.mutations import with_filter_bit
 
 layers = tf.keras.layers
@@ -86,6 +86,35 @@ def give(monkeypatch, flatbuffer):
         "to_tables",
         lambda model, normalisation: tflite_file.parse(flatbuffer),
     )
+
+
+def test_another_stage_than_the_last(finished, tmp_path):
+    output = tmp_path / "model.tflite"
+    result = run(
+        "convert", f"--workdir={finished[0]}", "--stage=2", f"--output={output}"
+    )
+    assert result.returncode == 0, result.stderr
+    own = card.read(output.read_bytes())
+    assert (own.stage, own.network["binarization"]) == (2, "binary_activations")
+    assert own.accuracy == Workdir(finished[0]).result(2).top1
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "given"),
+    [
+        ("workdir", ("--workdir=w", "--stage=2", "--data_dir=d"), ("w", 2, "d")),
+        (
+            "file",
+            ("--model=m.keras", "--recipe=digits", "--data_dir=d"),
+            ("m.keras", "digits", "d", {}),
+        ),
+        ("larq_zoo", ("--weights=w.h5",), ("w.h5", {})),
+    ],
+)
+def test_every_flag_is_heard(monkeypatch, kind, flags, given):
+    monkeypatch.setattr(sources, f"from_{kind}", lambda *found: found)
+    with flags_of("convert", *flags, "--verify_images=p", "--num_images=7"):
+        assert convert._source() == (*given, "p", 7)
 
 
 def test_a_wrong_conversion_is_kept_aside(finished, converted, tmp_path, monkeypatch):

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from r2b_keras import data, evaluate, recipes
+from r2b_keras import data, evaluate, models, recipes
 from r2b_keras.board.card import NAME, ModelCard
 from r2b_keras.converters import card, engines, tflite_edit, tflite_file, verification
+from r2b_keras.converters.float32 import other_types
 from r2b_keras.data import DataConfig, imagenet
+from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.trainers import evaluation
+from r2b_keras.trainers import evaluation, trained
 from r2b_keras.trainers.trained import load_student
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import flags_of, refusal, run
@@ -85,6 +87,19 @@ def test_the_card_names_the_recipe(converted, test_part, engine):
     assert "agreement" not in printed
 
 
+def test_engine_and_threads_are_heard(converted, monkeypatch):
+    asked, load = [], engines.load
+
+    def loading(content, name, num_threads):
+        asked.append((name, num_threads))
+        return load(content, name, num_threads)
+
+    monkeypatch.setattr(engines, "load", loading)
+    flags = (f"--model={converted[0]}", "--engine=r2b_runtime", "--threads=2")
+    assert run("evaluate", *flags)[0] == 0
+    assert asked == [("r2b_runtime", 2)]
+
+
 def test_agreement_with_a_stage_in_words(finished, converted):
     code, printed, _ = run(
         "evaluate", f"--model={converted[0]}", f"--workdir={finished[0]}"
@@ -100,6 +115,31 @@ def test_agreement_with_a_stage_in_words(finished, converted):
     assert f"top-1 of the Keras model {keras:.2%}" in printed
     assert code == 1 and "REJECTED" in printed.splitlines()
     assert "does not do what the network of" in errors and errors.count("\n") == 1
+
+
+def test_the_card_names_the_stage_to_compare_with(finished, converted, tmp_path):
+    """The last one is for files that do not say."""
+    content = converted[0].read_bytes()
+    path = tmp_path / "model.tflite"
+    own = dataclasses.replace(card.read(content), stage=0)
+    path.write_bytes(card.attach(content, own))
+    code, printed, _ = run("evaluate", f"--model={path}", f"--workdir={finished[0]}")
+    keras = Workdir(finished[0]).result(0).top1
+    assert code == 1 and f"top-1 of the Keras model {keras:.2%}" in printed
+
+
+def test_a_stage_of_mixed_precision_is_compared_in_float32(finished, monkeypatch):
+    """As it was converted."""
+    options = {"width": 4, "blocks": (1,), "stem": "small"}
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        mixed = models.build("real_to_binary18", "binary", (8, 8, 1), 3, **options)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    monkeypatch.setattr(trained, "load_student", lambda workdir, stage: mixed)
+    with flags_of("evaluate", "--stage=3"):
+        student = evaluate._student(Workdir(finished[0]), None)
+    assert other_types(mixed) == ["bfloat16"] and other_types(student) == []
 
 
 def test_a_defect_shows(finished, converted, tmp_path):

@@ -3,14 +3,15 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from r2b_keras import models
+from r2b_keras import models, predict
 from r2b_keras.board.card import ModelCard
-from r2b_keras.converters import convert
+from r2b_keras.converters import convert, engines
 from r2b_keras.converters.card import attach
 from r2b_keras.data import decoding
 from r2b_keras.environment import tf
@@ -218,6 +219,30 @@ def test_pictures_are_turned_as_the_card_or_the_flag_says(model, paths, tmp_path
     model.write_bytes(attach(model.read_bytes(), card))
     assert answer(by_exif) == answer(paths[0])
     assert answer(by_exif, "--upright") == turned
+
+
+def test_engine_and_threads_are_heard(model, paths, monkeypatch):
+    asked, load = [], engines.load
+
+    def loading(content, name, num_threads):
+        asked.append((name, num_threads))
+        return load(content, name, num_threads)
+
+    monkeypatch.setattr(engines, "load", loading)
+    guesses(f"--model={model}", "--engine=litert", "--threads=3", paths[0])
+    assert asked == [("litert", 3)]
+
+
+def test_a_model_of_pixels_without_a_card():
+    loaded = SimpleNamespace(
+        input_shape=(1, *CARD.image_shape),
+        input_type=np.dtype("uint8"),
+        num_classes=len(LABELS),
+    )
+    names = ("class_names", "mean", "std", "framing")
+    given = {name: getattr(CARD, name) for name in names}
+    found = predict._card_of_flags("model.tflite", loaded, given)
+    assert found == dataclasses.replace(CARD, input_type="uint8")
 
 
 def test_models_that_are_none(model):

@@ -124,6 +124,23 @@ def test_what_another_process_recorded_meanwhile_stays(
     assert len(files.read_csv(results / "claims.csv")) == 2
 
 
+def test_a_run_under_which_the_code_changed_is_not_recorded(
+    trained, results, both, monkeypatch
+):
+    run = reproduce._run
+
+    def change(experiment, step, seed, workdir):
+        run(experiment, step, seed, workdir)
+        if seed == 1:
+            manifest = workdir / experiment.name / "seed_1" / "manifest.json"
+            manifest.write_text('{"runs": [{"git_revision": "abc-dirty"}]}')
+
+    monkeypatch.setattr(reproduce, "_run", change)
+    result = commands.run("reproduce", "--record", *both)
+    commands.assert_one_sentence(result, "seed_1", "abc-dirty")
+    assert [row["seed"] for row in files.read_csv(results / "seeds.csv")] == ["0"]
+
+
 def test_recording_that_was_stopped_goes_on(trained, results, both, monkeypatch):
     values, done = trained
     values[3:] = [KeyboardInterrupt] * 3

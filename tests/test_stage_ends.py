@@ -1,11 +1,13 @@
 """What a stage ends with: its last epoch, its best one, or the average of its steps."""
 
+import errno
 import json
 
 import numpy as np
 import pytest
 
 from r2b_keras import models
+from r2b_keras.environment import tf
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import SMALLEST, TINY, assert_one_sentence, run
@@ -47,6 +49,39 @@ def test_the_best_epoch_is_what_a_shorter_run_ends_with(tmp_path):
     found = weights(best)
     for name, values in weights(short).items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+@pytest.fixture
+def train_unsaved(monkeypatch):
+    """Trains where the disk has no room for the student that has come of it."""
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def train_unsaved(folder, *changes):
+        with monkeypatch.context() as patch:
+            patch.setattr(tf.keras.Model, "save", fail)
+            assert_one_sentence(train(folder, *changes), "No space left on device")
+
+    return train_unsaved
+
+
+def test_a_student_that_cannot_be_saved_keeps_its_checkpoint(train_unsaved, tmp_path):
+    train_unsaved(tmp_path, "epochs=1")
+    stage = tmp_path / "stage_0"
+    assert sorted(path.name for path in stage.glob("*.*")) == ["checkpoint.npz"]
+    assert train(tmp_path, "epochs=1").returncode == 0
+    assert result(tmp_path)["epochs"] == 1
+
+
+def test_a_stage_that_is_over_trains_no_further(train_unsaved, tmp_path):
+    """Though there would be epochs left."""
+    changes = (FAST, "epochs=12", "keep=best", "patience=1")
+    train_unsaved(tmp_path, *changes)
+    num_epochs = len(Workdir(tmp_path).metrics(0))
+    assert num_epochs < 12
+    assert train(tmp_path, *changes).returncode == 0
+    assert len(Workdir(tmp_path).metrics(0)) == result(tmp_path)["epochs"] == num_epochs
 
 
 def test_an_average_of_hardly_any_past_is_the_last_epoch(tmp_path):

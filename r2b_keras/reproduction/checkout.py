@@ -40,9 +40,10 @@ def check(root: pathlib.Path, results: pathlib.Path) -> None:
 
 
 def _check_committed(root: pathlib.Path, results: pathlib.Path) -> None:
-    # Quoted names would be of no use in a message.
-    listed = _git(root, "-c", "core.quotePath=off", "status", "--porcelain=v1", "-uall")
-    names = [line[3:].split(" -> ")[-1].strip('"') for line in listed.splitlines()]
+    # Quoted names would be of no use in a message. What was moved has left a place.
+    options = ("--porcelain=v1", "-uall", "--no-renames")
+    listed = _git(root, "-c", "core.quotePath=off", "status", *options)
+    names = [line[3:].strip('"') for line in listed.splitlines()]
     own = results.resolve()
     changed = [name for name in names if own not in (root / name).resolve().parents]
     if changed:

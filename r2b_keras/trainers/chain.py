@@ -209,6 +209,8 @@ def _train(
 
     with run.workers.lost_is_told():
         _claim(run.workdir, identity, run.workers)
+        # Another process may have finished some while images were read.
+        numbers = [n for n in numbers if run.workdir.result(n) is None]
         run.workers.require_equal(len(numbers), "stages to train")
         for number in numbers:
             note()

@@ -54,6 +54,12 @@ def test_a_clean_checkout_and_what_recording_itself_changes(root):
         checkout.check(root, root / "elsewhere")
 
 
+def test_what_was_moved_into_the_results_is_missing_elsewhere(root):
+    git(root, "mv", "r2b_keras/a.py", "results/a.py")
+    with pytest.raises(InputError, match=r"not committed \(r2b_keras/a.py\)"):
+        checkout.check(root, root / "results")
+
+
 @pytest.mark.parametrize(
     "name", ["r2b_keras/a.py", "r2b_keras/new.py", "docs/é page.md", "results_2.txt"]
 )
@@ -70,7 +76,7 @@ def test_changes_that_are_not_committed(root, name):
 
 def test_a_file_that_was_removed_or_renamed(root):
     git(root, "mv", "docs/é page.md", "docs/b.md")
-    with pytest.raises(InputError, match=r"\(docs/b.md\)"):
+    with pytest.raises(InputError, match=r"\(docs/b.md, docs/é page.md\)"):
         checkout.check(root, root / "results")
     git(root, "commit", "-qm", "two")
     (root / "r2b_keras" / "a.py").unlink()

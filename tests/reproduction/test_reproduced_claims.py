@@ -256,6 +256,9 @@ def test_differences_are_taken_seed_by_seed(small):
     assert equal.text == "equal"
     none = judged(recorded, known(ours, ours), quick=False)[-1]
     assert none.text == "BELOW"
+    # The mean of all five counts, whatever the first of them says.
+    first = judged(recorded, known(ours, [theirs[0], *ours[1:]]), quick=False)[-1]
+    assert first.text == "BELOW" and first.measured == pytest.approx(0.02)
     # A quick comparison has one seed, which says nothing about a difference.
     assert len(judged(recorded, known(ours, theirs))) == 3
 

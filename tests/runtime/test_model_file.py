@@ -35,6 +35,23 @@ def test_every_field_is_read_as_it_was_written(given, file):
     assert dataclasses.asdict(found) == dataclasses.asdict(given)
 
 
+def test_a_list_of_fields_that_ends_before_the_metadata():
+    """With the field before it the last one; what lies behind the list is no field."""
+
+    def older(model, graph):
+        model.metadataBuffer = [0]
+
+    assert model_file.read_card(changed(dense(), older)) is None
+
+
+def test_a_card_whose_buffer_is_not_there():
+    def lose(model, graph):
+        model.metadata[-1].buffer = len(model.buffers)
+
+    file = changed(attach(dense(), MINIMAL), lose)
+    assert "metadata have no buffer" in refusal(model_file.read_card, file)
+
+
 @pytest.mark.slow
 def test_no_damage_leads_out_of_the_file():
     """Every byte, with a flipped bit and cut off there: a card, none, or a sentence."""

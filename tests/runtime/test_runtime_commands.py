@@ -268,8 +268,12 @@ def test_signals_a_reader_that_has_seen_enough_and_a_full_disk(model):
     os.close(reader)
     full = os.open("/dev/full", os.O_WRONLY)
     found = []
+    # Whoever sets it has lines written at once, and nothing is left for the end.
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     for output in (writer, full):
-        result = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, cwd="/")
+        result = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, cwd="/", env=buffered
+        )
         os.close(output)
         found.append((result.returncode, result.stderr))
     sentence = b"No space left on device: free space or mend the permissions.\n"

@@ -4,6 +4,7 @@ import concurrent.futures
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -81,6 +82,36 @@ def test_what_was_claimed_is_told():
     lines = Interpreter(binary(), 2).explanation.splitlines()
     assert "2 thread" in lines[0]
     assert any("binary convolution" in line for line in lines[1:])
+
+
+def test_options_change_what_is_claimed_and_fused():
+    fused, apart, bits = (
+        Interpreter(binary(), **options).explanation.splitlines()
+        for options in ({}, {"fuse": False}, {"claim": "binary"})
+    )
+    assert any("binary convolution + " in line for line in fused)
+    assert not any("binary convolution + " in line for line in apart)
+    assert any("mean" in line for line in fused + apart)
+    assert not any("mean" in line for line in bits)
+
+
+def test_a_long_text_is_read_whole(monkeypatch):
+    text = b"pass + sign  [0]\n" * 1000
+
+    def write(pointer, buffer, size):
+        buffer.value = text[: size - 1]
+        return len(text)
+
+    native = types.SimpleNamespace(r2b_delegate_explanation=write)
+    monkeypatch.setattr(library, "_library", lambda: native)
+    made = types.SimpleNamespace(_get_native_delegate_pointer=lambda: 0)
+    assert library.explanation(made) == text.decode()
+
+
+def test_fewer_threads_than_asked_for_are_told(monkeypatch):
+    """As the system may start no more."""
+    monkeypatch.setattr(library, "num_threads", lambda made: 3)
+    assert Interpreter(binary(), 8).num_threads == 3
 
 
 def test_one_interpreter_in_four_threads(monkeypatch):
@@ -203,24 +234,25 @@ def test_a_run_leaves_earlier_scores_alone():
     np.testing.assert_array_equal(np.concatenate(scores), interpreter.predict(x))
 
 
-def mixing():
-    """Three numbers, minus the mean of the batch."""
+def mixing(share):
+    """Three numbers, minus a share of the mean of the batch."""
     file = GraphFile()
-    image, mean, result = (
-        file.input("float", (1, 3)),
-        file.tensor("float", (1, 3)),
-        file.tensor("float", (1, 3)),
-    )
+    image = file.input("float", (1, 3))
+    mean, part, result = (file.tensor("float", (1, 3)) for _ in range(3))
     axis = file.constant("packed", np.zeros(1))
     file.builtin("MEAN", [image, axis], mean, keepDims=True)
-    file.builtin("SUB", [image, mean], result)
+    factor = file.constant("float", np.full(1, share))
+    file.builtin("MUL", [mean, factor], part)
+    file.builtin("SUB", [image, part], result)
     return file.content(result)
 
 
-def test_networks_that_mix_the_images_of_a_batch_are_refused():
+@pytest.mark.parametrize("share", [1.0, 0.01])
+def test_networks_that_mix_the_images_of_a_batch_are_refused(share):
     x = images(3, (3,))
-    np.testing.assert_array_equal(Interpreter(mixing()).predict(x), np.zeros((3, 3)))
-    message = refusal(Interpreter, mixing(), batch_size=2)
+    alone = Interpreter(mixing(share)).predict(x)
+    np.testing.assert_allclose(alone, (1 - share) * x, rtol=1e-5)
+    message = refusal(Interpreter, mixing(share), batch_size=2)
     assert "does not run batches of 2 images" in message
     assert "change each other's scores" in message
 

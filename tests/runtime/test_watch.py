@@ -236,6 +236,10 @@ def test_videos_that_ffmpeg_cannot_read(run, model, ffmpeg, tmp_path, monkeypatc
         f"ffmpeg cannot read {film} (moov atom not found): expected a video or a "
         "camera.\n"
     )
+    # One that crashes, with nothing said.
+    ffmpeg(ppm(np.zeros((2, 2, 3), np.uint8)), then="kill -KILL $$")
+    code, out, error = run("watch", model, film)
+    assert code == 1 and "ffmpeg cannot read" in error and "(exit code -9)" in error
     monkeypatch.setenv("PATH", str(tmp_path))
     code, _, error = run("watch", model, film)
     assert code == 1 and error == (

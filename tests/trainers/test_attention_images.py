@@ -14,6 +14,7 @@ from small_networks import (
     one_hot,
     plain,
     randomize,
+    real_to_binary,
     values,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -53,6 +54,19 @@ def test_maps_are_those_of_equation_2():
             expected = numpy_map(features)
             expected /= np.linalg.norm(expected, axis=1, keepdims=True)
             np.testing.assert_allclose(maps.reshape(3, -1), expected, atol=1e-6)
+
+
+def test_networks_infer_for_their_maps():
+    """BatchNorm takes and keeps its averages, whatever images are shown."""
+    student, teacher = (randomize(real_to_binary(kind)) for kind in ("binary", "soft"))
+    before = values([*student.weights, *teacher.weights])
+    together = attention_maps(student, teacher, images(3))
+    alone = attention_maps(student, teacher, images(3)[:1])
+    assert_all_equal(values([*student.weights, *teacher.weights]), before)
+    assert list(alone) == list(together) == list(BLOCKS)
+    for block, pair in alone.items():
+        for one, three in zip(pair, together[block], strict=True):
+            np.testing.assert_allclose(one[0], three[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(

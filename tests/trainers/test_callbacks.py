@@ -270,3 +270,17 @@ def test_epoch_is_saved_with_metrics_and_progress(tmp_path):
     restored = distiller()
     restored.optimizer.build(restored.student.trainable_variables)
     assert checkpoints.restore(workdir.checkpoint(1), restored) == save.progress
+
+
+def test_an_epoch_without_its_row_has_no_checkpoint(tmp_path, monkeypatch):
+    """It is trained again: the best epoch is sought in rows."""
+    workdir = Workdir(tmp_path)
+    workdir.stage(1).mkdir()
+
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(workdir, "append_metrics", fail)
+    with pytest.raises(OSError, match="No space left"):
+        fit(distiller(), [SaveEpoch(workdir, 1, Progress())])
+    assert not workdir.checkpoint(1).exists()

@@ -5,6 +5,7 @@ from small_workdirs import finished
 
 from r2b_keras import recipes
 from r2b_keras.errors import InputError
+from r2b_keras.trainers import chain
 from r2b_keras.trainers.chain import stages_to_train
 from r2b_keras.trainers.workdir import Workdir
 
@@ -47,6 +48,22 @@ def test_only_leaves_a_finished_stage_as_it_is(tmp_path, deleted):
     """Whatever became of what it rested on."""
     workdir = finished(tmp_path, *{0, 1, 2, 3} - {deleted})
     assert stages_to_train(DIGITS, 3, workdir, only=True) == []
+
+
+def test_what_another_process_has_finished_meanwhile_is_not_trained(
+    tmp_path, monkeypatch
+):
+    """While this one read its images, or waited for the folder."""
+    claim, numbers = chain._claim, []
+
+    def waiting(*arguments):
+        claim(*arguments)
+        finished(tmp_path, 0)
+
+    monkeypatch.setattr(chain, "_claim", waiting)
+    monkeypatch.setattr(chain, "train_stage", lambda run, n: numbers.append(n))
+    chain.train_chain(DIGITS, 1, Workdir(tmp_path))
+    assert numbers == [1]
 
 
 @pytest.mark.parametrize("stage", [-1, 4])

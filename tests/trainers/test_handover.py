@@ -16,8 +16,14 @@ from small_networks import (
 from r2b_keras import models, networks
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from r2b_keras.models.layers import ChannelScale
 from r2b_keras.networks import RESCALINGS, Network, Rescaling
-from r2b_keras.trainers.handover import absorb_magnitude, hand_over, named_weights
+from r2b_keras.trainers.handover import (
+    absorb_magnitude,
+    hand_over,
+    named_weights,
+    require_real_weights,
+)
 
 # Those that recipes take for able to; the tests hold the networks to it.
 ABSORBING = {name for name, entry in RESCALINGS.items() if entry.absorbs_magnitude}
@@ -90,6 +96,12 @@ def test_network_of_the_same_binarization_then_computes_the_same():
     np.testing.assert_array_equal(source(pictures), target(pictures))
 
 
+def of_classes():
+    """The same network for other classes."""
+    options = {"width": 4, "blocks": (1, 1), "stem": "cifar"}
+    return models.build("real_to_binary18", "soft", IMAGE_SHAPE, 5, **options)
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
@@ -111,6 +123,7 @@ def test_network_of_the_same_binarization_then_computes_the_same():
             lambda: real_to_binary(reduction=1),
             "'block_1a_gate/reduce_kernel' has shape",
         ),
+        (of_classes, r"'logits/\w+' has shape"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_copied(target, message):
@@ -142,6 +155,18 @@ def test_absorb_magnitude_against_numpy(standardization):
             np.testing.assert_allclose(weight, expected, rtol=1e-5)
         else:
             np.testing.assert_array_equal(weight, expected, err_msg=name)
+
+
+def test_a_size_of_nearly_1_is_absorbed():
+    model = randomize(real_to_binary())
+    named = named_weights(model)
+    scales = {name: np.array(x) for name, x in named.items() if "_scale/" in name}
+    for name in scales:
+        kernel = named[name.replace("_scale/scale", "_conv/kernel")]
+        kernel.assign(0.95 * tf.sign(kernel))
+    assert absorb_magnitude(model) == len(scales) == 4
+    for name, scale in scales.items():
+        np.testing.assert_allclose(named[name], 0.95 * scale, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +206,33 @@ def test_binarizers_of_ones_own_say_what_is_lost(monkeypatch, binarizer, times, 
             kernel = before[name.replace("_scale/scale", "_conv/kernel")]
             expected = expected * times * np.abs(kernel).mean(axis=(0, 1, 2))
         np.testing.assert_allclose(weight, expected, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        # What could be absorbed before the last one is found to be in the way.
+        [[ChannelScale], [tf.keras.layers.ReLU]],
+        [[ChannelScale, tf.keras.layers.ReLU]],
+    ],
+)
+def test_what_some_layers_cannot_absorb_changes_none(ends):
+    image = x = tf.keras.Input((4, 4, 2))
+    for readers in ends:
+        sums = lq.layers.QuantConv2D(2, 1, kernel_quantizer="ste_sign")(x)
+        read = [reader()(sums) for reader in readers]
+        x = tf.keras.layers.Add()(read) if read[1:] else read[0]
+    model = randomize(tf.keras.Model(image, x))
+    before = values(model.weights)
+    with pytest.raises(InputError, match="cannot be absorbed"):
+        absorb_magnitude(model)
+    assert_all_equal(values(model.weights), before)
+
+
+def test_weights_that_are_binary_already_have_nothing_to_absorb():
+    require_real_weights(real_to_binary("binary_activations"))
+    with pytest.raises(InputError, match="are binary already"):
+        require_real_weights(real_to_binary("binary"))
 
 
 def test_what_is_absorbed_does_not_depend_on_the_precision(set_policy):

@@ -1,6 +1,7 @@
 """Stages that runs share: whose keys are equal, and what is fetched and published."""
 
 import dataclasses
+import errno
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ from small_workdirs import finished
 
 from r2b_keras import recipes
 from r2b_keras.recipes import Losses
-from r2b_keras.trainers import chain
+from r2b_keras.trainers import chain, library
 from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.workdir import Workdir
 
@@ -88,6 +89,20 @@ def test_key_ignores_a_teacher_that_is_not_heard():
     assert keys[0] == keys[1]
 
 
+@pytest.mark.parametrize("role", ["teacher", "start_from"])
+def test_key_knows_a_file_by_its_content(role):
+    stages = list(DIGITS.stages)
+
+    def key_with(path, content):
+        stage = dataclasses.replace(stages[1], **{role: path})
+        recipe = dataclasses.replace(DIGITS, stages=(stages[0], stage, *stages[2:]))
+        return stage_key({**IDENTITY, "files": {path: content}}, recipe, 1)
+
+    known = key_with("a.keras", "abc")
+    assert key_with("moved/b.keras", "abc") == known
+    assert key_with("a.keras", "abd") != known
+
+
 def test_published_stages_are_fetched(tmp_path):
     library = StageLibrary(tmp_path / "library")
     source, target = finished(tmp_path / "a", 1), Workdir(tmp_path / "b")
@@ -116,6 +131,57 @@ def test_shared_files_survive_their_origin(tmp_path):
     target = Workdir(tmp_path / "b")
     library.fetch("stage_1-k", target, 1)
     assert target.model(1).read_bytes() == b"weights"
+
+
+def test_who_trains_a_stage_holds_it(tmp_path):
+    one, other = StageLibrary(tmp_path), StageLibrary(tmp_path)
+    assert not other.is_claimed("stage_1-k")
+    with one.claimed("stage_1-k"):
+        assert other.is_claimed("stage_1-k") and not other.is_claimed("stage_2-k")
+    assert not other.is_claimed("stage_1-k")
+
+
+def fails_for(monkeypatch, name):
+    """The disk is full when a file of this name is to be shared."""
+    share = library._share
+
+    def sharing(source, target):
+        if target.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        share(source, target)
+
+    monkeypatch.setattr(library, "_share", sharing)
+
+
+def test_a_stage_that_cannot_be_published_whole_is_not_there(tmp_path, monkeypatch):
+    stages, source = StageLibrary(tmp_path / "library"), finished(tmp_path / "a", 1)
+    fails_for(monkeypatch, "result.json")
+    with pytest.raises(OSError, match="No space left"):
+        stages.publish("stage_1-k", source, 1)
+    assert list(stages.path.iterdir()) == []
+
+
+def test_a_stage_that_was_fetched_in_part_is_not_complete(tmp_path, monkeypatch):
+    stages, source = StageLibrary(tmp_path / "library"), finished(tmp_path / "a", 1)
+    stages.publish("stage_1-k", source, 1)
+    fails_for(monkeypatch, "model.keras")
+    target = Workdir(tmp_path / "b")
+    with pytest.raises(OSError, match="No space left"):
+        stages.fetch("stage_1-k", target, 1)
+    assert target.result(1) is None
+
+
+def test_what_is_fetched_takes_the_place_of_a_file_and_does_not_change_it(tmp_path):
+    """The one that was there may be the same file as another folder's."""
+    stages, source = StageLibrary(tmp_path / "library"), finished(tmp_path / "a", 1)
+    stages.publish("stage_1-k", source, 1)
+    target, other = Workdir(tmp_path / "b"), tmp_path / "other.keras"
+    other.write_bytes(b"other")
+    target.stage(1).mkdir(parents=True)
+    target.model(1).hardlink_to(other)
+    assert stages.fetch("stage_1-k", target, 1)
+    assert target.model(1).read_bytes() == b"weights"
+    assert other.read_bytes() == b"other"
 
 
 def lines(path):

@@ -72,6 +72,18 @@ def test_only_changes_of_the_package_make_a_revision_dirty(tmp_path, monkeypatch
     assert manifest._git_revision() == f"{revision}-dirty"
 
 
+def test_a_package_in_somebody_elses_checkout_has_no_revision(tmp_path, monkeypatch):
+    """Such as one that is installed into an environment there."""
+    module = tmp_path / "venv" / "package" / "trainers" / "manifest.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("")
+    monkeypatch.setattr(manifest, "__file__", str(module))
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init"], ["add", "."], [*author, "commit", "-m", "theirs"]):
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    assert manifest._git_revision() is None
+
+
 def test_revision_of_no_checkout_is_none(tmp_path, monkeypatch):
     module = tmp_path / "package" / "trainers" / "manifest.py"
     monkeypatch.setattr(manifest, "__file__", str(module))

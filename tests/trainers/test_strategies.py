@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import types
@@ -12,6 +13,7 @@ import pytest
 from r2b_keras import files, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.trainers import strategies
 from r2b_keras.trainers.strategies import STRATEGIES, check_batch, make_workers
 
 # Two devices where this machine has one.
@@ -232,6 +234,27 @@ def test_unknown_strategy():
         make_workers("two")
 
 
+def test_waiting_for_workers_can_be_stopped(monkeypatch):
+    """By the system's own handlers; the command's are there again afterwards."""
+    seen = []
+
+    def connect():
+        seen.append(signal.getsignal(signal.SIGTERM))
+        raise tf.errors.UnavailableError(None, None, "nobody there")
+
+    def own(number, frame):
+        """A handler of the command's."""
+
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", connect)
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with pytest.raises(InputError, match=r"cannot be connected \(nobody there\)"):
+            strategies._multi_worker()
+        assert seen == [signal.SIG_DFL] and signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_no_tpu_is_one_sentence(monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
     with pytest.raises(InputError, match="There is no TPU to be reached .*TPU_NAME"):
@@ -269,3 +292,34 @@ def test_each_replica_has_a_range_and_saved_is_their_mean():
     one, other = 5 + 0.25 * (17 - 5), 11 + 0.25 * (23 - 11)
     assert maximum == pytest.approx((one + other) / 2, rel=1e-6)
     assert same
+
+
+# Statistics of BatchNorm that differ by replica, before and after a checkpoint.
+STATISTICS = """
+import pathlib
+from r2b_keras.trainers import Distiller, checkpoints
+from r2b_keras.trainers.strategies import make_workers
+
+strategy = make_workers("mirrored").strategy
+with strategy.scope():
+    inputs = tf.keras.Input((3,))
+    outputs = tf.keras.layers.BatchNormalization(name="norm")(inputs)
+    model = Distiller(tf.keras.Model(inputs, outputs))
+    model.compile("sgd")
+    model.optimizer.build(model.student.trainable_variables)
+moving = model.student.get_layer("norm").moving_mean
+parts = strategy.experimental_local_results(moving)
+for number, part in enumerate(parts):
+    part.assign([number, 2.0 * number, 4.0])
+path = pathlib.Path(sys.argv[1])
+checkpoints.save(path, model, checkpoints.Progress(1, 1.0))
+saved = checkpoints.read_arrays(path)["student/norm/moving_mean"]
+print(json.dumps([saved.tolist(), *(part.numpy().tolist() for part in parts)]))
+"""
+
+
+@pytest.mark.slow
+def test_replicas_go_on_with_the_statistics_that_were_saved(tmp_path):
+    """As a run that is resumed does."""
+    found = printed(STATISTICS, str(tmp_path / "checkpoint.npz")).splitlines()[-1]
+    assert json.loads(found) == [[0.5, 1.0, 4.0]] * 3

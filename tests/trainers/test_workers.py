@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -73,6 +74,16 @@ def test_bad_variable_is_one_sentence(text):
 def test_missing_variable_names_the_other_strategy(text):
     with pytest.raises(InputError, match="TF_CONFIG is not set.*--strategy=mirrored"):
         read_task(text)
+
+
+def test_the_mean_of_numbers_is_not_all_of_them():
+    """1, 2 and 3: the second worker sees thrice its own in all."""
+    sums = np.array([3.0, 1 + 2 + 3, 1 + 4 + 9])
+    strategy = types.SimpleNamespace(
+        run=lambda step: None, experimental_local_results=lambda found: [sums]
+    )
+    with pytest.raises(InputError, match="has 2 finished epochs and others have more"):
+        Workers(strategy, Task(1, 3)).require_equal(2, "finished epochs")
 
 
 def test_one_process_waits_for_nobody(tmp_path):
