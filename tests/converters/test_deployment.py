@@ -9,7 +9,7 @@ import pytest
 from r2b_keras.converters import card, deployment, engines, sources, tflite_file
 from r2b_keras.converters.real_weights import bytes_by_part
 from r2b_keras.errors import InputError
-from r2b_runtime import metadata
+from r2b_runtime import model_file
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_the_file_has_its_card(source, deployed):
     # JSON has lists for the tuples in the network's options.
     described["network"] = json.loads(json.dumps(source.card.network))
     assert described["network"]["blocks"] == [1, 1]
-    for read in (card.read, metadata.read_card):
+    for read in (card.read, model_file.read_card):
         assert dataclasses.asdict(read(deployed.flatbuffer)) == described
 
 

@@ -132,7 +132,10 @@ def test_a_file_without_a_graph():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "The file is empty: expected a file that begins with a TFL3 header"),
+        (
+            b"",
+            "The file is empty, not a .tflite file: expected a file that begins with a TFL3 header",
+        ),
         *((bad, "The file is no .tflite file") for bad in (b"PNG" * 5, b"TFL3")),
         (dense()[:7], "The file is no .tflite file"),
         (dense()[:8], "The .tflite file is damaged (an offset"),

@@ -149,7 +149,10 @@ def test_models_that_are_none(refused, model, paths, tmp_path):
     assert "There is no file" in refused(1, "classify", path, paths[0])
     assert "cannot be read (Is a dir" in refused(1, "benchmark", tmp_path)
     for damaged, words in (
-        (b"", f"{path} is empty: expected a file that begins with a TFL3 header"),
+        (
+            b"",
+            f"{path} is empty, not a .tflite file: expected a file that begins with a TFL3 header",
+        ),
         (pathlib.Path(paths[0]).read_bytes(), f"{path} is no .tflite file: expected"),
         (model.read_bytes()[:900], "LiteRT cannot run this .tflite file"),
     ):

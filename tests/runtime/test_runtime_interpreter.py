@@ -267,7 +267,10 @@ def test_counts_that_are_none(name, value):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "The model is empty: expected a file that begins with a TFL3 header"),
+        (
+            b"",
+            "The model is empty, not a .tflite file: expected a file that begins with a TFL3 header",
+        ),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "The model is no .tflite file: expected"),
         (binary()[:-400], "LiteRT cannot run this .tflite file"),
         (custom("TheirOp"), "TheirOp"),

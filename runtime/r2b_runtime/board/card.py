@@ -176,7 +176,7 @@ def require_tflite(content: bytes, name: str = "The file") -> None:
       InputError: it is empty, something else, or cut off.
     """
     if len(content) < 8 or content[4:8] != IDENTIFIER:
-        problem = "no .tflite file" if content else "empty"
+        problem = "no .tflite file" if content else "empty, not a .tflite file"
         raise InputError(
             f"{name} is {problem}: expected a file that begins with a "
             f"{IDENTIFIER.decode()} header, made with `python -m r2b_keras.convert`."
