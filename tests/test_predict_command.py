@@ -249,7 +249,7 @@ def test_models_that_are_none(model):
     content = model.read_bytes()
     place = content.index(b"apple")
     for damaged, words in (
-        (b"", "The file is empty: expected"),
+        (b"", "The file is empty, not a .tflite file: expected"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "is no .tflite file"),
         (content[: len(content) // 2], "damaged"),
         (content[:place] + b"\xff\xff" + content[place + 2 :], "damaged"),

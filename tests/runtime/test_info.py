@@ -131,7 +131,9 @@ def test_what_programs_read(run, write):
 def test_files_that_are_none_and_cards_of_others(refused, write, tmp_path):
     assert "There is no file" in refused(1, "info", tmp_path / "none.tflite")
     path = write(b"")
-    assert refused(1, "info", path).startswith(f"{path} is empty: expected a file")
+    assert refused(1, "info", path).startswith(
+        f"{path} is empty, not a .tflite file: expected a file"
+    )
     path = write(b"\x89PNG\r\n\x1a\n" + bytes(100))
     assert refused(1, "info", path).startswith(f"{path} is no .tflite file: expected")
     path = write(dense()[:40])

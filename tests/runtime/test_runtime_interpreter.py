@@ -269,7 +269,7 @@ def test_counts_that_are_none(name, value):
     [
         (
             b"",
-            "The model is empty, not a .tflite file: expected a file that begins with a TFL3 header",
+            "The model is empty, not a .tflite file: expected a file",
         ),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "The model is no .tflite file: expected"),
         (binary()[:-400], "LiteRT cannot run this .tflite file"),
