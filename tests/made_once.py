@@ -1,13 +1,15 @@
 """What several tests need is made once for each state of the sources.
 
 It lies under build/tests/, shared by all processes of a test run and by later runs,
-until the package, what makes it, or a version that counts has changed.
+until the package, what makes it, a version that counts, or the number of threads has
+changed.
 """
 
 import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import pathlib
 import shutil
 import sys
@@ -23,6 +25,11 @@ MAKERS = ("tests/conftest.py", "tests/commands.py", "tests/runtime/*.py")
 # Beside the package's modules and what they rest on, see `code_name`.
 CLAIMS = "r2b_keras/recipes/*.csv"
 VERSIONS = ("larq-compute-engine", "ai-edge-litert")
+# Threads add in another order, which training turns into other weights.
+SETTINGS = (
+    *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    "TF_ENABLE_ONEDNN_OPTS",
+)
 # Younger states may be those of a test run that is not over.
 SECONDS_KEPT = 3600
 
@@ -56,7 +63,10 @@ def _state() -> str:
         from r2b_runtime import library
 
         sources += hashlib.sha256(pathlib.Path(library.PATH).read_bytes()).hexdigest()
-    return hashlib.sha256(f"{sys.version} {versions} {sources}".encode()).hexdigest()
+    settings = [os.environ.get(name) for name in SETTINGS]
+    settings.append(str(len(os.sched_getaffinity(0))))
+    state = f"{sys.version} {versions} {sources} {settings}"
+    return hashlib.sha256(state.encode()).hexdigest()
 
 
 def _digest(folder: pathlib.Path, patterns: list[str]) -> str:

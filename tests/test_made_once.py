@@ -52,3 +52,12 @@ def test_old_states_go_and_those_in_use_stay(made, tmp_path):
     made()
     folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
     assert folders == {made_once._state(), "used"}
+
+
+def test_another_number_of_threads_is_another_state(monkeypatch):
+    """What was trained with one is not compared with what is trained with two."""
+    states = set()
+    for threads in ("1", "2"):
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", threads)
+        states.add(made_once._state.__wrapped__())
+    assert len(states) == 2
