@@ -72,12 +72,13 @@ $(TOOLS): $(STAMP)
 	touch $@
 
 # The stamp is written last: an installation that was cut off starts again. Most modules
-# are never imported: Python compiles those that are.
+# are never imported: Python compiles those that are. One dependency, promise, comes as
+# source only, which setuptools builds.
 $(STAMP): pyproject.toml constraints.txt
 	@chosen=$$(.ci/choose_python $(PYTHON)) || exit; \
 	echo "Making $(VENV) with $$chosen: a download of about 0.7 GB, 3 GB on disk."; \
 	rm -rf build/runtime && \
 	$$chosen -m venv --clear $(VENV) && \
-	$(PIP) -c constraints.txt hatchling && \
+	$(PIP) -c constraints.txt hatchling setuptools wheel && \
 	$(PIP) --no-compile -c constraints.txt --no-build-isolation -e . && \
 	echo "$$chosen" > $(STAMP)
