@@ -36,6 +36,10 @@ def _accuracies(*stages: int) -> tuple[Number, ...]:
 # Files that an experiment converts its last stage to, by name, with flags of `convert`.
 _Files = dict[str, tuple[str, ...]]
 _SIZES: _Files = {kind: (f"--real_weights={kind}",) for kind in REAL_WEIGHTS}
+# The smallest, for pictures as a camera gives them.
+_PIXELS: _Files = {"pixels": ("--real_weights=int8", "--input=uint8")}
+# Of a network with real layers in integers, which has no other.
+_INTEGERS: _Files = {"integers": ()}
 _RUNTIME = "r2b_runtime"
 
 
@@ -125,6 +129,7 @@ def _experiment(
 # Without absorb_magnitude seeds lie far apart: fewer would show no difference.
 _MANY_SEEDS = 10
 _ABSORB = "--override=stages.{}.absorb_magnitude=false"
+_CIFAR, _CIFAR_BASELINE = "cifar100_small", "cifar100_small/strong_baseline"
 EXPERIMENTS = (
     _experiment(
         "digits",
@@ -179,12 +184,51 @@ EXPERIMENTS = (
         "fashion_mnist/strong_baseline",
         _ABSORB.format(1),
     ),
+    _experiment(
+        "fashion_mnist_integers",
+        "its chain, then real layers in integers; an hour",
+        (3, 4),
+        "fashion_mnist/integers",
+        converted=_INTEGERS,
+        in_runtime=tuple(_INTEGERS),
+    ),
+    _experiment(
+        "cifar100_small",
+        "the chain on CIFAR-100, converted; 4 hours of one core",
+        (0, 1, 2, 3),
+        _CIFAR,
+        converted=_SIZES | _PIXELS,
+        in_runtime=(*_SIZES, *_PIXELS),
+    ),
+    _experiment(
+        "cifar100_small_strong_baseline",
+        "the strong baseline on CIFAR-100; 2 hours of one core",
+        (0, 1),
+        _CIFAR_BASELINE,
+    ),
+    _experiment(
+        "cifar100_small_long_baseline",
+        "that baseline in the whole time of the chain, teacher included; 3 hours",
+        (0, 1),
+        _CIFAR_BASELINE,
+        "--override=stages.*.epochs=66",
+        num_seeds=3,
+    ),
+    _experiment(
+        "cifar100_small_integers",
+        "the chain on CIFAR-100, then real layers in integers; 4 hours of one core",
+        (3, 4),
+        f"{_CIFAR}/integers",
+        converted=_INTEGERS,
+        in_runtime=tuple(_INTEGERS),
+    ),
 )
 
 _CHAIN = Term("fashion_mnist", "stage 3, top-1")
 _BASELINE = Term("fashion_mnist_strong_baseline", "stage 1, top-1")
 _AS_PRINTED = Term("fashion_mnist_strong_baseline_as_in_the_paper", "stage 1, top-1")
 _DIGITS = Term("digits", "stage 3, top-1")
+_CIFAR_CHAIN = Term("cifar100_small", "stage 3, top-1")
 # A single seed may turn a difference; it is measured again with as many as this.
 _PAIRS = 5
 _DIFFERENCES = (
@@ -193,6 +237,12 @@ _DIFFERENCES = (
     (_CHAIN, _AS_PRINTED),
     (_CHAIN, _BASELINE),
     (_BASELINE, _AS_PRINTED),
+    (_CIFAR_CHAIN, Term("cifar100_small_strong_baseline", "stage 1, top-1")),
+    (_CIFAR_CHAIN, Term("cifar100_small_long_baseline", "stage 1, top-1")),
+    *(
+        (Term(name, "stage 4, top-1"), Term(name, "stage 3, top-1"))
+        for name in ("cifar100_small_integers", "fashion_mnist_integers")
+    ),
 )
 
 
