@@ -115,14 +115,17 @@ def record(
     """Runs an experiment with all its seeds and keeps the numbers.
 
     Each seed is kept as soon as it has finished. Seeds that were kept before stay, and
-    are not run again, if seed 0 gives the very numbers that it gave then. Several
+    are not run again, if seed 0 gives the very numbers that it gave then, or was made
+    by this very revision: so days of training can be spread over machines. Several
     processes may record different experiments.
     """
     from r2b_keras.reproduction import checkout, seeds
 
+    kept = results / experiment.name
+    goes_on = checkout.is_of_this_revision(checkout.ROOT, kept)
     for seed in range(experiment.num_seeds):
         known = seeds.read(results / seeds.FILE)
-        if seed and seeds.has(known, experiment, seed):
+        if (seed or goes_on) and seeds.has(known, experiment, seed):
             continue
         folder = run(experiment, seed, workdir)
         checkout.check_run(folder)
@@ -132,11 +135,12 @@ def record(
             seeds.write(results / seeds.FILE, measured)
             claims.write(results / seeds.CLAIMS, seeds.claims(measured))
         if seed == 0:
-            keep(experiment, folder, results / experiment.name)
-    # The table shows what is expected, which has changed with the claims.
+            keep(experiment, folder, kept)
     folder = _folder(experiment, 0, workdir)
-    _run(experiment, experiment.steps[-1], 0, workdir)
-    keep(experiment, folder, results / experiment.name)
+    if folder.exists():  # it may be on another machine
+        # The table shows what is expected, which has changed with the claims.
+        _run(experiment, experiment.steps[-1], 0, workdir)
+        keep(experiment, folder, kept)
 
 
 @contextlib.contextmanager

@@ -167,6 +167,30 @@ def test_recording_that_was_stopped_goes_on(trained, results, both, monkeypatch)
     assert files.read_csv(results / "claims.csv")[0]["seeds"] == "6"
 
 
+def test_the_same_revision_goes_on_where_another_machine_stopped(
+    trained, results, both, tmp_path, monkeypatch
+):
+    values, done = trained
+    first = dataclasses.replace(SMALL, num_seeds=2)
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (first,))
+    assert commands.run("reproduce", "--record", *both)[0] == 0
+    kept = (results / "small" / "manifest.json").read_text()
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL,))
+    values[0] = 0.5  # what this machine would give, were it asked
+    elsewhere = (both[0], f"--workdir={tmp_path / 'elsewhere'}")
+    revision = "abc"
+    monkeypatch.setattr(checkout, "_git", lambda *arguments: f"{revision}\n")
+    done.clear()
+    assert commands.run("reproduce", "--record", *elsewhere)[0] == 0
+    assert done == [2, 3, 4, 5]
+    assert len(files.read_csv(results / "seeds.csv")) == 6
+    assert (results / "small" / "manifest.json").read_text() == kept
+    revision = "abcd"
+    done.clear()
+    assert commands.run("reproduce", "--record", *elsewhere)[0] == 0
+    assert done == [0, 1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("value", "code", "text"),
     [

@@ -93,6 +93,21 @@ def check_run(folder: pathlib.Path) -> None:
             )
 
 
+def is_of_this_revision(root: pathlib.Path, folder: pathlib.Path) -> bool:
+    """Whether a kept run was made by the very revision that is checked out.
+
+    Args:
+      root: the checkout, with nothing changed: see `check`.
+      folder: of the run, or of what was kept of it; it need not exist.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        return False
+    manifest: Any = files.read_json(path)
+    made_by = {run["git_revision"] for run in manifest["runs"]}
+    return made_by == {_git(root, "rev-parse", "HEAD").strip()}
+
+
 def code_name(root: pathlib.Path) -> str:
     """A short name of the package's modules, committed or not, and what they rest on.
 

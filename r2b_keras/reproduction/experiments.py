@@ -194,7 +194,7 @@ EXPERIMENTS = (
     ),
     _experiment(
         "cifar100_small",
-        "the chain on CIFAR-100, converted; 4 hours of one core",
+        "the chain on CIFAR-100, converted; 2 hours of one core",
         (0, 1, 2, 3),
         _CIFAR,
         converted=_SIZES | _PIXELS,
@@ -202,25 +202,35 @@ EXPERIMENTS = (
     ),
     _experiment(
         "cifar100_small_strong_baseline",
-        "the strong baseline on CIFAR-100; 2 hours of one core",
+        "the strong baseline on CIFAR-100; 45 minutes of one core",
         (0, 1),
         _CIFAR_BASELINE,
     ),
     _experiment(
         "cifar100_small_long_baseline",
-        "that baseline in the whole time of the chain, teacher included; 3 hours",
+        "that baseline in the whole time of the chain, teacher included; 2 hours",
         (0, 1),
         _CIFAR_BASELINE,
-        "--override=stages.*.epochs=66",
+        "--override=stages.*.epochs=120",
         num_seeds=3,
     ),
     _experiment(
         "cifar100_small_integers",
-        "the chain on CIFAR-100, then real layers in integers; 4 hours of one core",
+        "the chain on CIFAR-100, then real layers in integers; 2 hours of one core",
         (3, 4),
         f"{_CIFAR}/integers",
         converted=_INTEGERS,
         in_runtime=tuple(_INTEGERS),
+        num_seeds=3,
+    ),
+    _experiment(
+        "cifar100_small_half_width",
+        "the chain at half the width, converted; 3 hours of one core",
+        (0, 1, 2, 3),
+        f"{_CIFAR}/half_width",
+        converted=_SIZES | _PIXELS,
+        in_runtime=(*_SIZES, *_PIXELS),
+        num_seeds=1,
     ),
 )
 

@@ -84,8 +84,8 @@ def test_a_strong_baseline_differs_in_network_and_losses_only(name):
     chain, baseline = recipes.get(name), recipes.get(f"{name}/strong_baseline")
     assert baseline.data == chain.data
     for of_chain, of_baseline in zip(chain.stages[2:], baseline.stages, strict=True):
-        of_gates = {"name": "real_to_binary18", "reduction": of_chain.student.reduction}
-        assert dataclasses.replace(of_baseline.student, **of_gates) == of_chain.student
+        with_gates = dataclasses.replace(of_baseline.student, name="real_to_binary18")
+        assert with_gates == of_chain.student
         for field in ("optimizer", "batch_size", "augmentation"):
             of_both = getattr(of_baseline, field), getattr(of_chain, field)
             if (name, of_chain.start_from, field) == ("cifar100_small", 2, "optimizer"):
@@ -103,6 +103,21 @@ def test_where_both_are_run_here_they_have_equal_epochs(name, teachers):
     chain, baseline = recipes.get(name), recipes.get(f"{name}/strong_baseline")
     students = chain.stages[teachers:]
     assert sum(s.epochs for s in baseline.stages) == sum(s.epochs for s in students)
+
+
+def test_half_the_width_has_the_same_teacher_and_settings():
+    quarter, half = (
+        recipes.get(name) for name in ("cifar100_small", "cifar100_small/half_width")
+    )
+    assert half.data == quarter.data
+    first = dataclasses.replace(half.stages[0], expected=quarter.stages[0].expected)
+    assert first == quarter.stages[0]  # trained once for both
+    for narrow, wide in zip(quarter.stages[1:], half.stages[1:], strict=True):
+        assert (narrow.student.width, wide.student.width) == (16, 32)
+        # Of the first 16 or 32 channels, the same eight units.
+        assert (narrow.student.reduction, wide.student.reduction) == (2, 4)
+        alike = dataclasses.replace(wide, student=narrow.student, epochs=narrow.epochs)
+        assert alike == dataclasses.replace(narrow, expected=wide.expected)
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "cifar100_small"])

@@ -118,6 +118,28 @@ def test_runs_of_changed_code(tmp_path, revision, words):
         checkout.check_run(tmp_path)
 
 
+def test_which_revision_made_what_was_kept(root):
+    git(root, "commit", "-qm", "two", "--allow-empty")
+    now, before = (
+        subprocess.check_output(["git", "-C", root, "rev-parse", name], text=True)
+        for name in ("HEAD", "HEAD~1")
+    )
+    kept = root / "results" / "digits"
+    assert not checkout.is_of_this_revision(root, kept)
+    for revisions, expected in (
+        ([now], True),
+        ([now, now], True),
+        ([before], False),
+        ([before, now], False),
+        ([f"{now.strip()}-dirty"], False),
+        ([None], False),
+        ([], False),
+    ):
+        runs = [{"git_revision": each and each.strip()} for each in revisions]
+        (kept / "manifest.json").write_text(json.dumps({"runs": runs}))
+        assert checkout.is_of_this_revision(root, kept) == expected
+
+
 def test_code_has_a_name(root, monkeypatch):
     first = checkout.code_name(root)
     (root / "docs" / "more.md").write_text("2\n")
