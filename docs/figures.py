@@ -4,14 +4,12 @@ Each reads the files under results/. What they are put into is in `render.py`.
 """
 
 import json
-import math
 import pathlib
 import statistics
 from typing import Any
 
-from scipy import stats
-
 from r2b_keras import files, tables
+from r2b_keras.statistical_tests import paired_test
 
 RESULTS = pathlib.Path(__file__).parent.parent / "results"
 
@@ -66,6 +64,19 @@ def seeds_of(experiment: str, number: str) -> dict[int, float]:
     return dict(zip(map(int, seeds), found, strict=True))
 
 
+def mean_of(name: str) -> str:
+    """A share of images over the seeds that were recorded, with how many they are.
+
+    Args:
+      name: "experiment: number".
+    """
+    found = [100 * value for value in seeds_of(*name.split(": ", 1)).values()]
+    value = f"{statistics.mean(found):.2f} %"
+    if len(found) == 1:
+        return f"{value} (one seed)"
+    return f"{value} ({len(found)} seeds, {min(found):.2f} to {max(found):.2f})"
+
+
 def difference(first: str, second: str) -> str:
     """How many points one number is above another, and how well that is known.
 
@@ -80,16 +91,21 @@ def difference(first: str, second: str) -> str:
     both = sorted(ours.keys() & theirs.keys())
     if not both:
         raise PageError(f"results/seeds.csv has no seed of {first} and {second}")
-    differences = [100 * (ours[seed] - theirs[seed]) for seed in both]
-    mean = statistics.mean(differences)
-    value = f"{mean:+.2f} points"
+    differences = [ours[seed] - theirs[seed] for seed in both]
+    mean, width, _ = paired_test(differences, _num_images(first.partition(": ")[0]))
+    value = f"{100 * mean:+.2f} points"
     if len(both) == 1:
         return f"{value} (one seed: not shown)"
-    error = statistics.stdev(differences) / math.sqrt(len(both))
-    width = float(stats.t.ppf(0.975, len(both) - 1)) * error
-    low, high = mean - width, mean + width
+    low, high = 100 * (mean - width), 100 * (mean + width)
     told = f"95 % interval {low:+.2f} to {high:+.2f}, {len(both)} seeds"
     return f"{value} ({told}{'' if low > 0 or high < 0 else ': not shown'})"
+
+
+def _num_images(experiment: str) -> int:
+    """How many images an experiment's accuracies were counted on."""
+    from r2b_keras.reproduction import experiments
+
+    return next(x.num_images for x in experiments.EXPERIMENTS if x.name == experiment)
 
 
 def shown(first: str, second: str) -> str:
@@ -242,6 +258,30 @@ def stage(run: str, number: int) -> dict[str, Any]:
 def top1(run: str, number: int) -> float:
     """Top-1 of a stage on the test set, a fraction."""
     return float(stage(run, number)["top1"])
+
+
+def converted(run: str, file: str, in_runtime: str) -> str:
+    """A row of a converted file: bytes, top-1 and equal answers in both engines.
+
+    Args:
+      run: folder under results/.
+      file: name of the file, and of its evaluation in LCE.
+      in_runtime: name of its evaluation in our runtime.
+
+    Raises:
+      PageError: the evaluations were not of one file and of those engines.
+    """
+    evaluations = [values(f"{run}/{name}.json") for name in (file, in_runtime)]
+    sizes = {each["bytes"] for each in evaluations}
+    engines = [each["engine"] for each in evaluations]
+    if len(sizes) != 1 or engines != ["lce", "r2b_runtime"]:
+        raise PageError(
+            f"results/{run} has {file} and {in_runtime} of {sizes} bytes in {engines}"
+        )
+    cells = [f"`{file}`", f"{sizes.pop():,}"]
+    for each in evaluations:
+        cells += [percent(each["top1"]), percent(each["agreement"])]
+    return f"| {' | '.join(cells)} |"
 
 
 def expected(recipe: str, number: int) -> float:

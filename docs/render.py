@@ -1,4 +1,4 @@
-"""Makes README.md and docs/*.md of docs/templates/, with every figure from results/.
+"""Makes the pages of docs/templates/, with every figure from results/.
 
     python docs/render.py            # writes the pages
     python docs/render.py --check    # only compares, for CI
@@ -18,6 +18,8 @@ from figures import PageError
 
 ROOT = pathlib.Path(__file__).parent.parent
 TEMPLATES = ROOT / "docs" / "templates"
+# Pages that lie elsewhere than in docs/, by their template.
+_PLACES = {"README.md": "README.md", "pretrained.md": "pretrained/README.md"}
 _EXPRESSION = re.compile(r"\{\{(.+?)\}\}", re.DOTALL)
 _NAMES = {
     name: item
@@ -54,9 +56,8 @@ def pages() -> dict[pathlib.Path, str]:
     """Every page and what is to be in it."""
     found = {}
     for path in sorted(TEMPLATES.glob("*.md")):
-        folder = ROOT if path.name == "README.md" else ROOT / "docs"
-        content = render(path.read_text(encoding="utf-8"), path.name)
-        found[folder / path.name] = content
+        place = ROOT / _PLACES.get(path.name, f"docs/{path.name}")
+        found[place] = render(path.read_text(encoding="utf-8"), path.name)
     return found
 
 
@@ -75,8 +76,8 @@ def main(arguments: list[str]) -> int:
     if "--check" in arguments:
         for path in different:
             print(
-                f"{path.relative_to(ROOT)} is not what docs/templates/{path.name} and "
-                "results/ give: change the template, then run `python docs/render.py`.",
+                f"{path.relative_to(ROOT)} is not what its template in docs/templates/ "
+                "and results/ give: change that, then run `python docs/render.py`.",
                 file=sys.stderr,
             )
         return 1 if different else 0

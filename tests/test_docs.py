@@ -52,7 +52,7 @@ def test_a_changed_figure_is_told_and_made_anew(
     page.write_text("It reaches 92.54 %.\n")
     capsys.readouterr()
     assert render.main(["--check"]) == 1
-    assert "README.md is not what docs/templates/README.md" in capsys.readouterr().err
+    assert "README.md is not what its template in docs" in capsys.readouterr().err
     assert page.read_text() == "It reaches 92.54 %.\n"
     (results / "result.json").unlink()
     assert render.main([]) == 1
@@ -68,6 +68,25 @@ def test_rows_are_unique_and_numbers_are_found(figures):
     with pytest.raises(figures.PageError, match="no line of results"):
         figures.count("runtime/arm_instructions.txt", "none.tflite")
     assert figures.count("runtime/arm_instructions.txt", "real_float32.tflite") > 600
+
+
+def test_a_row_of_a_converted_file(figures, monkeypatch, tmp_path):
+    def evaluated(name, engine, size, top1, agreement):
+        found = {"engine": engine, "bytes": size, "top1": top1, "agreement": agreement}
+        (tmp_path / "run" / f"{name}.json").write_text(json.dumps(found))
+
+    (tmp_path / "run").mkdir()
+    evaluated("int8", "lce", 123456, 0.5432, 1.0)
+    evaluated("ours", "r2b_runtime", 123456, 0.5431, 0.9999)
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    assert figures.converted("run", "int8", "ours") == (
+        "| `int8` | 123,456 | 54.32 % | 100.00 % | 54.31 % | 99.99 % |"
+    )
+    with pytest.raises(figures.PageError, match="lce"):
+        figures.converted("run", "int8", "int8")
+    evaluated("ours", "r2b_runtime", 123457, 0.5431, 0.9999)
+    with pytest.raises(figures.PageError, match="bytes"):
+        figures.converted("run", "int8", "ours")
 
 
 def test_cells_of_a_training_step(figures, monkeypatch, tmp_path):
@@ -151,15 +170,24 @@ d,top-1,5,0.91
 e,top-1,0,0.90
 e,top-1,1,0.80
 e,top-1,2,0.83
+f,top-1,0,0.89
+f,top-1,1,0.91
+f,top-1,2,0.90
 """
 CLAIMS = """claim,value,low,high,seeds,runs,command
 a: top-1,0.91,0.85,0.97,5,1,x
 """
 
 
+def test_images_of_an_experiment(figures):
+    assert figures._num_images("digits") == 359
+    assert figures._num_images("fashion_mnist") == 10_000
+
+
 def test_a_page_calls_larger_only_what_is_shown(figures, monkeypatch, tmp_path):
     """Differences of 10, 8 and 10 points: s = 1.155, t of two degrees 4.303."""
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    monkeypatch.setattr(figures, "_num_images", {"a": 100, "b": 100, "c": 100}.get)
     (tmp_path / "seeds.csv").write_text(ROWS)
     (tmp_path / "claims.csv").write_text(CLAIMS)
     a, b, c, e = (f"{name}: top-1" for name in "abce")
@@ -172,6 +200,11 @@ def test_a_page_calls_larger_only_what_is_shown(figures, monkeypatch, tmp_path):
     assert figures.difference(a, e) == told
     assert figures.difference(a, c) == "+1.00 points (one seed: not shown)"
     assert figures.difference(c, a) == "-1.00 points (one seed: not shown)"
+    # Equal ones are known to a rounding: 4.303 sqrt(2 / 12) images of 100.
+    told = "+1.00 points (95 % interval -0.76 to +2.76, 3 seeds: not shown)"
+    assert figures.difference(a, "f: top-1") == told
+    assert figures.mean_of(b) == "81.67 % (3 seeds, 80.00 to 84.00)"
+    assert figures.mean_of(c) == "91.00 % (one seed)"
     for pair in ((a, e), (a, c)):
         with pytest.raises(figures.PageError, match="differ by"):
             figures.shown(*pair)

@@ -7,8 +7,9 @@ from typing import Any
 
 from r2b_keras import tables
 from r2b_keras.ablations import rows
-from r2b_keras.ablations.comparison import Comparison, Interaction, Summary, holm
+from r2b_keras.ablations.comparison import Comparison, Interaction, Summary
 from r2b_keras.ablations.runs import Plan
+from r2b_keras.statistical_tests import holm
 
 _PAPER = {row.name: row.paper for row in rows.ROWS}
 
