@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from absl import app, flags, logging
 
 from r2b_keras import environment, standard_streams
+from r2b_keras.board.terminal import tell
 from r2b_keras.errors import InputError, NonFiniteLossError, WorkerLostError
 
 if TYPE_CHECKING:
@@ -163,5 +164,5 @@ def _say(sentence: str, code: int) -> int:
         sys.stdout.flush()
     except OSError:
         standard_streams.drop_output()
-    print(sentence, file=sys.stderr, flush=True)
+    tell(sentence)
     return code

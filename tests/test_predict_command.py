@@ -164,6 +164,10 @@ def test_a_bad_picture_is_told_in_the_exit_code(model, paths):
     assert_one_sentence(result, "There is no picture none.png")
 
 
+def test_a_name_does_not_break_the_line():
+    assert_one_sentence(run("predict", "--model=no\nne.tflite", "a.png"), r"no\nne")
+
+
 def test_what_is_missing_is_asked_for(model, flags):
     assert "--model is missing" in refused("a.png")
     assert "No picture is given" in refused(f"--model={model}")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 import r2b_runtime
 from r2b_runtime import library
 from r2b_runtime.board.errors import InputError
-from r2b_runtime.board.terminal import on_one_line
+from r2b_runtime.board.terminal import on_one_line, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -298,7 +298,7 @@ def _drop_output() -> None:
 
 def _say(sentence: str, code: int) -> int:
     sys.stdout.flush()
-    print(on_one_line(sentence), file=sys.stderr, flush=True)
+    tell(sentence)
     return code
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from r2b_runtime.board import pictures
 from r2b_runtime.board.errors import InputError, one_line
-from r2b_runtime.board.terminal import on_one_line
+from r2b_runtime.board.terminal import tell
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -189,7 +189,7 @@ def _of_camera() -> Frames:
         module = importlib.import_module("picamera2")
     except ImportError as error:
         raise InputError(
-            f"The package picamera2, which asks the Raspberry Pi's camera, does not "
+            "The package picamera2, which asks the Raspberry Pi's camera, does not "
             f"start here ({one_line(error)}): run `sudo apt install python3-picamera2` "
             "and make the virtual environment with --system-site-packages, or name "
             "another source, such as /dev/video0."
@@ -230,7 +230,7 @@ def _of_folder(folder: pathlib.Path, channels: int, upright: bool) -> Frames:
                 try:
                     image = pictures.read(folder / name, channels, upright)
                 except InputError as error:
-                    print(on_one_line(str(error)), file=sys.stderr, flush=True)
+                    tell(str(error))
                     continue
                 yield Frame(os.fspath(folder / name), image)
         seen = found

@@ -99,6 +99,9 @@ def test_what_is_no_sound_picture_is_told(tmp_path, content, words):
 def test_no_file_and_a_folder(tmp_path):
     with pytest.raises(InputError, match="There is no picture .*none.png"):
         pictures.read(tmp_path / "none.png", 3)
+    (tmp_path / "link.png").symlink_to("moved.png")
+    with pytest.raises(InputError, match="link.png is a link to moved.png, which is"):
+        pictures.read(tmp_path / "link.png", 3)
     with pytest.raises(InputError, match="is a folder: name the pictures in it"):
         pictures.read(tmp_path, 3)
 

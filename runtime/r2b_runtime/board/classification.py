@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import pictures
 from .errors import InputError
-from .terminal import on_one_line
+from .terminal import on_one_line, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +48,7 @@ def print_guesses(
         try:
             found[path] = guess(network, card, path, top)
         except InputError as error:
-            print(on_one_line(str(error)), file=sys.stderr, flush=True)
+            tell(str(error))
             continue
         if not as_json:
             print(to_text(path, found[path]), flush=True)

@@ -177,6 +177,11 @@ def _content(path: str | os.PathLike[str]) -> bytes:
     try:
         content = pathlib.Path(path).read_bytes()
     except FileNotFoundError:
+        if os.path.islink(path):
+            raise InputError(
+                f"{name} is a link to {os.readlink(path)}, which is not there: mend "
+                "the link or leave it out."
+            ) from None
         raise InputError(f"There is no picture {name}: check its name.") from None
     except IsADirectoryError:
         raise InputError(
