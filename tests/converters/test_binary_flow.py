@@ -202,6 +202,17 @@ def test_zeros_around_signs():
     assert_right(model, outputs, PADDED, len(places))
 
 
+def steep(x):
+    """A sign, but for the smallest numbers."""
+    size = tf.where((x != 0) & (tf.abs(x) < 5e-5), 0.5, 1.0)
+    return where(x) * size
+
+
+def bent(x):
+    """A sign, but for the largest numbers."""
+    return where(x) * tf.maximum(1.0, tf.abs(x) - 4.0)
+
+
 # What is not binary: the values, and why a conversion is refused, if it is.
 OTHERS = {
     "real": (lambda x: plain(x), Values.REAL, None),
@@ -212,6 +223,16 @@ OTHERS = {
     ),
     "signs and real": (lambda x: plain(joined(sign(x), x)), Values.REAL, None),
     "tanh": (lambda x: plain(layers.Activation("tanh")(x)), Values.REAL, None),
+    "signs of large images alone": (
+        lambda x: plain(layers.Lambda(steep)(x)),
+        Values.REAL,
+        None,
+    ),
+    "signs of small images alone": (
+        lambda x: plain(layers.Lambda(bent)(x)),
+        Values.REAL,
+        None,
+    ),
     "ReLU of signs": (
         lambda x: plain(layers.ReLU()(sign(x))),
         Values.OTHER,

@@ -195,6 +195,24 @@ def test_streamed_epochs_resume_to_the_bit(prepared, global_seed, monkeypatch):
     assert np.mean(others == again) < 0.5
 
 
+def test_the_order_of_chunks_changes_with_the_epoch_and_the_seed(
+    prepared, monkeypatch
+):
+    """Here a chunk is one image: only files that change places change the order."""
+    monkeypatch.setattr("r2b_keras.data.streams.CHUNK_BYTES", 1)
+    dataset = open_set("tfds:any_size", prepared)
+    orders = set()
+    for seed in range(2):
+        images, _ = read_all(dataset.train(1, Augmentation(), seed, 0, 3))
+        known = numbers(images)
+        size = len(known) // 3
+        epochs = [tuple(known[size * k : size * (k + 1)]) for k in range(3)]
+        assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
+        orders.update(epochs)
+    # Three files have six orders.
+    assert 3 <= len(orders) <= 6
+
+
 def test_fingerprints(prepared):
     found = set()
     for name in ("tfds:any_size", "tfds:only_train", "tfds:fashion_mnist"):
