@@ -14,7 +14,10 @@ def is_number(value: Any) -> bool:
     """Whether `value` is a finite number, and not true or false."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
-    return math.isfinite(value)
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number too large for a float
+        return False
 
 
 def is_count(value: Any, least: int = 1) -> bool:

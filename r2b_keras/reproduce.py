@@ -46,10 +46,10 @@ def main() -> int:
     """Runs the experiments and prints the verdicts; 1 unless all claims hold."""
     from r2b_keras.reproduction import checkout, experiments
 
-    chosen = experiments.choose(FLAGS.experiment, FLAGS.quick)
+    chosen = experiments.choose(FLAGS.experiment, FLAGS.quick, FLAGS.record)
     if FLAGS.list:
         for each in experiments.EXPERIMENTS:
-            mark = "quick" if each.is_quick else ""
+            mark = "quick" if each.is_quick else "to do" if each.is_planned else ""
             print(f"{each.name:<46} {mark:<6} {each.summary}")
         return 0
     results = pathlib.Path(FLAGS.results)

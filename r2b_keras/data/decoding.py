@@ -47,7 +47,8 @@ def check(encoded: bytes) -> None:
     """Decodes a picture, a JPEG at an eighth of its size; raises where it is broken.
 
     Raises:
-      tf.errors.OpError: it cannot be decoded.
+      tf.errors.OpError: TensorFlow cannot decode it.
+      InputError: Pillow, which decodes the rarer kinds, cannot.
     """
     if _is_rgb_jpeg(encoded):
         tf.io.decode_jpeg(encoded, channels=3, ratio=8)

@@ -17,6 +17,7 @@ from r2b_keras.data.encoded import EncodedExamples
 from r2b_keras.data.examples import in_parallel
 from r2b_keras.data.seeds import Epochs
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 # Bytes at either end of a file that tell whether it is a picture, and a whole one.
 END_BYTES = 64
@@ -120,15 +121,24 @@ def decoding_problem(path: Path) -> str | None:
             decoding.check(content)
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
-    except tf.errors.OpError:
+    except (tf.errors.OpError, InputError):
         return f"{path} is broken or cut off"
     return None
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of a sound picture once it is upright, from its header."""
+    """Height and width of a sound picture once it is upright, from its header.
+
+    Raises:
+      InputError: it has more pixels than `predict` and the board take.
+    """
     content = path.read_bytes()
-    with Image.open(io.BytesIO(content), formats=pictures.FORMATS) as image:
-        width, height = image.size
+    try:
+        with Image.open(io.BytesIO(content), formats=pictures.FORMATS) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{path} has too many pixels ({error}): make it smaller or remove it."
+        ) from error
     turned = exif.orientation(content) > 4
     return (width, height) if turned else (height, width)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from r2b_keras import files, recipes
+from r2b_keras.checks import is_number
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.sweeps.durations import schedule_overrides
@@ -203,6 +204,11 @@ def _choices(name: str, values: Any) -> tuple[str, ...]:
             f"{name!r} has the choice {json.dumps(values)}, expected a list of "
             "different values."
         )
+    if any(float(as_text(v)) != v for v in values if isinstance(v, float)):
+        raise InputError(
+            f"{name!r} has the choice {json.dumps(values)}, expected numbers of at "
+            f"most {_SENT_DIGITS} digits."
+        )
     return texts
 
 
@@ -212,9 +218,9 @@ def _range(name: str, kind: str, values: Any) -> tuple[float, float]:
 
     wanted = int if kind == "int" else int | float
     numbers = isinstance(values, list) and all(
-        isinstance(v, wanted) and not isinstance(v, bool) for v in values
+        isinstance(v, wanted) and is_number(v) for v in values
     )
-    if not numbers or len(values) != 2 or not all(map(math.isfinite, values)):
+    if not numbers or len(values) != 2:
         what = "whole numbers" if kind == "int" else "numbers"
         raise refuse(f"two {what}, the low and the high end")
     low, high = values

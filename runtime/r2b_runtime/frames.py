@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -26,7 +27,7 @@ from r2b_runtime.board.errors import InputError, one_line
 from r2b_runtime.board.terminal import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable, Iterator
 
 CAMERA, STANDARD_INPUT = "camera", "-"
 # Pixels of the frames that the Raspberry Pi's camera is asked for.
@@ -83,7 +84,7 @@ def frames(source: str, channels: int, upright: bool) -> Frames:
     if path.suffix.lower() in pictures.SUFFIXES:
         raise InputError(
             f"{source} is one picture, expected a folder of them, a video or a camera: "
-            f"`python -m r2b_runtime classify` names single pictures."
+            "`python -m r2b_runtime classify` names single pictures."
         )
     return _of_ffmpeg(source, stat.S_ISCHR(kind))
 
@@ -152,10 +153,14 @@ def _word(stream: IO[bytes]) -> bytes:
 
 
 def _of_ffmpeg(source: str, is_camera: bool) -> Frames:
-    """The frames of a video or a camera, read by ffmpeg."""
-    kind = ["-f", "v4l2"] if is_camera else []
-    command = ["ffmpeg", "-nostdin", "-loglevel", "error", *kind, "-i", source]
-    command += ["-f", "image2pipe", "-c:v", "ppm", "-"]
+    """The frames of a video, each of them, or the newest ones of a camera, by ffmpeg.
+
+    Without `-fps_mode vfr` ffmpeg would fill every pause with copies of a frame.
+    """
+    # A name with a colon in it would be a protocol's.
+    given = ["-f", "v4l2", "-i", source] if is_camera else ["-i", f"file:{source}"]
+    command = ["ffmpeg", "-nostdin", "-loglevel", "error", *given]
+    command += ["-fps_mode", "vfr", "-f", "image2pipe", "-c:v", "ppm", "-"]
     with tempfile.TemporaryFile() as said:
         try:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
@@ -167,8 +172,12 @@ def _of_ffmpeg(source: str, is_camera: bool) -> Frames:
             ) from error
         # It is ended when nobody wants more frames.
         with process, contextlib.ExitStack() as stack:
+            stream: Iterable[Frame]
+            stream = of_stream(cast("IO[bytes]", process.stdout), source)
+            if is_camera:
+                stream = stack.enter_context(_newest(stream))
             stack.callback(process.kill)
-            yield from of_stream(cast("IO[bytes]", process.stdout), source)
+            yield from stream
             code = process.wait()
         said.seek(0)
         lines = said.read().decode(errors="replace").split("\n")
@@ -178,8 +187,51 @@ def _of_ffmpeg(source: str, is_camera: bool) -> Frames:
         )
         raise InputError(
             f"ffmpeg cannot read {source} ({reason.rstrip('.')}): expected a video or "
-            "a camera."
+            "a camera, and ffmpeg 5.1 or newer."
         )
+
+
+@contextlib.contextmanager
+def _newest(frames: Frames) -> Iterator[Iterable[Frame]]:
+    """Takes frames as they come, and gives the newest: a camera does not wait.
+
+    Otherwise those that nobody had time for would queue up on their way, and what is
+    named would be seconds old. Whatever feeds `frames` has to end before this does.
+    """
+    arrived = threading.Condition()
+    held: list[Frame] = []
+    problems: list[Exception] = []
+    is_over = threading.Event()
+
+    def collect() -> None:
+        try:
+            for frame in frames:
+                with arrived:
+                    held[:] = [frame]
+                    arrived.notify()
+        except Exception as error:  # whoever takes the frames is to have it
+            problems.append(error)
+        with arrived:
+            is_over.set()
+            arrived.notify()
+
+    def take() -> Iterator[Frame]:
+        while True:
+            with arrived:
+                arrived.wait_for(lambda: held or is_over.is_set())
+                found = held.pop() if held else None
+            if found is None:
+                break
+            yield found
+        if problems:
+            raise problems[0]
+
+    collector = threading.Thread(target=collect, daemon=True)
+    collector.start()
+    try:
+        yield take()
+    finally:
+        collector.join()
 
 
 def _of_camera() -> Frames:
@@ -251,7 +303,12 @@ def _pictures_in(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
         ) from error
     for path in paths:
         if path.suffix.lower() in pictures.SUFFIXES and not path.name.startswith("."):
-            with contextlib.suppress(FileNotFoundError):  # taken away meanwhile
+            try:
                 state = path.stat()
+            except FileNotFoundError:  # taken away meanwhile
+                continue
+            except OSError:  # reading it will tell what it is
+                found[path.name] = (0, 0)
+            else:
                 found[path.name] = (state.st_mtime_ns, state.st_size)
     return found

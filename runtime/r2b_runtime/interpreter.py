@@ -231,7 +231,7 @@ class Interpreter:
             found = self.output()[[0, -1]]
         except (RuntimeError, ValueError, IndexError) as error:
             raise _cannot_batch(batch_size, one_line(error)) from error
-        limit = _BATCH_TOLERANCE * max(1.0, float(np.abs(expected).max()))
+        limit = _BATCH_TOLERANCE * float(np.abs(expected).max())
         if found.shape != expected.shape or not np.allclose(found, expected, 0, limit):
             raise _cannot_batch(batch_size, "its images change each other's scores")
         self.input_shape = images.shape
@@ -243,7 +243,16 @@ class Interpreter:
             return self._prepared([images])
         if isinstance(images, (list, tuple)) and any(map(_is_picture, images)):
             return self._prepared(images)
-        images, shape = np.asarray(images), self.input_shape[1:]
+        shape = self.input_shape[1:]
+        if isinstance(images, (list, tuple)) and not images:
+            return np.zeros((0, *shape), self.input_type)
+        try:
+            images = np.asarray(images)
+        except ValueError as error:  # a list of arrays of several shapes
+            raise InputError(
+                f"The images are of several shapes, the network takes {('N', *shape)}: "
+                "scale the pictures."
+            ) from error
         if images.dtype == np.uint8:
             if self.input_type == np.uint8 and images.shape[1:] == shape:
                 return images

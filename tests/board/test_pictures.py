@@ -1,5 +1,8 @@
 """Pictures as a network sees them, against what training's evaluation makes of them."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,9 +11,10 @@ from r2b_keras.board import pictures
 from r2b_keras.board.card import ModelCard
 from r2b_keras.data import DataConfig, decoding
 from r2b_keras.data.dataset import ImageDataset
+from r2b_keras.data.files import image_size
 from r2b_keras.errors import InputError
 from tests.data.image_samples import random_images
-from tests.data.picture_kinds import BYTES, encode, png
+from tests.data.picture_kinds import BYTES, KINDS, WEBP_KINDS, encode, png
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # (height, width) of the picture and the network's input: shrinking by less than 2, by
@@ -113,6 +117,55 @@ def test_too_many_pixels_are_refused_before_memory_is(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
     with pytest.raises(InputError, match="has too many pixels"):
         pictures.read(path, 3)
+
+
+def test_training_refuses_as_many_pixels(tmp_path, monkeypatch):
+    path = write(tmp_path / "large.png", NOISE)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
+    assert image_size(path) == (40, 50)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
+    with pytest.raises(InputError, match=r"large.png has too many pixels \(Image size"):
+        image_size(path)
+
+
+def test_threads_that_decode_leave_warnings_as_they_were():
+    before = list(warnings.filters)
+    content = WEBP_KINDS["WebP"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(pictures.decode, [content] * 200))
+    assert warnings.filters == before
+
+
+def test_broken_images_of_pillow(tmp_path):
+    card = ModelCard(("a", "b"), (8, 8, 3), (0.0,) * 3, (1.0,) * 3, "whole")
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(encode(NOISE, "JPEG")[:-400])
+    with Image.open(path) as cut:
+        with pytest.raises(InputError, match="of the mode RGB cannot be read"):
+            pictures.prepare(cut, card)
+    closed = Image.open(write(tmp_path / "closed.png", NOISE))
+    closed.close()
+    with pytest.raises(InputError, match="cannot be read"):
+        pictures.prepare(closed, card)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_levels_of_an_unknown_range_are_refused(kind):
+    """Whether 255 or 65,535 is white cannot be told from them."""
+    card = ModelCard(("a", "b"), (8, 8, 1), (0.0,), (1.0,), "whole")
+    image = Image.fromarray(NOISE[..., 0].astype(kind))
+    with pytest.raises(InputError, match=f"has the mode {image.mode}, numbers of 32"):
+        pictures.prepare(image, card)
+
+
+def test_16_bits_are_the_same_by_path_and_by_image(tmp_path):
+    card = ModelCard(("a", "b"), (8, 8, 1), (0.0,), (1.0,), "whole")
+    path = tmp_path / "deep.png"
+    path.write_bytes(KINDS["grey of 16 bits"])
+    with Image.open(path) as deep:
+        found = pictures.prepare(deep, card)
+    np.testing.assert_array_equal(found, pictures.load(path, card))
+    assert found.max() > found.min()
 
 
 @pytest.mark.parametrize("size", [(64, 96), (96, 48), (64, 48)])

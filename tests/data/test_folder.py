@@ -212,6 +212,16 @@ def cut_off_jpeg(root):
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def cut_off_webp(root):
+    path = root / "train/cat/00.png"
+    path.write_bytes(picture_kinds.WEBP_KINDS["WebP"][:-30])
+
+
+def cut_off_cmyk(root):
+    content = picture_kinds.JPEG_KINDS["CMYK"]
+    (root / "train/cat/00.png").write_bytes(content[: len(content) // 2])
+
+
 def no_picture(root):
     (root / "train/cat/notes.txt").write_bytes(b"x")
 
@@ -282,6 +292,8 @@ def one_picture_to_split(root):
         (text_file, "train/cat/00.png", "is neither a JPEG nor a PNG"),
         (cut_off_png, "train/cat/00.png", "is broken or cut off"),
         (cut_off_jpeg, "test/dog/00.jpg", "is broken or cut off"),
+        (cut_off_webp, "train/cat/00.png", "is broken or cut off"),
+        (cut_off_cmyk, "train/cat/00.png", "is broken or cut off"),
         (no_picture, "train/cat/notes.txt", "is not a picture"),
         (folder_in_class, "train/cat/more", "is a folder: move its pictures into"),
         (empty_class, "train/ant", "has no picture"),

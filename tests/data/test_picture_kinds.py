@@ -152,6 +152,16 @@ def test_exif_that_makes_no_sense_is_passed_over(data):
     np.testing.assert_array_equal(*by_both(content, 3))
 
 
+def test_fill_bytes_before_the_exif_of_a_jpeg():
+    """Any number may come before a marker (ITU-T T.81, B.1.1.2)."""
+    content = picture_kinds.with_exif(
+        picture_kinds.JPEG_KINDS["grey JPEG"], picture_kinds.exif(6)
+    )
+    for filled in (content[:2] + b"\xff" * count + content[2:] for count in (1, 2, 5)):
+        assert exif.orientation(filled) == 6
+        np.testing.assert_array_equal(*by_both(filled, 3))
+
+
 @pytest.mark.parametrize("start", [b"", b"Exif\0\0"])
 def test_exif_behind_an_odd_chunk_of_webp(start):
     data = start + picture_kinds.exif(6)

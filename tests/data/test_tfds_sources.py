@@ -12,6 +12,7 @@ from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.sources import idx
 from r2b_keras.data.streams import StreamedExamples
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -195,9 +196,7 @@ def test_streamed_epochs_resume_to_the_bit(prepared, global_seed, monkeypatch):
     assert np.mean(others == again) < 0.5
 
 
-def test_the_order_of_chunks_changes_with_the_epoch_and_the_seed(
-    prepared, monkeypatch
-):
+def test_the_order_of_chunks_changes_with_the_epoch_and_the_seed(prepared, monkeypatch):
     """Here a chunk is one image: only files that change places change the order."""
     monkeypatch.setattr("r2b_keras.data.streams.CHUNK_BYTES", 1)
     dataset = open_set("tfds:any_size", prepared)
@@ -242,6 +241,8 @@ def test_a_streamed_set_of_other_pictures_has_another_fingerprint(tmp_path):
         ("tfds:cifar10", "The set cifar10 of TensorFlow Datasets is not prepared in"),
         ("tfds:any_size:9.0.0", "is not prepared in"),
         ("tfds:no_train", "no split train"),
+        ("tfds:any_size@1", "such as cifar10 or mnist:3.0.1"),
+        ("tfds:foo bar", "such as cifar10 or mnist:3.0.1"),
         ("tfds:no_classes", "choose a set for image classification"),
     ],
 )
@@ -249,9 +250,18 @@ def test_what_is_missing_is_said(prepared, name, message):
     with pytest.raises(ValueError) as error:
         open_set(name, prepared)
     assert message in str(error.value)
-    if "prepared" in message:
+    if "not prepared" in message:
         assert str(prepared) in str(error.value)
         assert "tfds.load(" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"name": '])
+def test_damaged_information_of_a_set(tmp_path, content):
+    prepare(tmp_path, "small", {"train": (0, 9), "test": (9, 12)}, (9, 9, 3))
+    (path,) = tmp_path.rglob("dataset_info.json")
+    path.write_text(content)
+    with pytest.raises(InputError, match="The set small .* cannot be read"):
+        open_set("tfds:small", tmp_path)
 
 
 def test_fashion_mnist_prefers_the_prepared_copy(prepared, monkeypatch):

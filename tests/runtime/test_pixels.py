@@ -110,11 +110,18 @@ def test_grey_pictures(files):
         (np.zeros((2, 9, 9, 4), np.uint8), r"is uint8 of the shape \(9, 9, 4\), expec"),
         (np.zeros((0, 9, 3), np.uint8), r"of the shape \(0, 9, 3\), expected uint8"),
         ("missing.png", "There is no picture missing.png"),
+        ([np.zeros(3), np.zeros(4)], "are of several shapes, the network takes"),
     ],
 )
 def test_refused(files, images, sentence):
     with pytest.raises(InputError, match=sentence):
         Interpreter(files["integer"]).predict(images)
+
+
+def test_of_no_picture_there_are_no_scores(files):
+    interpreter = Interpreter(files["integer"])
+    for none in ([], (), np.zeros((0, *SHAPE), np.uint8)):
+        assert interpreter.predict(none).shape == (0, *interpreter.output_shape[1:])
 
 
 def test_without_a_card(files):

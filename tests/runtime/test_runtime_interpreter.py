@@ -234,8 +234,8 @@ def test_a_run_leaves_earlier_scores_alone():
     np.testing.assert_array_equal(np.concatenate(scores), interpreter.predict(x))
 
 
-def mixing(share):
-    """Three numbers, minus a share of the mean of the batch."""
+def mixing(share, size=1.0):
+    """Three numbers, minus a share of the mean of the batch, all times a size."""
     file = GraphFile()
     image = file.input("float", (1, 3))
     mean, part, result = (file.tensor("float", (1, 3)) for _ in range(3))
@@ -244,7 +244,10 @@ def mixing(share):
     factor = file.constant("float", np.full(1, share))
     file.builtin("MUL", [mean, factor], part)
     file.builtin("SUB", [image, part], result)
-    return file.content(result)
+    scaled = file.tensor("float", (1, 3))
+    factor = file.constant("float", np.full(1, size))
+    file.builtin("MUL", [result, factor], scaled)
+    return file.content(scaled)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.01])
@@ -254,6 +257,12 @@ def test_networks_that_mix_the_images_of_a_batch_are_refused(share):
     np.testing.assert_allclose(alone, (1 - share) * x, rtol=1e-5)
     message = refusal(Interpreter, mixing(share), batch_size=2)
     assert "does not run batches of 2 images" in message
+    assert "change each other's scores" in message
+
+
+def test_images_are_told_apart_by_small_scores_too():
+    """As a flat softmax over a thousand classes has them."""
+    message = refusal(Interpreter, mixing(0.01, size=3e-4), batch_size=2)
     assert "change each other's scores" in message
 
 

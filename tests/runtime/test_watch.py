@@ -177,6 +177,40 @@ def test_a_picture_that_was_taken_away_is_forgotten(images, tmp_path, monkeypatc
     assert [next(source).name for _ in range(2)] == [str(path)] * 2
 
 
+def test_a_picture_that_cannot_be_looked_at_is_told(images, tmp_path, capsys):
+    """And the watch goes on."""
+    (tmp_path / "a.jpg").symlink_to("a.jpg")
+    Image.fromarray(images[0]).save(tmp_path / "b.png")
+    frame = next(frames.frames(str(tmp_path), 3, True))
+    assert frame.name == str(tmp_path / "b.png")
+    error = capsys.readouterr().err
+    assert error.startswith(f"{tmp_path / 'a.jpg'} ") and error.count("\n") == 1
+
+
+def test_of_a_camera_the_newest_frame_is_taken(images):
+    """Those that came while nobody looked are dropped, and the last is not lost."""
+    have_come, goes_on = threading.Event(), threading.Event()
+
+    def camera():
+        for image in images[:3]:
+            yield frames.Frame("", image)
+        have_come.set()
+        goes_on.wait(60)
+        yield frames.Frame("", images[3])
+        raise InputError("The camera is gone.")
+
+    with frames._newest(camera()) as newest:
+        taken = iter(newest)
+        assert have_come.wait(60)
+        assert next(taken).image is images[2]
+        goes_on.set()
+        assert next(taken).image is images[3]
+        with pytest.raises(InputError, match="The camera is gone"):
+            next(taken)
+    with frames._newest(iter(())) as newest:
+        assert list(newest) == []
+
+
 FFMPEG = """#!/bin/sh
 echo "$*" > "{log}"
 echo "{says}" >&2
@@ -210,10 +244,12 @@ def test_videos_and_devices_are_read_by_ffmpeg(run, model, images, ffmpeg, tmp_p
     lines, _ = answers(out)
     assert (code, error) == (0, "")
     assert [line["guesses"] for line in lines] == [expected(model, x) for x in images]
-    assert str(film) in arguments() and "v4l2" not in arguments()
+    assert f"file:{film}" in arguments() and "v4l2" not in arguments()
+    # Else a pause would be filled with copies.
+    assert "-fps_mode vfr" in " ".join(arguments())
     # A character device is a camera.
     code, *_ = run("watch", model, "/dev/null", "--json")
-    assert code == 0 and "v4l2" in arguments()
+    assert code == 0 and "v4l2" in arguments() and "/dev/null" in arguments()
 
 
 def test_ffmpeg_is_ended_when_enough_was_seen(run, model, images, ffmpeg, tmp_path):
@@ -221,8 +257,9 @@ def test_ffmpeg_is_ended_when_enough_was_seen(run, model, images, ffmpeg, tmp_pa
     film.touch()
     ffmpeg(ppm(images[0]), then="exec sleep 100")
     start = time.monotonic()
-    code, out, _ = run("watch", model, film, "--frames=1")
-    assert code == 0 and out.count("\n") == 2
+    for source in (film, "/dev/null"):
+        code, out, _ = run("watch", model, source, "--frames=1")
+        assert code == 0 and out.count("\n") == 2
     assert time.monotonic() - start < 50
 
 
@@ -234,7 +271,7 @@ def test_videos_that_ffmpeg_cannot_read(run, model, ffmpeg, tmp_path, monkeypatc
     assert (code, out) == (1, "")
     assert error == (
         f"ffmpeg cannot read {film} (moov atom not found): expected a video or a "
-        "camera.\n"
+        "camera, and ffmpeg 5.1 or newer.\n"
     )
     # One that crashes, with nothing said.
     ffmpeg(ppm(np.zeros((2, 2, 3), np.uint8)), then="kill -KILL $$")

@@ -139,6 +139,8 @@ INT, LOGITS = {"int": [1, 5]}, "stage.losses.logit_matching"
         (LOGITS, {"choice": [{"a": 1}]}, "different values"),
         # What the recipe itself refuses, at either end, or the field's own kind.
         (LOGITS, {"choice": ["much"]}, "expected a number"),
+        (LOGITS, {"choice": [0.00123456789, 0.01]}, "at most 6 digits"),
+        (LOGITS, {"linear": [2, 10**320]}, "two numbers"),
         (LOGITS, {"linear": [-1, 1]}, "losses.logit_matching is -1.0"),
         ("stage.epochs", {"linear": [1, 5]}, "expected 'int' or 'choice'"),
         ("stage.epochs", {"log": [1, 5]}, "expected 'int' or 'choice'"),

@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from google.protobuf import json_format
 
 from r2b_keras.data.arrays import ArrayExamples, fit_in_memory
 from r2b_keras.data.config import DataConfig
@@ -15,7 +16,7 @@ from r2b_keras.data.sources import Source
 from r2b_keras.data.splits import size_of_test_part
 from r2b_keras.data.streams import StreamedExamples
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
+from r2b_keras.errors import InputError, one_line
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -107,6 +108,12 @@ def _builder(
             'prepare it once with network, `python -c "import tensorflow_datasets as '
             f"tfds; tfds.load('{name}'{argument})\"`, or give the folder that has it "
             "as --data_dir."
+        ) from error
+    except (ValueError, json_format.ParseError) as error:
+        raise InputError(
+            f"The set {name} of TensorFlow Datasets cannot be read "
+            f"({one_line(error)}): expected a name such as cifar10 or mnist:3.0.1; if "
+            "it is right, delete the set's folder and prepare it again."
         ) from error
 
 

@@ -127,7 +127,7 @@ class ModelCard:
         count = self.image_shape[-1]
         for name in ("mean", "std"):
             numbers = getattr(self, name)
-            real = _all_are((int, float), numbers) and all(map(math.isfinite, numbers))
+            real = _all_are((int, float), numbers) and all(map(_is_finite, numbers))
             expected = f"one number for each of the {count} channels"
             self._require(name, real and len(numbers) == count, expected)
         self._require("std", min(self.std) > 0, "positive numbers")
@@ -154,6 +154,13 @@ class ModelCard:
 def _is(kind: Any, value: Any) -> bool:
     # A bool is an int to Python, and never what a card has.
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number too large for a float
+        return False
 
 
 def _all_are(kind: Any, values: Any) -> bool:

@@ -18,6 +18,7 @@ _ORIENTATION_TAG = 0x0112
 _EXIF_START = b"Exif\0\0"
 # JPEG's markers of applications (EXIF is the second) and of comments.
 _APP0, _APP1, _APP15, _COMMENT = 0xFFE0, 0xFFE1, 0xFFEF, 0xFFFE
+_FILL = 0xFFFF
 
 
 def orientation(content: bytes) -> int:
@@ -59,6 +60,9 @@ def _jpeg_exif(content: bytes) -> bytes:
     place = 2
     while True:
         marker, length = struct.unpack_from(">HH", content, place)
+        if marker == _FILL:  # any number of these bytes may come before a marker
+            place += 1
+            continue
         if not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
             return b""
         segment = content[place + 4 : place + 2 + length]

@@ -48,6 +48,11 @@ if TYPE_CHECKING:
             """One positive number per channel, in units of pixel / 255."""
 
 
+# About metadata, and photos beyond 89 megapixels; at twice that Pillow fails. For good:
+# threads that decode side by side would undo what each of them sets for a while.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")
 # The framing "center" takes this share of the side that limits, as is usual on
@@ -58,6 +63,8 @@ CENTRAL_SHARE = 224 / 256
 LARGEST_PLAIN_SHRINKING = 2.0
 # ITU-R BT.601's luma of red, green and blue in 1 / 65536, as Pillow has it.
 LUMA = (19595, 38470, 7471)
+# Modes whose levels may have any range, but those of an older Pillow's PNG of 16 bits.
+_WIDE = ("I", "F")
 # What Pillow raises for files that are broken in one way or another.
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError),
@@ -105,8 +112,19 @@ def prepare(
         return load(picture, card)
     size, channels = card.image_shape[:2], card.image_shape[2]
     if isinstance(picture, Image.Image):
+        if picture.mode in _WIDE and picture.format != "PNG":
+            raise InputError(
+                f"The picture has the mode {picture.mode}, numbers of 32 bits, "
+                "expected one of 8: scale them to 0 to 255, and convert it."
+            )
         turned = exif.of_metadata(picture.info.get("exif")) if card.upright else 1
-        array = exif.turn(_to_rgb(picture), turned)
+        try:
+            array = exif.turn(_to_rgb(picture), turned)
+        except _BROKEN as error:
+            raise InputError(
+                f"The picture of the mode {picture.mode} cannot be read ({error}): "
+                "replace it, or convert it to RGB."
+            ) from error
         framed = frame(to_channels(array, channels), size, card.framing)
     else:
         framed = to_channels(_checked(picture), channels)
@@ -219,15 +237,12 @@ def decode(content: bytes, upright: bool = True) -> np.ndarray:
     Raises:
       InputError: the picture is broken or too large; the sentence lacks its subject.
     """
+    image: Image.Image
     try:
-        with warnings.catch_warnings():
-            # About metadata, and photos beyond 89 megapixels; at twice that it fails.
-            warnings.simplefilter("ignore")
-            image: Image.Image
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                image.load()
-                orientation = exif.orientation(content) if upright else 1
-                return exif.turn(_to_rgb(image), orientation)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            image.load()
+            orientation = exif.orientation(content) if upright else 1
+            return exif.turn(_to_rgb(image), orientation)
     except Image.DecompressionBombError as error:
         raise InputError(f"has too many pixels ({error}): make it smaller.") from error
     except UnidentifiedImageError as error:
