@@ -81,6 +81,8 @@ def to_tables(
     _check_sizes(model)
     _check_inference(model, graph.in_training(model))
     normalisation = pixels.normalisation_of(model, normalisation)
+    if normalisation is None:
+        _check_inputs(model)
     with _silence():
         flow = _trace(model)
         _check_inference(model, [layer.name for layer in flow.training])
@@ -152,6 +154,17 @@ def _check_sizes(model: tf.keras.Model) -> None:
             f"Model {model.name!r} takes images of any size, its inputs have the "
             f"shapes {', '.join(map(str, shapes))}, and a flatbuffer has one size: "
             "build the network with Input((height, width, channels))."
+        )
+
+
+def _check_inputs(model: tf.keras.Model) -> None:
+    types = [tensor.dtype.name for tensor in tf.nest.flatten(model.inputs or ())]
+    other = [name for name in types if name != "float32"]
+    if other:
+        raise InputError(
+            f"Model {model.name!r} takes {other[0]}, and a flatbuffer takes float32, "
+            "or pixels where its normalisation is known: build the model with an "
+            "`Input` of float32, or convert with --input=uint8 (`normalisation=`)."
         )
 
 

@@ -27,7 +27,7 @@ from r2b_keras.converters.integer_sites import KINDS, WEIGHTS
 from r2b_keras.converters.real_weights import Rounded
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.models.integers import integer_layers
+from r2b_keras.models.integers import PictureConv2D, integer_layers
 
 _FLOAT32 = tflite_file.schema.TensorType.FLOAT32
 
@@ -36,7 +36,8 @@ _FLOAT32 = tflite_file.schema.TensorType.FLOAT32
 def barriers(model: tf.keras.Model) -> Iterator[None]:
     """Puts a barrier to both sides of each integer sum traced inside of the block.
 
-    What integer layers compute with becomes constants.
+    Another one goes before what is rounded to them, which would be merged into a layer
+    before it. What integer layers compute with becomes constants.
     """
 
     def wrap(
@@ -47,9 +48,19 @@ def barriers(model: tf.keras.Model) -> Iterator[None]:
     ) -> tf.Tensor:
         return lce_merges.barrier(call(lce_merges.barrier(inputs), integers))
 
+    def wrap_rounding(
+        layer: graph.Layer,
+        call: Callable[..., tf.Tensor],
+        inputs: tf.Tensor,
+        inverse: tf.Tensor,
+    ) -> tf.Tensor:
+        return call(lce_merges.barrier(inputs), inverse)
+
     layers = integer_layers(model)
+    rounding = [layer for layer in layers if not isinstance(layer, PictureConv2D)]
     with (
         graph.around(layers, wrap, "sums"),
+        graph.around(rounding, wrap_rounding, "quantize"),
         graph.around(layers, _coefficients, "coefficients"),
     ):
         yield

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from r2b_keras.converters import real_weights, tflite_file
+from r2b_keras.errors import InputError
 
 # Operators that an integer layer can be, and which of their inputs its weights are.
 KINDS = ("CONV_2D", "FULLY_CONNECTED")
@@ -16,7 +17,8 @@ class Site:
 
     Attributes:
       quantized: the tensor that it takes, whole numbers.
-      steps: the tensor that is rounded to them; None for a picture.
+      steps: the tensor that is rounded to them, as many numbers, of another shape
+        where they are flattened; None for a picture.
     """
 
     quantized: int
@@ -24,7 +26,11 @@ class Site:
 
 
 def sites(model: tflite_file.Model) -> list[Site]:
-    """The integer layers of a flatbuffer, in the order in which it computes them."""
+    """The integer layers of a flatbuffer, in the order in which it computes them.
+
+    Raises:
+      InputError: what one of them takes is neither rounded nor a picture.
+    """
     graph = model.subgraphs[0]
     makers = {int(each.outputs[0]): each for each in graph.operators}
     found = []
@@ -42,17 +48,28 @@ def sites(model: tflite_file.Model) -> list[Site]:
 def _steps(
     model: tflite_file.Model, makers: dict[int, Any], quantized: int
 ) -> int | None:
-    """The tensor of which ADD 0.5, FLOOR and the limits make `quantized`."""
+    """The tensor of which ADD 0.5, FLOOR and the limits make `quantized`.
+
+    None for a picture: pixels, by a CAST, with or without an offset.
+    """
 
     def kind(index: int) -> str:
         maker = makers.get(index)
         return "" if maker is None else tflite_file.operator_name(model, maker)
 
-    index = quantized
-    while kind(index) in ("MINIMUM", "MAXIMUM"):
-        index = int(makers[index].inputs[0])
-    for wanted in ("FLOOR", "ADD"):
-        if kind(index) != wanted:
-            return None
-        index = int(makers[index].inputs[0])
-    return index
+    def source(index: int, *passed: str) -> int:
+        while kind(index) in passed:
+            index = int(makers[index].inputs[0])
+        return index
+
+    if kind(source(quantized, "SUB", "ADD")) == "CAST":
+        return None
+    # The converter may round before it flattens a map.
+    rounded = source(quantized, "RESHAPE", "MINIMUM", "MAXIMUM")
+    added = int(makers[rounded].inputs[0]) if kind(rounded) == "FLOOR" else rounded
+    if kind(added) != "ADD":
+        raise InputError(
+            "The .tflite file has an integer layer whose inputs are rounded in another "
+            "way than r2b_keras writes: convert the network again."
+        )
+    return int(makers[added].inputs[0])

@@ -38,8 +38,8 @@ def normalisation_of(
         return given if layer is None else layer.normalisation
     raise InputError(
         f"Model {model.name!r} has the mean {layer.normalisation.mean} and std "
-        f"{layer.normalisation.std} in it, and {given.mean} and {given.std} came: leave"
-        " them out."
+        f"{layer.normalisation.std} in it, and {given.mean} and {given.std} came: give "
+        "its own, or the recipe that it was trained with."
     )
 
 

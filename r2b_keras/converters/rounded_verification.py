@@ -140,26 +140,31 @@ class _Rounded:
 
     Attributes:
       values: the rounded weights.
-      steps: from each to the next that there is, to be broadcast.
-      largest: the largest magnitude that a step allows; infinite for float16.
+      scales: from each to the next, to be broadcast, of int8; None for float16, whose
+        values lie closer together the smaller they are.
     """
 
     values: np.ndarray
-    steps: np.ndarray
-    largest: np.ndarray
+    scales: np.ndarray | None
 
     def is_nearest(self, weights: np.ndarray) -> bool:
-        """Whether these are the nearest to float32 weights, and the scale fits."""
-        half = (0.5 + _FLOAT32_ROUNDING) * self.steps
-        if not (np.abs(self.values - weights) <= half).all():
+        """Whether these are the nearest to float32 weights, and the scales fit."""
+        error = np.abs(self.values - weights)
+        if self.scales is None:
+            stored = self.values.astype(np.float16)
+            with np.errstate(over="ignore"):  # the largest has infinity beside it
+                others = [
+                    np.nextafter(stored, np.float16(x)) for x in (-np.inf, np.inf)
+                ]
+            return all(bool((error <= np.abs(x - weights)).all()) for x in others)
+        if not (error <= (0.5 + _FLOAT32_ROUNDING) * self.scales).all():
             return False
-        if np.isinf(self.largest).all():
-            return True
-        axes = tuple(i for i, size in enumerate(self.steps.shape) if size == 1)
+        axes = tuple(i for i, size in enumerate(self.scales.shape) if size == 1)
         largest = np.abs(weights).max(axes, keepdims=True)
         # A channel without weights to speak of has any scale, and zeros.
         empty = largest < _LARGEST_INT8 * np.finfo(np.float32).tiny
-        return bool((empty | np.isclose(largest, self.largest, 1e-6, 0)).all())
+        fits = np.isclose(largest, _LARGEST_INT8 * self.scales, 1e-6, 0)
+        return bool((empty | fits).all())
 
 
 def widen(rounded: Flatbuffer) -> Flatbuffer:
@@ -223,16 +228,13 @@ def _read(model: tflite_file.Model, stored: Any) -> _Rounded:
     content, shape = tflite_file.constant(model, stored), tflite_file.shape(stored)
     if stored.type == _FLOAT16:
         values = np.frombuffer(content, "<f2").reshape(shape).astype(np.float32)
-        # 10 bits after the first one, which stands for 2**-14 at least.
-        exponents = np.frexp(np.maximum(np.abs(values), np.float32(2.0**-14)))[1]
-        steps = np.ldexp(np.float32(1), exponents - 11)
-        return _Rounded(values, steps, np.full_like(steps, np.inf))
+        return _Rounded(values, None)
     integers = np.frombuffer(content, "<i1").reshape(shape).astype(np.float32)
     each = [1] * len(shape)
     each[stored.quantization.quantizedDimension] = -1
-    steps = np.asarray(stored.quantization.scale, np.float32).reshape(each)
+    scales = np.asarray(stored.quantization.scale, np.float32).reshape(each)
     zeros = np.asarray(stored.quantization.zeroPoint, np.float32).reshape(each)
-    return _Rounded((integers - zeros) * steps, steps, _LARGEST_INT8 * steps)
+    return _Rounded((integers - zeros) * scales, scales)
 
 
 def _structure(model: tflite_file.Model, kept: list[Any]) -> list[Any]:

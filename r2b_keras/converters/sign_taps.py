@@ -64,24 +64,22 @@ class Tapped:
         Raises:
           InputError: the flatbuffer is damaged.
         """
-        model = tflite_file.parse(flatbuffer)
+        # Image by image, whatever batches the file is for.
+        model = tflite_file.parse(tflite_edit.with_batch_size(flatbuffer, 1))
         graph = model.subgraphs[0]
         self._num_classes = tflite_file.shape(graph.tensors[graph.outputs[0]])[1]
         # A picture is taken as it is: no rounding decides about it.
         rounding = [
-            (site.steps, site.quantized)
+            (tensor, _shape(graph.tensors[site.quantized]))
             for site in integer_sites.sites(model)
             if site.steps is not None
+            for tensor in (site.steps, site.quantized)
         ]
         self._maps = [
             *_packed_maps(model, graph),
-            *(
-                _Map(tensor, tflite_file.shape(graph.tensors[tensor]), True)
-                for pair in rounding
-                for tensor in pair
-            ),
+            *(_Map(tensor, shape, True) for tensor, shape in rounding),
         ]
-        self._num_roundings = len(rounding)
+        self._num_roundings = len(rounding) // 2
         parts = [_flattened(model, graph, each) for each in self._maps]
         if parts:
             _concatenate(model, graph, parts)
@@ -143,7 +141,7 @@ def _packed_maps(model: tflite_file.Model, graph: Any) -> list[_Map]:
         if graph.tensors[output].type != _INT32:
             continue
         source = int(operator.inputs[0])
-        shapes = [tflite_file.shape(graph.tensors[i]) for i in (source, output)]
+        shapes = [_shape(graph.tensors[i]) for i in (source, output)]
         if name == binary_operators.QUANTIZE:
             real = graph.tensors[source].type == _FLOAT32
             found[output] = _Map(source if real else output, shapes[0], real)
@@ -158,6 +156,11 @@ def _packed_maps(model: tflite_file.Model, graph: Any) -> list[_Map]:
                 pooled = _pooled(model, graph, operator, found[source].tensor, shape)
                 found[output] = _Map(pooled, shape, True)
     return list(found.values())
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    """A tensor's shape for one image: the file has that of its own batch."""
+    return (1, *tflite_file.shape(tensor)[1:])
 
 
 def _pooled(

@@ -21,6 +21,7 @@ from r2b_keras.data import imagenet
 from r2b_keras.data.splits import stratified_split
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.models.integers import picture_layer
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import evaluation
 from r2b_keras.trainers.trained import load_images, load_student
@@ -198,6 +199,9 @@ def _card(recipe: Recipe, dataset: data.ImageDataset) -> ModelCard:
 
 def _foreign_card(path: str, model: tf.keras.Model, given: dict[str, Any]) -> ModelCard:
     given.setdefault("framing", "whole")
+    if (first := picture_layer(model)) is not None:  # it has them in it
+        given.setdefault("mean", first.normalisation.mean)
+        given.setdefault("std", first.normalisation.std)
     missing = [f"--{name}" for name in ("mean", "std") if name not in given]
     if missing:
         raise InputError(

@@ -4,7 +4,8 @@ Both compute in float32, in another order, so scores differ by rounding. Roundin
 turn the sign of an activation that is all but at its threshold, and then the scores of
 that image differ by more. Such an image is right if nothing else is different: with the
 flatbuffer's signs, each turned one next to its threshold, Keras gives the flatbuffer's
-scores. Anything else is a defect.
+scores. Anything else is a defect. So with the whole numbers that integer layers round
+their inputs to.
 """
 
 import dataclasses
@@ -65,7 +66,8 @@ class Difference:
       num_decisions: signs, and inputs of integer layers, that the flatbuffer takes and
         Keras does not.
       layer: where one of them is furthest from its threshold.
-      margin: how far, as a share of its channel's root mean square.
+      margin: how far: of a sign, as a share of its channel's root mean square; of a
+        rounding, as a share of a step.
       remaining: largest difference from Keras's scores with the flatbuffer's signs.
       explained: whether margin and remaining difference are rounding.
     """
@@ -262,6 +264,11 @@ class Reference:
         if engine is None or converted is None:
             able = engines.load(flatbuffer, engine)
             engine, converted = able.name, self.predict(able, self.images[:])
+        if converted.shape != self.scores.shape:
+            raise InputError(
+                f"The flatbuffer gives scores of the shape {converted.shape}, the "
+                f"Keras network {self.scores.shape}: expected a file made of that one."
+            )
         numbers = np.flatnonzero(differs(self.scores, converted))
         differences: list[Difference] = []
         if len(numbers):

@@ -182,7 +182,7 @@ def binary_half_block(
     Args:
       x: `[B, H, W, C_in]`.
       filters: C_out.
-      strides: 1 or 2; with 2 the skip is a downsampling shortcut.
+      strides: 1, where C_in is C_out, or 2: the skip is a downsampling shortcut.
       network: binarization and options.
       name: first part of the layers' names.
       output: name of the addition that ends the half block.
@@ -191,7 +191,7 @@ def binary_half_block(
       `[B, ceil(H/strides), ceil(W/strides), C_out]`.
     """
     skip = x
-    if strides != 1 or x.shape[-1] != filters:
+    if strides != 1:
         skip = shortcut(x, filters, network, f"{name}_shortcut")
     normalized = batch_norm(x, network, f"{name}_batch_norm")
     signed = normalized
@@ -227,7 +227,7 @@ def real_block(
     the binary blocks, and not a convolution of stride 2, see `shortcut`.
     """
     skip = x
-    if strides != 1 or x.shape[-1] != filters:
+    if strides != 1:
         skip = shortcut(x, filters, network, f"{name}_shortcut")
     x = real_convolution(x, filters, 3, strides, f"{name}a_conv")
     x = batch_norm(x, network, f"{name}a_batch_norm")

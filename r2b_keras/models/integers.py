@@ -212,7 +212,7 @@ class PictureConv2D(tf.keras.layers.Conv2D):
         **kwargs: Any,
     ) -> None:
         """Validates and stores the normalisation."""
-        super().__init__(filters, kernel_size, **{**kwargs, "use_bias": False})
+        super().__init__(filters, kernel_size, **_without_bias(kwargs))
         self.normalisation = Normalisation(tuple(mean), tuple(std))
         if not all(0 <= value <= 1 for value in self.normalisation.mean):
             raise InputError(
@@ -238,7 +238,8 @@ class PictureConv2D(tf.keras.layers.Conv2D):
         """Returns the convolution of the pixels minus z, times a factor per channel."""
         integers, factors = self.coefficients()
         offsets = tf.constant(self.offsets, tf.float32)
-        return self.sums(self.pixels(inputs) - offsets, integers) * factors
+        outputs = self.sums(self.pixels(inputs) - offsets, integers) * factors
+        return self.activation(outputs)
 
     def pixels(self, inputs: tf.Tensor) -> tf.Tensor:
         """The pixels of a normalised picture, 0 to 255 as float32."""
@@ -293,7 +294,7 @@ class IntegerConv2D(_InputRange, tf.keras.layers.Conv2D):
         **kwargs: Any,
     ) -> None:
         """Validates and stores the momentum."""
-        super().__init__(filters, kernel_size, **{**kwargs, "use_bias": False})
+        super().__init__(filters, kernel_size, **_without_bias(kwargs))
         require_fraction_below_1("IntegerConv2D.momentum", momentum)
         self.momentum = momentum
 
@@ -308,7 +309,8 @@ class IntegerConv2D(_InputRange, tf.keras.layers.Conv2D):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the convolution, times a factor per channel."""
         inverse, integers, factors = self.coefficients(inputs, training)
-        return self.sums(self.quantize(inputs, inverse), integers) * factors
+        outputs = self.sums(self.quantize(inputs, inverse), integers) * factors
+        return self.activation(outputs)
 
     def sums(self, inputs: tf.Tensor, integers: tf.Tensor) -> tf.Tensor:
         """The convolution, in integers."""
@@ -363,6 +365,20 @@ class IntegerDense(_InputRange, tf.keras.layers.Dense):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this layer again."""
         return {**super().get_config(), "momentum": self.momentum}
+
+
+def _without_bias(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a convolution that has no bias.
+
+    Raises:
+      InputError: they ask for one.
+    """
+    if options.get("use_bias"):
+        raise InputError(
+            "use_bias is True, and a convolution in integers has no bias: expected it "
+            "left out, with a BatchNorm behind the layer."
+        )
+    return {**options, "use_bias": False}
 
 
 # All of them, for `isinstance`.

@@ -1,4 +1,4 @@
-"""Layers that re-scale a binary convolution, and the soft binarizer.
+"""Layers around a binary convolution: gates, scales, shifts, thresholds and more.
 
 Each is a serialisable Keras layer. Larq supplies the quantized convolutions and the
 sign functions; what follows is what it does not have.

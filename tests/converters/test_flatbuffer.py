@@ -346,6 +346,19 @@ REFUSED = {
         ),
         r"'mine' takes images of any size, .*\(None, None, None, 3\).*Input\(\(height",
     ),
+    "pixels": (
+        lambda: tf.keras.Sequential(
+            [tf.keras.Input(SHAPE, dtype="uint8"), layers.Rescaling(1 / 255)],
+            name="mine",
+        ),
+        "Model 'mine' takes uint8, and a flatbuffer .* convert with --input=uint8",
+    ),
+    "double precision": (
+        lambda: tf.keras.Sequential(
+            [tf.keras.Input(SHAPE, dtype="float64"), layers.Flatten()], name="mine"
+        ),
+        "Model 'mine' takes float64, and a flatbuffer takes float32",
+    ),
     "never called": (Code, "'code.*' cannot be converted: .*call it on an image first"),
 }
 

@@ -82,6 +82,32 @@ def file_of(real_layers, normalisation=None):
     return convert(half_blocks(real_layers), normalisation=normalisation)
 
 
+def test_rounding_behind_a_real_layer_stays_apart():
+    """Merged into that layer, it would round other numbers, and not be found."""
+    tf.keras.utils.set_random_seed(2)
+    image = tf.keras.Input((8, 8, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(16, 3)(image))
+    x = IntegerConv2D(8, 1)(x)
+    model = randomize(tf.keras.Model(image, IntegerDense(4)(layers.Flatten()(x))))
+    images = np.random.default_rng(3).normal(size=(400, 8, 8, 3)).astype("f4")
+    model(images, training=True)
+    flatbuffer = convert(model)
+    sites = integer_sites.sites(tflite_file.parse(flatbuffer))
+    assert [site.steps is None for site in sites] == [False, False]
+    found = verify(model, flatbuffer, images, "litert")
+    assert found.accepted, found.to_text()
+
+
+def test_an_integer_layer_that_takes_what_is_not_rounded():
+    tables = tflite_file.parse(activation_network()[1])
+    for _, operator in tflite_file.operators(tables, "FLOOR"):
+        tables.operatorCodes[
+            operator.opcodeIndex
+        ].builtinCode = tflite_file.schema.BuiltinOperator.CEIL
+    with pytest.raises(InputError, match="are rounded in another way than r2b_keras"):
+        integer_sites.sites(tables)
+
+
 def run(flatbuffer, images, engine):
     return engines.load(flatbuffer, engine).predict(images)
 
@@ -108,7 +134,8 @@ def test_activations_to_the_bit(engine):
     images[0] = step * (np.arange(images[0].size).reshape(SHAPE) % 301 - 150.5)
     expected = model(images).numpy()
     np.testing.assert_array_equal(run(flatbuffer, images, engine), expected)
-    assert len(integer_sites.sites(tflite_file.parse(flatbuffer))) == 2
+    sites = integer_sites.sites(tflite_file.parse(flatbuffer))
+    assert [site.steps is None for site in sites] == [False, False]
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
@@ -174,7 +201,7 @@ def test_a_float_network_that_takes_pixels(engine):
 
 
 def test_another_normalisation_is_refused():
-    with pytest.raises(InputError, match=r"mean \(0.485, .* and .* came: leave them"):
+    with pytest.raises(InputError, match=r"mean \(0.485, .* and .* came: give its own"):
         convert(half_blocks(), normalisation=Normalisation((0.5,) * 3, (0.5,) * 3))
 
 

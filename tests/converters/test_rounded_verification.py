@@ -109,6 +109,17 @@ def test_each_changed_weight_is_refused(network, kind):
             assert problem.endswith("' is not what the float32 file has")
 
 
+def test_halves_are_the_nearest_just_below_a_power_of_two():
+    """There the next one is half as far: 0.9995, not 1, is nearest to 0.99956."""
+    weights = np.float32([1 - 0.9 * 2.0**-11, -1 + 0.9 * 2.0**-11, 0.3, 0.0, 1e-7])
+    nearest = weights.astype(np.float16).astype(np.float32)
+    assert rounded_verification._Rounded(nearest, None).is_nearest(weights)
+    for place, other in ((0, 1.0), (1, -1.0), (2, 0.3003), (3, 6e-8), (4, 0.0)):
+        wrong = nearest.copy()
+        wrong[place] = np.float16(other)
+        assert not rounded_verification._Rounded(wrong, None).is_nearest(weights)
+
+
 def test_changed_scales_are_refused(network):
     rounded = shrunk(network[0], "int8")
     model = tflite_file.parse(rounded)

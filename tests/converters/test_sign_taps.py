@@ -53,6 +53,21 @@ def test_maps_are_what_keras_takes_signs_of(made, engine):
         assert [tap.real for tap in same if matches(tap, flat)] == [number != 1]
 
 
+def test_files_for_batches(made):
+    """As `Input(batch_size=3)` makes them: maps are those of each image."""
+    tf.keras.utils.set_random_seed(1)
+    model, _ = network()
+    outer = tf.keras.Input(SHAPE, batch_size=3)
+    images = nets.random_images(SHAPE, 6)
+    found = []
+    for flatbuffer in (made[0], convert(tf.keras.Model(outer, model(outer)))):
+        tapped = Tapped(flatbuffer)
+        scores, taps, _ = tapped.run(tapped.load("r2b_runtime"), images)
+        found.append([scores, *(tap.values for tap in taps)])
+    for alone, of_batch in zip(*found, strict=True):
+        np.testing.assert_array_equal(alone, of_batch)
+
+
 def matches(tap, values):
     if tap.real:
         return np.allclose(tap.values, values, atol=1e-5)

@@ -15,7 +15,7 @@ from r2b_keras import data, models, recipes
 from r2b_keras.board import pictures
 from r2b_keras.converters import sources
 from r2b_keras.environment import lq, tf
-from r2b_keras.models import build_network, larq_zoo
+from r2b_keras.models import PictureConv2D, build_network, larq_zoo
 from r2b_keras.trainers.workdir import Workdir
 
 layers = tf.keras.layers
@@ -172,6 +172,15 @@ def test_what_a_foreign_file_leaves_open_is_asked_for(tmp_path, folder):
     assert "give --std, or the --recipe" in message
     message = refusal(sources.from_file, path, given=GREY)
     assert "folder of real JPEG, PNG or WebP pictures, --verify_images=DIR" in message
+
+
+def test_a_network_with_its_normalisation_in_it_is_not_asked_for_it(tmp_path, folder):
+    image = tf.keras.Input((8, 8, 1))
+    x = PictureConv2D(3, 3, (0.25,), (0.5,))(image)
+    model = tf.keras.Model(image, tf.keras.layers.Dense(3)(layers.Flatten()(x)))
+    path = save(tmp_path, model)
+    card = sources.from_file(path, verify_images=str(folder)).card
+    assert (card.mean, card.std) == ((0.25,), (0.5,))
 
 
 def test_what_is_given_must_fit(tmp_path, folder):

@@ -8,7 +8,12 @@ import pytest
 
 from r2b_keras import models
 from r2b_keras.board import pictures
-from r2b_keras.converters import convert, tflite_file, verification
+from r2b_keras.converters import (
+    convert,
+    integer_sites,
+    tflite_file,
+    verification,
+)
 from r2b_keras.environment import lq, tf
 from r2b_keras.models.binarizers import StandardizedSign
 from r2b_keras.models.layers import ChannelShift, InstanceThreshold
@@ -69,6 +74,10 @@ def test_the_stem_of_quicknet(real_layers):
     images = pictures.normalize(pixels, normalisation)
     model(images, training=True)  # the ranges of integer layers
     flatbuffer = convert(model)
+    sites = integer_sites.sites(tflite_file.parse(flatbuffer))
+    # Of the picture, of the stem's pointwise convolution, and of the classifier.
+    is_integer = real_layers == "integer"
+    assert [site.steps is None for site in sites] == [True, False, False] * is_integer
     kinds = tflite_file.count_operators(flatbuffer)
     assert kinds["DEPTHWISE_CONV_2D"] == 1 and kinds["LceBconv2d"] == 2
     for engine in ("lce_indirect", "r2b_runtime"):

@@ -386,6 +386,13 @@ def test_one_wrong_bit_of_a_filter_is_rejected(digits, number):
     assert found.largest_difference < 0.5 * found.largest_score
 
 
+def fewer(num_classes):
+    """A file of a network for digits with fewer classes."""
+    image = tf.keras.Input((8, 8, 1))
+    x = tf.keras.layers.Dense(num_classes)(tf.keras.layers.Flatten()(image))
+    return convert(tf.keras.Model(image, x))
+
+
 def test_files_and_images_that_cannot_be_compared(digits):
     model, flatbuffer, x = digits
     message = refusal(verification.verify, model, flatbuffer, x[:0])
@@ -395,6 +402,11 @@ def test_files_and_images_that_cannot_be_compared(digits):
     assert "no engine 'gpu'" in refusal(
         verification.verify, model, flatbuffer, x, engine="gpu"
     )
+    for count in (1, 3):
+        message = refusal(verification.verify, model, fewer(count), x)
+        assert f"scores of the shape (359, {count}), the Keras network (359, 10)" in (
+            message
+        )
     message = refusal(verification.verify, model, shrunk(flatbuffer, "int8"), x)
     assert "has rounded real weights, expected float32" in message
 

@@ -236,6 +236,27 @@ def test_integers_stay_exact_under_mixed_precision(policy):
         IntegerDense(2)(np.zeros((1, 4)))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: PictureConv2D(5, 3, (0.5,), (0.25,), **options),
+        lambda **options: IntegerConv2D(5, 3, **options),
+    ],
+)
+def test_convolutions_have_an_activation_and_no_bias(make):
+    x = np.random.default_rng(4).normal(size=(2, 6, 6, 1)).astype(np.float32)
+    plain, activated = make(), make(activation="relu")
+    expected = plain(x).numpy()
+    activated(x)
+    activated.set_weights(plain.get_weights())
+    assert expected.min() < 0
+    np.testing.assert_array_equal(activated(x), np.maximum(expected, 0))
+    with pytest.raises(InputError, match="a convolution in integers has no bias"):
+        make(use_bias=True)
+    again = type(activated).from_config(activated.get_config())
+    assert again.get_config() == activated.get_config()
+
+
 def test_what_is_refused():
     with pytest.raises(InputError, match="'integer', and such a network needs to kn"):
         models.build("resnet18", "real", (8, 8, 3), 5, **OPTIONS)
