@@ -2,8 +2,8 @@
  *
  * Give it to an interpreter before tensors are allocated:
  *
- *   char* keys[] = {"kernel"};
- *   char* values[] = {"neon"};
+ *   const char* keys[] = {"kernel"};
+ *   const char* values[] = {"neon"};
  *   TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, values, 1, NULL);
  *   interpreter->ModifyGraphWithDelegate(delegate);
  *   ...
@@ -30,7 +30,7 @@ struct TfLiteDelegate;
 /* Returns NULL, after one sentence to report_error (or standard error), where an option
  * or its value is not known. */
 struct TfLiteDelegate* tflite_plugin_create_delegate(
-    char** keys, char** values, size_t num_options,
+    const char* const* keys, const char* const* values, size_t num_options,
     void (*report_error)(const char* message));
 
 void tflite_plugin_destroy_delegate(struct TfLiteDelegate* delegate);

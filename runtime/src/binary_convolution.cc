@@ -265,11 +265,14 @@ class BinaryConvolution : public Step {
                  span.first_channel;
     for (int x = 0; x < span.num_pixels; x++, to += channels_) {
       for (int c = 0; c < span.num_channels; c++) {
-        // Halves are rounded away from zero.
-        const float rounded = std::round(values[x * stride_ + c]);
-        to[c] = rounded >= 127.0f    ? int8_t{127}
-                : rounded >= -128.0f ? static_cast<int8_t>(rounded)
-                                     : int8_t{-128};
+        float value = values[x * stride_ + c];
+        value = value > -128.0f ? value : -128.0f;  // NaN too
+        value = value < 127.0f ? value : 127.0f;
+        // Halves are rounded away from zero: just less than a half is added, as the sum
+        // with 0.49999997 would be rounded up to 1. Without branches or calls.
+        constexpr float kHalf = 0x1.fffffep-2f;
+        to[c] = static_cast<int8_t>(
+            static_cast<int32_t>(value + std::copysign(kHalf, value)));
       }
     }
   }

@@ -119,8 +119,11 @@ bool find_our_nodes(TfLiteContext* context, const TfLiteIntArray& plan,
   if (!any_binary) claim->nodes.clear();
   std::vector<int>& nodes = claim->nodes;
   const std::vector<int> ours = nodes;
+  // With nodes of others between ours there are several partitions, and LiteRT makes
+  // unpackings a part of the first: it would copy them at every run for the others.
+  const bool all_ours = static_cast<int>(ours.size()) == plan.size;
   for (const Operator& op : unpackings) {
-    if (is_read_elsewhere(context, plan, ours, op.output)) {
+    if (!all_ours || is_read_elsewhere(context, plan, ours, op.output)) {
       nodes.erase(std::remove(nodes.begin(), nodes.end(), op.node), nodes.end());
     }
   }

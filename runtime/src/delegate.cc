@@ -95,8 +95,8 @@ bool parse_option(const std::string& key, const std::string& value, Options* opt
   return false;
 }
 
-bool parse_options(char** keys, char** values, size_t count, Options* options,
-                   std::string* why) {
+bool parse_options(const char* const* keys, const char* const* values, size_t count,
+                   Options* options, std::string* why) {
   for (size_t i = 0; i < count; i++) {
     if (keys == nullptr || values == nullptr || keys[i] == nullptr ||
         values[i] == nullptr) {
@@ -236,7 +236,7 @@ extern "C" {
 #define R2B_EXPORT __attribute__((visibility("default")))
 
 R2B_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(
-    char** keys, char** values, size_t num_options,
+    const char* const* keys, const char* const* values, size_t num_options,
     void (*report_error)(const char* message)) {
   // LiteRT would let an operator of LCE fail before it asks the delegate.
   constexpr int64_t kAllowDynamicTensors = 1;

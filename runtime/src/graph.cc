@@ -5,7 +5,7 @@
 namespace r2b {
 
 namespace {
-// More than any machine has, and offsets of elements stay far from where they wrap.
+// More than `allocate` gives, and offsets of elements stay far from where they wrap.
 constexpr int64_t kMaxBytes = int64_t{1} << 40;
 }  // namespace
 

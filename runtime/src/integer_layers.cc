@@ -121,6 +121,7 @@ class Finder {
         if (!is_whole(value)) return false;
         layer->lowest.push_back(static_cast<int32_t>(negates ? -value : value));
       }
+      if (layer->lowest.empty()) return false;  // a picture without channels
       take(*op, layer);
       op = maker_of(*other);
     }

@@ -8,7 +8,7 @@ namespace r2b {
 
 namespace {
 
-// More than any board has: a mistake in a file, not a network.
+// A hundred times what networks for boards need: a mistake in a file, not a network.
 constexpr int64_t kMaxBytes = int64_t{1} << 32;
 constexpr int64_t kAlignment = 64;
 // Weights are read from end to end at every inference: with small pages, looking up

@@ -89,7 +89,11 @@ void check_layer(const Settings& settings, uint64_t seed) {
   life.fill(picture, pixels);
   CHECK(life.invoke());
   CHECK_EQUAL(life.host.num_claimed(), 6);
-  if (!CHECK(life.result<float>(result) == integer_convolution(op, pixels))) {
+  const std::vector<float> expected = integer_convolution(op, pixels);
+  Signs negative;
+  for (float value : expected) negative.push_back(value < 0);
+  CHECK(life.result<int32_t>(signs) == pack(negative, op.channels_out));
+  if (!CHECK(life.result<float>(result) == expected)) {
     std::printf("seed %llu, %s\n", static_cast<unsigned long long>(seed),
                 settings.text().c_str());
   }

@@ -42,12 +42,13 @@ struct DeleteDelegate {
 };
 using Delegate = std::unique_ptr<TfLiteDelegate, DeleteDelegate>;
 
-inline Delegate delegate_with(std::vector<std::pair<std::string, std::string>> options,
-                              void (*report)(const char*) = nullptr) {
-  std::vector<char*> keys, values;
-  for (auto& [key, value] : options) {
-    keys.push_back(&key[0]);
-    values.push_back(&value[0]);
+inline Delegate delegate_with(
+    const std::vector<std::pair<std::string, std::string>>& options,
+    void (*report)(const char*) = nullptr) {
+  std::vector<const char*> keys, values;
+  for (const auto& [key, value] : options) {
+    keys.push_back(key.c_str());
+    values.push_back(value.c_str());
   }
   return Delegate(tflite_plugin_create_delegate(keys.data(), values.data(),
                                                 options.size(), report));

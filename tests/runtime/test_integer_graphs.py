@@ -1,12 +1,17 @@
 """Integer layers against LiteRT's own kernels, to the bit; and what just is none."""
 
 import delegate_runs
+import flatbuffers
 import integer_files
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from delegate_runs import Setting
+from graph_files import GraphFile, schema
 from integer_files import IntegerFile
 from operator_files import are_signs
+
+import r2b_runtime
 
 LAYERS, MISSES = integer_files.layers(), integer_files.near_misses()
 # Where sums are not exact, and where a LOGISTIC reads the numbers.
@@ -84,3 +89,37 @@ def test_a_wrong_answer_is_noticed(setting):
     wanted[0] = np.nextafter(wanted[0], np.float32(np.inf))
     with pytest.raises(AssertionError, match="stem"):
         check(LAYERS[0], setting, wanted)
+
+
+class EmptyBuffer:
+    """Content of no bytes, which the file says is there."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
+        builder.StartVector(1, 0, 16)
+        place = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, place)
+        return schema.BufferEnd(builder)
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_a_picture_without_channels(fuse):
+    """Divided by their number, a file of 1 KB would end the process."""
+    file = GraphFile()
+    image = file.input("float", (1, 32))
+    signs = file.custom("LceQuantize", [image], file.tensor("packed", (1, 1)))
+    picture = file.input("uint8", (1, 0))
+    x = file.builtin("CAST", [picture], file.tensor("float", (1, 0)))
+    file.model.buffers.append(EmptyBuffer())
+    zeros = file.tensor("float", (0,), buffer=len(file.model.buffers) - 1)
+    x = file.builtin("SUB", [x, zeros], file.tensor("float", (1, 0)))
+    weights = file.constant("float", np.ones((3, 2)))
+    scores = file.tensor("float", (0, 3))
+    file.builtin("FULLY_CONNECTED", [x, weights, -1], scores)
+    options = r2b_runtime.delegate(fuse=fuse)
+    network = Interpreter(
+        model_content=file.content(scores, signs), experimental_delegates=[options]
+    )
+    network.allocate_tensors()
+    network.invoke()
+    assert network.get_tensor(network.get_output_details()[0]["index"]).size == 0
