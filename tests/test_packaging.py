@@ -28,6 +28,7 @@ PACKAGE = ROOT / "r2b_keras"
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "absl": "absl-py",
+    "google": "protobuf",
     "grpc": "grpcio",
     "sklearn": "scikit-learn",
 }
