@@ -9,7 +9,7 @@ import statistics
 from typing import Any
 
 from r2b_keras import files, tables
-from r2b_keras.statistical_tests import paired_test
+from r2b_keras.significance import paired_test
 
 RESULTS = pathlib.Path(__file__).parent.parent / "results"
 

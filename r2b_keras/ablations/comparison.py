@@ -9,7 +9,7 @@ import numpy as np
 
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.runs import Outcome
-from r2b_keras.statistical_tests import holm, paired_test, spread
+from r2b_keras.significance import holm, paired_test, spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Comparison:
       difference: mean of the differences in top-1, a fraction.
       interval: half the width of its 95 % confidence interval (Student's t).
       p_value: two-sided, of the paired t-test; NaN with fewer than two seeds.
-      p_holm_all_pairs: the same after Holm's correction, see `statistical_tests.holm`,
+      p_holm_all_pairs: the same after Holm's correction, see `significance.holm`,
         for all pairs of rows of this downsampling.
     """
 

@@ -9,7 +9,7 @@ from r2b_keras import tables
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.comparison import Comparison, Interaction, Summary
 from r2b_keras.ablations.runs import Plan
-from r2b_keras.statistical_tests import holm
+from r2b_keras.significance import holm
 
 _PAPER = {row.name: row.paper for row in rows.ROWS}
 

@@ -12,7 +12,7 @@ from r2b_keras import files
 from r2b_keras.ablations import row_chart, tables
 from r2b_keras.ablations.comparison import compare, interactions, summarise
 from r2b_keras.ablations.runs import Outcome, plan
-from r2b_keras.statistical_tests import holm
+from r2b_keras.significance import holm
 
 BASELINE = {0: 0.80, 1: 0.81, 2: 0.79}
 VALUES = {

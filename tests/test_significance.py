@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from r2b_keras.statistical_tests import holm, paired_test
+from r2b_keras.significance import holm, paired_test
 
 
 def test_equal_differences_are_known_to_a_rounding():
