@@ -28,8 +28,8 @@ from r2b_keras.converters.tflite_file import Flatbuffer, schema
 # Of the mean lead of the best class over the second, what changed answers may cost. In
 # trained networks 8 bits cost 0.01 % on Fashion-MNIST, where 0.6 % of the answers
 # change, and 4.9 % on CIFAR-100, where 16 % do, of a network that is right in half of
-# the cases, and stays so. Its weights in 7 bits cost 5.7 %, and nothing of its accuracy;
-# in 6 bits 12 %, and 1.7 points; in 5 bits 17 %, and 2.9 points (10,000 images).
+# the cases, and stays so. Its weights in 7 bits cost 5.7 % and no accuracy; in 6 bits
+# 12 %, and 1.7 points; in 5 bits 17 %, and 2.9 points (10,000 images).
 MOST_LOST = 0.08
 # Images that are run with rounded weights and with float32 constants of these values.
 _NUM_COMPARED = 20
