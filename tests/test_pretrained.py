@@ -31,8 +31,13 @@ def test_it_names_the_picture_as_the_page_shows(at_root, engine):
     model = f"--model={FILE.relative_to(ROOT)}"
     result = run("predict", model, f"--engine={engine}", PICTURE)
     assert result.returncode == 0, result.stderr
-    assert result.stdout == (RESULTS / "rocket.txt").read_text("utf-8")
-    assert result.stdout.splitlines()[1].endswith("  rocket")
+    shown = (RESULTS / "rocket.txt").read_text("utf-8")
+    if engine == "r2b_runtime":  # the same to the bit on every CPU
+        assert result.stdout == shown
+    # Others add in another order on another CPU, which may turn a sign.
+    for text in (result.stdout, shown):
+        path, best, *_ = text.splitlines()
+        assert path == PICTURE and best.endswith("%  rocket")
 
 
 def test_it_is_the_file_that_was_evaluated():
