@@ -64,8 +64,9 @@ class Tapped:
         Raises:
           InputError: the flatbuffer is damaged.
         """
+        model = tflite_file.parse(flatbuffer)
         # Image by image, whatever batches the file is for.
-        model = tflite_file.parse(tflite_edit.with_batch_size(flatbuffer, 1))
+        tflite_edit.set_batch_size(model, 1)
         graph = model.subgraphs[0]
         self._num_classes = tflite_file.shape(graph.tensors[graph.outputs[0]])[1]
         # A picture is taken as it is: no rounding decides about it.

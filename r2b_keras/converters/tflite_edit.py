@@ -162,15 +162,20 @@ def _layer_name(name: bytes) -> bytes:
 
 
 def with_batch_size(flatbuffer: bytes, batch_size: int) -> bytes:
-    """The same network for batches of `batch_size` images.
+    """The same network for batches of `batch_size` images."""
+    model = tflite_file.parse(flatbuffer)
+    set_batch_size(model, batch_size)
+    return tflite_file.serialize(model)
+
+
+def set_batch_size(model: tflite_file.Model, batch_size: int) -> None:
+    """Makes of a network one for batches of `batch_size` images.
 
     Inputs say so, and what `LceDequantize` gives: interpreters infer all other shapes
     when they load it.
     """
-    model = tflite_file.parse(flatbuffer)
     graph = model.subgraphs[0]
     unpacking = tflite_file.operators(model, "LceDequantize")
     for index in (*graph.inputs, *(x.outputs[0] for _, x in unpacking)):
         tensor = graph.tensors[index]
         tensor.shape = np.array([batch_size, *tflite_file.shape(tensor)[1:]], np.int32)
-    return tflite_file.serialize(model)

@@ -15,6 +15,7 @@ PACKAGE = "r2b_keras"
 CONSTRAINTS = "constraints.txt"
 # In a folder of runs: the name of the code that made them.
 CODE = "code.txt"
+_MANIFEST = "manifest.json"
 # Names in a message.
 _MOST_NAMED = 5
 
@@ -83,9 +84,8 @@ def check_run(folder: pathlib.Path) -> None:
     Raises:
       InputError: its manifest says so.
     """
-    manifest: Any = files.read_json(folder / "manifest.json")
-    for run in manifest["runs"]:
-        revision = run["git_revision"] or "none"
+    for revision in _revisions(folder):
+        revision = revision or "none"
         if revision == "none" or revision.endswith("-dirty"):
             raise InputError(
                 f"{folder} was trained with the revision {revision}, expected one that "
@@ -100,12 +100,15 @@ def is_of_this_revision(root: pathlib.Path, folder: pathlib.Path) -> bool:
       root: the checkout, with nothing changed: see `check`.
       folder: of the run, or of what was kept of it; it need not exist.
     """
-    path = folder / "manifest.json"
-    if not path.exists():
+    if not (folder / _MANIFEST).exists():
         return False
-    manifest: Any = files.read_json(path)
-    made_by = {run["git_revision"] for run in manifest["runs"]}
-    return made_by == {_git(root, "rev-parse", "HEAD").strip()}
+    return set(_revisions(folder)) == {_git(root, "rev-parse", "HEAD").strip()}
+
+
+def _revisions(folder: pathlib.Path) -> list[str | None]:
+    """The revisions of the commands that made a run, None for code in no checkout."""
+    manifest: Any = files.read_json(folder / _MANIFEST)
+    return [run["git_revision"] for run in manifest["runs"]]
 
 
 def code_name(root: pathlib.Path) -> str:

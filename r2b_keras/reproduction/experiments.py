@@ -38,6 +38,7 @@ _Files = dict[str, tuple[str, ...]]
 _SIZES: _Files = {kind: (f"--real_weights={kind}",) for kind in REAL_WEIGHTS}
 # The smallest, for pictures as a camera gives them.
 _PIXELS: _Files = {"pixels": ("--real_weights=int8", "--input=uint8")}
+_ALL = _SIZES | _PIXELS
 # Of a network with real layers in integers, which has no other.
 _INTEGERS: _Files = {"integers": ()}
 _RUNTIME = "r2b_runtime"
@@ -201,8 +202,8 @@ EXPERIMENTS = (
         "the chain on CIFAR-100, converted; 2 hours of one core",
         (0, 1, 2, 3),
         _CIFAR,
-        converted=_SIZES | _PIXELS,
-        in_runtime=(*_SIZES, *_PIXELS),
+        converted=_ALL,
+        in_runtime=tuple(_ALL),
     ),
     _experiment(
         "cifar100_small_strong_baseline",
@@ -235,8 +236,8 @@ EXPERIMENTS = (
         (0, 1, 2, 3),
         f"{_CIFAR}/half_width",
         "--precision=bfloat16",
-        converted=_SIZES | _PIXELS,
-        in_runtime=(*_SIZES, *_PIXELS),
+        converted=_ALL,
+        in_runtime=tuple(_ALL),
         num_seeds=1,
         is_planned=True,
     ),
