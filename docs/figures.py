@@ -11,6 +11,10 @@ from typing import Any
 from r2b_keras import files, tables
 from r2b_keras.significance import paired_test
 
+# What is said of a difference that is not known to be one.
+_UNKNOWN = "one seed, which shows nothing"
+_HOLDS_0 = ", which holds 0"
+
 RESULTS = pathlib.Path(__file__).parent.parent / "results"
 
 
@@ -95,10 +99,11 @@ def difference(first: str, second: str) -> str:
     mean, width, _ = paired_test(differences, _num_images(first.partition(": ")[0]))
     value = f"{100 * mean:+.2f} points"
     if len(both) == 1:
-        return f"{value} (one seed: not shown)"
+        return f"{value} ({_UNKNOWN})"
     low, high = 100 * (mean - width), 100 * (mean + width)
-    told = f"95 % interval {low:+.2f} to {high:+.2f}, {len(both)} seeds"
-    return f"{value} ({told}{'' if low > 0 or high < 0 else ': not shown'})"
+    told = f"95 % interval {low:+.2f} to {high:+.2f}"
+    told += "" if low > 0 or high < 0 else _HOLDS_0
+    return f"{value} ({told}, {len(both)} seeds)"
 
 
 def _num_images(experiment: str) -> int:
@@ -115,7 +120,7 @@ def shown(first: str, second: str) -> str:
       PageError: the interval does not say so.
     """
     found = difference(first, second)
-    if "not shown" in found:
+    if _UNKNOWN in found or _HOLDS_0 in found:
         raise PageError(f"{first} and {second} differ by {found}")
     return found
 
@@ -284,6 +289,13 @@ def converted(run: str, file: str, in_runtime: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def most_lost() -> float:
+    """What changed answers of a rounded file may cost, of the mean lead."""
+    from r2b_keras.converters import rounded_verification
+
+    return rounded_verification.MOST_LOST
+
+
 def expected(recipe: str, number: int) -> float:
     """Top-1 that a recipe expects of a stage, as a fraction."""
     from r2b_keras import recipes
@@ -297,6 +309,43 @@ def expected(recipe: str, number: int) -> float:
 def ms(file: str, **columns: str) -> float:
     """Median latency in milliseconds of a row of a benchmark."""
     return float(row(file, **columns)["median_ms"])
+
+
+def alternative(network: str, arithmetic: str, name: str) -> str:
+    """A cell of the table of alternatives; times have two decimals there."""
+    found = row("alternatives/alternatives.csv", network=network, arithmetic=arithmetic)
+    return f"{float(found[name]):.2f}" if name == "ms" else found[name]
+
+
+def hours(run: str) -> str:
+    """How long all stages of a recorded run were trained: "1 h 55 min"."""
+    paths = (RESULTS / run).glob("stage_*/result.json")
+    seconds = [values(str(path.relative_to(RESULTS)))["seconds"] for path in paths]
+    if not seconds:
+        raise PageError(f"results/{run} has no stages")
+    whole, minutes = divmod(round(sum(seconds) / 60), 60)
+    return f"{whole} h {minutes} min" if whole else f"{minutes} min"
+
+
+def epochs(*runs: str) -> int:
+    """Epochs of all students of recorded runs, of which each has as many.
+
+    Of a chain these are the epochs of all stages but the real-valued first one's.
+
+    Raises:
+      PageError: one has more than another.
+    """
+    from r2b_keras import recipes
+
+    found = set()
+    for run in runs:
+        saved = recipes.completed(values(f"{run}/recipe.json"))
+        stages = recipes.from_dict(saved["recipe"]).stages
+        own = [each for each in stages if each.student.binarization != "real"]
+        found.add(sum(each.epochs for each in own))
+    if len(found) != 1:
+        raise PageError(f"the students of {', '.join(runs)} have {found} epochs")
+    return int(found.pop())
 
 
 def ratio(file: str, **columns: str) -> str:

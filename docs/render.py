@@ -57,7 +57,9 @@ def pages() -> dict[pathlib.Path, str]:
     found = {}
     for path in sorted(TEMPLATES.glob("*.md")):
         place = ROOT / _PLACES.get(path.name, f"docs/{path.name}")
-        found[place] = render(path.read_text(encoding="utf-8"), path.name)
+        page = render(path.read_text(encoding="utf-8"), path.name)
+        made = f"Made of docs/templates/{path.name} by docs/render.py."
+        found[place] = f"<!-- {made} -->\n{page}"
     return found
 
 

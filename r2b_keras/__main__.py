@@ -6,7 +6,7 @@ import os
 import runpy
 import sys
 
-from r2b_keras import checks, environment, standard_streams
+from r2b_keras import __version__, checks, environment, standard_streams
 
 COMMANDS = {
     "train": "train a recipe's chain of stages",
@@ -34,6 +34,8 @@ def main() -> None:
         standard_streams.open_closed()
         with standard_streams.showing_help():
             print(overview())
+    elif name == "--version":
+        print(f"r2b_keras {__version__}")
     elif not name:
         raise SystemExit(overview())
     else:

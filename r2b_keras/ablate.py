@@ -76,6 +76,7 @@ def main() -> int:
     }
     ablation = runs.Ablation(FLAGS.workdir, recipe, settings)
     if FLAGS.dry_run:
+        ablation.check()
         for run in planned:
             print(f"{run.name:<32} {_state(ablation, run)}".rstrip())
         return 0

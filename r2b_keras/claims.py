@@ -69,18 +69,21 @@ class Claim:
             )
 
 
-def interval(values: Sequence[float], runs: int, unit: float) -> tuple[float, float]:
+def interval(
+    values: Sequence[float], runs: int, unit: float, level: float = LEVEL
+) -> tuple[float, float]:
     """Where the mean of new runs lies, see the head of this file.
 
     Args:
       values: of the known runs, at least two.
       runs: how many new ones there are.
       unit: smallest step of a value, in its own unit.
+      level: how often, a fraction below 1.
     """
     from scipy import stats
 
     count = len(values)
-    t = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1))
+    t = float(stats.t.ppf(0.5 + level / 2, count - 1))
     error = statistics.stdev(values) * math.sqrt(1 / count + 1 / runs)
     half, mean = max(t * error, unit), statistics.fmean(values)
     return mean - half, mean + half

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 from absl import flags
 
-from r2b_keras import command, import_flag, path_flags, threads_flag
+from r2b_keras import command, engine_flag, import_flag, path_flags, threads_flag
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def define_flags() -> None:
         "model", None, "A .tflite file; with --workdir, it is compared with the stage."
     )
     path_flags.define("recipe", None, "Recipe whose test set a --model is for.")
-    flags.DEFINE_string("engine", None, "What runs the --model, the best if unset.")
+    engine_flag.define()
     threads_flag.define()
     path_flags.define("data_dir", None, "Folder with the images.")
     import_flag.define()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import card_flags, command, path_flags, threads_flag
+from r2b_keras import card_flags, command, engine_flag, path_flags, threads_flag
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def define_flags() -> None:
         None,
         "Turn pictures by their EXIF orientation; as the model card says if unset.",
     )
-    flags.DEFINE_string("engine", None, "What runs the network, the best if unset.")
+    engine_flag.define()
     threads_flag.define()
     card_flags.define("for a model without a card")
 

@@ -46,12 +46,15 @@ def main() -> int:
     """Runs the experiments and prints the verdicts; 1 unless all claims hold."""
     from r2b_keras.reproduction import checkout, experiments
 
+    if FLAGS.experiment:
+        command.refuse_unused(FLAGS, ["quick"], "chooses experiments itself")
     chosen = experiments.choose(FLAGS.experiment, FLAGS.quick, FLAGS.record)
     if FLAGS.list:
         for each in experiments.EXPERIMENTS:
             mark = "quick" if each.is_quick else "to do" if each.is_planned else ""
             print(f"{each.name:<46} {mark:<6} {each.summary}")
         return 0
+    _check_package()
     results = pathlib.Path(FLAGS.results)
     if not results.is_dir():
         raise InputError(
@@ -65,6 +68,7 @@ def main() -> int:
         )
     if FLAGS.record:
         checkout.check(checkout.ROOT, results)
+        _check_images(chosen)
         # Runs of other code lie elsewhere.
         name = checkout.code_name(checkout.ROOT)
         workdir = pathlib.Path(FLAGS.workdir or RECORDED) / name
@@ -76,6 +80,23 @@ def main() -> int:
         return compare(chosen, pathlib.Path(FLAGS.workdir or temporary), results)
 
 
+def _check_package() -> None:
+    """Refuses to start commands of another package than this one.
+
+    They run as modules, for which Python looks in the working folder first.
+
+    Raises:
+      InputError: it has a package of the same name.
+    """
+    own, here = pathlib.Path(__file__).parent, pathlib.Path.cwd()
+    if (here / own.name).is_dir() and not (here / own.name).samefile(own):
+        raise InputError(
+            f"This is the package in {own.parent}, but {here} has one too, whose "
+            f"commands would run instead: start `python -m {own.name}.reproduce` here, "
+            "which is that one's."
+        )
+
+
 def compare(
     chosen: Sequence[Experiment], workdir: pathlib.Path, results: pathlib.Path
 ) -> int:
@@ -85,6 +106,7 @@ def compare(
     # Whatever is missing is told before anything takes time.
     claimed = claims.read(results / seeds.CLAIMS)
     recorded = seeds.read(results / seeds.FILE)
+    _check_images(chosen)
     tried = comparison.to_try(chosen, claimed, FLAGS.quick)
     measured: seeds.Measured = {}
     with _claimed(workdir, workdir):
@@ -109,6 +131,26 @@ def compare(
     return command.EXIT_PROBLEM if off or open_ else 0
 
 
+def _check_images(chosen: Sequence[Experiment]) -> None:
+    """Loads the images of all experiments, of which the last ones come after hours.
+
+    Raises:
+      InputError: images are missing, or are others than were measured.
+    """
+    from r2b_keras import data, recipes
+    from r2b_keras.reproduction import experiments, seeds
+
+    names = {experiments.recipe_of(experiment) for experiment in chosen}
+    for config in {recipes.get(name).data for name in sorted(names)}:
+        try:
+            fingerprint = data.load(config).fingerprint
+        except InputError as error:
+            raise InputError(
+                f"{error} Here the environment's TFDS_DATA_DIR stands for --data_dir."
+            ) from error
+        seeds.check_images(config.source, fingerprint)
+
+
 def record(
     experiment: Experiment, workdir: pathlib.Path, results: pathlib.Path
 ) -> None:
@@ -129,7 +171,8 @@ def record(
             continue
         folder = run(experiment, seed, workdir)
         checkout.check_run(folder)
-        with locks.held(workdir / "record.lock"):
+        # Of the results, which are what they share: each may have its own --workdir.
+        with locks.held(results / ".record.lock"):
             measured = seeds.read(results / seeds.FILE)
             seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
             seeds.write(results / seeds.FILE, measured)

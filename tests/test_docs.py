@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from r2b_keras import recipes
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -47,7 +49,8 @@ def test_a_changed_figure_is_told_and_made_anew(
     page = tmp_path / "README.md"
     assert render.main(["--check"]) == 1
     assert render.main([]) == 0
-    assert page.read_text() == "It reaches 92.53 %.\n"
+    made = "<!-- Made of docs/templates/README.md by docs/render.py. -->\n"
+    assert page.read_text() == f"{made}It reaches 92.53 %.\n"
     assert render.main(["--check"]) == 0
     page.write_text("It reaches 92.54 %.\n")
     capsys.readouterr()
@@ -196,12 +199,12 @@ def test_a_page_calls_larger_only_what_is_shown(figures, monkeypatch, tmp_path):
     told = "-9.33 points (95 % interval -12.20 to -6.46, 3 seeds)"
     assert figures.shown(b, a) == told
     # 0, 12 and 8 points.
-    told = "+6.67 points (95 % interval -8.51 to +21.84, 3 seeds: not shown)"
+    told = "+6.67 points (95 % interval -8.51 to +21.84, which holds 0, 3 seeds)"
     assert figures.difference(a, e) == told
-    assert figures.difference(a, c) == "+1.00 points (one seed: not shown)"
-    assert figures.difference(c, a) == "-1.00 points (one seed: not shown)"
+    assert figures.difference(a, c) == "+1.00 points (one seed, which shows nothing)"
+    assert figures.difference(c, a) == "-1.00 points (one seed, which shows nothing)"
     # Equal ones are known to a rounding: 4.303 sqrt(2 / 12) images of 100.
-    told = "+1.00 points (95 % interval -0.76 to +2.76, 3 seeds: not shown)"
+    told = "+1.00 points (95 % interval -0.76 to +2.76, which holds 0, 3 seeds)"
     assert figures.difference(a, "f: top-1") == told
     assert figures.mean_of(b) == "81.67 % (3 seeds, 80.00 to 84.00)"
     assert figures.mean_of(c) == "91.00 % (one seed)"
@@ -215,6 +218,26 @@ def test_a_page_calls_larger_only_what_is_shown(figures, monkeypatch, tmp_path):
     assert figures.claimed(a)["seeds"] == "5"
     with pytest.raises(figures.PageError, match="has 0 rows"):
         figures.claimed(b)
+
+
+def test_how_long_recorded_runs_were_trained(figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    with pytest.raises(figures.PageError, match="results/long has no stages"):
+        figures.hours("long")
+    for name, seconds in (("long", (3600, 3329)), ("short", (3569,))):
+        for number, each in enumerate(seconds):
+            (tmp_path / name / f"stage_{number}").mkdir(parents=True)
+            path = tmp_path / name / f"stage_{number}" / "result.json"
+            path.write_text(json.dumps({"seconds": each}))
+        recipe = recipes.get("digits" if name == "long" else "digits/strong_baseline")
+        saved = {"recipe": recipes.to_dict(recipe)}
+        (tmp_path / name / "recipe.json").write_text(json.dumps(saved))
+    assert figures.hours("long") == "1 h 55 min"
+    assert figures.hours("short") == "59 min"
+    # 10 + 15 + 20 epochs behind a teacher's 10, and a student's alone.
+    assert (figures.epochs("long"), figures.epochs("short")) == (45, 55)
+    with pytest.raises(figures.PageError, match="long, short have {45, 55} epochs"):
+        figures.epochs("long", "short")
 
 
 def test_parts_of_the_profile_are_all_of_it(figures):

@@ -112,6 +112,8 @@ def test_source_archive_is_enough_to_build_and_test(sources):
     wanted = {"pyproject.toml", "constraints.txt", "Makefile", "README.md", "LICENSE"}
     assert wanted | our_modules() <= names
     assert {"tests/test_packaging.py", ".ci/choose_python"} <= names
+    trained = "pretrained/cifar100_small"
+    assert {f"{trained}.tflite", f"{trained}.keras"} <= names
     assert {name.partition("/")[0] for name in names}.isdisjoint(
         {"models", "trainers", "converters", "runs", ".venv"}
     )

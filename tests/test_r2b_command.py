@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import r2b_keras
 from r2b_keras import __main__ as r2b
 
 PACKAGE = pathlib.Path(r2b.__file__).parent
@@ -47,6 +48,7 @@ def test_every_command_is_listed(run):
         run("--help") == run("-h") == run("help") == ([], None, r2b.overview() + "\n")
     )
     assert run() == ([], r2b.overview(), "")
+    assert run("--version") == ([], None, f"r2b_keras {r2b_keras.__version__}\n")
     for name in modules:
         (line,) = (x for x in r2b.overview().splitlines() if x.startswith(f"  {name} "))
         assert len(line) <= 80 and line[13:].strip()

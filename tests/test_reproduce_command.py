@@ -1,14 +1,18 @@
 """`python -m r2b_keras.reproduce`: small experiments in place of the real ones."""
 
+import contextlib
 import dataclasses
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import tensorflow_datasets as tfds
 
 from r2b_keras import files, folders, reproduce
 from r2b_keras.claims import Claim
 from r2b_keras.claims import write as write_claims
-from r2b_keras.reproduction import checkout, experiments
+from r2b_keras.reproduction import checkout, experiments, seeds
 from r2b_keras.reproduction.definitions import Experiment, Number, Step
 from tests import commands
 
@@ -78,7 +82,7 @@ def test_recording_keeps_each_seed_and_makes_the_claims(trained, results, both):
     values, done = trained
     assert commands.run("reproduce", "--record", *both)[0] == 0
     assert done == [0, 1, 2, 3, 4, 5]
-    kept = {p.relative_to(results).as_posix() for p in results.rglob("*.*")}
+    kept = {p.relative_to(results).as_posix() for p in results.rglob("[!.]*.*")}
     assert kept == {
         "seeds.csv",
         "claims.csv",
@@ -122,6 +126,61 @@ def test_what_another_process_recorded_meanwhile_stays(
     names = [row["experiment"] for row in files.read_csv(results / "seeds.csv")]
     assert names == ["small"] * 6 + ["other"] * 6
     assert len(files.read_csv(results / "claims.csv")) == 2
+
+
+def test_two_that_record_at_once_lose_nothing(trained, results, tmp_path, monkeypatch):
+    """Each with a --workdir of its own: what they share are the results."""
+    other = dataclasses.replace(SMALL, name="other")
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL, other))
+    write, both_wait = seeds.write, threading.Barrier(2)
+
+    def slowly(path, measured):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_wait.wait(timeout=0.2)
+        write(path, measured)
+
+    monkeypatch.setattr(seeds, "write", slowly)
+    with ThreadPoolExecutor() as pool:
+        for each in [
+            pool.submit(reproduce.record, experiment, tmp_path / name, results)
+            for experiment, name in ((SMALL, "a"), (other, "b"))
+        ]:
+            each.result()
+    names = [row["experiment"] for row in files.read_csv(results / "seeds.csv")]
+    assert names == ["small"] * 6 + ["other"] * 6
+
+
+def test_images_that_are_missing_are_told_before_anything_is_trained(
+    trained, tmp_path, monkeypatch
+):
+    _, done = trained
+    step = Step(("train", "--recipe=cifar100", "--workdir={folder}"))
+    late = dataclasses.replace(SMALL, name="late", steps=(step,))
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL, late))
+    write_claims(tmp_path / "claims.csv", [])
+    empty = tmp_path / "empty"
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(empty))
+    for flag in ("--nolist", "--record"):
+        told = commands.refusal("reproduce", f"--results={tmp_path}", flag)
+        assert f"cifar100 of TensorFlow Datasets is not prepared in {empty}" in told
+        assert "TFDS_DATA_DIR" in told
+    assert done == []
+    # Of other images nothing can be compared.
+    fingerprints = {"digits": "0" * 64}
+    monkeypatch.setattr(seeds, "FINGERPRINTS", fingerprints)
+    names = (f"--results={tmp_path}", "--experiment=small")
+    assert "images of digits here have" in commands.refusal("reproduce", *names)
+    assert done == []
+
+
+def test_commands_would_be_those_of_another_package(trained, tmp_path, monkeypatch):
+    """An installed `r2b` that is started in a checkout."""
+    write_claims(tmp_path / "claims.csv", [])
+    monkeypatch.chdir(tmp_path)
+    assert commands.run("reproduce", f"--results={tmp_path}")[0] == 1
+    (tmp_path / "r2b_keras").mkdir()
+    told = commands.refusal("reproduce", f"--results={tmp_path}")
+    assert f"but {tmp_path} has one too" in told
 
 
 def test_a_run_under_which_the_code_changed_is_not_recorded(
@@ -311,6 +370,9 @@ def test_a_real_training_is_judged(tmp_path, monkeypatch):
 
 def test_list_and_mistakes(tmp_path):
     assert "one stage" in commands.run("reproduce", "--list")[1]
+    assert "--quick chooses experiments itself" in commands.refusal(
+        "reproduce", "--quick", "--experiment=small"
+    )
     assert "Unknown experiment 'x'" in commands.refusal("reproduce", "--experiment=x")
     assert "in a checkout" in commands.refusal(
         "reproduce", f"--results={tmp_path / 'none'}"

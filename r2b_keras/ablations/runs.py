@@ -24,6 +24,7 @@ from r2b_keras.trainers.chain import run_identity, train_chain
 from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.workdir import Workdir
 
+_MARK = "ablation.json"
 # Seconds between two looks at what other processes have finished.
 _PAUSE = 5.0
 
@@ -140,10 +141,15 @@ class Ablation:
             "data_fingerprint": self.images.fingerprint,
             **trained.files_of(self.recipe),
         }
-        name, same = "ablation.json", "recipe, settings and data"
-        folders.claim(self.path, name, identity, "ablation", same, self._read)
+        same = "recipe, settings and data"
+        folders.claim(self.path, _MARK, identity, "ablation", same, self._read)
         # One from before a field was added lacks it.
-        files.write_json(self.path / name, identity)
+        files.write_json(self.path / _MARK, identity)
+
+    def check(self) -> None:
+        """Refuses what `claim` does, but makes no folder where there is none."""
+        if (self.path / _MARK).exists():
+            self.claim()
 
     def _read(self, path: pathlib.Path) -> Any:
         """What the folder was made for."""
@@ -181,8 +187,14 @@ class Ablation:
         return None if self.is_finished(run) else self.workdir(run).failure()
 
     def outcome(self, run: Plan) -> Outcome | None:
-        """What a run gave, None while it is not finished."""
+        """What a run gave, None while it is not finished.
+
+        Raises:
+          InputError: what lies in its folder is another run.
+        """
         workdir = self.workdir(run)
+        if (workdir.path / "recipe.json").exists():
+            workdir.claim(self._identity(run), alone=False)
         before = workdir.result(rows.REAL_WEIGHTS)
         last = workdir.result(rows.BINARY_WEIGHTS)
         if before is None or last is None:
@@ -285,15 +297,17 @@ class Ablation:
     def missing_keys(self, run: Plan) -> list[str]:
         """The library's keys of the stages that a run has yet to train or to fetch."""
         recipe, workdir = self._recipe(run), self.workdir(run)
-        identity = run_identity(
-            recipe,
+        return [
+            stage_key(self._identity(run), recipe, number)
+            for number in recipe.stages_needed(rows.BINARY_WEIGHTS)
+            if workdir.result(number) is None
+        ]
+
+    def _identity(self, run: Plan) -> dict[str, Any]:
+        return run_identity(
+            self._recipe(run),
             run.seed,
             self.settings["precision"],
             self.settings["deterministic"],
             self.images.fingerprint,
         )
-        return [
-            stage_key(identity, recipe, number)
-            for number in recipe.stages_needed(rows.BINARY_WEIGHTS)
-            if workdir.result(number) is None
-        ]

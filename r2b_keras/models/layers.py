@@ -243,10 +243,10 @@ class ChannelGating(tf.keras.layers.Dense):
     """The data-driven gate G(A; W_G) of Eq. 3 (Sec. 4.3, Fig. 1 right).
 
     Global average pool -> 1x1 convolution to `bottleneck` channels -> ReLU -> 1x1
-    convolution to `units` channels -> sigmoid. No biases in training (the authors'
-    later code and larq-zoo have none). The pooled map stays `[B, 1, 1, C]`, so that the
-    batch survives conversion. It is a `Dense` layer with a bottleneck, and derives from
-    one so that `lq.models.summary` counts its multiply-accumulates.
+    convolution to `units` channels -> sigmoid. The networks here have no biases (the
+    authors' later code and larq-zoo have none). The pooled map stays `[B, 1, 1, C]`, so
+    that the batch survives conversion. It is a `Dense` layer with a bottleneck, and
+    derives from one so that `lq.models.summary` counts its multiply-accumulates.
 
     Input shape: `[B, H, W, C]`, the output of the half block's BatchNorm. Output shape:
     `[B, 1, 1, units]`, values in (0, 1).
@@ -254,8 +254,7 @@ class ChannelGating(tf.keras.layers.Dense):
     Args:
       units: channels of the convolution to be gated.
       bottleneck: hidden channels, C / r in the paper.
-      use_bias: whether the hidden channels have a bias, as they may need where a
-        BatchNorm was folded into the gate for deployment.
+      use_bias: whether the hidden channels have a bias.
     """
 
     def __init__(

@@ -21,9 +21,9 @@ that follows is ours, and was not tuned:
     python -m r2b_keras.train --recipe=pictures/fine_tuning --start_from=FILE \
       --data_dir=DIR
 
-goes on from a network that knows other pictures, which tens of a class are enough for.
-FILE is the model.keras of a last stage of `cifar100_small`, or of any network of its
-layers; pictures have its size, 32x32. One stage, minutes on one core; all of it ours.
+goes on from a network that knows other pictures, for tens of a class of one's own. FILE
+is the model.keras of a last stage of `cifar100_small`, or of any network of its layers;
+pictures have its size, 32x32. One stage, minutes on one core; all of it ours.
 Without `--start_from` the same network starts from nothing.
 """
 

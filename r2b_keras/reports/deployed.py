@@ -4,6 +4,7 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any
 
+from r2b_keras import files
 from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import (
     benchmark_report,
@@ -44,8 +45,12 @@ class Deployed:
 
 
 def find(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """The `.tflite` files that lie in a run's folder, by name."""
-    return sorted(path for path in workdir.rglob("*.tflite") if path.is_file())
+    """The `.tflite` files that lie in a run's folder, by name.
+
+    Without those that another process is still writing.
+    """
+    found = (path for path in workdir.rglob("*.tflite") if path.is_file())
+    return sorted(path for path in found if not path.name.startswith(files.PARTIAL))
 
 
 def inspect(

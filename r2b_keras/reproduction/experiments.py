@@ -283,6 +283,13 @@ def statements() -> list[Statement]:
     ]
 
 
+def recipe_of(experiment: Experiment) -> str:
+    """Name of the recipe that an experiment trains."""
+    flag = "--recipe="
+    (found,) = (each for each in experiment.steps[0].arguments if each.startswith(flag))
+    return found.removeprefix(flag)
+
+
 def compared_with(terms: Collection[Term]) -> set[Term]:
     """The other numbers of the differences that one of these is in."""
     pairs = (set(pair) for pair in _DIFFERENCES)

@@ -72,8 +72,29 @@ def of_run(experiment: Experiment, folder: pathlib.Path) -> dict[Term, float]:
         Term(experiment.name, number.title): _number(folder / number.file, number.key)
         for number in experiment.numbers
     }
-    _check_images(folder / "recipe.json")
+    run = _object(folder / "recipe.json")
+    source = run.get("recipe", {}).get("data", {}).get("source")
+    check_images(source, run.get("data_fingerprint"))
     return found
+
+
+def check_images(source: str | None, fingerprint: str | None) -> None:
+    """Refuses other images than were measured; see `FINGERPRINTS`.
+
+    Args:
+      source: a recipe's `data.source`.
+      fingerprint: SHA-256 of the images that there are.
+
+    Raises:
+      InputError: they are others.
+    """
+    known = FINGERPRINTS.get(source) if source else None
+    if known is not None and fingerprint != known:
+        raise InputError(
+            f"The images of {source} here have the SHA-256 {fingerprint}, expected "
+            f"{known}: make the set as README.md says, delete the folder of runs with "
+            "them, then run the command again."
+        )
 
 
 def add(
@@ -143,19 +164,6 @@ def claims(measured: Measured) -> list[Claim]:
             )
         )
     return found
-
-
-def _check_images(path: pathlib.Path) -> None:
-    """Refuses a run on other images than were measured; see `FINGERPRINTS`."""
-    run = _object(path)
-    source = run.get("recipe", {}).get("data", {}).get("source")
-    known, found = FINGERPRINTS.get(source), run.get("data_fingerprint")
-    if known is not None and found != known:
-        raise InputError(
-            f"{path.parent} was trained on images of {source} with the SHA-256 "
-            f"{found}, expected {known}: make the set as README.md says, delete that "
-            "folder, then run the command again."
-        )
 
 
 def _number(path: pathlib.Path, key: str) -> float:

@@ -21,6 +21,9 @@ from r2b_keras.sweeps.space import as_text
 from r2b_keras.sweeps.sweep import Sweep
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
+# How often the best of all trials may lie outside where seeds alone would put it.
+_CHANCE = 0.05
+
 
 def train(sweep: Sweep, wait: bool) -> None:
     """Trains the recipe as it is: trial 0, then with the seeds that follow its own.
@@ -94,8 +97,13 @@ def told(sweep: Sweep, rows: Sequence[TrialRow]) -> list[str]:
     found = list(scores(sweep).values())
     return [
         f"spread      {_spread(found)}",
-        f"helped      {_verdict(sweep, found, first, len(rows) - 1)}",
+        f"helped      {_verdict(sweep, found, first, _num_tried(rows))}",
     ]
+
+
+def _num_tried(rows: Sequence[TrialRow]) -> int:
+    """The trials that the best was chosen from, without the recipe's own setting."""
+    return sum(row.number > 0 and row.result is not None for row in rows)
 
 
 def _spread(found: list[float]) -> str:
@@ -111,7 +119,11 @@ def _spread(found: list[float]) -> str:
 def _verdict(
     sweep: Sweep, found: list[float], first: TrialRow | None, num_tried: int
 ) -> str:
-    """By the rule of the claims: whether the best lies above where seeds alone go."""
+    """Whether the best lies above where seeds alone put the best of so many trials.
+
+    The interval is that of the claims, at a level which leaves `_CHANCE` to all trials
+    together (Bonferroni): else the best of enough trials would always lie above.
+    """
     if first is None or first.number == 0:
         return "no: no trial is better than the recipe's own setting"
     if len(found) < claims.LEAST_SEEDS:
@@ -120,15 +132,10 @@ def _verdict(
             f"setting (--seeds), there are {len(found)}"
         )
     unit = 1 / sweep.settings.dataset.num_validation
-    low, high = claims.interval(found, 1, unit)
-    reach = (
-        f"seeds alone move the recipe's own setting from {low:.2%} to {high:.2%} in "
-        f"{claims.LEVEL:.0%} of runs"
-    )
-    if claims.place(first.score, low, high) != claims.ABOVE:
-        return f"not shown: {reach}"
-    chance = min(1.0, num_tried * (1 - claims.LEVEL) / 2)
+    low, high = claims.interval(found, 1, unit, 1 - _CHANCE / num_tried)
+    above = claims.place(first.score, low, high) == claims.ABOVE
+    trials = "1 trial" if num_tried == 1 else f"{num_tried} trials"
     return (
-        f"yes: {reach}; of {num_tried} trials that are no better, one would get above "
-        f"with a chance of {chance:.1%} at most"
+        f"{'yes' if above else 'not shown'}: seeds alone keep {trials} of the recipe's "
+        f"own setting between {low:.2%} and {high:.2%} in {1 - _CHANCE:.0%} of sweeps"
     )

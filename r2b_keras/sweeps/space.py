@@ -150,7 +150,9 @@ def parse(content: Any, source: str, recipe: Recipe, stage: int) -> Space:
         fields = tuple(_field(*item, stage) for item in content.items())
         _check_distinct(fields, len(recipe.stages))
         tried = [change(recipe, values) for values in _corners(fields)]
-        _check_numbers(fields, tried[0])
+        # The recipe's own values too, which are those of trial 0.
+        for each in (recipe, tried[0]):
+            _check_numbers(fields, each)
         _check_effect(fields, tried, stage)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
@@ -281,19 +283,20 @@ def _check_numbers(fields: tuple[Field, ...], recipe: Recipe) -> None:
     for field in fields:
         if field.kind == "choice":
             continue
-        value: Any = values
-        for key in _paths(field, len(recipe.stages))[0].split("."):
-            value = value[int(key) if isinstance(value, list) else key]
-        if type(value) is int and field.kind != "int":
-            raise InputError(
-                f"{field.name!r} has the kind {field.kind!r}, expected 'int' or "
-                "'choice' for a field of whole numbers."
-            )
-        if not isinstance(value, int | float):
-            raise InputError(
-                f"{field.name!r} has the kind {field.kind!r}, expected 'choice' for a "
-                "field that is no number."
-            )
+        for path in _paths(field, len(recipe.stages)):
+            value: Any = values
+            for key in path.split("."):
+                value = value[int(key) if isinstance(value, list) else key]
+            if type(value) is int and field.kind != "int":
+                raise InputError(
+                    f"{field.name!r} has the kind {field.kind!r}, expected 'int' or "
+                    "'choice' for a field of whole numbers."
+                )
+            if not isinstance(value, int | float):
+                raise InputError(
+                    f"{field.name!r} has the kind {field.kind!r}, expected 'choice' "
+                    f"for a field that is no number: {path} is {value!r}."
+                )
 
 
 def _check_effect(fields: tuple[Field, ...], tried: list[Recipe], stage: int) -> None:

@@ -35,7 +35,7 @@ TUNERS = ("random", "hyperband", "bayesian")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a sweep does; two runs share a folder only if these are equal.
+    """What a sweep does; two runs share a folder only if `identity` is equal.
 
     Attributes:
       recipe: what the trials change.
@@ -77,7 +77,6 @@ class Settings:
             "seed": self.seed,
             "precision": self.precision,
             "data_fingerprint": self.dataset.fingerprint,
-            "seeds": self.seeds,
             **trained.files_of(self.recipe),
         }
 
@@ -189,9 +188,7 @@ class Sweep:
           InputError: the folder is of another sweep (the message names what differs),
             or holds other files.
         """
-        settings = (
-            "recipe, overrides, stage, tuner, space, seed, seeds, precision and data"
-        )
+        settings = "recipe, overrides, stage, tuner, space, seed, precision and data"
         wanted = self.settings.identity()
         folders.claim(self.path, "sweep.json", wanted, "sweep", settings)
 

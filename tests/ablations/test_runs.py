@@ -244,3 +244,25 @@ def test_an_outcome_is_of_both_stages(tmp_path):
         seconds=5.0,
         num_test_images=359,
     )
+
+
+def test_another_run_in_a_run_s_folder_is_no_outcome(tmp_path):
+    """As somebody may have copied it there."""
+    ablation = Fake(tmp_path)
+    first, second = runs.plan(["gate", "all"], ["real"], 1)
+    for run in (first, second):
+        ablation.train(run)
+        identity = ablation._identity(first)
+        files.write_json(ablation.workdir(run).path / "recipe.json", identity)
+    assert ablation.outcome(first).row == "gate"
+    for look in (lambda: ablation.outcome(second), ablation.outcomes):
+        with pytest.raises(InputError, match="all_real_0 was made by another run: rec"):
+            look()
+
+
+def test_a_look_is_refused_as_the_work_is(tmp_path):
+    Fake(tmp_path / "new").check()
+    assert not (tmp_path / "new").exists()
+    Fake(tmp_path / "a").claim()
+    with pytest.raises(InputError, match="was made by another ablation"):
+        Fake(tmp_path / "a", fingerprint="abd").check()

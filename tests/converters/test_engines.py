@@ -1,13 +1,16 @@
 """Engines by name: the same scores as NumPy, and what they refuse in one sentence."""
 
+import functools
 import importlib.util
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from absl import flags
 from small_flatbuffers import (
     BINARY_SHAPE,
     binary,
@@ -20,6 +23,7 @@ from small_flatbuffers import (
     tensor,
 )
 
+from r2b_keras import engine_flag
 from r2b_keras.converters import engines, tflite_file
 from tests.test_environment import HIDE_MODULE, run_python
 
@@ -105,10 +109,19 @@ def test_engines_that_are_able_are_named():
     assert engines.names_for(dense()) == REAL
     assert engines.names_for(custom("TheirOp")) == ()
     assert engines.NAMES == (*LCE, "litert", "r2b_runtime")
-    assert engines.load(binary()).name == "lce"
-    assert engines.load(dense()).name == "litert"
+    assert engines.load(binary()).name == "r2b_runtime"
+    assert engines.load(dense()).name == "r2b_runtime"
     assert "is empty" in refusal(engines.names_for, b"")
     assert "is empty" in refusal(engines.load, b"")
+
+
+def test_commands_name_them():
+    values = flags.FlagValues()
+    with pytest.MonkeyPatch.context() as patch:
+        define = functools.partial(flags.DEFINE_string, flag_values=values)
+        patch.setattr(flags, "DEFINE_string", define)
+        engine_flag.define()
+    assert set(re.findall(r"\w+", values["engine"].help)) >= set(engines.NAMES)
 
 
 def hide(monkeypatch, *packages):
@@ -195,9 +208,11 @@ def test_larqs_engine_imports_tensorflow_which_a_board_may_lack(tmp_path):
     assert "tensorflow" in result.stdout and result.stdout.count("\n") == 1
 
 
-def test_the_next_engine_takes_what_the_first_one_cannot_load():
+def test_the_next_engine_takes_what_the_first_one_cannot_load(monkeypatch):
     """Groups, which the default kernel of Larq Compute Engine does not have."""
     content = grouped()
+    assert engines.load(content).name == "r2b_runtime"
+    hide(monkeypatch, "r2b_runtime")
     message = refusal(engines.load, content, "lce")
     assert message.startswith("The engine lce cannot run this .tflite file (")
     engine = engines.load(content)
@@ -266,6 +281,7 @@ SWEEP = """
 import sys
 import numpy as np
 from small_flatbuffers import binary, dense
+from r2b_keras import engine_flag
 from r2b_keras.converters import engines, tflite_file
 
 make, name, first = {"binary": binary, "dense": dense}[sys.argv[1]], *sys.argv[2:]

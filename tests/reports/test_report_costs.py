@@ -8,6 +8,7 @@ import pytest
 from r2b_keras import recipes
 from r2b_keras.board.card import ModelCard
 from r2b_keras.converters.benchmarking import Measurement
+from r2b_keras.files import written_whole
 from r2b_keras.reports import deployed, provenance
 from r2b_keras.reports.deployed import Deployed
 from r2b_keras.reports.history import Metrics
@@ -58,6 +59,16 @@ WITHOUT_FILES = [
     ("binary MACs an image", "1.6 M"),
     ("weights, packed", "61 KiB"),
 ]
+
+
+def test_what_is_still_being_written_is_no_file_yet(tmp_path):
+    done = tmp_path / "exports" / "model.tflite"
+    done.parent.mkdir()
+    done.write_bytes(b"done")
+    with written_whole(tmp_path / "next.tflite") as partial:
+        partial.write_bytes(b"half")
+        assert deployed.find(tmp_path) == [done]
+    assert deployed.find(tmp_path) == [done, tmp_path / "next.tflite"]
 
 
 def test_key_figures_without_files():

@@ -331,7 +331,7 @@ def test_a_run_on_other_images_is_refused(small, tmp_path):
     for fingerprint in ("0" * 64, None):
         saved = run | {"data_fingerprint": fingerprint}
         (tmp_path / "recipe.json").write_text(json.dumps(saved))
-        with pytest.raises(InputError, match=f"digits with .* {fingerprint}, expected"):
+        with pytest.raises(InputError, match=f"digits here .* {fingerprint}, expected"):
             seeds.of_run(SMALL, tmp_path)
     saved = run | {"data_fingerprint": FINGERPRINTS["digits"]}
     (tmp_path / "recipe.json").write_text(json.dumps(saved))
@@ -378,7 +378,7 @@ def test_what_quick_and_names_choose():
     quick = [experiment.name for experiment in choose([], quick=True)]
     assert quick == ["digits", "digits_strong_baseline"]
     pair = ["digits", "digits_without_absorb_magnitude"]
-    assert [experiment.name for experiment in choose(pair, quick=True)] == pair
+    assert [experiment.name for experiment in choose(pair, quick=False)] == pair
     with pytest.raises(InputError, match="Unknown experiment 'mnist'"):
         choose(["mnist"], quick=False)
     with pytest.raises(InputError, match="alone: name digits with it"):

@@ -78,6 +78,15 @@ def test_there_is_a_default_space_for_every_stage(name):
         assert json.loads(found.to_text()) == found.content
 
 
+def test_the_recipes_own_value_has_to_be_a_number_too():
+    """It is trial 0's; no range could hold it."""
+    overrides = ["stages.3.teacher=none", "stages.3.losses.logit_matching=0"]
+    untaught = recipes.apply_overrides(DIGITS, overrides)
+    content = {LOGITS: {"linear": [0.1, 1]}, "stage.teacher": {"int": [0, 2]}}
+    assert len(parse(content).fields) == 2
+    assert "no number: stages.3.teacher is None" in refusal(content, 3, untaught)
+
+
 @pytest.mark.parametrize("content", [{}, [], None, "stage.epochs"])
 def test_no_fields(content):
     assert "names no fields" in refusal(content)

@@ -44,6 +44,8 @@ def test_hyperbands_epochs_are_the_stages():
 def test_the_same_sweep_takes_the_folder_again(tmp_path):
     make_sweep(tmp_path / "a").claim()
     make_sweep(tmp_path / "a", data_dir="/elsewhere").claim()
+    # As its last line advises: the recipe's own setting with more seeds.
+    make_sweep(tmp_path / "a", seeds=5).claim()
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,6 @@ def test_the_same_sweep_takes_the_folder_again(tmp_path):
             "data_fingerprint: abc -> abd",
         ),
         ({"stage": 2}, "stage: 3 -> 2"),
-        ({"seeds": 3}, "seeds: 1 -> 3"),
         (
             {"recipe": recipes.apply_overrides(DIGITS, ["stages.0.epochs=3"])},
             "recipe.stages.0.epochs: 10 -> 3",
