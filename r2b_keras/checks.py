@@ -9,6 +9,8 @@ from typing import Any
 
 from r2b_keras.errors import InputError
 
+_LARGEST_COUNT = 2**31 - 1
+
 
 def is_number(value: Any) -> bool:
     """Whether `value` is a finite number, and not true or false."""
@@ -51,9 +53,11 @@ def require_flag(name: str, value: object) -> None:
 
 
 def require_count(name: str, value: object, least: int = 1) -> None:
-    """Refuses what is no whole number of at least `least`."""
+    """Refuses what is no whole number of at least `least`, or is beyond 32 bits."""
     expected = f"a whole number of at least {least}"
     require(is_count(value, least), name, value, expected)
+    fits = isinstance(value, Integral) and int(value) <= _LARGEST_COUNT
+    require(fits, name, value, f"a whole number of at most {_LARGEST_COUNT}")
 
 
 def require_positive(name: str, value: object) -> None:

@@ -128,7 +128,8 @@ def _print_flatbuffer() -> int:
     ]
     labels, scores, *of_keras = _predict(dataset, predict)
     report = evaluation.make_report(scores, labels, dataset.class_names)
-    keras = own.accuracy if own and own.recipe == recipe.name else None
+    same = own is not None and own.recipe == recipe.name and _is_known(dataset)
+    keras = own.accuracy if own and same else None
     compared = None
     if student:
         reference = verification.Reference(
@@ -156,6 +157,14 @@ def _print_flatbuffer() -> int:
             print(compared.text)
         print(report.to_text())
     return 0 if compared is None or compared.accepted else _say_rejected()
+
+
+def _is_known(dataset: ImageDataset) -> bool:
+    """Whether a recipe's name tells the images, as a folder's does not."""
+    from r2b_keras.recipes.measured import FINGERPRINTS
+
+    source = dataset.config.source
+    return source.startswith("tfds:") or dataset.fingerprint == FINGERPRINTS.get(source)
 
 
 def _say_rejected() -> int:

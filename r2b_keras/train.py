@@ -57,7 +57,8 @@ def main() -> int:
         return 0
     import_flag.import_modules(FLAGS)
     named = recipes.get(FLAGS.recipe)
-    stage, seed, precision, own = _settings()
+    found, own = _settings()
+    stage, seed = found["stage"], found["seed"]
     stage = len(named.stages) - 1 if stage is None else stage
     named.require_stage(stage)
     recipe = recipes.apply_overrides(named, [*FLAGS.override, *_files(stage)])
@@ -82,9 +83,9 @@ def main() -> int:
         data_dir=FLAGS.data_dir,
         seed=seed,
         only=FLAGS.only,
-        precision=precision,
+        precision=found["precision"],
         strategy=FLAGS.strategy,
-        deterministic=FLAGS.deterministic,
+        deterministic=found["deterministic"],
         execution=Execution(FLAGS.xla, FLAGS.steps_per_execution),
         library=StageLibrary(FLAGS.library) if FLAGS.library else None,
     )
@@ -121,8 +122,8 @@ def _refuse_unheard_teachers(named: Recipe, recipe: Recipe) -> None:
             )
 
 
-def _settings() -> tuple[int | None, int, str, str]:
-    """Stage, seed and precision, and those of them that come from the recipe's file.
+def _settings() -> tuple[dict[str, Any], str]:
+    """`recipes.RUN_SETTINGS`, and those of them that come from the recipe's file.
 
     A flag that was given wins over the file, the file over the flag's default.
 
@@ -135,7 +136,7 @@ def _settings() -> tuple[int | None, int, str, str]:
         if not FLAGS[name].present:
             found[name] = own[name] = _parsed(name, value)
     words = " ".join(f"--{name}={value}" for name, value in own.items())
-    return found["stage"], found["seed"], found["precision"], words
+    return found, words
 
 
 def _parsed(name: str, value: Any) -> Any:

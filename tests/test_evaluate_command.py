@@ -14,6 +14,7 @@ from r2b_keras.converters.float32 import other_types
 from r2b_keras.data import DataConfig, imagenet
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.recipes.measured import FINGERPRINTS
 from r2b_keras.trainers import evaluation, trained
 from r2b_keras.trainers.trained import load_student
 from r2b_keras.trainers.workdir import Workdir
@@ -209,6 +210,20 @@ def test_a_file_without_a_card(without_card, tmp_path, test_part):
         "evaluate", f"--model={path}", "--recipe=digits/strong_baseline"
     )
     assert "Keras" not in printed and f"top-1 {found['top1']:.2%}" in printed
+
+
+def test_of_other_images_keras_has_no_accuracy_here():
+    """A recipe of folders names no images, plain MNIST has the files of another set."""
+    digits = recipes.get("digits").data
+    for source, fingerprint, known in (
+        ("digits", FINGERPRINTS["digits"], True),
+        ("digits", "0" * 64, False),
+        ("folder", FINGERPRINTS["digits"], False),
+        ("tfds:cifar100", "0" * 64, True),
+    ):
+        config = dataclasses.replace(digits, source=source)
+        images = SimpleNamespace(config=config, fingerprint=fingerprint)
+        assert evaluate._is_known(images) == known
 
 
 @pytest.mark.parametrize(

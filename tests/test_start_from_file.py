@@ -10,6 +10,7 @@ import pytest
 from r2b_keras import models, recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.normalisation import Normalisation
 from r2b_keras.trainers import Distiller
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.handover import named_weights
@@ -97,6 +98,13 @@ def foreign(folder):
     return tf.keras.Sequential([tf.keras.Input((8, 8, 1)), dense])
 
 
+def other_pixels(folder):
+    network = Workdir(folder).recipe().stages[3].student
+    network = dataclasses.replace(network, real_layers="integer")
+    normalisation = Normalisation((0.9,), (0.1,))
+    return models.build_network(network, (8, 8, 1), 10, normalisation)
+
+
 def binary_already(folder):
     return models.load(Workdir(folder).model(3))
 
@@ -114,6 +122,8 @@ def other_size(folder):
         (foreign, "--teacher", "expected taps|logits"),
         (other_size, "--teacher", "(None, 8, 8, 1) and teacher"),
         (binary_already, "--start_from", "binary already"),
+        (other_pixels, "--start_from", "Normalisation(mean=(0.9,), std=(0.1,)) inside"),
+        (other_pixels, "--teacher", "Normalisation(mean=(0.9,), std=(0.1,)) inside"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_at_once(
@@ -236,6 +246,22 @@ def test_a_library_knows_a_file_by_its_content(tmp_path):
         deaf = recipes.apply_overrides(recipe, silent)
         assert deaf.stages[1].files == ()
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_file_is_the_same_however_it_was_named(finished, tmp_path, monkeypatch):
+    """As docs/training.md has it: `--teacher`, then an override for later stages."""
+    file = tmp_path / "teacher.keras"
+    shutil.copy(Workdir(finished[0]).model(0), file)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    flags = ("train", *TINY, "--override=stages.*.epochs=1", "--stage=1")
+    flags += (f"--workdir={tmp_path / 'run'}",)
+    first = run(*flags, "--teacher=teacher.keras")
+    assert first.returncode == 0, first.stderr
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    second = run(*flags, "--override=stages.1.teacher=../teacher.keras")
+    assert second.returncode == 0, second.stderr
+    assert "nothing to train" in second.stdout
 
 
 def test_paths_are_kept_in_recipes(tmp_path):

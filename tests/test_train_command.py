@@ -9,6 +9,7 @@ import pytest
 
 from r2b_keras import files, recipes, train
 from r2b_keras.errors import InputError
+from r2b_keras.models import integers
 from r2b_keras.trainers import MOST_SEED, chain
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from tests.commands import (
@@ -161,6 +162,9 @@ def test_non_finite_loss_stops_with_stage_epoch_and_step(tmp_path):
         (["--stage=4", "--teacher=m.keras"], ["--stage=4 is out", "0 to 3"]),
         (["--override=stages.0.epoch=1"], ["'epoch'", "'epochs'"]),
         (["--override=stages.0.epochs=few"], ["'few'", "a whole number"]),
+        (["--override=stages.0.epochs=9999999999"], ["at most 2147483647"]),
+        (["--override=data.source=digitz", "--dry_run"], ["'digitz'", "one of digits"]),
+        (["--recipe=/tmp/.json"], ["There is no file /tmp/.json"]),
         (["--override=epochs"], ["key=value"]),
         (["digits"], ["'digits'", "--name=value"]),
         (["--recipe=fashion_mnist", "--data_dir=/no/such/folder"], ["/no/such/folder"]),
@@ -172,12 +176,23 @@ def test_bad_input_is_one_sentence(arguments, words, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_network_that_cannot_be_built_is_told_before_others_are_trained(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(integers, "EXACT", 63 * 127 * 15)
+    integer = "--override=stages.3.student.real_layers=integer"
+    result = run("train", *TINY, integer, f"--workdir={tmp_path / 'new'}")
+    assert_one_sentence(result, "Stage 3: Layer 'stem_conv' adds up 9 products")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     """What a run would be trained with whose recipe's file says these things too."""
 
     def stop(recipe, stage, workdir, **options):
-        raise InputError(f"{stage} {options['seed']} {options['precision']}.")
+        kept = "" if options["deterministic"] else " not deterministic"
+        raise InputError(f"{stage} {options['seed']} {options['precision']}{kept}.")
 
     monkeypatch.setattr(chain, "train_chain", stop)
 
@@ -206,8 +221,13 @@ def test_settings_in_the_recipes_file_are_defaults(settings, tmp_path):
     # A workdir's own file has no stage.
     assert settings({"seed": 5, "precision": "float32", "deterministic": True}) == (
         "3 5 float32.",
-        line.format("--seed=5 --precision=float32"),
+        line.format("--seed=5 --precision=float32 --deterministic=True"),
     )
+    assert settings({"deterministic": False}) == (
+        "3 0 float32 not deterministic.",
+        line.format("--deterministic=False"),
+    )
+    assert settings({"deterministic": False}, "--deterministic") == ("3 0 float32.", "")
     assert settings({}) == ("3 0 float32.", "")
 
 
@@ -219,6 +239,7 @@ def test_settings_in_the_recipes_file_are_defaults(settings, tmp_path):
         ("seed", 1.5),
         ("stage", None),
         ("precision", "int8"),
+        ("deterministic", "perhaps"),
     ],
 )
 def test_settings_that_the_flags_do_not_take(settings, name, value):

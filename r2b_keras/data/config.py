@@ -194,7 +194,8 @@ class DataConfig:
             value = getattr(self, name)
             require(isinstance(value, list | tuple), name, value, "several numbers")
             object.__setattr__(self, name, tuple(value))
-        framing = self.framing or self.entry.framing
+        entry = self.entry
+        framing = self.framing or entry.framing
         require_choice("framing", framing, FRAMINGS)
         object.__setattr__(self, "framing", framing)
         self._check_image_shape()

@@ -61,7 +61,10 @@ def build_network(
             strides = 2 if group > 0 and position == 0 else 1
             filters = network.width * 2**group
             x = block(x, filters, strides, network, f"block_{index}")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    # The sum of a large map overflows float16, or loses what is added last.
+    is_narrow = tf.keras.mixed_precision.global_policy().compute_dtype == "float16"
+    dtype = "float32" if is_narrow else None
+    x = layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)
     logits = blocks.classifier(x, num_classes, network, CLASSIFIER)
     return tf.keras.Model(inputs, logits, name=f"{network.name}_{network.binarization}")
 

@@ -27,8 +27,9 @@ def with_intermediates(
       A model from the same inputs to a dictionary of tensors by name.
 
     Raises:
-      InputError: a name that no layer has (the message lists some that exist), or a
-        model whose layers' outputs cannot be told (subclassed, or not built yet).
+      InputError: a name that no layer has (the message lists some that exist), one that
+        is the output's too, or a model whose layers' outputs cannot be told
+        (subclassed, or not built yet).
     """
     keras_2.check(model, "model")
     _check_model(model)
@@ -38,6 +39,11 @@ def with_intermediates(
         raise InputError(
             f"Model {model.name!r} has no layer named {', '.join(map(repr, missing))}; "
             f"its layers are {', '.join(sorted(known)[:40])}."
+        )
+    if output in names and model.get_layer(output).output is not model.outputs[0]:
+        raise InputError(
+            f"Layer {output!r} of model {model.name!r} is not its output, expected one "
+            "name for each: give the output another one, such as output='scores'."
         )
     outputs = {name: model.get_layer(name).output for name in names}
     outputs[output] = model.outputs[0]

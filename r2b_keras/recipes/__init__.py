@@ -61,7 +61,7 @@ _RECIPES: dict[str, Recipe] = {
 }
 
 # Of a file that holds a recipe: what else it takes to train it as it was trained.
-RUN_SETTINGS = ("stage", "seed", "precision")
+RUN_SETTINGS = ("stage", "seed", "precision", "deterministic")
 
 
 def names() -> tuple[str, ...]:
@@ -94,8 +94,8 @@ def run_settings(name: str) -> dict[str, Any]:
       name: as `get` takes it.
 
     Returns:
-      Those of "stage", "seed" and "precision" that are there; of a recipe that is named
-      and not a file's, none.
+      Those of `RUN_SETTINGS` that are there; of a recipe that is named and not a
+      file's, none.
 
     Raises:
       InputError: as `get`.
@@ -113,7 +113,7 @@ def _read(path: pathlib.Path) -> Recipe:
 def _content(path: pathlib.Path) -> dict[str, Any]:
     try:
         values = files.read_json(path)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(
             f"There is no file {path}, expected a recipe.json, as training and sweeps "
             "write it."

@@ -127,8 +127,9 @@ def _parse(key: str, kind: Any, text: str) -> Any:
         kinds = [option for option in arguments if option is not type(None)]
         if is_none:
             return None
-        if kinds == [int, str]:  # a stage or a file
-            return int(text) if text.isdecimal() else os.path.expanduser(text)
+        if kinds == [int, str]:  # a stage or a file, wherever the next command starts
+            path = os.path.abspath(os.path.expanduser(text)) if text else text
+            return int(text) if text.isdecimal() else path
         return _parse_single(key, kinds[0], text, " or none")
     if dataclasses.is_dataclass(kind) or key == "stages":
         below = "0.epochs" if key == "stages" else dataclasses.fields(kind)[0].name

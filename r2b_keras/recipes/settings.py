@@ -70,7 +70,7 @@ class Optimizer:
         `learning_rate * weight_decay * w` from the weight (AdamW).
       groups: weights with factors of their own, "PATTERN:RATE" or
         "PATTERN:RATE:DECAY" each, see `Group`; the first that fits a weight counts.
-        Sec. 4.1's two rates within one network are "block_??_conv/kernel:0.2:0".
+        Sec. 4.1's two rates within one network are "block_*[ab]_conv/kernel:0.2:0".
       clip_norm: scale all gradients of a step down to this norm, taken over all of them
         together, where it is larger (Pascanu et al., 2013); 0 is off.
     """
@@ -168,6 +168,7 @@ class Losses:
             require_range(f"losses.{name}", getattr(self, name), 0)
         require_choice("losses.attention_form", self.attention_form, ATTENTION_FORMS)
         require_positive("losses.temperature", self.temperature)
+        require_range("losses.temperature", self.temperature, 0, 1e6)
         require_fraction_below_1("losses.label_smoothing", self.label_smoothing)
         self._check_class_weights()
         object.__setattr__(self, "taps", tuple(self.taps))

@@ -1,9 +1,9 @@
 """The distiller: a Keras model that trains a student under an optional teacher."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from r2b_keras.checks import require_range
+from r2b_keras.checks import require, require_range
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
@@ -58,8 +58,8 @@ class Distiller(tf.keras.Model):
 
     Raises:
       InputError: taps that are missing or do not fit, a teacher's loss without a
-        teacher, a negative weight, no loss at all, an unknown form or temperature, or
-        an output that is no logits.
+        teacher, a negative weight, no loss at all, an unknown form or temperature, an
+        output that is no logits, or a student with `add_loss(tensor)`.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Distiller(tf.keras.Model):
         """Checks that student and teacher fit, and joins their taps."""
         super().__init__(**kwargs)
         keras_2.check(student, "student")
+        _refuse_symbolic_losses(student)
         if teacher is not None:
             keras_2.check(teacher, "teacher")
         self.student = student
@@ -97,6 +98,9 @@ class Distiller(tf.keras.Model):
             "l2": l2,
         }
         self._label_smoothing = label_smoothing
+        ordered = not isinstance(class_weights, Mapping)
+        expected = "numbers in the order of the classes"
+        require(ordered, "class_weights", class_weights, expected)
         self._class_weights = None if class_weights is None else tuple(class_weights)
         self._check_weights(attention_form, temperature)
         self._check_teacher(teacher, taps)
@@ -219,6 +223,7 @@ class Distiller(tf.keras.Model):
         Losses(
             **weights,
             label_smoothing=self._label_smoothing,
+            class_weights=tuple(map(str, self._class_weights or ())),
             attention_form=attention_form,
             temperature=temperature,
         )
@@ -316,3 +321,13 @@ def _mean(values: tf.Tensor, sample_weight: Any) -> tf.Tensor:
     if sample_weight is not None:
         values = values * tf.cast(tf.reshape(sample_weight, [-1]), values.dtype)
     return tf.reduce_mean(values)
+
+
+def _refuse_symbolic_losses(student: tf.keras.Model) -> None:
+    """Such a loss is of the student's own graph, which is not the one that is run."""
+    found = [x.name for x in student.submodules if type(x).__name__ == "AddLoss"]
+    if found:
+        raise InputError(
+            f"Student {student.name!r} was given a loss as a tensor ({found[0]}), "
+            "expected a layer that calls `add_loss` in its `call`."
+        )

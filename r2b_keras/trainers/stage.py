@@ -12,6 +12,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.files import written_whole
 from r2b_keras.models import build_network
+from r2b_keras.models.integers import picture_layer
 from r2b_keras.networks import BINARIZATIONS, Network
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import (
@@ -117,8 +118,21 @@ def _build(run: Run, network: Network) -> tf.keras.Model:
 
 
 def _load(run: Run, reference: int | str) -> tf.keras.Model:
-    """The trained network of a stage or of a file."""
-    return load_trained(run.workdir, reference, run.recipe.data.image_shape)
+    """The trained network of a stage or of a file.
+
+    Raises:
+      InputError: it is missing or damaged, or makes pixels of images that are
+        normalised otherwise: their values would be wrong.
+    """
+    config = run.recipe.data
+    model = load_trained(run.workdir, reference, config.image_shape)
+    layer = picture_layer(model)
+    if layer is not None and layer.normalisation != config.normalisation:
+        raise InputError(
+            f"{reference} has {layer.normalisation} inside, expected that of the "
+            f"images, {config.normalisation}: change data.mean and data.std to its own."
+        )
+    return model
 
 
 def _start(
@@ -138,16 +152,21 @@ def check_fit(run: Run, numbers: Sequence[int]) -> None:
     """Refuses what does not fit a stage's network or classes, before any stage trains.
 
     Raises:
-      InputError: a file is no network, or does not fit, or groups fit no weights, or
-        taps no layers, or the classes have other numbers; the message names the stage.
+      InputError: a network cannot be built, a file is none or does not fit, groups fit
+        no weights or taps no layers, or the classes have other numbers; the message
+        names the stage.
     """
     num_classes, counts = run.dataset.num_classes, run.dataset.class_counts
+    built: set[Network] = set()
     for number in numbers:
         stage = run.recipe.stages[number]
         try:
             class_weights(stage.losses, num_classes, counts)
             if stage.files or stage.optimizer.groups or stage.losses.taps:
                 _check_networks(run, stage)
+            elif stage.student not in built:
+                _build(run, stage.student)
+            built.add(stage.student)
         except InputError as error:
             raise InputError(f"Stage {number}: {error}") from error
 

@@ -102,6 +102,20 @@ def test_a_larq_model_that_is_not_ours():
     np.testing.assert_array_equal(outputs["logits"], model(images((6, 6, 1))))
 
 
+def test_a_layer_that_is_named_as_the_output_is():
+    image = tf.keras.Input((2,))
+    x = layers.Dense(2, name="logits")(image)
+    model = tf.keras.Model(image, layers.Softmax(name="softmax")(x))
+    with pytest.raises(InputError, match="Layer 'logits' of .* is not its output"):
+        models.with_intermediates(model, ["logits"])
+    found = models.with_intermediates(model, ["logits", "softmax"], "scores")(np.eye(2))
+    np.testing.assert_array_equal(found["scores"], found["softmax"])
+    np.testing.assert_allclose(tf.nn.softmax(found["logits"]), found["scores"], 1e-6)
+    same = tf.keras.Model(image, x)
+    found = models.with_intermediates(same, ["logits"])(np.eye(2))
+    np.testing.assert_array_equal(found["logits"], same(np.eye(2)))
+
+
 def test_unknown_names_are_listed_with_those_that_exist():
     with pytest.raises(InputError, match="'block_9', 'x'; its layers are .*features"):
         models.with_intermediates(sequential(), ["features", "block_9", "x"])

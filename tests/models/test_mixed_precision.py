@@ -12,8 +12,8 @@ TODAY = {**student_options.TODAY, "stem": "quicknet"}
 POLICIES = ["mixed_bfloat16", "mixed_float16"]
 
 
-def build(name, binarization, **options):
-    return models.build(name, binarization, (8, 8, 3), 5, **{**OPTIONS, **options})
+def build(name, binarization, shape=(8, 8, 3), **options):
+    return models.build(name, binarization, shape, 5, **{**OPTIONS, **options})
 
 
 def images():
@@ -48,6 +48,22 @@ def test_a_step_with_float32_logits_and_weights(policy, name, binarization, opti
     ):
         assert gradient.dtype == tf.float32
         assert np.isfinite(gradient).all(), weight.name
+
+
+def test_float16_sums_large_maps_in_float32():
+    """65,536 positions before the classifier: in float16 their mean would be 0."""
+    x = np.full((1, 256, 256, 3), 3.0, np.float32)
+    options = {"blocks": (1,), "stem": "cifar"}
+    plain = build("resnet18", "real", (256, 256, 3), **options)
+    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    mixed = build("resnet18", "real", (256, 256, 3), **options)
+    mixed.set_weights(plain.get_weights())
+    expected, found = (
+        models.with_intermediates(model, ["pool"])(x)["pool"].numpy()
+        for model in (plain, mixed)
+    )
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.01)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -161,6 +161,12 @@ def test_recipes_are_read_from_files(tmp_path):
     assert recipes.run_settings("digits") == {}
 
 
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "recipe.json").mkdir()
+    with pytest.raises(InputError, match="There is no file .*recipe.json, expected a"):
+        recipes.get(str(tmp_path / "recipe.json"))
+
+
 @pytest.mark.parametrize("content", [None, "[]", '{"seed": 3}', "{"])
 def test_files_without_a_recipe_are_refused(tmp_path, content):
     path = tmp_path / "recipe.json"

@@ -56,12 +56,15 @@ FIELDS = [
     (Losses, "losses.logit_matching", math.nan, 0.0, AT_LEAST_0),
     (Losses, "losses.attention_form", "l2", "squared_mean", FORMS),
     (Losses, "losses.temperature", 0.0, TINY, POSITIVE),
+    (Losses, "losses.temperature", 1e6 + 1, 1e6, "a number from 0 to 1000000.0"),
     (stage, "epochs", 0, 1, COUNT),
     (stage, "epochs", 1.0, 1, COUNT),
+    (stage, "epochs", 2**31, 2**31 - 1, "a whole number of at most 2147483647"),
     (stage, "batch_size", 0, 1, COUNT),
     (stage, "batch_size", True, 1, COUNT),
     (stage, "absorb_magnitude", 1, False, "true or false"),
     (recipe_of_one, "name", "", "x", "a name"),
+    (recipe_of_one, "name", 5, "x", "a name"),
 ]
 
 

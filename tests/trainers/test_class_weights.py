@@ -83,6 +83,15 @@ def test_a_distiller_wants_one_for_each_class(number):
         Distiller(plain(), class_weights=[1.0] * number)
 
 
+@pytest.mark.parametrize(
+    "weights", [{0: 1.0, 1: 5.0, 2: 1.0}, [1, np.nan, 1], [-1, 1, 1], [0, 0, 0]]
+)
+def test_a_distiller_refuses_what_a_recipe_does(weights):
+    """Of a dictionary, Keras's own form, its keys would become the weights."""
+    with pytest.raises(InputError, match=r"class_weights is .*, expected"):
+        Distiller(plain(), class_weights=weights)
+
+
 def test_balanced_by_hand():
     balanced = Losses(class_weights=("balanced",))
     found = class_weights(balanced, 3, (10, 30, 60))

@@ -205,3 +205,10 @@ def test_one_number_for_each_image_is_refused():
     one = ending(layers.Dense(1, "sigmoid"))
     with pytest.raises(InputError, match="student 'probable' gives one number"):
         Distiller(one)
+
+
+def test_a_loss_that_is_a_tensor_of_the_students_graph():
+    student = student_network()
+    student.add_loss(tf.reduce_mean(student.output))
+    with pytest.raises(InputError, match="was given a loss as a tensor"):
+        Distiller(student)

@@ -1,5 +1,6 @@
 """Which variables decay, and by how much."""
 
+import fnmatch
 import re
 
 import numpy as np
@@ -15,9 +16,11 @@ from small_networks import (
     values,
 )
 
+from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Optimizer
+from r2b_keras.recipes.settings import Group
 from r2b_keras.trainers import Distiller
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.optimizers import (
@@ -280,6 +283,21 @@ def test_frozen_layers_keep_weights_and_statistics():
     freeze(Optimizer(), student)
     assert moved == {"logits/kernel", "logits/bias"}
     assert len(student.trainable_variables) > 2
+
+
+@pytest.mark.parametrize("blocks", [(2, 2, 2, 2), (3, 4, 6, 3)])
+def test_the_documented_pattern_is_of_the_binary_kernels(blocks):
+    (text,) = re.findall(r'"(block_.*:0.2:0)"', Optimizer.__doc__)
+    options = {"width": 4, "blocks": blocks}
+    model = models.build("real_to_binary18", "binary", (32, 32, 3), 5, **options)
+    binary = {
+        f"{layer.name}/kernel"
+        for layer in model.layers
+        if getattr(layer, "kernel_quantizer", None) is not None
+    }
+    pattern = Group.parse(text).pattern
+    assert set(fnmatch.filter(named_weights(model), pattern)) == binary
+    assert len(binary) == 2 * sum(blocks)
 
 
 @pytest.mark.parametrize(
