@@ -4,8 +4,9 @@
     python docs/render.py --check    # only compares, for CI
 
 In a template, `{{ expression }}` is replaced by its value: a Python expression of the
-functions of `figures.py`, which read the files under results/. So a figure in a page is
-never typed, and changes with the file that a command wrote.
+functions of `figures.py` and `ablation_figures.py`, which read the files under
+results/. So a figure in a page is never typed, and changes with the file that a command
+wrote.
 """
 
 import inspect
@@ -13,6 +14,7 @@ import pathlib
 import re
 import sys
 
+import ablation_figures
 import figures
 from figures import PageError
 
@@ -23,7 +25,7 @@ _PLACES = {"README.md": "README.md", "pretrained.md": "pretrained/README.md"}
 _EXPRESSION = re.compile(r"\{\{(.+?)\}\}", re.DOTALL)
 _NAMES = {
     name: item
-    for name, item in vars(figures).items()
+    for name, item in {**vars(figures), **vars(ablation_figures)}.items()
     if inspect.isfunction(item) and not name.startswith("_")
 }
 

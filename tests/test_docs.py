@@ -107,40 +107,48 @@ def test_cells_of_a_training_step(figures, monkeypatch, tmp_path):
         figures.step(2, "float32")
 
 
-def test_differences_of_rows_have_the_sign_of_the_first(figures, monkeypatch, tmp_path):
+def test_differences_of_rows_have_the_sign_of_the_first(
+    render, figures, monkeypatch, tmp_path
+):
     (tmp_path / "ablation").mkdir()
     (tmp_path / "ablation" / "comparisons.csv").write_text(
         "first,second,downsample,difference,interval,p_value,p_holm_all_pairs\n"
         "baseline,gate,real,0.00453,0.01363,0.289,1\n"
         "baseline,gate,binary,0.0007,0.00474,0.59,1\n"
     )
+    of_rows = render.ablation_figures
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
-    assert figures.versus("gate", "baseline") == "+0.45 ± 1.36 (p 0.29, Holm 1.00)"
-    assert figures.versus("baseline", "gate") == "-0.45 ± 1.36 (p 0.29, Holm 1.00)"
-    binary = figures.versus("gate", "baseline", "binary")
+    assert of_rows.versus("gate", "baseline") == "+0.45 ± 1.36 (p 0.29, Holm 1.00)"
+    assert of_rows.versus("baseline", "gate") == "-0.45 ± 1.36 (p 0.29, Holm 1.00)"
+    binary = of_rows.versus("gate", "baseline", "binary")
     assert binary == "+0.07 ± 0.47 (p 0.59, Holm 1.00)"
     with pytest.raises(figures.PageError, match="not compare gate with all, real"):
-        figures.versus("gate", "all")
+        of_rows.versus("gate", "all")
     (tmp_path / "ablation" / "runs.csv").write_text(
         "row,downsample,seed,binary_weights\n"
         "baseline,real,0,0.8\nbaseline,real,1,0.81\nbaseline,binary,0,0.7\n"
         "gate,real,0,0.82\ngate,real,1,0.8\ngate,binary,0,0.73\n"
     )
-    assert figures.by_seed("gate", "baseline") == "+2.00, -1.00"
-    assert figures.by_seed("gate", "baseline", "binary") == "+3.00"
-    assert figures.by_seed("gate", "baseline", "binary", "binary") == "+3.00"
+    assert of_rows.by_seed("gate", "baseline") == "+2.00, -1.00"
+    assert of_rows.by_seed("gate", "baseline", "binary") == "+3.00"
+    assert of_rows.by_seed("gate", "baseline", "binary", "binary") == "+3.00"
+    # Equally many, but not the same.
+    runs = tmp_path / "ablation" / "runs.csv"
+    runs.write_text(runs.read_text().replace("gate,real,1", "gate,real,2"))
+    with pytest.raises(figures.PageError, match=r"seeds \[0, 2\] of gate and \[0, 1\]"):
+        of_rows.by_seed("gate", "baseline")
     names = {"first": "baseline", "second": "gate"}
-    assert figures.not_shown("ablation/comparisons.csv", **names) == "Not shown"
+    assert of_rows.not_shown("ablation/comparisons.csv", **names) == "Not shown"
     (tmp_path / "ablation" / "interactions.csv").write_text(
         "part,downsample,difference\ngate,real,-0.0029\ngate,binary,0.0037\n"
     )
-    assert figures.gain("gate", "difference") == "-0.29"
-    assert figures.gain("gate", "difference", "binary") == "+0.37"
+    assert of_rows.gain("gate", "difference") == "-0.29"
+    assert of_rows.gain("gate", "difference", "binary") == "+0.37"
     file = "ablation/comparisons.csv"
     path = tmp_path / file
     path.write_text(path.read_text().replace(",0.59,1", ",0.001,0.049"))
     with pytest.raises(figures.PageError, match="p_holm_all_pairs is 0.049"):
-        figures.not_shown(file, **names)
+        of_rows.not_shown(file, **names)
     path.write_text(path.read_text().replace(",0.001,0.049", ",0.59,1"))
     assert figures.column(file, "p_value", first="baseline") == [0.289, 0.59]
     with pytest.raises(figures.PageError, match="has no row of"):

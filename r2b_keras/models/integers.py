@@ -398,5 +398,4 @@ def range_names(model: tf.keras.Model) -> set[str]:
 
 def picture_layer(model: tf.keras.Model) -> PictureConv2D | None:
     """The layer of a network that takes pixels; None where it has none."""
-    found = [x for x in model.submodules if isinstance(x, PictureConv2D)]
-    return found[0] if found else None
+    return next((x for x in model.submodules if isinstance(x, PictureConv2D)), None)

@@ -1,7 +1,5 @@
 """What is binary: one answer, whatever lies between a sign and a convolution."""
 
-import functools
-
 import binary_networks as nets
 import numpy as np
 import pytest
@@ -331,22 +329,6 @@ def test_functions_that_take_signs(quantizer, expected):
     assert binary_flow.takes_sign(quantizer) is expected
 
 
-def training(layer):
-    return lambda x: layer(x, training=True)
-
-
-def inner_in_training(x):
-    image = tf.keras.Input(SHAPE)
-    inner = tf.keras.Model(image, nets.batch_norm()(image), name="wrong")
-    return inner(x, training=True)
-
-
-def nested_in_training(x):
-    image = tf.keras.Input(SHAPE)
-    inner = training(nets.batch_norm(name="wrong"))(image)
-    return tf.keras.Model(image, inner)(x)
-
-
 class SignInCode(tf.keras.Model):
     def __init__(self, function):
         super().__init__()
@@ -364,45 +346,6 @@ def test_a_sign_in_code_that_has_zeros():
         model(tf.zeros((1, *SHAPE)))
         (place,) = binary_flow.trace(model).places
         assert place.values is values and place.padding is None
-
-
-class TrainingCode(tf.keras.Model):
-    def __init__(self, layer, run):
-        super().__init__()
-        self.layer, self.run = layer, run
-
-    def call(self, inputs):
-        return self.run(self.layer, layers.Flatten()(inputs))
-
-
-@pytest.mark.parametrize(
-    "run", [lambda layer, x: layer(x, training=True), lambda layer, x: layer(x, True)]
-)
-@pytest.mark.parametrize(
-    "kind", [nets.batch_norm, functools.partial(layers.Dropout, 0.5)]
-)
-def test_code_that_trains_in_inference_is_refused(kind, run):
-    model = TrainingCode(kind(name="wrong"), run)
-    model(tf.zeros((1, *SHAPE)))
-    with pytest.raises(InputError, match="'wrong' .* is called with training=True"):
-        convert(model)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        training(nets.batch_norm(name="wrong")),
-        lambda x: nets.batch_norm(name="wrong")(x, True),
-        training(layers.Dropout(0.5, name="wrong")),
-        inner_in_training,
-        nested_in_training,
-    ],
-)
-def test_a_network_that_trains_in_inference_is_refused(make):
-    """Its BatchNorm uses the batch's statistics, which no flatbuffer has."""
-    model, _ = network(lambda x: nets.binary_convolution(3)(make(x)))
-    with pytest.raises(InputError, match="'wrong' .* is called with training=True"):
-        convert(model)
 
 
 def test_a_frozen_batch_norm_infers_even_so():

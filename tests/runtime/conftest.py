@@ -2,6 +2,7 @@
 
 import signal
 
+import numpy as np
 import pytest
 
 from r2b_keras.converters.card import attach
@@ -15,6 +16,13 @@ def model(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(attach(dense_of_card(), DENSE_CARD))
     return path
+
+
+@pytest.fixture
+def images():
+    """Frames of different sizes, which get different answers."""
+    generator = np.random.default_rng(2)
+    return [generator.integers(0, 256, (5 + n, 90, 3), np.uint8) for n in range(4)]
 
 
 @pytest.fixture

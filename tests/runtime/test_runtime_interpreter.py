@@ -390,16 +390,3 @@ def test_time_of_steps():
     assert convolution.num_macs == 20 * 9 * 33 * 3
     assert convolution.num_bytes >= 4 * 20 * 3
     assert profiling.steps(Interpreter(binary())) == []
-
-
-def test_table_of_steps():
-    steps = [
-        profiling.Step("stem", 1, 1.5, 6_000_000, 3_000_000),
-        profiling.Step("sign", 4, 0.5, 0, 500_000),
-    ]
-    assert profiling.to_text(steps).splitlines() == [
-        "      ms  share  GMAC/s   GB/s  step",
-        "   1.500  75.0%     4.0    2.0  stem",
-        "   0.500  25.0%            1.0  4 x sign",
-        "   2.000",
-    ]

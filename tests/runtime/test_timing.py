@@ -56,3 +56,16 @@ def test_the_units_of_a_row(tmp_path, monkeypatch):
         "neon",
     )
     assert (row["ms"], row["10-90 %"]) == ("1.500", "1.250-2.000")
+
+
+def test_table_of_steps():
+    steps = [
+        profiling.Step("stem", 1, 1.5, 6_000_000, 3_000_000),
+        profiling.Step("sign", 4, 0.5, 0, 500_000),
+    ]
+    assert profiling.to_text(steps).splitlines() == [
+        "      ms  share  GMAC/s   GB/s  step",
+        "   1.500  75.0%     4.0    2.0  stem",
+        "   0.500  25.0%            1.0  4 x sign",
+        "   2.000",
+    ]

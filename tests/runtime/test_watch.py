@@ -1,6 +1,5 @@
 """`python -m r2b_runtime watch`: every source, without a camera."""
 
-import dataclasses
 import io
 import itertools
 import json
@@ -17,15 +16,8 @@ from PIL import Image
 
 from r2b_keras.board import classification, pictures
 from r2b_keras.converters import engines
-from r2b_runtime import InputError, frames, watching
+from r2b_runtime import InputError, frames
 from tests.converters.small_flatbuffers import DENSE_CARD, dense
-
-
-@pytest.fixture
-def images():
-    """Frames of different sizes, which get different answers."""
-    generator = np.random.default_rng(2)
-    return [generator.integers(0, 256, (5 + n, 90, 3), np.uint8) for n in range(4)]
 
 
 def ppm(image, header="P6 {w} {h} 255\n"):
@@ -372,61 +364,6 @@ def test_cameras_that_there_are_none(run, model, monkeypatch):
     code, _, error = run("watch", model, "camera")
     assert code == 1 and "rpicam-hello --list-cameras" in error
     assert error.count("\n") == 1
-
-
-def test_the_rate_is_that_of_the_last_frames(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    rate = watching.Rate()
-    rates = []
-    for number in range(2 * watching.NUM_RECENT):
-        # The first half waits 1 s for each frame, the second 0.1 s.
-        clock[0] += 1.0 if number < watching.NUM_RECENT else 0.1
-        rate.spent("waiting")
-        clock[0] += 0.01
-        rate.spent("network")
-        rates.append(rate.frame())
-    assert rates[0] == 0
-    assert rates[watching.NUM_RECENT - 1] == pytest.approx(1 / 1.01)
-    assert rates[-1] == pytest.approx(1 / 0.11)
-    found = rate.summary()
-    assert found["frames"] == 60
-    assert found["waiting_ms"] == pytest.approx(550)
-    assert (found["preparing_ms"], found["network_ms"]) == pytest.approx((0, 10))
-    assert found["frames_per_second"] == pytest.approx(1 / 0.56)
-
-
-def test_a_line_stays_one():
-    guess = {"label": "a\nb", "index": 0, "probability": 0.5}
-    named = watching.Named(1, 0.0, [guess], "c\rd\u2028.png")
-    assert named.to_text() == r"     1      0.0/s  a\nb 50.0%  c\rd\u2028.png"
-
-
-def test_a_network_that_takes_pixels_gets_them(images):
-    seen = []
-
-    class Network:
-        def predict(self, images):
-            seen.append(images)
-            return np.zeros((1, 3), np.float32)
-
-    card = dataclasses.replace(DENSE_CARD, input_type="uint8")
-    source = iter([frames.Frame("", images[0])])
-    next(watching.watch(Network(), card, source, 3, watching.Rate()))
-    grey = pictures.to_channels(images[0], 1)
-    framed = pictures.frame(grey, (1, 64), card.framing)
-    assert seen[0].dtype == np.uint8 and (seen[0] == framed[np.newaxis]).all()
-
-
-def test_scores_that_are_no_numbers(images):
-    class Network:
-        def predict(self, images):
-            return np.full((1, 3), np.nan)
-
-    source = iter([frames.Frame("", images[0])])
-    named = watching.watch(Network(), DENSE_CARD, source, 3, watching.Rate())
-    with pytest.raises(InputError, match="scores for frame 1 are not finite"):
-        next(named)
 
 
 def test_without_a_model_card(run, model, tmp_path):
