@@ -155,18 +155,18 @@ def test_differences_of_rows_have_the_sign_of_the_first(
         figures.column(file, "p_value", first="gate")
 
 
-def test_what_a_page_says_of_every_run(figures, monkeypatch, tmp_path):
-    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+def test_what_a_page_says_of_every_run(render, figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(render, figures, "RESULTS", tmp_path)
     path = tmp_path / "ablation" / "runs.csv"
     path.parent.mkdir()
     path.write_text("row,real_weights,binary_weights\na,0.8,0.9\nb,0.7,0.71\n")
     pair = ("binary_weights", "real_weights")
-    assert figures.every_run(*pair) == "every run"
+    assert render.ablation_figures.every_run(*pair) == "every run"
     with pytest.raises(figures.PageError, match="has 2 runs whose real_weights is not"):
-        figures.every_run(*reversed(pair))
+        render.ablation_figures.every_run(*reversed(pair))
     path.write_text(path.read_text() + "c,0.8,0.8\n")
     with pytest.raises(figures.PageError, match="has 1 runs whose binary_weights"):
-        figures.every_run(*pair)
+        render.ablation_figures.every_run(*pair)
 
 
 ROWS = """experiment,number,seed,value

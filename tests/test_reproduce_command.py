@@ -164,8 +164,7 @@ def test_images_that_are_missing_are_told_before_anything_is_trained(
         assert "TFDS_DATA_DIR" in told
     assert done == []
     # Of other images nothing can be compared.
-    fingerprints = {"digits": "0" * 64}
-    monkeypatch.setattr(seeds, "FINGERPRINTS", fingerprints)
+    monkeypatch.setattr(seeds, "FINGERPRINTS", {"digits": "0" * 64})
     names = (f"--results={tmp_path}", "--experiment=small")
     assert "images of digits here have" in commands.refusal("reproduce", *names)
     assert done == []

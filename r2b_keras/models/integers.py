@@ -5,9 +5,9 @@
     sums = conv2d(quantized, integers)               # below 2**24: exact in float32
 
 Float32 holds every whole number up to 2**24, so such sums are the same in any order, in
-every engine and at training time, to the bit; what follows a sum is one multiplication
-by a factor per channel. Gradients go straight through both roundings (Jacob et al.,
-2018, train so), and end where an input is beyond its range.
+every engine and in training, to the bit; one multiplication by a factor per channel
+follows. Gradients go straight through both roundings (Jacob et al., 2018, train so) and
+end where an input is beyond its range.
 
 Why 63: two products of a pixel and a weight, 2 * 255 * 63, fit into 16 bits, in which
 processors without a dot product of bytes add them.

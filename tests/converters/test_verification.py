@@ -131,9 +131,8 @@ def test_equal_scores_are_accepted(model, exact):
     assert found.accepted and found.differences == ()
     assert (found.agreement, found.num_images, found.num_different) == (1.0, 5, 0)
     first, second, last = found.to_text().splitlines()
-    assert first.startswith(
-        "5 images, engine r2b_runtime: top-1 agreement 100.00%, largest"
-    )
+    told = "5 images, engine r2b_runtime: top-1 agreement 100.00%, largest"
+    assert first.startswith(told)
     assert (second, last) == ("5 agree to rounding, 0 differ by more", "accepted")
 
 
