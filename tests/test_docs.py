@@ -156,7 +156,7 @@ def test_differences_of_rows_have_the_sign_of_the_first(
 
 
 def test_what_a_page_says_of_every_run(render, figures, monkeypatch, tmp_path):
-    monkeypatch.setattr(render, figures, "RESULTS", tmp_path)
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
     path = tmp_path / "ablation" / "runs.csv"
     path.parent.mkdir()
     path.write_text("row,real_weights,binary_weights\na,0.8,0.9\nb,0.7,0.71\n")

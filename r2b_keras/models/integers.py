@@ -30,10 +30,8 @@ _register = tf.keras.utils.register_keras_serializable(package="r2b_keras")
 LARGEST_WEIGHT = 63
 LARGEST_ACTIVATION = 127
 LARGEST_PIXEL = 255
-# Whole numbers below it are exact in float32.
-EXACT = 2**24
-# Of a stored weight, for sizes: 7 are used.
-_WEIGHT_BITS = 8
+EXACT = 2**24  # Whole numbers below it are exact in float32.
+_WEIGHT_BITS = 8  # Of a stored weight: 7 are used.
 
 
 @tf.custom_gradient
