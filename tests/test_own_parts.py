@@ -100,7 +100,9 @@ def test_the_page_about_them(tmp_path):
     (block,) = blocks
     (tmp_path / "my_parts.py").write_text(block)
     command = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)[-1]
-    words = [sys.executable, *shlex.split(command.replace("\\\n", " "))[1:]]
+    name, *words = shlex.split(command.replace("\\\n", " "))
+    assert name == "r2b"
+    words = [sys.executable, "-m", "r2b_keras", *words]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("rescaling: my_scale") == 4
