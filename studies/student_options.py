@@ -1,0 +1,150 @@
+"""What the options of later papers add to the chain on CIFAR-100, alone and together.
+
+    python studies/student_options.py --data_dir=DIR --output=results/student_options
+
+Each option is added to `cifar100_small`, with fewer epochs for its students, and
+trained with the same seeds as the chain without it; what it shares with others is
+trained once. Its network is converted, and timed in `r2b_runtime` beside the chain's.
+DIR is the folder of TensorFlow Datasets in which `cifar100` has been prepared. Runs are
+kept in build/student_options: the same command goes on where it was stopped. Started
+twice, with other `--seeds`, two processes share the work; the command then gathers it.
+Writes `runs.csv`, a row for each run, and `options.csv`, a row for each option that has
+more than one seed in common with the chain.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from turns import keep
+
+from r2b_keras.converters import benchmarking
+from r2b_keras.significance import holm, paired_test
+
+ROOT = pathlib.Path(__file__).parent.parent
+WORK = ROOT / "build" / "student_options"
+RECIPE, LAST = "cifar100_small", 3
+NUM_IMAGES = 10_000
+EPOCHS = {1: 8, 2: 8, 3: 16}
+SEEDS = (0, 1, 2)
+
+
+def _of(stages: Sequence[int], *changes: str) -> tuple[str, ...]:
+    return tuple(f"stages.{stage}.{change}" for stage in stages for change in changes)
+
+
+# From the stage on where it changes anything: those that move or compare activations
+# change the layout of all students, clips want signs of activations, and the others
+# signs of weights.
+_BLOCK = {
+    "shifts before PReLU": _of((1, 2, 3), "student.prelu_shifts=true"),
+    "thresholds by the mean": _of((1, 2, 3), "student.thresholds=mean"),
+    "clip of 1.5": _of((2, 3), "student.activation_clip=1.5"),
+    "centred filters": _of((3,), "student.weight_standardization=center"),
+    "filters within 0.95": _of((3,), "student.weight_quantile=0.95"),
+}
+CHAIN, ALL = "the chain", "all five"
+OPTIONS: dict[str, tuple[str, ...]] = {
+    CHAIN: (),
+    **_BLOCK,
+    ALL: sum(_BLOCK.values(), ()),
+    "smoothed labels, 0.1": _of((3,), "losses.label_smoothing=0.1"),
+}
+
+
+def overrides(name: str) -> list[str]:
+    """The changes of the recipe that an option is trained with."""
+    epochs = [f"stages.{stage}.epochs={count}" for stage, count in EPOCHS.items()]
+    return [*epochs, *OPTIONS[name]]
+
+
+def _folder(name: str) -> pathlib.Path:
+    return WORK / name.replace(" ", "_").replace(",", "")
+
+
+def _command(name: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", f"r2b_keras.{name}", *arguments], check=True)  # noqa: S603
+
+
+def train(name: str, seed: int, data_dir: str | None) -> dict[str, Any]:
+    """Trains an option with a seed; returns its row."""
+    workdir = _folder(name) / f"seed_{seed}"
+    given = [] if data_dir is None else [f"--data_dir={data_dir}"]
+    given += [f"--override={change}" for change in overrides(name)]
+    shared = f"--library={WORK / 'stages'}"
+    where = (f"--recipe={RECIPE}", f"--workdir={workdir}", f"--seed={seed}", shared)
+    _command("train", *where, *given)
+    row: dict[str, Any] = {"option": name, "seed": seed}
+    for stage in (LAST - 1, LAST):
+        found = json.loads((workdir / f"stage_{stage}" / "result.json").read_text())
+        row[f"stage_{stage}"] = found["top1"]
+    return row
+
+
+def convert(name: str, seed: int, data_dir: str | None) -> bytes:
+    """The file of an option's network, which is made and verified once."""
+    path = _folder(name) / "model.tflite"
+    if not path.exists():
+        given = [] if data_dir is None else [f"--data_dir={data_dir}"]
+        workdir = f"--workdir={_folder(name) / f'seed_{seed}'}"
+        _command("convert", workdir, f"--output={path}", "--real_weights=int8", *given)
+    return path.read_bytes()
+
+
+def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each option less the chain, over the seeds that both have, in points.
+
+    With the 95 % interval of the mean difference and the p-value of the paired t-test,
+    corrected by Holm for all options.
+    """
+    found = {
+        name: {
+            row["seed"]: row[f"stage_{LAST}"] for row in rows if row["option"] == name
+        }
+        for name in OPTIONS
+    }
+    compared, p_values = [], []
+    for name in list(OPTIONS)[1:]:
+        seeds = sorted(found[CHAIN].keys() & found[name].keys())
+        if len(seeds) < 2:
+            continue
+        differences = [found[name][seed] - found[CHAIN][seed] for seed in seeds]
+        mean, width, p_value = paired_test(differences, NUM_IMAGES)
+        points = {"points": f"{100 * mean:+.2f}", "interval": f"{100 * width:.2f}"}
+        compared.append({"option": name, "seeds": len(seeds), **points})
+        p_values.append(p_value)
+    for row, corrected in zip(compared, holm(p_values), strict=True):
+        row["p_holm"] = f"{corrected:.3f}"
+    return compared
+
+
+def main() -> None:
+    """Trains what is missing, times it, and writes both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", help="folder of TensorFlow Datasets")
+    parser.add_argument("--output", type=pathlib.Path, help="folder for both tables")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--options", nargs="+", choices=OPTIONS, default=list(OPTIONS))
+    given = parser.parse_args()
+    rows = []
+    for seed in given.seeds:
+        for name in given.options:
+            rows.append(train(name, seed, given.data_dir))
+    keep(rows, given.output and given.output / "runs.csv")
+    networks = {
+        name: convert(name, given.seeds[0], given.data_dir) for name in given.options
+    }
+    timed = benchmarking.benchmark(networks, ["r2b_runtime"])
+    ratios = {each.model: f"{each.ratio:.3f}" for each in timed}
+    compared = compare(rows)
+    for row in compared:
+        row |= {"bytes": len(networks[row["option"]]), "time": ratios[row["option"]]}
+    keep(compared, given.output and given.output / "options.csv")
+
+
+if __name__ == "__main__":
+    main()
