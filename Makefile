@@ -14,6 +14,8 @@ WORKDIR ?= runs/digits
 RUNTIME := $(shell find runtime -type f ! -path 'runtime/tests/*' ! -name '*.pyc')
 RUNTIME_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' \
   runtime/r2b_runtime/__init__.py)
+# Which files there are: one that is taken away leaves nothing newer than the wheel.
+RUNTIME_LIST := dist/.sources-$(firstword $(shell echo '$(sort $(RUNTIME))' | cksum))
 RUNTIME_WHEEL := dist/r2b_runtime-$(RUNTIME_VERSION)-py3-none-manylinux_2_17_
 RUNTIME_STAMP := $(VENV)/.runtime
 
@@ -49,7 +51,10 @@ lint: $(TOOLS)
 runtime: $(RUNTIME_WHEEL)x86_64.whl $(RUNTIME_WHEEL)aarch64.whl $(RUNTIME_STAMP)
 	@ls -l dist
 
-$(RUNTIME_WHEEL)%.whl: $(RUNTIME) $(TOOLS)
+$(RUNTIME_LIST):
+	@mkdir -p dist && rm -f dist/.sources-* && touch $@
+
+$(RUNTIME_WHEEL)%.whl: $(RUNTIME) $(RUNTIME_LIST) $(TOOLS)
 	runtime/build_wheel $* dist $(RUN)
 	touch $@
 

@@ -28,6 +28,7 @@ from turns import keep
 
 from r2b_keras import drawing, files, recipes
 from r2b_keras.data import sources
+from r2b_keras.reproduction import checkout
 
 ROOT = pathlib.Path(__file__).parent.parent
 WORK = ROOT / "build" / "fine_tuning"
@@ -152,6 +153,7 @@ def main() -> None:
         "--output", type=pathlib.Path, help="folder for table and chart"
     )
     given = parser.parse_args()
+    checkout.hold(WORK, checkout.code_name(ROOT))
     make_folders(given.data_dir)
     chain = WORK / "runs" / "known"
     train(RECIPE, chain, WORK / "known", "--override=data.source=folder")

@@ -16,6 +16,8 @@ import sys
 
 from turns import keep
 
+from r2b_keras.reproduction import checkout
+
 ROOT = pathlib.Path(__file__).parent.parent
 WORK = ROOT / "build" / "machines"
 # What is run: number of cores, and settings of the environment.
@@ -51,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=pathlib.Path, help="CSV to write")
     given = parser.parse_args()
+    checkout.hold(WORK, checkout.code_name(ROOT))
     WORK.mkdir(parents=True, exist_ok=True)
     keep([train(name) for name in VARIANTS], given.output)
 

@@ -23,6 +23,7 @@ from typing import Any
 from turns import keep
 
 from r2b_keras.converters import benchmarking
+from r2b_keras.reproduction import checkout
 from r2b_keras.significance import holm, paired_test
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -130,6 +131,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--options", nargs="+", choices=OPTIONS, default=list(OPTIONS))
     given = parser.parse_args()
+    checkout.hold(WORK, checkout.code_name(ROOT))
     rows = []
     for seed in given.seeds:
         for name in given.options:

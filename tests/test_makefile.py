@@ -1,6 +1,7 @@
-"""`make clean`, in a folder that looks like a checkout."""
+"""The Makefile, in a folder that looks like a checkout."""
 
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -21,3 +22,54 @@ def test_clean_removes_what_is_quickly_made_again(tmp_path):
     subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
     assert [name for name in KEPT if not (tmp_path / name / "file").exists()] == []
     assert [name for name in REMOVED if (tmp_path / name).exists()] == []
+
+
+def test_the_wheel_is_built_again_when_its_sources_change(tmp_path):
+    """One that was renamed or removed leaves nothing newer than the wheel."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    package = tmp_path / "runtime" / "r2b_runtime"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text('__version__ = "1.0"\n')
+    (package / "rows.py").touch()
+    (tmp_path / ".venv").mkdir()
+    wheel = "r2b_runtime-1.0-py3-none-manylinux_2_17_x86_64.whl"
+
+    def is_built():
+        found = subprocess.run(
+            ["make", "-n", "test"],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return "build_wheel x86_64" in found.stdout
+
+    def stamp():
+        listed = subprocess.run(
+            ["make", "-pn", "clean"],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        (name,) = re.findall(r"^RUNTIME_LIST := (.*)$", listed, re.MULTILINE)
+        subprocess.run(["make", name], cwd=tmp_path, check=True)
+        made = ["pyproject.toml", "constraints.txt", ".venv/.complete", ".venv/.tools"]
+        for each in (*made, f"dist/{wheel}", ".venv/.runtime"):
+            (tmp_path / each).touch()
+
+    stamp()
+    assert not is_built()
+    changes = (
+        lambda: (package / "rows.py").rename(package / "lines.py"),
+        lambda: (package / "lines.py").unlink(),
+        lambda: (package / "new.py").touch(),
+    )
+    for change in changes:
+        change()
+        assert is_built()
+        stamp()
+        assert not is_built()
+    (package / "new.py").rename(package / "lines.py")
+    (package / "lines.py").rename(package / "rows.py")
+    assert is_built()

@@ -45,7 +45,10 @@ def _git_revision() -> str | None:
     if not (package.parent / ".git").exists():
         return None
     revision = _git(package, "rev-parse", "HEAD")
-    changes = _git(package, "status", "--porcelain", "--", ".")
+    # What its links lead to is part of it: the board's modules.
+    linked = [x.resolve() for x in package.iterdir() if x.is_symlink() and x.is_dir()]
+    own = [str(each) for each in linked if package.parent.resolve() in each.parents]
+    changes = _git(package, "status", "--porcelain", "--", ".", *own)
     return revision and revision + ("-dirty" if changes else "")
 
 

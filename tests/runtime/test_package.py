@@ -18,7 +18,8 @@ from tests.test_r2b_command import python
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SOURCES = ROOT / "runtime" / "r2b_runtime"
-HEADER = (ROOT / "runtime" / "include" / "r2b_delegate.h").read_text()
+HEADER_FILE = ROOT / "runtime" / "include" / "r2b_delegate.h"
+HEADER = HEADER_FILE.read_text()
 
 
 def functions_of_the_header():
@@ -160,12 +161,16 @@ def test_names_that_there_are_none():
 
 
 def wheels(machine):
-    return sorted((ROOT / "dist").glob(f"r2b_runtime-*-py3-none-*_{machine}.whl"))
+    """Of this version, and no older than the library's header."""
+    name = f"r2b_runtime-{r2b_runtime.__version__}-py3-none-*_{machine}.whl"
+    changed = HEADER_FILE.stat().st_mtime
+    found = (ROOT / "dist").glob(name)
+    return [path for path in found if path.stat().st_mtime >= changed]
 
 
 @pytest.mark.skipif(not wheels("aarch64"), reason="`make runtime` has not been run")
 def test_the_wheel_for_arm():
-    with zipfile.ZipFile(wheels("aarch64")[-1]) as archive:
+    with zipfile.ZipFile(wheels("aarch64")[0]) as archive:
         content = archive.read("r2b_runtime/libr2b_delegate.so")
     assert content[:4] == b"\x7fELF" and content[18:20] == b"\xb7\0"  # EM_AARCH64
     assert exported_symbols(content) == functions_of_the_header()

@@ -54,22 +54,35 @@ def test_facts_of_the_run(tmp_path, monkeypatch):
     assert run["git_revision"] == "1a2b3c"
 
 
+def commit_all(folder):
+    """Makes it a repository with one commit, whatever the user's git signs or hooks."""
+    git = ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b"]
+    git += ["-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"]
+    for command in (["init"], ["add", "."], ["commit", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+
+
 def test_only_changes_of_the_package_make_a_revision_dirty(tmp_path, monkeypatch):
     module = tmp_path / "package" / "trainers" / "manifest.py"
     module.parent.mkdir(parents=True)
     module.write_text("")
+    linked = tmp_path / "runtime" / "board" / "pictures.py"
+    linked.parent.mkdir(parents=True)
+    linked.write_text("")
+    (tmp_path / "package" / "board").symlink_to("../runtime/board")
     monkeypatch.setattr(manifest, "__file__", str(module))
     assert manifest._git_revision() is None
-    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for command in (["init"], ["add", "."], [*author, "commit", "-m", "first"]):
-        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    commit_all(tmp_path)
     revision = manifest._git_revision()
     assert re.fullmatch("[0-9a-f]{40}", revision)
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "new.csv").write_text("")
     assert manifest._git_revision() == revision
-    module.write_text("changed = True\n")
-    assert manifest._git_revision() == f"{revision}-dirty"
+    for changed in (module, linked):
+        changed.write_text("changed = True\n")
+        assert manifest._git_revision() == f"{revision}-dirty"
+        changed.write_text("")
+        assert manifest._git_revision() == revision
 
 
 def test_a_package_in_somebody_elses_checkout_has_no_revision(tmp_path, monkeypatch):
@@ -78,9 +91,7 @@ def test_a_package_in_somebody_elses_checkout_has_no_revision(tmp_path, monkeypa
     module.parent.mkdir(parents=True)
     module.write_text("")
     monkeypatch.setattr(manifest, "__file__", str(module))
-    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for command in (["init"], ["add", "."], [*author, "commit", "-m", "theirs"]):
-        subprocess.run(["git", "-C", tmp_path, *command], check=True)
+    commit_all(tmp_path)
     assert manifest._git_revision() is None
 
 
