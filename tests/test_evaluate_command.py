@@ -106,7 +106,7 @@ def test_agreement_with_a_stage_in_words(finished, converted):
         "evaluate", f"--model={converted[0]}", f"--workdir={finished[0]}"
     )
     assert code == 0
-    assert "359 images, engine lce: top-1 agreement 100.00%" in printed
+    assert "359 images, engine r2b_runtime: top-1 agreement 100.00%" in printed
     assert "accepted" in printed.splitlines()
     # Another stage is another network.
     code, printed, errors = run(

@@ -1,5 +1,6 @@
 """The Makefile, in a folder that looks like a checkout."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -34,26 +35,22 @@ def test_the_wheel_is_built_again_when_its_sources_change(tmp_path):
     (tmp_path / ".venv").mkdir()
     wheel = "r2b_runtime-1.0-py3-none-manylinux_2_17_x86_64.whl"
 
+    # Whatever make these tests are run by, and with which settings.
+    alone = {
+        k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "PYTHON"))
+    }
+
+    def make(*arguments):
+        command = ["make", *arguments]
+        options = {"capture_output": True, "text": True, "env": alone}
+        return subprocess.run(command, cwd=tmp_path, check=True, **options).stdout
+
     def is_built():
-        found = subprocess.run(
-            ["make", "-n", "test"],
-            cwd=tmp_path,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return "build_wheel x86_64" in found.stdout
+        return "build_wheel x86_64" in make("-n", "test")
 
     def stamp():
-        listed = subprocess.run(
-            ["make", "-pn", "clean"],
-            cwd=tmp_path,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        (name,) = re.findall(r"^RUNTIME_LIST := (.*)$", listed, re.MULTILINE)
-        subprocess.run(["make", name], cwd=tmp_path, check=True)
+        listed = make("-pn", "clean")
+        make(*re.findall(r"^RUNTIME_LIST := (.*)$", listed, re.MULTILINE))
         made = ["pyproject.toml", "constraints.txt", ".venv/.complete", ".venv/.tools"]
         for each in (*made, f"dist/{wheel}", ".venv/.runtime"):
             (tmp_path / each).touch()
