@@ -228,7 +228,6 @@ EXPERIMENTS = (
         converted=_INTEGERS,
         in_runtime=tuple(_INTEGERS),
         num_seeds=3,
-        is_planned=True,
     ),
     _experiment(
         "cifar100_small_half_width_bfloat16",
