@@ -11,10 +11,6 @@ from typing import Any
 from r2b_keras import files, tables
 from r2b_keras.significance import paired_test
 
-# What is said of a difference that is not known to be one.
-_UNKNOWN = "one seed, which shows nothing"
-_HOLDS_0 = ", which holds 0"
-
 RESULTS = pathlib.Path(__file__).parent.parent / "results"
 
 
@@ -91,19 +87,24 @@ def difference(first: str, second: str) -> str:
       first: "experiment: number", a share of images.
       second: what is taken from it.
     """
+    mean, low, high, count = _interval(first, second)
+    value = f"{100 * mean:+.2f} points"
+    if count == 1:
+        return f"{value} (one seed, which shows nothing)"
+    told = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
+    told += ", which holds 0" if low <= 0 <= high else ""
+    return f"{value} ({told}, {count} seeds)"
+
+
+def _interval(first: str, second: str) -> tuple[float, float, float, int]:
+    """The mean difference, the ends of its interval (NaN for one seed), and seeds."""
     ours, theirs = (seeds_of(*name.split(": ", 1)) for name in (first, second))
     both = sorted(ours.keys() & theirs.keys())
     if not both:
         raise PageError(f"results/seeds.csv has no seed of {first} and {second}")
     differences = [ours[seed] - theirs[seed] for seed in both]
     mean, width, _ = paired_test(differences, _num_images(first.partition(": ")[0]))
-    value = f"{100 * mean:+.2f} points"
-    if len(both) == 1:
-        return f"{value} ({_UNKNOWN})"
-    low, high = 100 * (mean - width), 100 * (mean + width)
-    told = f"95 % interval {low:+.2f} to {high:+.2f}"
-    told += "" if low > 0 or high < 0 else _HOLDS_0
-    return f"{value} ({told}, {len(both)} seeds)"
+    return mean, mean - width, mean + width, len(both)
 
 
 def _num_images(experiment: str) -> int:
@@ -120,7 +121,8 @@ def shown(first: str, second: str) -> str:
       PageError: the interval does not say so.
     """
     found = difference(first, second)
-    if _UNKNOWN in found or _HOLDS_0 in found:
+    _, low, high, _ = _interval(first, second)
+    if not (low > 0 or high < 0):
         raise PageError(f"{first} and {second} differ by {found}")
     return found
 

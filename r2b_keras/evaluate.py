@@ -128,8 +128,9 @@ def _print_flatbuffer() -> int:
     ]
     labels, scores, *of_keras = _predict(dataset, predict)
     report = evaluation.make_report(scores, labels, dataset.class_names)
-    same = own is not None and own.recipe == recipe.name and _is_known(dataset)
-    keras = own.accuracy if own and same else None
+    keras = None
+    if own and own.recipe == recipe.name and _is_known(dataset):
+        keras = own.accuracy
     compared = None
     if student:
         reference = verification.Reference(

@@ -15,14 +15,12 @@ and `fine_tuning.png`.
 import argparse
 import collections
 import functools
-import json
 import pathlib
-import subprocess
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import trainings
 from PIL import Image
 from turns import keep
 
@@ -84,15 +82,8 @@ def train(
     recipe: str, workdir: pathlib.Path, folder: pathlib.Path, *flags: str
 ) -> float:
     """Trains a recipe on a folder of pictures; returns the last stage's top-1."""
-    subprocess.run(  # noqa: S603
-        [
-            *(sys.executable, "-m", "r2b_keras.train", f"--recipe={recipe}"),
-            *(f"--workdir={workdir}", f"--data_dir={folder}", *flags),
-        ],
-        check=True,
-    )
-    results = sorted(workdir.glob("stage_*/result.json"))
-    return float(json.loads(results[-1].read_text())["top1"])
+    given = (f"--recipe={recipe}", f"--data_dir={folder}", *flags)
+    return list(trainings.train(workdir, *given).values())[-1]
 
 
 def make_folders(data_dir: str | None) -> None:

@@ -8,12 +8,11 @@ changes is in results/seeds.csv. Runs are kept in build/machines.
 """
 
 import argparse
-import json
 import os
 import pathlib
-import subprocess
 import sys
 
+import trainings
 from turns import keep
 
 from r2b_keras.reproduction import checkout
@@ -36,16 +35,12 @@ def train(name: str) -> dict[str, str]:
     chosen = sorted(os.sched_getaffinity(0))[:cores]
     if len(chosen) < cores:
         sys.exit(f"{name!r} needs {cores} cores, this process may use {len(chosen)}.")
-    subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "r2b_keras.train", f"--workdir={workdir}"],
+    found = trainings.train(
+        workdir,
         env={**os.environ, **settings},
         preexec_fn=lambda: os.sched_setaffinity(0, chosen),
-        check=True,
     )
-    row = {"variant": name}
-    for path in sorted(workdir.glob("stage_*/result.json")):
-        row[path.parent.name] = f"{json.loads(path.read_text())['top1']:.6f}"
-    return row
+    return {"variant": name, **{stage: f"{top1:.6f}" for stage, top1 in found.items()}}
 
 
 def main() -> None:

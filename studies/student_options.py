@@ -13,13 +13,13 @@ more than one seed in common with the chain.
 """
 
 import argparse
-import json
 import pathlib
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+import trainings
 from turns import keep
 
 from r2b_keras.converters import benchmarking
@@ -67,23 +67,15 @@ def _folder(name: str) -> pathlib.Path:
     return WORK / name.replace(" ", "_").replace(",", "")
 
 
-def _command(name: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", f"r2b_keras.{name}", *arguments], check=True)  # noqa: S603
-
-
 def train(name: str, seed: int, data_dir: str | None) -> dict[str, Any]:
     """Trains an option with a seed; returns its row."""
     workdir = _folder(name) / f"seed_{seed}"
     given = [] if data_dir is None else [f"--data_dir={data_dir}"]
     given += [f"--override={change}" for change in overrides(name)]
-    shared = f"--library={WORK / 'stages'}"
-    where = (f"--recipe={RECIPE}", f"--workdir={workdir}", f"--seed={seed}", shared)
-    _command("train", *where, *given)
-    row: dict[str, Any] = {"option": name, "seed": seed}
-    for stage in (LAST - 1, LAST):
-        found = json.loads((workdir / f"stage_{stage}" / "result.json").read_text())
-        row[f"stage_{stage}"] = found["top1"]
-    return row
+    where = (f"--recipe={RECIPE}", f"--seed={seed}", f"--library={WORK / 'stages'}")
+    found = trainings.train(workdir, *where, *given)
+    last = {stage: found[stage] for stage in (f"stage_{LAST - 1}", f"stage_{LAST}")}
+    return {"option": name, "seed": seed, **last}
 
 
 def convert(name: str, seed: int, data_dir: str | None) -> bytes:
@@ -91,8 +83,9 @@ def convert(name: str, seed: int, data_dir: str | None) -> bytes:
     path = _folder(name) / "model.tflite"
     if not path.exists():
         given = [] if data_dir is None else [f"--data_dir={data_dir}"]
-        workdir = f"--workdir={_folder(name) / f'seed_{seed}'}"
-        _command("convert", workdir, f"--output={path}", "--real_weights=int8", *given)
+        given += [f"--workdir={_folder(name) / f'seed_{seed}'}", f"--output={path}"]
+        command = [sys.executable, "-m", "r2b_keras.convert", "--real_weights=int8"]
+        subprocess.run([*command, *given], check=True)  # noqa: S603
     return path.read_bytes()
 
 

@@ -297,8 +297,9 @@ class Ablation:
     def missing_keys(self, run: Plan) -> list[str]:
         """The library's keys of the stages that a run has yet to train or to fetch."""
         recipe, workdir = self._recipe(run), self.workdir(run)
+        identity = self._identity(run)
         return [
-            stage_key(self._identity(run), recipe, number)
+            stage_key(identity, recipe, number)
             for number in recipe.stages_needed(rows.BINARY_WEIGHTS)
             if workdir.result(number) is None
         ]

@@ -194,7 +194,7 @@ class DataConfig:
             value = getattr(self, name)
             require(isinstance(value, list | tuple), name, value, "several numbers")
             object.__setattr__(self, name, tuple(value))
-        entry = self.entry
+        entry = self.entry  # of an unknown source there is none, whatever the framing
         framing = self.framing or entry.framing
         require_choice("framing", framing, FRAMINGS)
         object.__setattr__(self, "framing", framing)

@@ -146,8 +146,8 @@ class Recipe:
 
         A network that does not fit would else be found only after hours of training.
         """
-        named = isinstance(self.name, str) and self.name
-        require(bool(named), "name", self.name, "a name")
+        named = isinstance(self.name, str) and self.name != ""
+        require(named, "name", self.name, "a name")
         require(bool(self.stages), "stages", self.stages, "at least one stage")
         for number, stage in enumerate(self.stages):
             self._check_link(number, "teacher", stage.teacher)

@@ -103,7 +103,7 @@ def told(sweep: Sweep, rows: Sequence[TrialRow]) -> list[str]:
 
 def _num_tried(rows: Sequence[TrialRow]) -> int:
     """The trials that the best was chosen from, without the recipe's own setting."""
-    return sum(row.number > 0 and row.result is not None for row in rows)
+    return sum(row.number > 0 and row.status == FINISHED for row in rows)
 
 
 def _spread(found: list[float]) -> str:

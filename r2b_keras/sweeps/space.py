@@ -173,6 +173,14 @@ def change(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
     return recipes.apply_overrides(recipe, [f"{p}={v}" for p, v in changes.items()])
 
 
+def value_at(values: dict[str, Any], path: str) -> Any:
+    """A field's value in a recipe as plain data, by its override path without `*`."""
+    value: Any = values
+    for key in path.split("."):
+        value = value[int(key) if isinstance(value, list) else key]
+    return value
+
+
 def _field(name: str, ranges: Any, stage: int) -> Field:
     first, dot, rest = name.partition(".")
     path = f"stages.{stage}.{rest}" if first == "stage" and dot else name
@@ -284,9 +292,7 @@ def _check_numbers(fields: tuple[Field, ...], recipe: Recipe) -> None:
         if field.kind == "choice":
             continue
         for path in _paths(field, len(recipe.stages)):
-            value: Any = values
-            for key in path.split("."):
-                value = value[int(key) if isinstance(value, list) else key]
+            value = value_at(values, path)
             if type(value) is int and field.kind != "int":
                 raise InputError(
                     f"{field.name!r} has the kind {field.kind!r}, expected 'int' or "

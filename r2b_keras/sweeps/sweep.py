@@ -154,9 +154,8 @@ class Sweep:
         return {field.name: self._own_value(field) for field in fields}
 
     def _own_value(self, field: Field) -> Any:
-        value: Any = recipes.to_dict(self.settings.recipe)
-        for key in field.path.replace("*", str(self.settings.stage)).split("."):
-            value = value[int(key) if isinstance(value, list) else key]
+        path = field.path.replace("*", str(self.settings.stage))
+        value = space_module.value_at(recipes.to_dict(self.settings.recipe), path)
         if field.kind == "choice":
             return space_module.as_text(value)
         return int(value) if field.kind == "int" else float(value)
