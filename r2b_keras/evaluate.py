@@ -215,7 +215,8 @@ def _check_fits(own: ModelCard | None, engine: Any, dataset: ImageDataset) -> No
         if value != expected[name]:
             raise InputError(
                 f"{FLAGS.model} was made for {name} {value!r}, and the recipe has "
-                f"{expected[name]!r}: give the --recipe it was trained with."
+                f"{expected[name]!r}: give the --workdir that it was trained in, or "
+                "the --recipe of its images."
             )
     if own and not own.upright and config.entry.may_be_turned:
         raise InputError(

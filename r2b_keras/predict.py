@@ -62,7 +62,7 @@ def load_network(
 
     Args:
       path: a `.tflite` file.
-      engine: one of `engines.NAMES`, the first able one when None.
+      engine: one of `engines.NAMES`; None for the choice of `engines.load`.
       num_threads: threads of the engine.
 
     Raises:
@@ -100,6 +100,12 @@ def _card_of_flags(path: str, loaded: Engine, given: dict[str, object]) -> Model
     from r2b_keras.board.card import ModelCard
 
     shape, num_classes = loaded.input_shape[1:], loaded.num_classes
+    if num_classes < 2:
+        raise InputError(
+            f"{path} gives one score, expected one for each class: convert the Keras "
+            "network that it was made of with `python -m r2b_keras.convert`, which "
+            "makes two of one."
+        )
     numbers = "1 number" if shape[-1] == 1 else f"{shape[-1]} numbers"
     needed = {
         "class_names": f"--labels=FILE (the {num_classes} class names, one per line)",

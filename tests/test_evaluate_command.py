@@ -254,7 +254,7 @@ def test_files_of_other_shapes_are_refused(without_card, tmp_path):
     path.write_bytes(small_flatbuffers.dense(num_inputs=64))
     message = refusal("evaluate", f"--model={path}", "--recipe=digits")
     assert "image_shape (1, 64, 1), and the recipe has (8, 8, 1)" in message
-    assert "give the --recipe it was trained with" in message
+    assert "give the --workdir that it was trained in, or the --recipe of" in message
 
 
 @pytest.mark.parametrize(

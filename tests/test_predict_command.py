@@ -185,6 +185,13 @@ def test_what_is_missing_is_asked_for(model, flags):
             assert (words in sentence) == (name in left_out), sentence
 
 
+def test_a_file_of_one_score(model, flags):
+    model.write_bytes(dense(64, 1))
+    assert "gives one score, expected one for each" in refused(f"--model={model}", "a")
+    sentence = refused(f"--model={model}", *flags.values(), "a.png")
+    assert "gives one score, expected one for each class: convert" in sentence
+
+
 def test_flags_that_cannot_be_used(model, flags, tmp_path):
     model.write_bytes(dense(64, len(LABELS)))
     short = tmp_path / "short.txt"

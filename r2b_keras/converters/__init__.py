@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from r2b_keras.converters.benchmarking import Measurement, benchmark
     from r2b_keras.converters.flatbuffer import convert
     from r2b_keras.converters.float32 import in_float32
+    from r2b_keras.converters.one_output import with_two_outputs
     from r2b_keras.converters.tflite_file import count_operators
     from r2b_keras.converters.verification import Verification, verify
 
@@ -23,6 +24,7 @@ _HOMES = {
     "count_operators": "tflite_file",
     "in_float32": "float32",
     "verify": "verification",
+    "with_two_outputs": "one_output",
 }
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "count_operators",
     "in_float32",
     "verify",
+    "with_two_outputs",
 ]
 
 

@@ -81,8 +81,7 @@ def to_tables(
     _check_sizes(model)
     _check_inference(model, graph.in_training(model))
     normalisation = pixels.normalisation_of(model, normalisation)
-    if normalisation is None:
-        _check_inputs(model)
+    _check_inputs(model)
     with _silence():
         flow = _trace(model)
         _check_inference(model, [layer.name for layer in flow.training])
@@ -162,9 +161,8 @@ def _check_inputs(model: tf.keras.Model) -> None:
     other = [name for name in types if name != "float32"]
     if other:
         raise InputError(
-            f"Model {model.name!r} takes {other[0]}, and a flatbuffer takes float32, "
-            "or pixels where its normalisation is known: build the model with an "
-            "`Input` of float32, or convert with --input=uint8 (`normalisation=`)."
+            f"Model {model.name!r} takes {other[0]}, expected float32: build it with "
+            "an `Input` of float32, also for a file that takes pixels (--input=uint8)."
         )
 
 

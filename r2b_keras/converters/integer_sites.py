@@ -66,7 +66,7 @@ def _steps(
         return None
     # The converter may round before it flattens a map.
     rounded = source(quantized, "RESHAPE", "MINIMUM", "MAXIMUM")
-    added = int(makers[rounded].inputs[0]) if kind(rounded) == "FLOOR" else rounded
+    added = int(makers[rounded].inputs[0]) if kind(rounded) == "FLOOR" else -1
     if kind(added) != "ADD":
         raise InputError(
             "The .tflite file has an integer layer whose inputs are rounded in another "

@@ -102,6 +102,5 @@ def _first_layers(model: tf.keras.Model) -> list[graph.Layer | None]:
 def _normalized(
     model: tf.keras.Model, normalisation: Normalisation, images: tf.Tensor
 ) -> Any:
-    std, mean = np.array(normalisation.std), np.array(normalisation.mean)
-    scale, offset = (1 / (255 * std)).astype("f4"), (-mean / std).astype("f4")
+    scale, offset = pictures.scale_and_offset(normalisation)
     return graph.infer(model, tf.cast(images, tf.float32) * scale + offset)

@@ -207,6 +207,8 @@ class _Follower:
 
     def _note(self, layer: str, turned: np.ndarray, margins: np.ndarray) -> None:
         self.num_decisions += turned.sum((1, 2))
+        # A distance that is no number is none of rounding.
+        margins = np.where(np.isnan(margins), np.inf, margins)
         largest = np.where(turned, margins, 0).max((1, 2))
         for image in np.flatnonzero(largest > self.margins):
             self.margins[image], self.layers[image] = largest[image], layer
@@ -222,6 +224,8 @@ def _match(values: np.ndarray, tap: Tap) -> tuple[np.ndarray, Tap]:
     return other ^ turned_channels, tap
 
 
+# What is not finite has no distance: see `_note`.
+@np.errstate(invalid="ignore")
 def _distances(steps: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     """Distances from a threshold as shares of the root mean square of all steps.
 
@@ -232,6 +236,7 @@ def _distances(steps: np.ndarray, threshold: np.ndarray) -> np.ndarray:
     return np.abs(steps - threshold) / np.maximum(size, 1e-30)
 
 
+@np.errstate(invalid="ignore")
 def _margins(values: np.ndarray) -> np.ndarray:
     """Distances from 0 as shares of each channel's root mean square."""
     squares = np.square(values, dtype=np.float64).mean((0, 1))

@@ -56,7 +56,19 @@ def read_signature(model: tflite_file.Model) -> Signature:
             f"The .tflite file takes images of the shape {shapes[0]}, expected sizes "
             "above 0: convert the network again."
         )
+    _check_size(inputs[0])
     return Signature(shapes[0], np.dtype(kinds[0]), shapes[1][1])
+
+
+def _check_size(tensor: Any) -> None:
+    """Raises `InputError` for a network of any size, which is stored as one of 1x1."""
+    signature = tensor.shapeSignature
+    if signature is not None and min(signature[1:]) < 0:
+        raise InputError(
+            "The .tflite file takes images of any size, its input has the shape "
+            f"{tuple(map(int, signature))}, expected one size: convert the network "
+            "built with Input((height, width, channels))."
+        )
 
 
 def _type_name(number: int) -> str:

@@ -67,7 +67,7 @@ class Difference:
         Keras does not.
       layer: where one of them is furthest from its threshold.
       margin: how far: of a sign, as a share of its channel's root mean square; of a
-        rounding, as a share of a step.
+        rounding, as a share of the root mean square of all that the layer rounds.
       remaining: largest difference from Keras's scores with the flatbuffer's signs.
       explained: whether margin and remaining difference are rounding.
     """
@@ -177,7 +177,7 @@ def verify(
       model: the Keras network, from `[N, H, W, C]` to scores `[N, K]`.
       flatbuffer: what `convert` made of it.
       images: `[N, H, W, C]` float32, as the network sees them; real ones.
-      engine: what runs the flatbuffer, the first able one when None.
+      engine: what runs the flatbuffer; None for the choice of `engines.load`.
       normalisation: see `Reference`.
 
     Raises:
@@ -213,7 +213,8 @@ class Reference:
             network whose first layer is of integers knows it.
 
         Raises:
-          InputError: there are no images, or their scores are not finite.
+          InputError: there are no images, or of another shape; or the network gives
+            no score for each class, or some that are not finite.
         """
         if not len(images):
             raise InputError(
@@ -223,6 +224,11 @@ class Reference:
         self._normalisation = pixels.normalisation_of(model, normalisation)
         self.images = images
         self.scores = _predict(model, images) if scores is None else scores
+        if self.scores.shape[-1] == 1:
+            raise InputError(
+                f"Model {model.name!r} gives one score, expected one for each class: "
+                "convert and verify what `converters.with_two_outputs` makes of it."
+            )
         if not np.isfinite(self.scores).all():
             raise InputError(
                 "The Keras network gives scores that are not finite numbers."
@@ -251,7 +257,7 @@ class Reference:
 
         Args:
           flatbuffer: what `convert` made of the network.
-          engine: what runs the flatbuffer, the first able one when None.
+          engine: what runs the flatbuffer; None for the choice of `engines.load`.
           converted: the engine's scores of the images where they are known.
         """
         flatbuffer = tflite_file.read(flatbuffer)
@@ -300,7 +306,7 @@ class Reference:
         remaining = np.abs(followed.scores - converted[numbers]).max(axis=1)
         right = remaining <= _limits(self.scores)[numbers]
         right &= followed.margins <= THRESHOLD_ROUNDING
-        classes = [_best(x, self.scores) for x in (self.scores, converted)]
+        classes = [_best(x) for x in (self.scores, converted)]
         return [
             Difference(
                 image=int(number),
@@ -330,8 +336,21 @@ def compared(engine: str, expected: np.ndarray, scores: np.ndarray) -> dict[str,
 
 def _predict(model: tf.keras.Model, images: Images) -> np.ndarray:
     starts = range(0, len(images), _BATCH)
-    parts = [images[start : start + _BATCH] for start in starts]
-    return np.concatenate([model.predict_on_batch(part) for part in parts])
+    parts = (images[start : start + _BATCH] for start in starts)
+    return np.concatenate([_predict_part(model, part) for part in parts])
+
+
+def _predict_part(model: tf.keras.Model, images: np.ndarray) -> Any:
+    # Networks in code of their own may not know it.
+    expected = getattr(model, "input_shape", None) or images.shape
+    sides = zip(expected[1:], images.shape[1:], strict=False)
+    same = len(expected) == images.ndim and all(a in (None, b) for a, b in sides)
+    if not same:
+        raise InputError(
+            f"The images to verify with have the shape {images.shape[1:]}, expected "
+            f"{expected[1:]}: give those that model {model.name!r} takes."
+        )
+    return model.predict_on_batch(images)
 
 
 def differs(expected: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -348,7 +367,7 @@ def _limits(expected: np.ndarray) -> np.ndarray:
 
 def agreement(expected: np.ndarray, scores: np.ndarray) -> float:
     """Share of images with the same best class."""
-    return float(np.mean(_best(expected, expected) == _best(scores, expected)))
+    return float(np.mean(_best(expected) == _best(scores)))
 
 
 def lead_and_loss(
@@ -364,26 +383,13 @@ def lead_and_loss(
       Of the expected scores, `[N]` each: the best less the second, and the best less
       that of the answer.
     """
-    answers = _best(scores, expected)[:, None]
-    expected = _of_classes(expected, expected)
+    answers = _best(scores)[:, None]
     ranked = np.sort(expected, axis=1)
     answered = np.take_along_axis(expected, answers, axis=1)[:, 0]
     return ranked[:, -1] - ranked[:, -2], ranked[:, -1] - answered
 
 
-def _best(scores: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def _best(scores: np.ndarray) -> np.ndarray:
     """Best class of each image; the first of several."""
-    best: np.ndarray = _of_classes(scores, expected).argmax(axis=1)
+    best: np.ndarray = scores.argmax(axis=1)
     return best
-
-
-def _of_classes(scores: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """A score for each class; of one score how far it is below and above the middle.
-
-    That is 0.5 where the expected ones are probabilities, and 0 of logits.
-    """
-    if scores.shape[1] > 1:
-        return scores
-    are_probabilities = expected.min() >= 0 and expected.max() <= 1
-    middle = 0.5 if are_probabilities else 0
-    return np.hstack([middle - scores, scores - middle])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from r2b_keras import files
+from r2b_keras.board import pictures
 from r2b_keras.checks import require_count
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
@@ -217,10 +218,7 @@ class ImageDataset:
         Returns:
           [B, H, W, C] float32.
         """
-        # One multiplication and one addition, as large images are bound by memory.
-        std = np.array(self.config.std)
-        scale = tf.constant(1 / (255 * std), tf.float32)
-        offset = tf.constant(-np.array(self.config.mean) / std, tf.float32)
+        scale, offset = pictures.scale_and_offset(self.config)
         return tf.cast(images, tf.float32) * scale + offset
 
     def _evaluation(

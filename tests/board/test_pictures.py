@@ -149,6 +149,12 @@ def test_broken_images_of_pillow(tmp_path):
         pictures.prepare(closed, card)
 
 
+def test_images_of_pillow_without_pixels():
+    card = ModelCard(("a", "b"), (8, 8, 3), (0.0,) * 3, (1.0,) * 3, "whole")
+    with pytest.raises(InputError, match=r"of the shape \(5, 0, 3\), expected"):
+        pictures.prepare(Image.new("RGB", (0, 5)), card)
+
+
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
 def test_levels_of_an_unknown_range_are_refused(kind):
     """Whether 255 or 65,535 is white cannot be told from them."""

@@ -14,6 +14,18 @@ CHANGES = {
 }
 
 
+def _with_first(value):
+    return lambda values: np.concatenate([np.float32([value]), values[1:]])
+
+
+# Of floats alone: engines take a sign of what is no number.
+REAL_CHANGES = {
+    **CHANGES,
+    "infinite": _with_first(np.inf),
+    "no number": _with_first(np.nan),
+}
+
+
 def constants(flatbuffer, kind):
     """Indices of the constants of a type, and how many bytes each has."""
     model = tflite_file.parse(flatbuffer)
@@ -44,12 +56,12 @@ def constants_equal_to(flatbuffer, values):
 
 
 def with_real_constant(flatbuffer, index, change, kind="<f4"):
-    """One float32 constant, or one of another kind, changed by one of `CHANGES`."""
+    """One float32 constant, or one of another kind, changed as `REAL_CHANGES` say."""
 
     def apply(model, graph):
         buffer = model.buffers[graph.tensors[index].buffer]
         values = np.array(buffer.data, np.uint8).view(kind)
-        changed_values = CHANGES[change](values.astype(np.float32))
+        changed_values = REAL_CHANGES[change](values.astype(np.float32))
         if kind != "<f4":
             changed_values = np.rint(changed_values)
         buffer.data = changed_values.astype(kind).view(np.uint8)
@@ -91,9 +103,9 @@ def of_integer_layers(flatbuffer):
 
 
 def all_of(flatbuffer):
-    """Each real constant scaled, rolled and negated, each filter with a wrong bit."""
+    """Each real constant with each change, each filter with a wrong bit."""
     for index in real_constants(flatbuffer):
-        for change in CHANGES:
+        for change in REAL_CHANGES:
             name = f"tensor {index} {change}"
             yield name, with_real_constant(flatbuffer, index, change)
     for number in range(num_filters(flatbuffer)):

@@ -259,6 +259,10 @@ def second(side):
         (tensor(dense, 0, type=TYPES.INT8), "takes int8 and gives float32, expected"),
         (tensor(dense, 2, type=TYPES.INT8), "takes float32 and gives int8, expected"),
         (tensor(dense, 0, shape=[1, 0, 64, 1]), "shape (1, 0, 64, 1), expected sizes"),
+        (
+            tensor(dense, 0, shapeSignature=np.int32([-1, -1, -1, 1])),
+            "images of any size, its input has the shape (-1, -1, -1, 1), expected one",
+        ),
         (tensor(dense, 2, shape=[1, 7]), "scores of the shape (1, 3)"),
         (tensor(dense, 0, shape=[1, 1, 63, 1]), "cannot run this .tflite file ("),
         (tensor(binary, 7, shape=[1, 4]), "scores of the shape (1, 3)"),
@@ -267,6 +271,11 @@ def second(side):
 )
 def test_networks_that_cannot_be_run(content, words):
     assert words in refusal(engines.load, content)
+
+
+def test_the_batch_may_be_of_any_size():
+    file = tensor(dense, 0, shapeSignature=np.int32([-1, 1, 64, 1]))
+    assert engines.load(file, "litert").num_classes == 3
 
 
 def test_nothing_is_printed(capfd):

@@ -13,6 +13,7 @@ from r2b_keras.converters.flatbuffer import convert
 from r2b_keras.converters.tflite_file import count_operators
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from r2b_keras.normalisation import Normalisation
 
 layers = tf.keras.layers
 SHAPE = (13, 12, 3)
@@ -351,13 +352,13 @@ REFUSED = {
             [tf.keras.Input(SHAPE, dtype="uint8"), layers.Rescaling(1 / 255)],
             name="mine",
         ),
-        "Model 'mine' takes uint8, and a flatbuffer .* convert with --input=uint8",
+        "Model 'mine' takes uint8, expected float32: build it with an `Input` of",
     ),
     "double precision": (
         lambda: tf.keras.Sequential(
             [tf.keras.Input(SHAPE, dtype="float64"), layers.Flatten()], name="mine"
         ),
-        "Model 'mine' takes float64, and a flatbuffer takes float32",
+        "Model 'mine' takes float64, expected float32",
     ),
     "never called": (Code, "'code.*' cannot be converted: .*call it on an image first"),
 }
@@ -373,6 +374,14 @@ def test_what_cannot_be_converted_is_named_in_one_sentence(case, capfd):
     # The converter's own notes stay off the screen.
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_a_network_of_pixels_is_refused_whatever_its_normalisation():
+    """Keras would cast what is normalised back to pixels."""
+    make, message = REFUSED["pixels"]
+    normalisation = Normalisation((0.0,) * SHAPE[-1], (1.0,) * SHAPE[-1])
+    with pytest.raises(InputError, match=message):
+        convert(make(), normalisation=normalisation)
 
 
 def test_layers_of_equal_filters_have_an_operator_each():

@@ -98,12 +98,26 @@ def test_rounding_behind_a_real_layer_stays_apart():
     assert found.accepted, found.to_text()
 
 
-def test_an_integer_layer_that_takes_what_is_not_rounded():
-    tables = tflite_file.parse(activation_network()[1])
+def rounded_up(tables):
     for _, operator in tflite_file.operators(tables, "FLOOR"):
         tables.operatorCodes[
             operator.opcodeIndex
         ].builtinCode = tflite_file.schema.BuiltinOperator.CEIL
+
+
+def not_rounded(tables):
+    for graph, operator in tflite_file.operators(tables, "FLOOR"):
+        for each in graph.operators:
+            each.inputs = np.where(
+                each.inputs == operator.outputs[0], operator.inputs[0], each.inputs
+            )
+
+
+@pytest.mark.parametrize("change", [rounded_up, not_rounded])
+def test_an_integer_layer_that_takes_what_is_not_rounded(change):
+    tables = tflite_file.parse(activation_network()[1])
+    integer_sites.sites(tables)
+    change(tables)
     with pytest.raises(InputError, match="are rounded in another way than r2b_keras"):
         integer_sites.sites(tables)
 

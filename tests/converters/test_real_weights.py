@@ -338,6 +338,16 @@ def test_int8_by_hand():
     np.testing.assert_allclose(widened(rounded), expected, rtol=1e-7)
 
 
+def test_int8_of_a_single_scale_is_not_that_of_whole_numbers():
+    """A matrix of one row whose largest weight is 127, which would have the scale 1."""
+    weights = np.array([[127.0, -3.0, 0.6]], np.float32)
+    rounded = real_weights.round_int8(weights, axis=0)
+    np.testing.assert_array_equal(rounded.values, [[127, -3, 1]])
+    assert rounded.scales.tolist() == [np.nextafter(np.float32(1), np.float32(2))]
+    file = shrunk(dense_of(np.tile(weights, 200)), "int8")
+    assert real_weights.are_rounded(tflite_file.parse(file))
+
+
 def test_int8_of_channels_that_have_no_scale():
     """Zeros, and magnitudes / 127 below float32's normal numbers, become 0."""
     weights = np.array([[0, 0], [1e-37, 0], [3e38, -3e38]], np.float32)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from r2b_keras import converters
 from r2b_keras.board import pictures
 from r2b_keras.converters import (
     convert,
@@ -83,18 +84,6 @@ def test_agreement_of_best_classes():
     converted = scores(10)
     converted[:3, 0] = 2000
     assert verification.agreement(scores(10), converted) == 0.7
-
-
-@pytest.mark.parametrize("middle, spread", [(0.5, 0.5), (0.0, 8.0), (0.0, 0.9)])
-def test_one_score_is_two_classes(middle, spread):
-    """Of a probability and of a logit."""
-    expected = middle + spread * np.array([[-1], [-0.1], [0.1], [1]], np.float32)
-    converted = expected.copy()
-    converted[1] = middle + 0.05 * spread
-    assert verification.agreement(expected, expected) == 1
-    assert verification.agreement(expected, converted) == 0.75
-    # Class 1 is the one whose probability, or logit, it is.
-    assert verification._best(expected, expected).tolist() == [0, 0, 1, 1]
 
 
 def images(num):
@@ -330,6 +319,32 @@ def test_signs_are_followed_wherever_they_are_taken(model, make):
     # The network is left as it was.
     assert exchangeable(wrapped) == before
     assert not verification.verify(wrapped, convert(two_signs(3.1)), x).accepted
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 3), (2, 9, 1), (8, 1)])
+def test_images_of_another_shape(model, shape):
+    with pytest.raises(InputError, match=r"have the shape .*, expected \(2, 8, 1\)"):
+        verification.Reference(model, np.zeros((3, *shape), np.float32))
+
+
+def test_a_network_of_one_score():
+    model = tf.keras.Sequential([tf.keras.Input(SHAPE), layers.Flatten()])
+    model.add(layers.Dense(1))
+    with pytest.raises(InputError, match="one score, expected .*with_two_outputs"):
+        verification.Reference(model, images(3))
+    verification.Reference(converters.with_two_outputs(model), images(3))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_thresholds_that_are_no_numbers_explain_nothing(value):
+    """The file's values before a sign, where engines take one of them all the same."""
+    values = np.float32([-1, 1, -2, 2]).reshape(1, 2, 2)
+    broken = values.copy()
+    broken[0, 0] = value
+    tap = sign_taps.Tap(broken, real=True)
+    follower = sign_proof._Follower([tap], [], 1)
+    follower.signs("x", values)
+    assert follower.num_decisions[0] > 0 and follower.margins == [np.inf]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

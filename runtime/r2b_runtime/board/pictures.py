@@ -125,7 +125,7 @@ def prepare(
                 f"The picture of the mode {picture.mode} cannot be read ({error}): "
                 "replace it, or convert it to RGB."
             ) from error
-        framed = frame(to_channels(array, channels), size, card.framing)
+        framed = frame(to_channels(_checked(array), channels), size, card.framing)
     else:
         framed = to_channels(_checked(picture), channels)
         if framed.shape[:2] != size:
@@ -162,9 +162,14 @@ def normalize(image: np.ndarray, card: Normalisation) -> np.ndarray:
     Returns:
       The same shape, float32.
     """
-    mean, std = np.array(card.mean), np.array(card.std)
-    scale, offset = (1 / (255 * std)).astype("f4"), (-mean / std).astype("f4")
+    scale, offset = scale_and_offset(card)
     return image.astype("f4") * scale + offset
+
+
+def scale_and_offset(card: Normalisation) -> tuple[np.ndarray, np.ndarray]:
+    """1 / (255 std) and -mean / std, float32 `[C]`: one product and one sum a pixel."""
+    mean, std = np.array(card.mean), np.array(card.std)
+    return (1 / (255 * std)).astype("f4"), (-mean / std).astype("f4")
 
 
 def read(
