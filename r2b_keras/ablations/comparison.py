@@ -9,7 +9,7 @@ import numpy as np
 
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.runs import Outcome
-from r2b_keras.significance import holm, paired_test, spread
+from r2b_keras.significance import Noise, holm, noise_of, paired_test, spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Comparison:
     """Two rows on the same seeds, after the last stage: `second` minus `first`.
 
     Runs of one seed share the teacher and see the same images in the same order, so
-    that differences are taken seed by seed.
+    that differences are taken seed by seed. How far these spread by chance is estimated
+    from all rows of this downsampling, see `significance.noise_of`.
 
     Attributes:
       first: name of a row.
@@ -49,7 +50,7 @@ class Comparison:
       num_seeds: how many seeds both have.
       difference: mean of the differences in top-1, a fraction.
       interval: half the width of its 95 % confidence interval (Student's t).
-      p_value: two-sided, of the paired t-test; NaN with fewer than two seeds.
+      p_value: two-sided, of the t-test; NaN with fewer than two seeds.
       p_holm_all_pairs: the same after Holm's correction, see `significance.holm`,
         for all pairs of rows of this downsampling.
     """
@@ -78,7 +79,7 @@ class Interaction:
       with_matching: mean gain over the row with attention matching alone.
       difference: the second less the first; 0 for a part that needs no matching.
       interval: half the width of its 95 % confidence interval (Student's t).
-      p_value: two-sided, of the paired t-test; NaN with fewer than two seeds.
+      p_value: two-sided, of the t-test; NaN with fewer than two seeds.
     """
 
     part: str
@@ -117,8 +118,9 @@ def compare(outcomes: Sequence[Outcome]) -> list[Comparison]:
     """Compares every two rows of equal downsampling on the seeds that both have."""
     found = []
     for downsample in rows.DOWNSAMPLES:
+        noise = _noise(outcomes, downsample)
         own = [
-            _compare(outcomes, first.name, second.name, downsample)
+            _compare(outcomes, first.name, second.name, downsample, noise)
             for first, second in itertools.combinations(rows.ROWS, 2)
         ]
         pairs = [pair for pair in own if pair]
@@ -130,14 +132,21 @@ def compare(outcomes: Sequence[Outcome]) -> list[Comparison]:
     return found
 
 
+def _noise(outcomes: Sequence[Outcome], downsample: str) -> Noise:
+    own = (_by_seed(outcomes, row.name, downsample) for row in rows.ROWS)
+    return noise_of(
+        [{seed: run.binary_weights for seed, run in row.items()} for row in own if row]
+    )
+
+
 def _compare(
-    outcomes: Sequence[Outcome], first: str, second: str, downsample: str
+    outcomes: Sequence[Outcome], first: str, second: str, downsample: str, noise: Noise
 ) -> Comparison | None:
     """Compares two rows, without a correction; None where they share no seed."""
     (ours, theirs), images = _on_common_seeds(outcomes, downsample, first, second)
     if not len(ours):
         return None
-    tested = paired_test(theirs - ours, images)
+    tested = paired_test(theirs - ours, images, noise=noise)
     return Comparison(first, second, downsample, len(ours), *tested, math.nan)
 
 
@@ -152,7 +161,8 @@ def interactions(outcomes: Sequence[Outcome]) -> list[Interaction]:
             continue
         without, matched = alone - baseline, both - attention
         gains = (float(np.mean(without)), float(np.mean(matched)))
-        tested = paired_test(matched - without, images, num_top1s=4)
+        noise = _noise(outcomes, downsample)
+        tested = paired_test(matched - without, images, num_top1s=4, noise=noise)
         found.append(Interaction(part, downsample, len(baseline), *gains, *tested))
     return found
 

@@ -15,11 +15,13 @@ _PAPER = {row.name: row.paper for row in rows.ROWS}
 
 _LEGEND = """\
 Accuracies are top-1 on the test set in percent, ± the standard deviation over seeds;
-the difference to the baseline ± its 95 % confidence interval. p: paired t-test over the
-seeds that both rows have. p, Holm: the same after Holm's correction for all comparisons
-to the baseline in its table; if no row differed from the baseline, one table of twenty
-at most would have a value below 0.05. Intervals are not corrected, and take the spread
-over seeds for all there is: other test images would move them as well.
+the difference to the baseline ± its 95 % confidence interval. p: t-test over the seeds
+that both rows have, by the noise of all rows in the table: what is left of their
+accuracies without the means of rows and seeds. p, Holm: the same after Holm's
+correction for all comparisons to the baseline in its table; if no row differed from the
+baseline, one table of twenty at most would have a value below 0.05. Intervals are not
+corrected, and take the spread over seeds for all there is: other test images would move
+them as well.
 """
 
 

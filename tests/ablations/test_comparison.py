@@ -71,13 +71,17 @@ def test_what_attention_matching_changes():
     assert (gate.part, gate.downsample, gate.num_seeds) == ("gate", "real", 2)
     assert gate.without_matching == pytest.approx(0.015)
     assert gate.with_matching == pytest.approx(0.03)
-    # Differences 0.03 and 0: mean 0.015 and standard error 0.015; Student's t with one
-    # degree of freedom has its 97.5 % point at 12.7062, and p(|t| >= 1) = 0.5.
+    # Seed 0 less seed 1 is -0.01, 0.01, 0, 0.05 in the four rows, 0.0125 on average:
+    # squares of 0.002075 with 3 degrees of freedom, half of them for a top-1. Of four,
+    # over two seeds, the standard error is twice the root of that over two.
+    error = 2 * math.sqrt(0.002075 / 2 / 3 / 2)
     assert gate.difference == pytest.approx(0.015)
-    assert gate.interval == pytest.approx(12.7062 * 0.015, rel=1e-5)
-    assert gate.p_value == pytest.approx(0.5)
+    assert gate.interval == pytest.approx(3.182446 * error, rel=1e-6)
+    slope = 0.015 / error / math.sqrt(3)
+    inside = 2 / math.pi * (slope / (1 + slope**2) + math.atan(slope))
+    assert gate.p_value == pytest.approx(1 - inside)
     table = tables.to_markdown([], [], interactions=found)
-    line = "| + G alone, real downsample | +1.50 | +3.00 | +1.50 ± 19.06 | 0.500 |"
+    line = "| + G alone, real downsample | +1.50 | +3.00 | +1.50 ± 8.37 | 0.608 |"
     assert line in table.splitlines()
 
 
@@ -96,9 +100,11 @@ def test_equal_interactions_are_known_to_four_roundings():
     (gate,) = interactions(found)
     assert gate.difference == pytest.approx(2 / 359)
     # Four errors of the variance 1 / 12: 1 / sqrt(3) image together.
-    assert gate.interval == pytest.approx(4.302653 / math.sqrt(3) / 359, rel=1e-6)
-    t = 2 * math.sqrt(3)
-    assert gate.p_value == pytest.approx(1 - t / math.sqrt(2 + t * t), rel=1e-9)
+    assert gate.interval == pytest.approx(2.446912 / math.sqrt(3) / 359, rel=1e-6)
+    # Student's t with 6 degrees of freedom, t = 2 sqrt(3).
+    sine, cosine = math.sqrt(2 / 3), math.sqrt(1 / 3)
+    inside = sine * (1 + cosine**2 / 2 + 3 * cosine**4 / 8)
+    assert gate.p_value == pytest.approx(1 - inside, rel=1e-9)
 
 
 def test_pairs_are_corrected_within_their_downsampling():
@@ -164,7 +170,7 @@ def test_tables_and_csv():
         "| 72.0 -> 70.9 |"
     )
     assert "| Real-to-Binary (all) | 86.00 | 85.00 | +5.00 |  |  | 1 |" in lines[4]
-    assert "Holm's correction" in text and "Failed" not in text
+    assert "Holm's correction" in text.replace("\n", " ") and "Failed" not in text
     lines = tables.to_csv(found).splitlines()
     assert lines[0].startswith("row,downsample,seed,real_weights,binary_weights,valid")
     assert lines[1] == "baseline,real,0,0.81,0.8,,1000,10,1000"
