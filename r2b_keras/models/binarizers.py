@@ -84,9 +84,11 @@ class StandardizedSign(lq.quantizers.SteSign):
         h - mean(h)                                   "center"
         (h - mean(h) - u mean(h u)) / sqrt(s^2 + eps) "standardize"
 
-    Deviation: ReCU multiplies u by 2 sqrt(2), which Adam does not see, takes one Q for
-    all filters of a layer, and lets the quantile rise from 0.85 to 0.99 in training.
-    Here it is constant in a stage.
+    Deviation: ReCU always standardizes, multiplies u by 2 sqrt(2), which Adam does not
+    see, takes one Q for all filters of a layer, and lets the quantile rise from 0.85 to
+    0.99 in training. Here it is constant in a stage. With "none" the clamped weights of
+    a filter get no gradient at all, until its mean magnitude has grown; with the others
+    they still move by its mean and variance.
 
     Input shape: `[..., C_out]`, the filters last. Output shape: the same.
 

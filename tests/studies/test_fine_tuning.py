@@ -60,18 +60,28 @@ def test_seeds_choose_pictures(study, pictures, tmp_path):
     assert names(tmp_path / "a") == chosen[0]
 
 
+def as_run(study, start, count):
+    recipe = recipes.get(study.FINE_TUNING)
+    return recipes.apply_overrides(recipe, study.changes(start, count))
+
+
 def test_the_recipe_goes_on_from_the_network_of_the_other_one(study):
-    known, (stage,) = (
-        recipes.get(study.RECIPE),
-        recipes.get("pictures/fine_tuning").stages,
-    )
-    assert stage.student == known.stages[-1].student
-    data = recipes.get("pictures/fine_tuning").data
-    assert (data.image_shape, data.mean, data.std) == (
-        known.data.image_shape,
-        known.data.mean,
-        known.data.std,
-    )
+    known = recipes.get(study.RECIPE)
+    tuned = as_run(study, "fine-tuned", 10)
+    assert tuned.stages == recipes.get(study.FINE_TUNING).stages
+    assert tuned.stages[0].student == known.stages[-1].student
+    for name in ("image_shape", "mean", "std", "framing"):
+        assert getattr(tuned.data, name) == getattr(known.data, name)
+
+
+def test_from_scratch_few_pictures_get_the_steps_of_many(study):
+    found = [as_run(study, "from scratch", n).stages[0] for n in study.PICTURES]
+    seen = [stage.epochs * n for stage, n in zip(found, study.PICTURES, strict=True)]
+    assert seen == [8000] * 3
+    baseline = recipes.get(f"{study.RECIPE}/strong_baseline").stages[-1]
+    assert {stage.optimizer.learning_rate for stage in found} == {
+        baseline.optimizer.learning_rate
+    }
 
 
 def test_the_chart_has_every_run(study):
