@@ -153,12 +153,13 @@ def _is_same(file: str, other: os.stat_result) -> bool:
 
 
 def remove_partial(folder: pathlib.Path) -> None:
-    """Removes what a process that was killed had not finished, at any depth.
+    """Removes files that a process that was killed had not finished, at any depth.
 
     Only for a folder in which no other process writes.
     """
     for aside in folder.rglob(f"{PARTIAL}*"):
-        aside.unlink(missing_ok=True)
+        if not aside.is_dir():  # one of a library, where others may be at work
+            aside.unlink(missing_ok=True)
 
 
 def _flush_to_disk(path: pathlib.Path) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from r2b_keras import files, locks, recipes
@@ -86,7 +86,6 @@ def claim(
     wanted: dict[str, Any],
     by: str,
     settings: str,
-    read: Callable[[pathlib.Path], Any] = files.read_json,
 ) -> None:
     """Takes a folder: creates it, or checks that it was made with the same settings.
 
@@ -98,7 +97,6 @@ def claim(
       wanted: those of this run, as plain data.
       by: what makes such folders, for messages: "run", "sweep" or "ablation".
       settings: what must be the same, for messages.
-      read: reads the file.
 
     Raises:
       InputError: the folder was made with other settings (the message names up to five
@@ -107,12 +105,12 @@ def claim(
     path = folder / mark
     require_new_or_marked(folder, mark)
     if path.exists():
-        _require_same(folder, read(path), wanted, by, settings)
+        _require_same(folder, files.read_json(path), wanted, by, settings)
     make(folder)
     with locks.held(folder / ".settings.lock"):
         if path.exists():
             # Another process may have made it its own before the lock was taken.
-            _require_same(folder, read(path), wanted, by, settings)
+            _require_same(folder, files.read_json(path), wanted, by, settings)
         else:
             files.write_json(path, wanted)
 

@@ -98,6 +98,18 @@ def test_an_average_of_hardly_any_past_is_the_last_epoch(tmp_path):
     assert result(averaged)["top1"] > result(last)["top1"] - 0.1
 
 
+def test_an_average_survives_a_run_that_was_cut_off_at_its_end(train_unsaved, tmp_path):
+    """The last checkpoint has both the average and the weights that it is taken of."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    changes = (SLOW, "epochs=2", "average=0.9")
+    assert train(whole, *changes).returncode == 0
+    train_unsaved(cut, *changes)
+    assert train(cut, *changes).returncode == 0
+    found = weights(cut)
+    for name, values in weights(whole).items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -142,7 +142,7 @@ class Ablation:
             **trained.files_of(self.recipe),
         }
         same = "recipe, settings and data"
-        folders.claim(self.path, _MARK, identity, "ablation", same, self._read)
+        folders.claim(self.path, _MARK, identity, "ablation", same)
         # One from before a field was added lacks it.
         files.write_json(self.path / _MARK, identity)
 
@@ -150,24 +150,6 @@ class Ablation:
         """Refuses what `claim` does, but makes no folder where there is none."""
         if (self.path / _MARK).exists():
             self.claim()
-
-    def _read(self, path: pathlib.Path) -> Any:
-        """What the folder was made for."""
-        saved = files.read_json(path)
-        if isinstance(saved, dict) and "data_fingerprint" not in saved:
-            # A folder from before it was written here: its runs know.
-            saved["data_fingerprint"] = self._fingerprint_of_runs()
-        return saved
-
-    def _fingerprint_of_runs(self) -> str:
-        """Of the images of the runs so far; where they differ, one that is not ours.
-
-        A run from before fingerprints were written counts as of ours.
-        """
-        ours = self.images.fingerprint
-        paths = sorted((self.path / "runs").glob("*/recipe.json"))
-        found = [files.read_json(path).get("data_fingerprint", ours) for path in paths]
-        return next((theirs for theirs in found if theirs != ours), ours)
 
     def workdir(self, run: Plan) -> Workdir:
         """Folder of a run."""

@@ -72,6 +72,8 @@ class EncodedExamples(Examples):
         def height(encoded: Any, label: Any) -> tf.Tensor:
             return tf.shape(decoding.decode(encoded, 3))[0]
 
+        if not self.num_examples:  # TensorFlow Datasets reads no empty part
+            return None
         number = 0
         try:
             for _ in in_parallel(self._read(), height):

@@ -222,12 +222,18 @@ def _train(
 def _train_or_fetch(
     run: Run, number: int, library: StageLibrary | None, identity: dict[str, Any]
 ) -> None:
-    if library is None:
+    replicas = run.workers.strategy.num_replicas_in_sync
+    if library is None or not _are_of(replicas, run, number):
         train_stage(run, number)
         return
-    replicas = run.workers.strategy.num_replicas_in_sync
     key = stage_key(identity, run.recipe, number, replicas)
     with library.claimed(key):
         if not library.fetch(key, run.workdir, number):
             train_stage(run, number)
             library.publish(key, run.workdir, number)
+
+
+def _are_of(replicas: int, run: Run, number: int) -> bool:
+    """Whether so many trained each stage that this one rests on, as its key says."""
+    before = (run.workdir.result(n) for n in run.recipe.stages_needed(number)[:-1])
+    return all(result is None or result.replicas == replicas for result in before)

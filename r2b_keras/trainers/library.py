@@ -7,7 +7,7 @@ that would train the very same network ever meet.
 LIBRARY/KEY/
   model.keras    as in a workdir
   result.json
-  metrics.csv    the stage's rows of it; older libraries have none
+  metrics.csv    the stage's rows of it, where there are any
 LIBRARY/KEY.lock held by the run that is training it
 """
 
@@ -19,33 +19,18 @@ import os
 import pathlib
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-from r2b_keras import files, locks, recipes
+from r2b_keras import __version__, files, locks, recipes
+from r2b_keras.checks import require_code
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.recipes.schema import DESCRIPTIONS
 from r2b_keras.trainers.workdir import METRICS, Workdir, read_metrics
 
-# Fields that older libraries do not know: left out of a key where they change nothing.
-_NEWER = {
-    "keep": "last",
-    "patience": 0,
-    "average": 0.0,
-    "student.real_layers": "float",
-    "student.prelu_shifts": False,
-    "student.thresholds": "learned",
-    "student.activation_clip": 1.0,
-    "student.weight_standardization": "none",
-    "student.weight_quantile": 1.0,
-    "augmentation.others": [],
-    "augmentation.crop_area": 0.08,
-    "losses.label_smoothing": 0.0,
-    "losses.class_weights": [],
-    "losses.taps": [],
-    "optimizer.groups": [],
-    "optimizer.clip_norm": 0.0,
-}
+# Code of these is known by the package's version.
+_OWN = ("r2b_keras", "larq")
 
 
 def stage_key(
@@ -53,9 +38,10 @@ def stage_key(
 ) -> str:
     """What tells a finished stage from any other.
 
-    Two runs give a stage the same key if and only if they would train it alike: its
-    own settings, those of the stages that it rests on, the data, the seed (which goes
-    with the stage's number), the precision, and how many replicas share a batch.
+    Two runs give a stage the same key only if they would train it alike: its own
+    settings, those of the stages that it rests on, the data, the seed (which goes with
+    the stage's number), the precision, how many replicas share a batch, the version of
+    this package, and the source of other code that the settings name.
 
     Args:
       identity: see `r2b_keras.trainers.chain.run_identity`.
@@ -70,15 +56,29 @@ def stage_key(
     # A file counts by its content, wherever it is: in `_settings`.
     apart = ("recipe", "files")
     rest = {name: value for name, value in identity.items() if name not in apart}
-    whole = {**rest, "data": recipes.to_dict(recipe.data), "number": number}
-    whole["stages"] = {
+    stages = {
         needed: _settings(recipe.stages[needed], identity.get("files", {}))
         for needed in recipe.stages_needed(number)
     }
-    if replicas > 1:  # as in older libraries, so that stages of a single one are found
-        whole["replicas"] = replicas
-    text = json.dumps(whole, sort_keys=True)
+    whole = {
+        **rest,
+        "data": recipes.to_dict(recipe.data),
+        "number": number,
+        "replicas": replicas,
+        "stages": stages,
+        "version": __version__,
+    }
+    text = json.dumps(_as_floats(whole), sort_keys=True)
     return f"stage_{number}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _as_floats(value: Any) -> Any:
+    """The same with one spelling for each number: 1 and 1.0 are equal settings."""
+    if isinstance(value, dict):
+        return {name: _as_floats(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_floats(item) for item in value]
+    return float(value) if type(value) is int else value
 
 
 def _settings(stage: Stage, files: dict[str, str]) -> dict[str, Any]:
@@ -88,14 +88,28 @@ def _settings(stage: Stage, files: dict[str, str]) -> dict[str, Any]:
     values = recipes.to_dict(stage)
     for role in ("teacher", "start_from"):
         values[role] = files.get(values[role], values[role])
-    # As in older libraries, so that their stages are found.
-    values["student"]["precision"] = values["student"].pop("binarization")
-    for path, neutral in _NEWER.items():
-        *parts, name = path.split(".")
-        owner = values[parts[0]] if parts else values
-        if owner[name] == neutral:
-            del owner[name]
+    named = {**stage.student.code(), **stage.augmentation.code()}
+    values["code"] = {
+        entry: _source_of(code)
+        for entry, code in named.items()
+        if code.partition(".")[0] not in _OWN
+    }
     return {name: value for name, value in values.items() if name not in DESCRIPTIONS}
+
+
+def _source_of(code: str) -> str:
+    """The SHA-256 of the files in which some code, "module:name", is named and written.
+
+    Raises:
+      InputError: the code cannot be imported.
+    """
+    made = require_code("code", code)
+    names = {code.partition(":")[0], getattr(made, "__module__", "")}
+    paths = (getattr(sys.modules.get(name), "__file__", None) for name in sorted(names))
+    digest = hashlib.sha256()
+    for path in filter(None, paths):
+        digest.update(pathlib.Path(path).read_bytes())
+    return digest.hexdigest()
 
 
 class StageLibrary:
@@ -167,10 +181,14 @@ class StageLibrary:
 
 
 def _share(source: pathlib.Path, target: pathlib.Path) -> None:
-    """The same file under a second name, or a copy where that cannot be."""
+    """The same file under a second name, or a copy where that cannot be.
+
+    Nobody may write to it: it would change in other folders too.
+    """
     with files.written_whole(target) as aside:
         aside.unlink()
         try:
             os.link(source, aside)
         except OSError:
             shutil.copyfile(source, aside)
+        aside.chmod(0o444)

@@ -44,6 +44,7 @@ class StageResult:
         all others at 32.
       parameters: weights, real and binary.
       binary_parameters: how many of them are binary.
+      replicas: parts of a batch that were trained side by side.
     """
 
     stage: int
@@ -58,6 +59,7 @@ class StageResult:
     parameters: int
     binary_parameters: int
     kept_epoch: int | None = None
+    replicas: int = 1
 
 
 class Workdir:

@@ -95,36 +95,6 @@ def test_a_folder_from_before_a_field_was_added_is_the_same_ablation_s(tmp_path)
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize(
-    ("fingerprints", "same"),
-    [
-        (["abc"], True),
-        (["abd"], False),
-        (["abc", "abd", "abc"], False),
-        # From before runs had one.
-        ([None], True),
-        ([None, "abd"], False),
-    ],
-)
-def test_where_the_folder_has_no_fingerprint_its_runs_do(tmp_path, fingerprints, same):
-    Fake(tmp_path / "a").claim()
-    path = tmp_path / "a" / "ablation.json"
-    old = json.loads(path.read_text())
-    del old["data_fingerprint"]
-    path.write_text(json.dumps(old))
-    for seed, fingerprint in enumerate(fingerprints):
-        run = tmp_path / "a" / "runs" / f"baseline_real_{seed}"
-        run.mkdir(parents=True)
-        known = {"data_fingerprint": fingerprint} if fingerprint else {}
-        files.write_json(run / "recipe.json", {"seed": seed, **known})
-    if same:
-        Fake(tmp_path / "a").claim()
-        assert json.loads(path.read_text()) == {**old, "data_fingerprint": "abc"}
-        return
-    with pytest.raises(InputError, match="data_fingerprint: abd -> abc"):
-        Fake(tmp_path / "a").claim()
-
-
 def test_downsampling_must_be_named():
     with pytest.raises(InputError, match="--downsample is empty, expected real or bin"):
         runs.plan([], [], 3)

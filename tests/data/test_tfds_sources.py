@@ -277,6 +277,9 @@ def test_broken_images_are_found(tmp_path):
     splits = {"train": (0, 20), "test": (100, 104)}
     prepare(tmp_path, "whole", splits, (None, None, 3))
     assert open_set("tfds:whole", tmp_path).find_broken_image() is None
+    nothing_held_out = open_set("tfds:whole", tmp_path, held_out=0)
+    nothing_held_out.require_sound_evaluation()
+    assert nothing_held_out.find_broken_image() is None
     prepare(tmp_path, "broken", splits, (None, None, 3), files={102: str(path)})
     dataset = open_set("tfds:broken", tmp_path)
     with pytest.raises(tf.errors.InvalidArgumentError):

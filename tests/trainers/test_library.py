@@ -2,13 +2,16 @@
 
 import dataclasses
 import errno
+import stat
+import sys
 from types import SimpleNamespace
 
 import pytest
 from small_workdirs import finished
 
 from r2b_keras import recipes
-from r2b_keras.recipes import Losses
+from r2b_keras.data import config as data_config
+from r2b_keras.recipes import Losses, Schedule
 from r2b_keras.trainers import chain, library
 from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.workdir import Workdir
@@ -33,8 +36,40 @@ def test_key_is_the_same_for_the_same_training():
     assert key(1) == key(1, "stages.3.epochs=3", "stages.2.optimizer.learning_rate=1")
 
 
-def test_keys_of_older_libraries_are_found():
-    assert key(2) == "stage_2-6fcb67b388d3cdf5"
+def test_a_number_has_one_spelling():
+    """Recipes have whole numbers where overrides and files have 5.0."""
+    whole, other = (
+        dataclasses.replace(
+            DIGITS,
+            stages=tuple(
+                dataclasses.replace(
+                    stage, schedule=Schedule("cosine", warmup_epochs=warmup)
+                )
+                for stage in DIGITS.stages
+            ),
+        )
+        for warmup in (1, 1.0)
+    )
+    assert whole == other
+    assert stage_key(IDENTITY, whole, 2) == stage_key(IDENTITY, other, 2)
+    assert key(2, "stages.2.epochs=1") != key(2, "stages.2.epochs=2")
+
+
+def test_key_follows_code_of_one_s_own(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "own_images.py"
+
+    def key_of(code):
+        source.write_text(code)
+        sys.modules.pop("own_images", None)
+        return key(1, "stages.1.augmentation.others=noise:2")
+
+    code = "def noise(images, *_):\n    return images"
+    change = data_config.Change("own_images:noise", high=9)
+    monkeypatch.setitem(data_config.AUGMENTATIONS, "noise", change)
+    first = key_of(code)
+    assert key_of(f"{code} + 1") != first
+    assert key_of(code) == first
 
 
 @pytest.mark.parametrize(
@@ -60,7 +95,7 @@ def test_key_follows_the_run():
 
 
 def test_key_follows_the_replicas():
-    """One alone is as in older libraries; of several each has its BatchNorm."""
+    """Of several each has its BatchNorm."""
     whole = {**IDENTITY, "recipe": recipes.to_dict(DIGITS)}
     keys = [stage_key(whole, DIGITS, 2, replicas) for replicas in (1, 2, 4)]
     assert keys[0] == key(2) and len(set(keys)) == 3
@@ -131,6 +166,33 @@ def test_shared_files_survive_their_origin(tmp_path):
     target = Workdir(tmp_path / "b")
     library.fetch("stage_1-k", target, 1)
     assert target.model(1).read_bytes() == b"weights"
+
+
+def test_shared_files_are_not_to_be_written(tmp_path):
+    """In place, that is, which would change them in all folders."""
+    stages, source = StageLibrary(tmp_path / "library"), finished(tmp_path / "a", 1)
+    stages.publish("stage_1-k", source, 1)
+    target = Workdir(tmp_path / "b")
+    stages.fetch("stage_1-k", target, 1)
+    for path in (source.model(1), target.model(1), stages.path / "stage_1-k"):
+        model = path / "model.keras" if path.is_dir() else path
+        assert stat.S_IMODE(model.stat().st_mode) == 0o444
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_stages_on_one_of_other_replicas_are_not_shared(tmp_path, monkeypatch, before):
+    """A run may start on one device and go on with two."""
+    trained = []
+    monkeypatch.setattr(
+        chain, "train_stage", lambda run, number: trained.append(number)
+    )
+    stages, whole = StageLibrary(tmp_path / "library"), {**IDENTITY, "recipe": {}}
+    stages.publish(stage_key(whole, DIGITS, 1, 2), finished(tmp_path / "a", 1), 1)
+    target = finished(tmp_path / "b", 0, replicas=before)
+    workers = SimpleNamespace(strategy=SimpleNamespace(num_replicas_in_sync=2))
+    run = SimpleNamespace(recipe=DIGITS, workdir=target, workers=workers)
+    chain._train_or_fetch(run, 1, stages, whole)
+    assert trained == ([1] if before == 1 else [])
 
 
 def test_who_trains_a_stage_holds_it(tmp_path):
