@@ -127,7 +127,7 @@ def _header(stream: IO[bytes], name: str) -> tuple[int, int] | None:
         raise InputError(
             f"{name} holds {b' '.join(words)[:40]!r} where a frame was to begin, "
             "expected PPM pictures of 8 bits (P6), as "
-            "`ffmpeg -i FILE -f image2pipe -c:v ppm -` writes them."
+            "`ffmpeg -i FILE -f image2pipe -c:v ppm -pix_fmt rgb24 -` writes them."
         )
     width, height = int(words[1]), int(words[2])
     if min(width, height) < 1 or max(width, height) > _LARGEST_SIDE:
@@ -160,7 +160,9 @@ def _of_ffmpeg(source: str, is_camera: bool) -> Frames:
     # A name with a colon in it would be a protocol's.
     given = ["-f", "v4l2", "-i", source] if is_camera else ["-i", f"file:{source}"]
     command = ["ffmpeg", "-nostdin", "-loglevel", "error", *given]
-    command += ["-fps_mode", "vfr", "-f", "image2pipe", "-c:v", "ppm", "-"]
+    command += ["-fps_mode", "vfr", "-f", "image2pipe", "-c:v", "ppm"]
+    command += ["-pix_fmt", "rgb24", "-"]  # of films and cameras of 10 bits too
+    code = 0
     with tempfile.TemporaryFile() as said:
         try:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
@@ -177,8 +179,15 @@ def _of_ffmpeg(source: str, is_camera: bool) -> Frames:
             if is_camera:
                 stream = stack.enter_context(_newest(stream))
             stack.callback(process.kill)
-            yield from stream
-            code = process.wait()
+            try:
+                yield from stream
+                code = process.wait()
+            except InputError:
+                # Where ffmpeg has ended as well, it says better why.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = process.wait(timeout=1)
+                if not code:
+                    raise
         said.seek(0)
         lines = said.read().decode(errors="replace").split("\n")
     if code:

@@ -81,8 +81,8 @@ class Interpreter:
           InputError: the file is missing or damaged, has operators, inputs or outputs
             that are not known, or an option is wrong.
         """
-        _require_count("num_threads", num_threads)
-        _require_count("batch_size", batch_size)
+        num_threads = _count("num_threads", num_threads)
+        batch_size = _count("batch_size", batch_size)
         self._model = _content(model)
         self.num_threads = min(num_threads, _MAX_THREADS)
         self._options = kernel, fuse, claim, profile
@@ -192,7 +192,15 @@ class Interpreter:
             if isinstance(error, InputError):
                 raise
             raise _cannot_run(error) from error
-        self._output = litert.get_output_details()[0]
+        output = litert.get_output_details()[0]
+        if tuple(output["shape"][:1]) != (batch_size,) or len(output["shape"]) < 2:
+            raise InputError(
+                f"The network gives the shape {tuple(map(int, output['shape']))} for "
+                f"{batch_size} images, expected ({batch_size}, K), the scores of each: "
+                "run it with ai_edge_litert's own interpreter and "
+                "r2b_runtime.delegate()."
+            )
+        self._output = output
         self.input_shape = shape
         self.input_type = np.dtype(self._input["dtype"])
         self.output_shape = tuple(map(int, self._output["shape"]))
@@ -293,9 +301,12 @@ def _is_picture(given: object) -> bool:
     return isinstance(given, (str, os.PathLike)) or hasattr(given, "getexif")
 
 
-def _require_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _count(name: str, value: int) -> int:
+    """A whole number of at least 1, NumPy's too."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < 1:
         raise InputError(f"{name} is {value!r}, expected a whole number of at least 1.")
+    return int(value)
 
 
 def _content(model: str | os.PathLike[str] | bytes) -> bytes:

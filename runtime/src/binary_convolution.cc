@@ -39,8 +39,11 @@ OutputTransform make_transform(const Graph& graph, const Operator& op, int32_t b
     return transform;
   }
   set_clamp(op.activation, bits, &transform);
-  transform.multiplier = copy_floats(graph.input(op, 2));
-  transform.bias = copy_floats(graph.input(op, 3));
+  const auto floats_of = [](const Value& value) {
+    return std::vector<float>(value.floats(), value.floats() + value.shape.elements());
+  };
+  transform.multiplier = floats_of(graph.input(op, 2));
+  transform.bias = floats_of(graph.input(op, 3));
   const bool is_int8 = output.type == kTfLiteInt8;
   const double scale = is_int8 ? output.scale : 1.0;
   const double zero_point = is_int8 ? output.zero_point : 0.0;
@@ -146,12 +149,11 @@ class BinaryConvolution : public Step {
   };
 
   void set_thresholds(const Value& value, int32_t bits) {
-    std::vector<int32_t> thresholds(static_cast<size_t>(value.shape.dims[0]));
-    std::memcpy(thresholds.data(), value.constant, thresholds.size() * sizeof(int32_t));
+    const auto* thresholds = static_cast<const int32_t*>(value.constant);
     thresholds_.clear();
     // A count lies in 0..bits: thresholds beyond say always or never, as -1 and bits do.
-    for (int32_t threshold : thresholds) {
-      thresholds_.push_back(static_cast<float>(std::clamp(threshold, -1, bits)));
+    for (int i = 0; i < value.shape.dims[0]; i++) {
+      thresholds_.push_back(static_cast<float>(std::clamp(thresholds[i], -1, bits)));
     }
     finish_.shift = thresholds_.data();
     finish_.packed = output_;
@@ -160,18 +162,19 @@ class BinaryConvolution : public Step {
   void set_borders(const Graph& graph, const Operator& op, const Axis& horizontal,
                    int32_t group_channels) {
     const Value& filter = graph.input(op, 1);
-    std::vector<uint32_t> words(static_cast<size_t>(filter.shape.elements()));
-    std::memcpy(words.data(), filter.constant, words.size() * sizeof(uint32_t));
-    std::vector<int32_t> sums(words.size() / static_cast<size_t>(group_words_));
-    for (size_t i = 0; i < sums.size(); i++) {
-      sums[i] = group_channels - 2 * popcount(&words[i * group_words_], group_words_);
+    const uint32_t* words = filter.words();
+    std::vector<int32_t> sums(
+        static_cast<size_t>(filter.shape.elements() / group_words_));
+    for (int32_t& sum : sums) {
+      sum = group_channels - 2 * popcount(words, group_words_);
+      words += group_words_;
     }
     // LCE adds to float32 results and counts in integers where it can not.
     in_float_ = output_->type == kTfLiteFloat32 && op.activation == Activation::kNone;
     std::vector<float> factors(static_cast<size_t>(channels_), 0.5f);
     if (in_float_) {
-      factors = copy_floats(graph.input(op, 2));
-      for (float& factor : factors) factor *= -1.0f;
+      const float* multiplier = graph.input(op, 2).floats();
+      for (size_t i = 0; i < factors.size(); i++) factors[i] = -1.0f * multiplier[i];
     }
     borders_ = Borders(vertical_, horizontal, sums, factors);
   }

@@ -1,6 +1,7 @@
 #include "claiming.h"
 
 #include <algorithm>
+#include <set>
 
 #include "operators.h"
 
@@ -72,26 +73,12 @@ bool check_tensors(const TfLiteContext& context, const Operator& op,
          infer_output(op, inputs, output, &shape, why);
 }
 
-// A DEQUANTIZE is left to LiteRT where a node that is not ours reads it.
-bool is_read_elsewhere(TfLiteContext* context, const TfLiteIntArray& plan,
-                       const std::vector<int>& ours, int tensor) {
-  for (int i = 0; i < plan.size; i++) {
-    if (std::find(ours.begin(), ours.end(), plan.data[i]) != ours.end()) continue;
-    const TfLiteNode* node = find_node(context, plan.data[i]);
-    if (node == nullptr || node->inputs == nullptr) continue;
-    const int* begin = node->inputs->data;
-    const int* end = begin + node->inputs->size;
-    if (std::find(begin, end, tensor) != end) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 bool find_our_nodes(TfLiteContext* context, const TfLiteIntArray& plan,
                     bool only_binary, Claim* claim, std::string* why) {
   const Writers writers(context, plan);
-  std::vector<Operator> unpackings;
+  std::set<int> unpackings;
   bool any_binary = false;
   for (int i = 0; i < plan.size; i++) {
     Operator op;
@@ -111,21 +98,18 @@ bool find_our_nodes(TfLiteContext* context, const TfLiteIntArray& plan,
     any_binary = any_binary || binary;
     if (op.kind == OperatorKind::kUnpackConstant) {
       claim->sources[op.output] = op.inputs[0];
-      unpackings.push_back(op);
+      unpackings.insert(op.node);
     }
     if (binary || !only_binary) claim->nodes.push_back(op.node);
   }
   // Without a binary operator LiteRT's own kernels do as well.
   if (!any_binary) claim->nodes.clear();
-  std::vector<int>& nodes = claim->nodes;
-  const std::vector<int> ours = nodes;
   // With nodes of others between ours there are several partitions, and LiteRT makes
   // unpackings a part of the first: it would copy them at every run for the others.
-  const bool all_ours = static_cast<int>(ours.size()) == plan.size;
-  for (const Operator& op : unpackings) {
-    if (!all_ours || is_read_elsewhere(context, plan, ours, op.output)) {
-      nodes.erase(std::remove(nodes.begin(), nodes.end(), op.node), nodes.end());
-    }
+  std::vector<int>& nodes = claim->nodes;
+  if (static_cast<int>(nodes.size()) != plan.size) {
+    const auto is_unpacking = [&](int node) { return unpackings.count(node) != 0; };
+    nodes.erase(std::remove_if(nodes.begin(), nodes.end(), is_unpacking), nodes.end());
   }
   return true;
 }

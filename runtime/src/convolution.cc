@@ -71,29 +71,24 @@ std::shared_ptr<const PackedFilter> pack_filter(const Kernels& kernels,
   };
   std::shared_ptr<const PackedFilter> packed;
   if (op.kind == OperatorKind::kBinaryConvolution) {
-    // Copied first: constants in a file are aligned to nothing in particular.
-    std::vector<uint32_t> words(static_cast<size_t>(channels) * values);
-    std::memcpy(words.data(), filter.constant, words.size() * sizeof(uint32_t));
     const int groups =
         packed_words(static_cast<int32_t>(op.channels_in)) / filter.shape.dims[3];
     packed = pack_chunks(
         channels, groups, pool,
         [&](int count) { return kernels.binary_filter_bytes(count, values); },
         [&](const PackedFilter::Chunk& chunk, char* to) {
-          kernels.pack_binary_filter(&words[place_of(chunk)], chunk.num_channels,
-                                     values, to);
+          kernels.pack_binary_filter(filter.words() + place_of(chunk),
+                                     chunk.num_channels, values, to);
         });
   } else {
-    const std::vector<float> weights = copy_floats(filter);
-    const std::vector<float> bias =
-        graph.has_input(op, 2) ? copy_floats(graph.input(op, 2)) : std::vector<float>();
+    const float* bias = graph.has_input(op, 2) ? graph.input(op, 2).floats() : nullptr;
     packed = pack_chunks(
         channels, 1, pool,
         [&](int count) { return kernels.real_filter_bytes(count, values); },
         [&](const PackedFilter::Chunk& chunk, char* to) {
           kernels.pack_real_filter(
-              &weights[place_of(chunk)],
-              bias.empty() ? nullptr : &bias[static_cast<size_t>(chunk.first_channel)],
+              filter.floats() + place_of(chunk),
+              bias == nullptr ? nullptr : bias + chunk.first_channel,
               chunk.num_channels, values, to);
         });
   }

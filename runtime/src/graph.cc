@@ -51,10 +51,10 @@ bool read_value(const TfLiteContext& context, int tensor, Value* value,
 }
 
 int Graph::value_of(TfLiteContext* context, int tensor, const ConstantSources& sources,
-                    std::string* why) {
-  int& index = index_of_tensor_[static_cast<size_t>(tensor)];
-  if (index >= 0) return index;
-  index = static_cast<int>(values.size());
+                    Indices* indices, std::string* why) {
+  const int index = static_cast<int>(values.size());
+  const auto [known, is_new] = indices->emplace(tensor, index);
+  if (!is_new) return known->second;
   values.push_back(std::make_unique<Value>());
   Value& value = *values.back();
   if (!read_value(*context, tensor, &value, why)) return -1;
@@ -63,13 +63,19 @@ int Graph::value_of(TfLiteContext* context, int tensor, const ConstantSources& s
   // Whoever unpacks it when the model runs, it is needed now.
   Value packed;
   if (!read_value(*context, source->second, &packed, why)) return -1;
+  value.own = allocate(Size(packed.shape.elements()) * int64_t{sizeof(float)});
+  if (value.own == nullptr) {
+    *why = format("there is no memory for constant tensor %d", source->second);
+    return -1;
+  }
+  auto* floats = reinterpret_cast<float*>(value.own.get());
   if (packed.constant == nullptr || packed.shape != value.shape ||
-      !unpack_constant(context->tensors[source->second], packed, &value.unpacked)) {
+      !unpack_constant(context->tensors[source->second], packed, floats)) {
     *why =
         format("the quantization of constant tensor %d cannot be read", source->second);
     return -1;
   }
-  value.constant = value.unpacked.data();
+  value.constant = floats;
   value.packed = packed.constant;
   return index;
 }
@@ -84,7 +90,7 @@ Value* Graph::add_value(TfLiteType type, const Shape& shape) {
 bool Graph::read(TfLiteContext* context, const TfLiteIntArray* nodes,
                  const TfLiteIntArray* outputs, const ConstantSources& sources,
                  std::string* why) {
-  index_of_tensor_.assign(context->tensors_size, -1);
+  Indices indices;
   std::vector<bool> written(context->tensors_size, false);
   for (int i = 0; i < nodes->size; i++) {
     Operator op;
@@ -99,19 +105,20 @@ bool Graph::read(TfLiteContext* context, const TfLiteIntArray* nodes,
     for (int& input : op.inputs) {
       if (input < 0) continue;
       const bool inside = written[static_cast<size_t>(input)];
-      input = value_of(context, input, sources, why);
+      input = value_of(context, input, sources, &indices, why);
       if (input < 0) return *why = format("%s: %s", op.name, why->c_str()), false;
       Value& value = *values[static_cast<size_t>(input)];
       value.from_outside = !inside && value.constant == nullptr;
     }
-    op.output = value_of(context, op.output, sources, why);
+    op.output = value_of(context, op.output, sources, &indices, why);
     if (op.output < 0) return *why = format("%s: %s", op.name, why->c_str()), false;
   }
   for (int i = 0; outputs != nullptr && i < outputs->size; i++) {
     const int tensor = outputs->data[i];
     if (tensor < 0 || static_cast<size_t>(tensor) >= context->tensors_size) continue;
-    const int index = index_of_tensor_[static_cast<size_t>(tensor)];
-    if (index >= 0) values[static_cast<size_t>(index)]->to_outside = true;
+    const auto found = indices.find(tensor);
+    if (found == indices.end()) continue;
+    values[static_cast<size_t>(found->second)]->to_outside = true;
   }
   return true;
 }
@@ -154,14 +161,6 @@ bool Graph::is_mean(const Operator& op) const {
          holds_all(vertical) && holds_all(horizontal);
 }
 
-std::vector<float> copy_floats(const Value& value) {
-  std::vector<float> floats(static_cast<size_t>(value.shape.elements()));
-  if (!floats.empty()) {
-    std::memcpy(floats.data(), value.constant, floats.size() * sizeof(float));
-  }
-  return floats;
-}
-
 namespace {
 
 float half_to_float(uint16_t half) {
@@ -182,15 +181,13 @@ float half_to_float(uint16_t half) {
 
 }  // namespace
 
-bool unpack_constant(const TfLiteTensor& tensor, const Value& packed,
-                     std::vector<float>* floats) {
+bool unpack_constant(const TfLiteTensor& tensor, const Value& packed, float* floats) {
   const size_t count = static_cast<size_t>(packed.shape.elements());
-  floats->resize(count);
   if (packed.type == kTfLiteFloat16) {
     for (size_t i = 0; i < count; i++) {
       uint16_t half;
       std::memcpy(&half, static_cast<const char*>(packed.constant) + 2 * i, 2);
-      (*floats)[i] = half_to_float(half);
+      floats[i] = half_to_float(half);
     }
     return true;
   }
@@ -217,7 +214,7 @@ bool unpack_constant(const TfLiteTensor& tensor, const Value& packed,
     // Wide: a damaged file may have any zero point.
     const int64_t zero =
         num_scales > 1 ? affine->zero_point->data[which] : packed.zero_point;
-    (*floats)[i] = scale * static_cast<float>(bytes[i] - zero);
+    floats[i] = scale * static_cast<float>(bytes[i] - zero);
   }
   return true;
 }

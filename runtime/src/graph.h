@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "memory.h"
 #include "operators.h"
 #include "shapes.h"
 
@@ -33,8 +34,8 @@ struct Value {
   int32_t zero_point = 0;
   // Constants: their bytes, as many as the shape says. Null: computed.
   const void* constant = nullptr;
-  std::vector<float> unpacked;  // owns `constant` where it was unpacked from fewer bits
-  const void* packed = nullptr;  // what it was unpacked from, the file's
+  Memory own;  // what holds `constant` where the file does not, as it is needed
+  const void* packed = nullptr;  // the file's, of fewer bits, where it was unpacked
   bool from_outside = false;     // LiteRT holds it, something else writes it
   bool to_outside = false;       // LiteRT holds it, something else reads it
 
@@ -42,8 +43,9 @@ struct Value {
   Frame frame;
   char* data = nullptr;
 
-  // Of a float32 constant, which is aligned when the graph was read.
+  // Of a constant, which is aligned when the graph was read.
   const float* floats() const { return static_cast<const float*>(constant); }
+  const uint32_t* words() const { return static_cast<const uint32_t*>(constant); }
   bool outside() const { return from_outside || to_outside; }
   // As rows of pixels: [N, H, W, C] has N * H rows of W pixels; others one pixel a row.
   // Without elements there are no rows.
@@ -105,11 +107,11 @@ class Graph {
   Value* add_value(TfLiteType type, const Shape& shape);
 
  private:
+  using Indices = std::map<int, int>;  // of values, by their tensors
+
   // The index of a tensor's value; -1, with a reason, where it cannot be read.
   int value_of(TfLiteContext* context, int tensor, const ConstantSources& sources,
-               std::string* why);
-
-  std::vector<int> index_of_tensor_;
+               Indices* indices, std::string* why);
 };
 
 // Describes a tensor of LiteRT's, with its data where it is constant.
@@ -134,12 +136,8 @@ bool can_be_padded(const Shape& shape, Size lines, Size pixels);
 bool make_axes(const Operator& op, const Value& input, const Value* filter,
                Axis* vertical, Axis* horizontal, std::string* why);
 
-// Constants as floats, whatever the alignment of the file.
-std::vector<float> copy_floats(const Value& value);
-
 // A float16 or int8 constant as float32; false where its quantization is not readable.
-bool unpack_constant(const TfLiteTensor& tensor, const Value& packed,
-                     std::vector<float>* floats);
+bool unpack_constant(const TfLiteTensor& tensor, const Value& packed, float* floats);
 
 }  // namespace r2b
 

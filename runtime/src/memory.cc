@@ -54,6 +54,7 @@ char* MemoryPool::take(Size size) {
     }
   }
   used_ += bytes;
+  bytes_ = bytes_ + bytes;
   return blocks_.back().get() + used_ - bytes;
 }
 

@@ -24,10 +24,13 @@ class MemoryPool {
  public:
   // Null where there is none left; valid as long as the pool.
   char* take(Size size);
+  // Of all that was taken.
+  Size bytes() const { return bytes_; }
 
  private:
   std::vector<Memory> blocks_;
   int64_t block_bytes_ = 0, used_ = 0;  // of the last block
+  Size bytes_ = 0;
 };
 
 }  // namespace r2b

@@ -171,8 +171,9 @@ bool Planner::add_head(size_t index, std::string* why) {
     chain.operators.insert(chain.operators.begin(), head.layer->operators.begin(),
                            head.layer->operators.end());
   }
-  if (head.op.kind == OperatorKind::kConvolution && add_pooled(head, chain, why)) {
-    return true;
+  if (head.op.kind == OperatorKind::kConvolution) {
+    if (add_pooled(head, chain, why)) return true;
+    if (!why->empty()) return false;
   }
   std::unique_ptr<Step> step = make_step(head, chain, why);
   if (step == nullptr) return false;

@@ -34,13 +34,31 @@ FilterKey key_of(const Graph& graph, const Operator& op) {
           op.channels_in};
 }
 
-// Constants of a file may lie at any address; what kernels read may not.
-void align_constant(Value* value) {
-  if (value->constant == nullptr || value->type != kTfLiteFloat32) return;
-  if (reinterpret_cast<uintptr_t>(value->constant) % alignof(float) != 0) {
-    value->unpacked = copy_floats(*value);
-    value->constant = value->unpacked.data();
+// Constants of a file may lie at any address; what kernels read may not. False where
+// there is no memory.
+bool align_constant(Value* value) {
+  if (value->constant == nullptr || element_bytes(value->type) != sizeof(uint32_t) ||
+      reinterpret_cast<uintptr_t>(value->constant) % alignof(uint32_t) == 0) {
+    return true;
   }
+  const Size bytes = value->plain_bytes();
+  value->own = allocate(bytes);
+  if (value->own == nullptr) return false;
+  std::memcpy(value->own.get(), value->constant, static_cast<size_t>(bytes.count()));
+  value->constant = value->own.get();
+  return true;
+}
+
+// Each once, however many tensors it is.
+Size constant_bytes(const Graph& graph) {
+  std::set<const void*> counted;
+  Size bytes = 0;
+  for (const auto& value : graph.values) {
+    const void* constant = value->packed != nullptr ? value->packed : value->constant;
+    if (constant == nullptr || !counted.insert(constant).second) continue;
+    bytes = bytes + value->plain_bytes();
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -55,12 +73,16 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
   }
   num_read_values_ = graph_.values.size();
   for (auto& value : graph_.values) {
-    align_constant(value.get());
+    if (!align_constant(value.get())) {
+      *why = format("there is no memory for constant tensor %d", value->tensor);
+      return false;
+    }
     value->data = const_cast<char*>(static_cast<const char*>(value->constant));
   }
   if (fuse_) {
     integer_layers_ = find_integer_layers(graph_, kernels_.integer_weight_limit);
   }
+  const Size constants = constant_bytes(graph_);
   // Packed once, however many operators read it.
   std::map<FilterKey, std::shared_ptr<const PackedFilter>> packed;
   for (size_t i = 0; i < graph_.operators.size(); i++) {
@@ -78,6 +100,13 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
       filters_[&op] = filter;
     }
     if (filters_[&op] == nullptr) return false;
+    if (!can_be_padded(filter_memory_.bytes(), constants)) {
+      *why = format(
+          "%s (node %d): its filter and those before it, as this CPU wants them, take "
+          "many times the memory of the constants",
+          op.name, op.node);
+      return false;
+    }
   }
   forget_unpacked_filters();
   return true;
@@ -97,7 +126,7 @@ void Program::forget_unpacked_filters() {
     if (value->packed == nullptr || value->outside() || kept.count(value.get()) != 0) {
       continue;
     }
-    value->unpacked = std::vector<float>();
+    value->own.reset();
     value->constant = value->packed;
     value->data = nullptr;
   }

@@ -130,22 +130,29 @@ def _signs(file: GraphFile, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _convolutions(
-    shape: tuple[int, ...], weights: np.ndarray, count: int, **window: int
+    shape: tuple[int, ...],
+    weights: np.ndarray,
+    count: int,
+    own_biases: bool = False,
+    **window: int,
 ) -> bytes:
     """`count` convolutions of an input by one constant, which is in the file once."""
     file = GraphFile()
     image, packed = _signs(file, shape)
     file.constant("float", weights)
     buffer, bias = len(file.model.buffers) - 1, file.constant("float", np.zeros(1))
+    biases = [
+        file.constant("float", np.ones(1)) if own_biases else bias for _ in range(count)
+    ]
     ones = {"strideH": 1, "strideW": 1}
     results = [
         file.builtin(
             "CONV_2D",
-            [image, file.tensor("float", weights.shape, None, buffer), bias],
+            [image, file.tensor("float", weights.shape, None, buffer), biases[number]],
             file.tensor("float", (1, 1, 1, 1)),
             **ones | window,
         )
-        for _ in range(count)
+        for number in range(count)
     ]
     return file.content(*results, packed)
 
@@ -160,6 +167,11 @@ def wrapping_file() -> bytes:
 def sharing_file() -> bytes:
     """Six hundred convolutions by one constant; kernels keep it with 16 channels."""
     return _convolutions((1, 1, 1, 8000), np.ones((1, 1, 1, 8000)), 600)
+
+
+def biased_file() -> bytes:
+    """Sixty by one constant of 1 MB, which kernels keep with each bias anew."""
+    return _convolutions((1, 1, 1, 250_000), np.ones((1, 1, 1, 250_000)), 60, True)
 
 
 def tapping_file() -> bytes:
@@ -205,6 +217,7 @@ def framing_file() -> bytes:
 # What comes after the files of chance.
 OTHERS = {
     "sharing": sharing_file,
+    "biased": biased_file,
     "adding": adding_file,
     "tapping": tapping_file,
     "framing": framing_file,

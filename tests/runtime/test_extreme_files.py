@@ -45,9 +45,11 @@ def test_refusals_are_sentences(outcomes):
     assert len(ours) > 80
     for text in ours:
         sentence = text.split("Encountered")[0]
-        assert sentence.startswith(("Lce", "the operators")), text
+        assert sentence.startswith(("Lce", "CONV_2D", "the operators")), text
         assert sentence.endswith("."), text
     wanted = "more padding than there is memory for"
     assert any(wanted in text for text in ours if text.startswith("Lce"))
     framing = extreme_files.NUM_FILES + list(extreme_files.OTHERS).index("framing")
     assert wanted in outcomes[framing][2]
+    biased = extreme_files.NUM_FILES + list(extreme_files.OTHERS).index("biased")
+    assert "many times the memory of the constants" in outcomes[biased][2]

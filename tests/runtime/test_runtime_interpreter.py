@@ -8,7 +8,7 @@ import types
 
 import numpy as np
 import pytest
-from graph_files import GraphFile
+from graph_files import GraphFile, num_words
 
 import r2b_runtime
 from r2b_runtime import InputError, Interpreter, library, profiling
@@ -271,6 +271,67 @@ def test_images_are_told_apart_by_small_scores_too():
 def test_counts_that_are_none(name, value):
     message = refusal(Interpreter, binary(), **{name: value})
     assert message.startswith(f"{name} is {value!r}, expected a whole number")
+
+
+def test_counts_of_numpy():
+    interpreter = Interpreter(binary(), batch_size=np.int64(2), num_threads=np.int8(1))
+    assert interpreter.predict(images(3)).shape == (3, 3)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [((0, 1, 2), (5,)), ((0, 2), (4, 5))])
+def test_scores_that_are_not_of_each_image(axes, shape):
+    """Means over all images, of which predict would take a part for each."""
+    file = GraphFile()
+    image = file.input("float", (1, 4, 3, 5))
+    mean = file.constant("int32", np.array(axes))
+    content = file.content(
+        file.builtin("MEAN", [image, mean], file.tensor("float", shape))
+    )
+    message = refusal(Interpreter, content)
+    assert f"gives the shape {shape} for 1 images, expected (1, K)" in message
+
+
+SHORT_OF_MEMORY = """
+import re, resource, sys
+import r2b_runtime
+content, extra = open(sys.argv[1], "rb").read(), int(sys.argv[2])
+r2b_runtime.library.litert()
+used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
+resource.setrlimit(resource.RLIMIT_AS, (used + extra, used + extra))
+try:
+    r2b_runtime.Interpreter(content)
+    print("ran")
+except r2b_runtime.InputError as error:
+    print(error)
+"""
+
+
+def test_where_memory_is_short_a_sentence_says_it(tmp_path):
+    """Six filters of 2.4 MB in int8, of which each takes four times that in float32."""
+    file, shape = GraphFile(), (1, 3, 3, 512)
+    last = file.input("float", shape)
+    packed = file.tensor("packed", (*shape[:3], num_words(shape[3])))
+    for number in range(6):
+        weights = np.full((512, 3, 3, 512), number + 1)
+        stored = file.constant("int8", weights, (0.5, 0))
+        filters = file.builtin(
+            "DEQUANTIZE", [stored], file.tensor("float", weights.shape)
+        )
+        bias = file.constant("float", np.zeros(512))
+        result = file.tensor("float", shape)
+        last = file.builtin(
+            "CONV_2D", [last, filters, bias], result, strideH=1, strideW=1
+        )
+    file.custom("LceQuantize", [last], packed)
+    path = tmp_path / "large.tflite"
+    path.write_bytes(file.content(last))
+    said = []
+    for megabytes in (10, 30, 50, 70):
+        command = [sys.executable, "-c", SHORT_OF_MEMORY, path, str(megabytes << 20)]
+        child = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert child.returncode == 0, child.stderr
+        said.append(child.stdout)
+    assert any("there is no memory for constant tensor" in text for text in said), said
 
 
 @pytest.mark.parametrize(

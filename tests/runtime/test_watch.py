@@ -239,6 +239,8 @@ def test_videos_and_devices_are_read_by_ffmpeg(run, model, images, ffmpeg, tmp_p
     assert f"file:{film}" in arguments() and "v4l2" not in arguments()
     # Else a pause would be filled with copies.
     assert "-fps_mode vfr" in " ".join(arguments())
+    # Else a film of 10 bits would come as 16.
+    assert "-pix_fmt rgb24" in " ".join(arguments())
     # A character device is a camera.
     code, *_ = run("watch", model, "/dev/null", "--json")
     assert code == 0 and "v4l2" in arguments() and "/dev/null" in arguments()
@@ -265,6 +267,14 @@ def test_videos_that_ffmpeg_cannot_read(run, model, ffmpeg, tmp_path, monkeypatc
         f"ffmpeg cannot read {film} (moov atom not found): expected a video or a "
         "camera, and ffmpeg 5.1 or newer.\n"
     )
+    # In the middle of a frame.
+    half = ppm(np.zeros((2, 2, 3), np.uint8))[:-5]
+    ffmpeg(half, then="exit 1", says="broken film")
+    code, out, error = run("watch", model, film)
+    assert code == 1 and "(broken film)" in error and "middle" not in error
+    ffmpeg(half)
+    code, out, error = run("watch", model, film)
+    assert code == 1 and f"{film} ends in the middle of a frame" in error
     # One that crashes, with nothing said.
     ffmpeg(ppm(np.zeros((2, 2, 3), np.uint8)), then="kill -KILL $$")
     code, out, error = run("watch", model, film)

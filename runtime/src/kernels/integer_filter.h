@@ -14,6 +14,7 @@
 #ifndef R2B_KERNELS_INTEGER_FILTER_H_
 #define R2B_KERNELS_INTEGER_FILTER_H_
 
+#include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 
@@ -47,17 +48,18 @@ struct GroupFilter {
   // How many fours of a run a stretch has that begins at one of them.
   int stretch_length(int run, int four) const {
     const int left = divide_up(run_length, 4) - four;
-    const int most = left < kMostFours ? left : kMostFours;
-    for (int length = 2; length < most; ++length) {
-      for (int c = first; c < end; ++c) {
-        for (const int half : {0, 1}) {
-          const int sum = magnitude(c, run, four, length + 1, half, 1) +
-                          magnitude(c, run, four, length + 1, half, -1);
-          if (sum > kMostMagnitude) return length;
+    int length = left < kMostFours ? left : kMostFours;
+    for (int c = first; c < end; ++c) {
+      for (const int half : {0, 1}) {
+        const int begin = 4 * four + 2 * half;
+        for (int sum = 0, fours = 0; fours < length; ++fours) {
+          const int i = begin + 4 * fours;
+          sum += std::abs(int{at(c, run, i)}) + std::abs(int{at(c, run, i + 1)});
+          if (sum > kMostMagnitude) length = fours;
         }
       }
     }
-    return most;
+    return length;
   }
 
   int32_t offset(int channel, int run, int four, int length, int half) const {
