@@ -6,7 +6,7 @@ from figures import PageError, column, row, rows
 def versus(name: str, other: str, downsample: str = "real") -> str:
     """Top-1 of a row of the ablation less that of another, ± 95 %, and its p-values.
 
-    In percentage points; p of the paired t-test alone, then after Holm's correction
+    In percentage points; p of the t-test alone, then after Holm's correction
     for all pairs of rows of this downsampling.
 
     Raises:

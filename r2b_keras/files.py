@@ -158,7 +158,9 @@ def remove_partial(folder: pathlib.Path) -> None:
     Only for a folder in which no other process writes.
     """
     for aside in folder.rglob(f"{PARTIAL}*"):
-        if not aside.is_dir():  # one of a library, where others may be at work
+        # Folders are a library's, in which others may be at work.
+        above = aside.relative_to(folder).parts[:-1]
+        if not aside.is_dir() and not any(part.startswith(PARTIAL) for part in above):
             aside.unlink(missing_ok=True)
 
 

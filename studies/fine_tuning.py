@@ -109,11 +109,12 @@ def changes(start: str, count: int) -> list[str]:
     if start == "fine-tuned":
         return whole
     epochs = recipes.get(FINE_TUNING).stages[0].epochs * PICTURES[-1] // count
-    return [
-        *whole,
-        f"stages.0.epochs={epochs}",
-        "stages.0.optimizer.learning_rate=3e-3",
-    ]
+    stage = (
+        f"epochs={epochs}",
+        "optimizer.learning_rate=3e-3",
+        "optimizer.groups=none",
+    )
+    return [*whole, *(f"stages.0.{change}" for change in stage)]
 
 
 def run(count: int, seed: int, start: str, trained: pathlib.Path) -> dict[str, Any]:

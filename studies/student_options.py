@@ -68,6 +68,11 @@ def overrides(name: str) -> list[str]:
     return [*epochs, *OPTIONS[name]]
 
 
+def leaves(name: str) -> str:
+    """The first stage that an option changes; all before it are the chain's own."""
+    return min((change.split(".")[1] for change in OPTIONS[name]), default="")
+
+
 def _folder(name: str) -> pathlib.Path:
     return WORK / name.replace(" ", "_").replace(",", "")
 
@@ -98,7 +103,8 @@ def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each option less the chain, over the seeds that both have, in points.
 
     With the 95 % interval of the mean difference and the p-value of the t-test, by the
-    noise of all of them, corrected by Holm for all options.
+    noise of all that leave the chain where this option does (what runs share, they have
+    the noise of in common), corrected by Holm for all options.
     """
     found = {
         name: {
@@ -106,13 +112,14 @@ def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for name in OPTIONS
     }
-    noise = noise_of(list(found.values()))
     compared, p_values = [], []
     for name in list(OPTIONS)[1:]:
         seeds = sorted(found[CHAIN].keys() & found[name].keys())
         if len(seeds) < 2:
             continue
         differences = [found[name][seed] - found[CHAIN][seed] for seed in seeds]
+        alike = [found[x] for x in OPTIONS if x == CHAIN or leaves(x) == leaves(name)]
+        noise = noise_of(alike)
         mean, width, p_value = paired_test(differences, NUM_IMAGES, noise=noise)
         points = {"points": f"{100 * mean:+.2f}", "interval": f"{100 * width:.2f}"}
         compared.append({"option": name, "seeds": len(seeds), **points})

@@ -109,8 +109,11 @@ def test_what_a_killed_process_left_is_removed(path):
     (folder / f"{files.PARTIAL}checkpoint-1234.npz").write_text("half")
     (path.parent / f"{files.PARTIAL}result-1234.json").write_text("half")
     # A library of stages in the folder, which others may be adding to.
-    (path.parent / f"{files.PARTIAL}stage_1-1234").mkdir()
+    added = path.parent / f"{files.PARTIAL}stage_1-1234"
+    added.mkdir()
+    (added / f"{files.PARTIAL}model-1234.keras").write_text("half")
     files.remove_partial(path.parent)
+    assert len(os.listdir(added)) == 1
     assert os.listdir(folder) == []
     assert path.read_text() == "old"
 

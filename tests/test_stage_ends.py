@@ -69,7 +69,8 @@ def train_unsaved(monkeypatch):
 def test_a_student_that_cannot_be_saved_keeps_its_checkpoint(train_unsaved, tmp_path):
     train_unsaved(tmp_path, "epochs=1")
     stage = tmp_path / "stage_0"
-    assert sorted(path.name for path in stage.glob("*.*")) == ["checkpoint.npz"]
+    found = sorted(path.name for path in stage.glob("*.*"))
+    assert found == ["checkpoint.npz", "key.txt"]
     assert train(tmp_path, "epochs=1").returncode == 0
     assert result(tmp_path)["epochs"] == 1
 

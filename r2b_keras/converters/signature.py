@@ -63,7 +63,7 @@ def read_signature(model: tflite_file.Model) -> Signature:
 def _check_size(tensor: Any) -> None:
     """Raises `InputError` for a network of any size, which is stored as one of 1x1."""
     signature = tensor.shapeSignature
-    if signature is not None and min(signature[1:]) < 0:
+    if signature is not None and any(size < 0 for size in signature[1:]):
         raise InputError(
             "The .tflite file takes images of any size, its input has the shape "
             f"{tuple(map(int, signature))}, expected one size: convert the network "

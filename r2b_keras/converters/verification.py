@@ -227,7 +227,8 @@ class Reference:
         if self.scores.shape[-1] == 1:
             raise InputError(
                 f"Model {model.name!r} gives one score, expected one for each class: "
-                "convert and verify what `converters.with_two_outputs` makes of it."
+                "convert and verify what `converters.with_two_outputs` makes of it, or "
+                "build it with an output for each class."
             )
         if not np.isfinite(self.scores).all():
             raise InputError(
@@ -342,7 +343,8 @@ def _predict(model: tf.keras.Model, images: Images) -> np.ndarray:
 
 def _predict_part(model: tf.keras.Model, images: np.ndarray) -> Any:
     # Networks in code of their own may not know it.
-    expected = getattr(model, "input_shape", None) or images.shape
+    inputs = tf.nest.flatten(getattr(model, "inputs", None) or ())
+    expected = tuple(inputs[0].shape) if len(inputs) == 1 else images.shape
     sides = zip(expected[1:], images.shape[1:], strict=False)
     same = len(expected) == images.ndim and all(a in (None, b) for a, b in sides)
     if not same:

@@ -223,17 +223,28 @@ def _train_or_fetch(
     run: Run, number: int, library: StageLibrary | None, identity: dict[str, Any]
 ) -> None:
     replicas = run.workers.strategy.num_replicas_in_sync
-    if library is None or not _are_of(replicas, run, number):
-        train_stage(run, number)
+    *before, key = (
+        stage_key(identity, run.recipe, needed, replicas)
+        for needed in run.recipe.stages_needed(number)
+    )
+    # A stage that rests on others than its key says is nobody else's.
+    known = [run.workdir.key(n) for n in run.recipe.stages_needed(number)[:-1]]
+    if library is None or known != before:
+        _train_noted(run, number, key)
         return
-    key = stage_key(identity, run.recipe, number, replicas)
     with library.claimed(key):
         if not library.fetch(key, run.workdir, number):
-            train_stage(run, number)
-            library.publish(key, run.workdir, number)
+            _train_noted(run, number, key)
+            if run.workdir.key(number) == key:
+                library.publish(key, run.workdir, number)
 
 
-def _are_of(replicas: int, run: Run, number: int) -> bool:
-    """Whether so many trained each stage that this one rests on, as its key says."""
-    before = (run.workdir.result(n) for n in run.recipe.stages_needed(number)[:-1])
-    return all(result is None or result.replicas == replicas for result in before)
+def _train_noted(run: Run, number: int, key: str) -> None:
+    """Trains a stage; the workdir has its key if all of its epochs are of that."""
+    if run.workers.is_chief:
+        resumes = run.workdir.checkpoint(number).exists()
+        if not resumes or run.workdir.key(number) == key:
+            run.workdir.note_key(number, key)
+        else:
+            run.workdir.note_key(number, None)
+    train_stage(run, number)

@@ -13,14 +13,16 @@ LIBRARY/KEY.lock held by the run that is training it
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from r2b_keras import __version__, files, locks, recipes
@@ -40,8 +42,10 @@ def stage_key(
 
     Two runs give a stage the same key only if they would train it alike: its own
     settings, those of the stages that it rests on, the data, the seed (which goes with
-    the stage's number), the precision, how many replicas share a batch, the version of
-    this package, and the source of other code that the settings name.
+    the stage's number), the precision, how many replicas share a batch, the versions of
+    this package and of larq, and the source of other code that the settings name. The
+    version of TensorFlow and the machine are not in it, nor is XLA: they change the
+    last bits.
 
     Args:
       identity: see `r2b_keras.trainers.chain.run_identity`.
@@ -66,7 +70,8 @@ def stage_key(
         "number": number,
         "replicas": replicas,
         "stages": stages,
-        "version": __version__,
+        "code": _code({"source": recipe.data.entry.opens}),
+        "versions": [__version__, importlib.metadata.version("larq")],
     }
     text = json.dumps(_as_floats(whole), sort_keys=True)
     return f"stage_{number}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -88,22 +93,27 @@ def _settings(stage: Stage, files: dict[str, str]) -> dict[str, Any]:
     values = recipes.to_dict(stage)
     for role in ("teacher", "start_from"):
         values[role] = files.get(values[role], values[role])
-    named = {**stage.student.code(), **stage.augmentation.code()}
-    values["code"] = {
-        entry: _source_of(code)
-        for entry, code in named.items()
-        if code.partition(".")[0] not in _OWN
-    }
+    values["code"] = _code({**stage.student.code(), **stage.augmentation.code()})
     return {name: value for name, value in values.items() if name not in DESCRIPTIONS}
 
 
-def _source_of(code: str) -> str:
-    """The SHA-256 of the files in which some code, "module:name", is named and written.
+def _code(named: dict[str, str]) -> dict[str, list[str]]:
+    """What tells code, "module:name", from any other: its name and its source.
 
     Raises:
-      InputError: the code cannot be imported.
+      InputError: it cannot be imported.
     """
-    made = require_code("code", code)
+    found = {}
+    for entry, code in named.items():
+        own = code.partition(".")[0] in _OWN
+        source = "" if own else _source_of(require_code(entry, code), code)
+        found[entry] = [code, source]
+    return found
+
+
+@functools.cache  # the file may be edited while what was imported of it trains
+def _source_of(made: Callable[..., Any], code: str) -> str:
+    """The SHA-256 of the files in which some code is named and written."""
     names = {code.partition(":")[0], getattr(made, "__module__", "")}
     paths = (getattr(sys.modules.get(name), "__file__", None) for name in sorted(names))
     digest = hashlib.sha256()
@@ -152,6 +162,7 @@ class StageLibrary:
         rows = read_metrics(source / METRICS)
         if rows:
             workdir.replace_metrics(number, rows)
+        workdir.note_key(number, key)
         # Last: it says that the stage is complete.
         _share(source / "result.json", target / "result.json")
         for left in (workdir.checkpoint(number), workdir.best(number)):
@@ -191,4 +202,5 @@ def _share(source: pathlib.Path, target: pathlib.Path) -> None:
             os.link(source, aside)
         except OSError:
             shutil.copyfile(source, aside)
-        aside.chmod(0o444)
+        with contextlib.suppress(OSError):  # somebody else's, in a shared library
+            aside.chmod(aside.stat().st_mode & ~0o222)

@@ -371,5 +371,4 @@ def _result(
         parameters=size.parameters,
         binary_parameters=size.binary_parameters,
         kept_epoch=kept_epoch,
-        replicas=run.workers.strategy.num_replicas_in_sync,
     )

@@ -8,6 +8,7 @@ stage_K/
   checkpoint.npz   the last finished epoch, while the stage is in progress
   best.npz         weights of the best epoch so far, where that is kept
   model.keras      the finished student
+  key.txt          what its training rests on, see `library.stage_key`
   result.json      written last: the stage is complete
   tensorboard/
 """
@@ -23,7 +24,7 @@ from r2b_keras import files, folders, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 
-METRICS, FAILURE = "metrics.csv", "failed.json"
+METRICS, FAILURE, _KEY = "metrics.csv", "failed.json", "key.txt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,6 @@ class StageResult:
         all others at 32.
       parameters: weights, real and binary.
       binary_parameters: how many of them are binary.
-      replicas: parts of a batch that were trained side by side.
     """
 
     stage: int
@@ -59,7 +59,6 @@ class StageResult:
     parameters: int
     binary_parameters: int
     kept_epoch: int | None = None
-    replicas: int = 1
 
 
 class Workdir:
@@ -77,6 +76,23 @@ class Workdir:
     def stage(self, number: int) -> pathlib.Path:
         """Folder of a stage."""
         return self.path / f"stage_{number}"
+
+    def key(self, number: int) -> str | None:
+        """What a stage's training rested on, see `library.stage_key`.
+
+        None where that is not known, or where parts of it rested on something else.
+        """
+        path = self.stage(number) / _KEY
+        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+    def note_key(self, number: int, key: str | None) -> None:
+        """Writes down what a stage's training rests on; None for not known."""
+        path = self.stage(number) / _KEY
+        if key is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_text(path, f"{key}\n")
 
     def checkpoint(self, number: int) -> pathlib.Path:
         """Checkpoint of a stage in progress."""

@@ -69,7 +69,8 @@ class Interpreter:
 
         Args:
           model: path of a `.tflite` file, or its content.
-          num_threads: threads of an inference; scores do not depend on it.
+          num_threads: threads of an inference; what the delegate runs gives the same
+            scores with any number.
           kernel: instruction set, see `library.delegate`.
           batch_size: images of one inference. Networks whose channel gates are dense
             layers mix the images of a batch; that is found and refused.

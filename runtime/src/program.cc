@@ -49,16 +49,18 @@ bool align_constant(Value* value) {
   return true;
 }
 
-// Each once, however many tensors it is.
+// Each once, however many tensors it is, and as large as the widest of them.
 Size constant_bytes(const Graph& graph) {
-  std::set<const void*> counted;
-  Size bytes = 0;
+  std::map<const void*, Size> widest;
   for (const auto& value : graph.values) {
     const void* constant = value->packed != nullptr ? value->packed : value->constant;
-    if (constant == nullptr || !counted.insert(constant).second) continue;
-    bytes = bytes + value->plain_bytes();
+    if (constant == nullptr) continue;
+    Size& bytes = widest.emplace(constant, 0).first->second;
+    bytes = std::max(bytes, value->plain_bytes());
   }
-  return bytes;
+  Size total = 0;
+  for (const auto& [constant, bytes] : widest) total = total + bytes;
+  return total;
 }
 
 }  // namespace

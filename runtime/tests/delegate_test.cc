@@ -170,17 +170,19 @@ TEST(convolutions_give_the_bits_of_plain_loops) {
 
 TEST(constants_may_lie_at_any_address) {
   for (const Settings& settings : all_settings()) {
-    Random random(7);
-    BinaryConvolution op = some_convolution(&random);
-    fill(&random, false, &op);
-    const Signs signs = some_signs(&random, count_of(op.in));
-    Life life(settings);
-    const int input = life.host.add_constant(kTfLiteInt32, packed_dims(op.in),
-                                             pack(signs, op.in.channels));
-    const int result = add_convolution(&life.host, op, Output::kFloat, input);
-    for (int i = 0; i < result; i++) life.host.misalign_constant(i, 1 + i % 3);
-    if (CHECK(life.start({}, {result})) && CHECK(life.invoke())) {
-      CHECK(is_right(&life, op, Output::kFloat, result, signs));
+    for (Output output : {Output::kFloat, Output::kInt8, Output::kPacked}) {
+      Random random(7);
+      BinaryConvolution op = some_convolution(&random);
+      fill(&random, output != Output::kFloat, &op);
+      const Signs signs = some_signs(&random, count_of(op.in));
+      Life life(settings);
+      const int input = life.host.add_constant(kTfLiteInt32, packed_dims(op.in),
+                                               pack(signs, op.in.channels));
+      const int result = add_convolution(&life.host, op, output, input);
+      for (int i = 0; i < result; i++) life.host.misalign_constant(i, 1 + i % 3);
+      if (CHECK(life.start({}, {result})) && CHECK(life.invoke())) {
+        CHECK(is_right(&life, op, output, result, signs));
+      }
     }
   }
 }

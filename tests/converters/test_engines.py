@@ -273,8 +273,9 @@ def test_networks_that_cannot_be_run(content, words):
     assert words in refusal(engines.load, content)
 
 
-def test_the_batch_may_be_of_any_size():
-    file = tensor(dense, 0, shapeSignature=np.int32([-1, 1, 64, 1]))
+@pytest.mark.parametrize("signature", [[-1, 1, 64, 1], [1], []])
+def test_the_batch_may_be_of_any_size(signature):
+    file = tensor(dense, 0, shapeSignature=np.array(signature, np.int32))
     assert engines.load(file, "litert").num_classes == 3
 
 

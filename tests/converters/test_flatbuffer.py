@@ -210,6 +210,7 @@ def test_other_ways_to_write_a_network(make, num_binary):
     found = nets.run(flatbuffer, images, "lce", batch_size=3)
     atol = 1e-5 * np.abs(expected).max()
     np.testing.assert_allclose(found, expected, atol=atol)
+    assert verify(model, flatbuffer, images).accepted
 
 
 # --- What cannot be converted --------------------------------------------------------

@@ -24,7 +24,7 @@ def finished(path, *numbers, **changes):
     """A workdir with results of these stages, and something in place of the models."""
     workdir = Workdir(path)
     for number in numbers:
-        workdir.stage(number).mkdir(parents=True)
+        workdir.stage(number).mkdir(parents=True, exist_ok=True)
         workdir.model(number).write_bytes(b"weights")
         workdir.save_result(result(number, **changes))
     return workdir

@@ -70,6 +70,15 @@ def test_key_follows_code_of_one_s_own(tmp_path, monkeypatch):
     first = key_of(code)
     assert key_of(f"{code} + 1") != first
     assert key_of(code) == first
+    # What was imported trains on, whatever becomes of its file.
+    source.write_text(f"{code} + 2")
+    assert key(1, "stages.1.augmentation.others=noise:2") == first
+    # Two functions of one file.
+    both = f"{code}\n\ndef blur(images, *_):\n    return 2 * images"
+    first = key_of(both)
+    change = data_config.Change("own_images:blur", high=9)
+    monkeypatch.setitem(data_config.AUGMENTATIONS, "noise", change)
+    assert key_of(both) != first
 
 
 @pytest.mark.parametrize(
@@ -101,16 +110,77 @@ def test_key_follows_the_replicas():
     assert keys[0] == key(2) and len(set(keys)) == 3
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_a_stage_is_sought_under_the_key_of_its_replicas(tmp_path, replicas):
-    library, source = StageLibrary(tmp_path / "library"), finished(tmp_path / "a", 1)
-    whole = {**IDENTITY, "recipe": recipes.to_dict(DIGITS)}
-    library.publish(stage_key(whole, DIGITS, 1, replicas), source, 1)
+@pytest.fixture
+def trained(monkeypatch):
+    """Numbers of the stages that were trained, and not fetched."""
+    numbers = []
+
+    def train(run, number):
+        numbers.append(number)
+        finished(run.workdir.path, number)
+
+    monkeypatch.setattr(chain, "train_stage", train)
+    return numbers
+
+
+WHOLE = {**IDENTITY, "recipe": recipes.to_dict(DIGITS)}
+
+
+def train_second(workdir, stages, replicas=1):
+    """Brings a workdir that has stage 0 up to stage 1, by a library."""
     strategy = SimpleNamespace(num_replicas_in_sync=replicas)
-    target, workers = Workdir(tmp_path / "b"), SimpleNamespace(strategy=strategy)
-    run = SimpleNamespace(recipe=DIGITS, workdir=target, workers=workers)
-    chain._train_or_fetch(run, 1, library, whole)
-    assert target.result(1) == source.result(1)
+    workers = SimpleNamespace(strategy=strategy, is_chief=True)
+    run = SimpleNamespace(recipe=DIGITS, workdir=workdir, workers=workers)
+    chain._train_or_fetch(run, 1, stages, WHOLE)
+
+
+def noted(path, key):
+    """A workdir whose stage 0 rests on what a key says."""
+    workdir = finished(path, 0)
+    workdir.note_key(0, key)
+    return workdir
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_stage_is_sought_under_the_key_of_its_replicas(tmp_path, trained, replicas):
+    stages, source = StageLibrary(tmp_path / "library"), finished(tmp_path / "a", 1)
+    first, second = (stage_key(WHOLE, DIGITS, n, replicas) for n in (0, 1))
+    stages.publish(second, source, 1)
+    target = noted(tmp_path / "b", first)
+    train_second(target, stages, replicas)
+    assert target.result(1) == source.result(1) and not trained
+    assert target.key(1) == second
+    # Of the other number it is trained, and added.
+    other = 3 - replicas
+    target = noted(tmp_path / "c", stage_key(WHOLE, DIGITS, 0, other))
+    train_second(target, stages, other)
+    assert trained == [1] and (stages.path / target.key(1)).is_dir()
+
+
+@pytest.mark.parametrize("before", [None, stage_key(WHOLE, DIGITS, 0, 2), "other code"])
+def test_a_stage_that_rests_on_something_else_is_not_shared(tmp_path, trained, before):
+    """On one that was trained by other code, or on more devices than this one."""
+    stages = StageLibrary(tmp_path / "library")
+    stages.publish(stage_key(WHOLE, DIGITS, 1), finished(tmp_path / "a", 1), 1)
+    target = noted(tmp_path / "b", before)
+    train_second(target, stages)
+    assert trained == [1]
+    assert len([path for path in stages.path.iterdir() if path.is_dir()]) == 1
+
+
+@pytest.mark.parametrize("before", [None, "other code", "the same"])
+def test_a_stage_that_began_otherwise_is_not_shared(tmp_path, trained, before):
+    """Its checkpoint may be of other code, or of more devices."""
+    stages = StageLibrary(tmp_path / "library")
+    target = noted(tmp_path / "b", stage_key(WHOLE, DIGITS, 0))
+    key = stage_key(WHOLE, DIGITS, 1)
+    target.note_key(1, key if before == "the same" else before)
+    target.stage(1).mkdir(exist_ok=True)
+    target.checkpoint(1).write_bytes(b"of a run that was cut off")
+    train_second(target, stages)
+    assert trained == [1]
+    assert target.key(1) == (key if before == "the same" else None)
+    assert (stages.path / key).is_dir() == (before == "the same")
 
 
 def test_key_ignores_a_teacher_that_is_not_heard():
@@ -174,25 +244,16 @@ def test_shared_files_are_not_to_be_written(tmp_path):
     stages.publish("stage_1-k", source, 1)
     target = Workdir(tmp_path / "b")
     stages.fetch("stage_1-k", target, 1)
-    for path in (source.model(1), target.model(1), stages.path / "stage_1-k"):
-        model = path / "model.keras" if path.is_dir() else path
-        assert stat.S_IMODE(model.stat().st_mode) == 0o444
+    for model in (source.model(1), target.model(1)):
+        assert not stat.S_IMODE(model.stat().st_mode) & 0o222
 
 
-@pytest.mark.parametrize("before", [1, 2])
-def test_stages_on_one_of_other_replicas_are_not_shared(tmp_path, monkeypatch, before):
-    """A run may start on one device and go on with two."""
-    trained = []
-    monkeypatch.setattr(
-        chain, "train_stage", lambda run, number: trained.append(number)
-    )
-    stages, whole = StageLibrary(tmp_path / "library"), {**IDENTITY, "recipe": {}}
-    stages.publish(stage_key(whole, DIGITS, 1, 2), finished(tmp_path / "a", 1), 1)
-    target = finished(tmp_path / "b", 0, replicas=before)
-    workers = SimpleNamespace(strategy=SimpleNamespace(num_replicas_in_sync=2))
-    run = SimpleNamespace(recipe=DIGITS, workdir=target, workers=workers)
-    chain._train_or_fetch(run, 1, stages, whole)
-    assert trained == ([1] if before == 1 else [])
+def test_who_may_read_a_file_stays_as_it_was(tmp_path):
+    stages, source = StageLibrary(tmp_path / "library"), finished(tmp_path / "a", 1)
+    source.model(1).chmod(0o640)
+    stages.publish("stage_1-k", source, 1)
+    published = stages.path / "stage_1-k" / "model.keras"
+    assert stat.S_IMODE(published.stat().st_mode) == 0o440
 
 
 def test_who_trains_a_stage_holds_it(tmp_path):
