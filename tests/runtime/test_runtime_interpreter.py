@@ -283,7 +283,7 @@ def test_scores_that_are_not_of_each_image(axes, shape):
     """Means over all images, of which predict would take a part for each."""
     file = GraphFile()
     image = file.input("float", (1, 4, 3, 5))
-    mean = file.constant("int32", np.array(axes))
+    mean = file.constant("packed", np.array(axes))
     content = file.content(
         file.builtin("MEAN", [image, mean], file.tensor("float", shape))
     )
