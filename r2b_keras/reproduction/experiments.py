@@ -218,7 +218,6 @@ EXPERIMENTS = (
         _CIFAR_BASELINE,
         "--override=stages.*.epochs=120",
         num_seeds=3,
-        is_planned=True,
     ),
     _experiment(
         "cifar100_small_integers",
