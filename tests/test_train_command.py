@@ -51,6 +51,7 @@ def test_writes_metrics_recipe_manifest_and_tensorboard(finished):
     for stage in range(4):
         folder = workdir / f"stage_{stage}"
         assert {path.name for path in folder.iterdir()} == {
+            "key.txt",
             "model.keras",
             "result.json",
             "tensorboard",
