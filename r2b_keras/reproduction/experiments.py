@@ -246,7 +246,6 @@ EXPERIMENTS = (
         converted=_ALL,
         in_runtime=tuple(_ALL),
         num_seeds=1,
-        is_planned=True,
     ),
 )
 
