@@ -27,10 +27,10 @@ def noise_of(rows: Sequence[Mapping[int, float]]) -> Noise:
 
     A top-1 is taken for the sum of one number for its row, one for its seed, and noise
     that is as large in every row and independent from row to row (two-way analysis of
-    variance). With two rows of the
-    same seeds it is the spread of their differences over the square root of 2, so that
-    `paired_test` is what it is without it; with more rows it is better known: of three
-    seeds, ten rows have 18 degrees of freedom, and two have 2.
+    variance). With two rows of the same seeds it is the spread of their differences
+    over the square root of 2, so that `paired_test` is what it is without it; with more
+    rows it is better known: of three seeds, ten rows have 18 degrees of freedom, and
+    two have 2.
 
     Args:
       rows: top-1 by seed, of each row.

@@ -153,6 +153,7 @@ def _compare(
 def interactions(outcomes: Sequence[Outcome]) -> list[Interaction]:
     """What attention matching changes for each part that has rows with and without."""
     found = []
+    noises = {each: _noise(outcomes, each) for each in rows.DOWNSAMPLES}
     for downsample, part in itertools.product(rows.DOWNSAMPLES, rows.MATCHED):
         names = (rows.BASELINE, part, rows.ATTENTION, rows.MATCHED[part])
         top1s, images = _on_common_seeds(outcomes, downsample, *names)
@@ -161,7 +162,7 @@ def interactions(outcomes: Sequence[Outcome]) -> list[Interaction]:
             continue
         without, matched = alone - baseline, both - attention
         gains = (float(np.mean(without)), float(np.mean(matched)))
-        noise = _noise(outcomes, downsample)
+        noise = noises[downsample]
         tested = paired_test(matched - without, images, num_top1s=4, noise=noise)
         found.append(Interaction(part, downsample, len(baseline), *gains, *tested))
     return found

@@ -315,9 +315,9 @@ def round_int8(weights: np.ndarray, axis: int) -> Rounded:
     The scale is the channel's largest magnitude / 127. Where that is no normal float32,
     as in a channel of zeros, it is 2, and the channel becomes 0. A scale of 1 that
     stands alone becomes the next larger number: it would say whole numbers, see
-    `is_whole`. Smaller scales, which clip the largest weights, are no
-    better: of sixteen from 0.7 to 1 times this one, none had a smaller squared error in
-    any channel of the trained networks tried.
+    `is_whole`. Smaller scales, which clip the largest weights, are no better: of
+    sixteen from 0.7 to 1 times this one, none had a smaller squared error in any
+    channel of the trained networks tried.
 
     Args:
       weights: float32, finite.

@@ -223,13 +223,10 @@ def _train_or_fetch(
     run: Run, number: int, library: StageLibrary | None, identity: dict[str, Any]
 ) -> None:
     replicas = run.workers.strategy.num_replicas_in_sync
-    *before, key = (
-        stage_key(identity, run.recipe, needed, replicas)
-        for needed in run.recipe.stages_needed(number)
-    )
+    needed = run.recipe.stages_needed(number)
+    *before, key = (stage_key(identity, run.recipe, n, replicas) for n in needed)
     # A stage that rests on others than its key says is nobody else's.
-    known = [run.workdir.key(n) for n in run.recipe.stages_needed(number)[:-1]]
-    if library is None or known != before:
+    if library is None or before != [run.workdir.key(n) for n in needed[:-1]]:
         _train_noted(run, number, key)
         return
     with library.claimed(key):
@@ -242,9 +239,7 @@ def _train_or_fetch(
 def _train_noted(run: Run, number: int, key: str) -> None:
     """Trains a stage; the workdir has its key if all of its epochs are of that."""
     if run.workers.is_chief:
-        resumes = run.workdir.checkpoint(number).exists()
-        if not resumes or run.workdir.key(number) == key:
-            run.workdir.note_key(number, key)
-        else:
-            run.workdir.note_key(number, None)
+        begins = not run.workdir.checkpoint(number).exists()
+        alike = begins or run.workdir.key(number) == key
+        run.workdir.note_key(number, key if alike else None)
     train_stage(run, number)

@@ -31,7 +31,7 @@ from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.recipes.schema import DESCRIPTIONS
 from r2b_keras.trainers.workdir import METRICS, Workdir, read_metrics
 
-# Code of these is known by the package's version.
+# Code of these is known by their versions.
 _OWN = ("r2b_keras", "larq")
 
 

@@ -1,7 +1,6 @@
 #include "convolution.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace r2b {
 

@@ -63,16 +63,16 @@ struct GroupFilter {
   }
 
   int32_t offset(int channel, int run, int four, int length, int half) const {
-    return 255 * magnitude(channel, run, four, length, half, -1) - 32768;
+    return 255 * negatives(channel, run, four, length, half) - 32768;
   }
 
  private:
-  // Of a half's weights of one sign, added up.
-  int magnitude(int channel, int run, int four, int length, int half, int sign) const {
+  // The magnitudes of a half's negative weights, added up.
+  int negatives(int channel, int run, int four, int length, int half) const {
     int sum = 0;
     for (int i = 4 * four + 2 * half; i < 4 * (four + length); i += 4) {
       for (const int weight : {at(channel, run, i), at(channel, run, i + 1)}) {
-        if (sign * weight > 0) sum += sign * weight;
+        if (weight < 0) sum -= weight;
       }
     }
     return sum;
