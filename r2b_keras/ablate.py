@@ -63,12 +63,12 @@ def main() -> int:
         )
     import_flag.import_modules(FLAGS)
     recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
-    for row in rows.find(FLAGS.rows):
+    for row in rows.find(FLAGS.rows, recipe):
         for downsample in FLAGS.downsample:
             rows.make_recipe(recipe, row, downsample)
     from r2b_keras.ablations import results, runs
 
-    planned = runs.plan(FLAGS.rows, FLAGS.downsample, FLAGS.seeds)
+    planned = runs.plan(FLAGS.rows, recipe, FLAGS.downsample, FLAGS.seeds)
     settings = {
         "precision": FLAGS.precision,
         "deterministic": FLAGS.deterministic,

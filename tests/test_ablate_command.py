@@ -57,7 +57,7 @@ def test_rows_seeds_tables_and_chart(ablated):
     )
     settings = {"precision": "float32", "deterministic": True, "data_dir": None}
     elsewhere = runs.Ablation(folder.parent / "none", recipe, settings)
-    planned = runs.plan(["baseline", "attention"], ["real"], 2)
+    planned = runs.plan(["baseline", "attention"], recipe, ["real"], 2)
     keys = {key for run in planned for key in elsewhere.missing_keys(run)}
     stages = (folder / "stages").iterdir()
     assert keys == {path.name for path in stages if path.is_dir()}
@@ -188,4 +188,4 @@ def test_list_names_the_rows():
         "baseline",
         "strong baseline",
     ]
-    assert len(result.stdout.splitlines()) == 10
+    assert len(result.stdout.splitlines()) == 12

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from r2b_keras.errors import InputError
 from r2b_keras.networks import DOWNSAMPLES
@@ -24,6 +25,8 @@ class Row:
       logits: whether the distillation loss is.
       progressive: whether a student with tanh stands between the real teacher and the
         one with binary activations (Sec. 4.2).
+      last: what the last stage has instead of what the recipe says, by field of
+        `Stage`.
       paper: what Table 3 prints by kind of downsampling, top-1 on CIFAR-100 as
         fractions: after the stage with binary activations and real weights, and after
         the last stage. Empty where the paper leaves the row open.
@@ -35,11 +38,18 @@ class Row:
     attention: bool = False
     logits: bool = False
     progressive: bool = False
+    last: dict[str, Any] = dataclasses.field(default_factory=dict)
     paper: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 BASELINE, ATTENTION = "baseline", "attention"
 _GATE = "gate_and_scale"
+_ALL: dict[str, Any] = {
+    "rescaling": _GATE,
+    "attention": True,
+    "logits": True,
+    "progressive": True,
+}
 
 ROWS = (
     Row(
@@ -77,10 +87,7 @@ ROWS = (
     Row(
         "all",
         "Real-to-Binary (all)",
-        _GATE,
-        attention=True,
-        logits=True,
-        progressive=True,
+        **_ALL,
         paper={"real": (0.765, 0.762), "binary": (0.750, 0.735)},
     ),
     # What the paper leaves open.
@@ -95,6 +102,19 @@ ROWS = (
         "outer_product_scale",
         attention=True,
     ),
+    # Where recipes of ours leave the paper's last stage.
+    Row(
+        "all_kept_magnitude",
+        "all, last stage without absorb_magnitude",
+        **_ALL,
+        last={"absorb_magnitude": False},
+    ),
+    Row(
+        "all_taught_by_stage_2",
+        "all, last stage taught by stage 2",
+        **_ALL,
+        last={"teacher": REAL_WEIGHTS},
+    ),
 )
 
 TITLES = {row.name: row.title for row in ROWS}
@@ -103,19 +123,45 @@ TITLES = {row.name: row.title for row in ROWS}
 MATCHED = {"gate": "gate_attention", "analytic": "analytic_attention"}
 
 
-def find(names: Sequence[str]) -> list[Row]:
+def find(names: Sequence[str], recipe: Recipe) -> list[Row]:
     """Returns the rows of these names, in the table's order; all where there are none.
 
+    All are those that differ on this recipe: a row whose last stage is the recipe's own
+    would be another one twice, and noise that is estimated from both too small.
+
+    Args:
+      names: of rows, or none.
+      recipe: a chain that `check` accepts.
+
     Raises:
-      InputError: an unknown name.
+      InputError: an unknown name, one that is no row of its own on this recipe, or
+        another recipe.
     """
-    known = [row.name for row in ROWS]
+    check(recipe)
+    known = {row.name: row for row in ROWS}
     for name in names:
         if name not in known:
             raise InputError(
                 f"Unknown row {name!r}, expected some of {', '.join(known)}."
             )
-    return [row for row in ROWS if not names or row.name in names]
+        if _is_another(known[name], recipe):
+            raise InputError(
+                f"Row {name!r} is the row 'all' of recipe {recipe.name!r}, whose last "
+                f"stage has {known[name].last} already: leave it out."
+            )
+    return [
+        row
+        for row in ROWS
+        if (row.name in names if names else not _is_another(row, recipe))
+    ]
+
+
+def _is_another(row: Row, recipe: Recipe) -> bool:
+    """Whether what sets a row apart is what the recipe has anyway."""
+    last = recipe.stages[BINARY_WEIGHTS]
+    return bool(row.last) and all(
+        getattr(last, name) == value for name, value in row.last.items()
+    )
 
 
 def make_recipe(recipe: Recipe, row: Row, downsample: str) -> Recipe:
@@ -151,7 +197,8 @@ def make_recipe(recipe: Recipe, row: Row, downsample: str) -> Recipe:
         else _taught_by_the_real_network(stages[SOFT], stages[REAL_WEIGHTS]),
         row,
     )
-    stages[BINARY_WEIGHTS] = _with_losses(stages[BINARY_WEIGHTS], row)
+    last = dataclasses.replace(stages[BINARY_WEIGHTS], **row.last)
+    stages[BINARY_WEIGHTS] = _with_losses(last, row)
     return dataclasses.replace(
         recipe, name=f"{recipe.name}/{row.name}_{downsample}", stages=tuple(stages)
     )

@@ -76,15 +76,17 @@ class Outcome:
     num_test_images: int
 
 
-def plan(names: Sequence[str], downsamples: Sequence[str], seeds: int) -> list[Plan]:
+def plan(
+    names: Sequence[str], recipe: Recipe, downsamples: Sequence[str], seeds: int
+) -> list[Plan]:
     """Lists the runs, all rows of a seed before the next seed.
 
     So a folder whose runs were cut off has rows of equally many seeds.
 
     Raises:
-      InputError: an unknown row, or no downsampling at all.
+      InputError: rows that `rows.find` refuses, or no downsampling at all.
     """
-    found = rows.find(names)
+    found = rows.find(names, recipe)
     if not downsamples:
         raise InputError(
             f"--downsample is empty, expected {' or '.join(rows.DOWNSAMPLES)}, or both "

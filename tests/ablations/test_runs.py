@@ -97,12 +97,12 @@ def test_a_folder_from_before_a_field_was_added_is_the_same_ablation_s(tmp_path)
 
 def test_downsampling_must_be_named():
     with pytest.raises(InputError, match="--downsample is empty, expected real or bin"):
-        runs.plan([], [], 3)
-    assert len(runs.plan(["gate"], ["binary", "binary"], 3)) == 3
+        runs.plan([], DIGITS, [], 3)
+    assert len(runs.plan(["gate"], DIGITS, ["binary", "binary"], 3)) == 3
 
 
 def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, capsys):
-    planned = runs.plan(["baseline", "attention", "gate"], ["real"], 1)
+    planned = runs.plan(["baseline", "attention", "gate"], DIGITS, ["real"], 1)
     ablation = Fake(tmp_path)
     ablation.failing = {"attention_real_0"}
     assert ablation.train_all(planned) == planned[1:2]
@@ -129,7 +129,7 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, capsys):
 
 
 def test_a_damaged_record_is_named(tmp_path):
-    (run,) = runs.plan(["gate"], ["real"], 1)
+    (run,) = runs.plan(["gate"], DIGITS, ["real"], 1)
     path = tmp_path / "runs" / run.name / "failed.json"
     path.parent.mkdir(parents=True)
     path.write_text("[]")
@@ -149,7 +149,7 @@ def test_tables_are_written_after_each_run(tmp_path):
         assert (tmp_path / "comparisons.csv").exists() == (len(lines) > 1)
         assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
 
-    planned = runs.plan(["baseline", "gate", "all"], ["real"], 1)
+    planned = runs.plan(["baseline", "gate", "all"], DIGITS, ["real"], 1)
     ablation.train_all(planned, report)
     assert seen == [(1, 0), (1, 1), (2, 1)]
 
@@ -157,7 +157,7 @@ def test_tables_are_written_after_each_run(tmp_path):
 def test_where_all_have_failed_the_table_says_so(tmp_path):
     ablation = Fake(tmp_path)
     ablation.failing = {"gate_real_0"}
-    ablation.train_all(runs.plan(["gate"], ["real"], 1))
+    ablation.train_all(runs.plan(["gate"], DIGITS, ["real"], 1))
     assert results.write(ablation).startswith("Failed, and left out above")
     assert not (tmp_path / "runs.csv").exists()
 
@@ -165,7 +165,7 @@ def test_where_all_have_failed_the_table_says_so(tmp_path):
 def test_runs_that_need_no_stage_of_somebody_else_s_come_first(tmp_path, monkeypatch):
     ablation = Fake(tmp_path)
     names = ["attention", "gate", "gate_attention", "analytic"]
-    planned = runs.plan(names, ["real"], 1)
+    planned = runs.plan(names, DIGITS, ["real"], 1)
     teacher = ablation.missing_keys(planned[0])[0]
     assert ablation.missing_keys(planned[2])[0] == teacher
     (tmp_path / "stages").mkdir()
@@ -191,7 +191,7 @@ def test_runs_that_need_no_stage_of_somebody_else_s_come_first(tmp_path, monkeyp
 
 def test_an_outcome_is_of_both_stages(tmp_path):
     ablation = Fake(tmp_path)
-    (run,) = runs.plan(["gate"], ["binary"], 1)
+    (run,) = runs.plan(["gate"], DIGITS, ["binary"], 1)
     assert ablation.outcome(run) is None
     for number, top1, validation, seconds, size in (
         (rows.REAL_WEIGHTS, 0.8, 0.81, 2.0, 2000),
@@ -219,7 +219,7 @@ def test_an_outcome_is_of_both_stages(tmp_path):
 def test_another_run_in_a_run_s_folder_is_no_outcome(tmp_path):
     """As somebody may have copied it there."""
     ablation = Fake(tmp_path)
-    first, second = runs.plan(["gate", "all"], ["real"], 1)
+    first, second = runs.plan(["gate", "all"], DIGITS, ["real"], 1)
     for run in (first, second):
         ablation.train(run)
         identity = ablation._identity(first)
