@@ -15,6 +15,7 @@
 #include <exception>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -32,12 +33,23 @@ struct Picture {
   std::vector<unsigned char> pixels;
 };
 
+// A number of a head, before which there may be lines of comment.
+int ReadNumber(std::istream& file) {
+  while ((file >> std::ws).peek() == '#')
+    file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  int number = 0;
+  file >> number;
+  return number;
+}
+
 Picture ReadPicture(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string magic;
+  file >> magic;
   Picture picture;
-  int largest = 0;
-  file >> magic >> picture.width >> picture.height >> largest;
+  picture.width = ReadNumber(file);
+  picture.height = ReadNumber(file);
+  const int largest = ReadNumber(file);
   picture.channels = magic == "P6" ? 3 : 1;
   if (!file || (magic != "P5" && magic != "P6") || largest != 255)
     throw std::runtime_error(path +

@@ -58,13 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))
     signal.signal(signal.SIGTERM, _raise_terminated)
-    options = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and classes may hold what the terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code: int = options.command(options)
-        sys.stdout.flush()
+        try:
+            options = _parser().parse_args(arguments)
+            code: int = options.command(options)
+        finally:
+            sys.stdout.flush()  # of help too, which exits
         return code
     except InputError as error:
         return _say(str(error), EXIT_PROBLEM)

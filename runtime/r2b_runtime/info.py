@@ -85,10 +85,11 @@ def _check_fits(
 
 
 def _of_tensors(info: Info) -> Iterator[tuple[str, str]]:
-    for side, tensors in (("input", info.inputs), ("output", info.outputs)):
+    for what, tensors in (("input", info.inputs), ("output", info.outputs)):
         for each in tensors:
-            shape = " x ".join(map(str, each.shape)) or "of a shape that is left open"
-            yield side, f"{each.name}: {shape}, {each.type}"
+            sides = ("any" if side < 0 else str(side) for side in each.shape)
+            shape = " x ".join(sides) or "of a shape that is left open"
+            yield what, f"{each.name}: {shape}, {each.type}"
 
 
 def _of_card(card: ModelCard) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from r2b_runtime import library, model_file
+from r2b_runtime import library, model_file, refusals
 from r2b_runtime.board.card import ModelCard, require_tflite
 from r2b_runtime.board.errors import InputError, one_line
 
@@ -25,17 +25,8 @@ if TYPE_CHECKING:
 
 # Of what a network may take and give.
 _INPUT_TYPES, _OUTPUT_TYPES = ("float32", "uint8"), ("float32",)
-# How far scores of a batch may be from those of its images alone, in parts of the
-# largest: sums of real numbers may run in another order.
-_BATCH_TOLERANCE = 1e-3
-
 # What the delegate uses at most; LiteRT would take any number at its word.
 _MAX_THREADS = 64
-
-_WHAT_LITERT_ADDS = (
-    "Restored original execution plan",
-    "Encountered unresolved custom op",
-)
 
 
 class Interpreter:
@@ -85,6 +76,7 @@ class Interpreter:
         num_threads = _count("num_threads", num_threads)
         batch_size = _count("batch_size", batch_size)
         self._model = _content(model)
+        model_file.check(self._model)
         self.num_threads = min(num_threads, _MAX_THREADS)
         self._options = kernel, fuse, claim, profile
         # LiteRT's interpreter is for one thread at a time, and releases Python's lock.
@@ -142,8 +134,10 @@ class Interpreter:
                 if self._process != os.getpid():
                     self._load_in_child()
                 self._litert.invoke()
+        except InputError:  # of a child that loads the network again
+            raise
         except (RuntimeError, ValueError) as error:
-            raise _cannot_run(error) from error
+            raise refusals.cannot_run(error) from error
 
     def output(self) -> np.ndarray:
         """A copy of the scores of the last run, of `output_shape`."""
@@ -176,23 +170,35 @@ class Interpreter:
 
     def _load(self, batch_size: int) -> Any:
         """An interpreter of LiteRT with its tensors; sets what describes it."""
+        own = 1
         try:
             litert = library.litert().Interpreter(
                 model_content=self._model,
                 num_threads=self.num_threads,
                 experimental_delegates=[self.delegate],
             )
-            self._input = _only(litert.get_input_details(), "input", _INPUT_TYPES)
-            _only(litert.get_output_details(), "output", _OUTPUT_TYPES)
-            shape = (batch_size, *map(int, self._input["shape"][1:]))
+            self._input = refusals.only(
+                litert.get_input_details(), "input", _INPUT_TYPES
+            )
+            refusals.only(litert.get_output_details(), "output", _OUTPUT_TYPES)
+            own, *sides = map(int, self._input["shape"])
+            refusals.check_sides(self._input)
+            shape = (batch_size, *sides)
             litert.resize_tensor_input(self._input["index"], shape)
             litert.allocate_tensors()
             # Networks may leave the shapes of what they give open until they run.
             litert.invoke()
+        except InputError:
+            raise
         except (RuntimeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise _cannot_run(error) from error
+            raise refusals.cannot_run(error, own) from error
+        except SystemError as error:
+            # What is built for NumPy 1 fails so in another one.
+            raise InputError(
+                f"LiteRT does not run with NumPy {np.__version__} here "
+                f'({one_line(error)}): run `pip install "numpy<2"`, or '
+                "`pip install ai-edge-litert`."
+            ) from error
         output = litert.get_output_details()[0]
         if tuple(output["shape"][:1]) != (batch_size,) or len(output["shape"]) < 2:
             raise InputError(
@@ -239,10 +245,11 @@ class Interpreter:
             self._litert.invoke()
             found = self.output()[[0, -1]]
         except (RuntimeError, ValueError, IndexError) as error:
-            raise _cannot_batch(batch_size, one_line(error)) from error
-        limit = _BATCH_TOLERANCE * float(np.abs(expected).max())
-        if found.shape != expected.shape or not np.allclose(found, expected, 0, limit):
-            raise _cannot_batch(batch_size, "its images change each other's scores")
+            raise refusals.cannot_batch(batch_size, one_line(error)) from error
+        if found.shape != expected.shape or not refusals.alike(found, expected):
+            raise refusals.cannot_batch(
+                batch_size, "its images change each other's scores"
+            )
         self.input_shape = images.shape
         self.output_shape = (batch_size, *self.output_shape[1:])
 
@@ -291,6 +298,11 @@ class Interpreter:
                 f"for it: give it {('N', *self.input_shape[1:])} of {self.input_type}, "
                 "or convert it with r2b_keras."
             )
+        self._card.check_fits(
+            "The .tflite file",
+            *(self.input_shape[1:], self.output_shape[1:]),
+            input_type=self.input_type.name,
+        )
         found = [pictures.prepare(picture, self._card) for picture in given]
         return np.stack(found) if found else np.zeros((0, *self.input_shape[1:]))
 
@@ -328,38 +340,3 @@ def made_up(shape: tuple[int, ...], kind: np.dtype[Any], seed: int = 0) -> np.nd
     if kind == np.uint8:
         return generator.integers(0, 256, shape, np.uint8)
     return generator.normal(size=shape).astype(np.float32)
-
-
-def _only(
-    details: list[dict[str, Any]], side: str, types: tuple[str, ...]
-) -> dict[str, Any]:
-    """The one input or output, of one of these types."""
-    kinds = [np.dtype(each["dtype"]).name for each in details]
-    if len(kinds) != 1 or kinds[0] not in types or len(details[0]["shape"]) < 1:
-        raise InputError(
-            f"The network has the {side}s {', '.join(kinds) or 'none'}, expected one "
-            f"of {' or '.join(types)}: run others with ai_edge_litert's own "
-            "interpreter and r2b_runtime.delegate()."
-        )
-    return details[0]
-
-
-def _cannot_run(error: Exception) -> InputError:
-    reason = one_line(error)
-    _, ours, sentence = reason.partition("r2b_delegate: ")
-    if ours:
-        # LiteRT goes on in the same line, with what it then did and cannot do alone.
-        for follows in _WHAT_LITERT_ADDS:
-            sentence = sentence.partition(follows)[0]
-        reason = sentence.rstrip(". ")
-    return InputError(
-        f"LiteRT cannot run this .tflite file ({reason}): copy it again, or convert "
-        "the network again."
-    )
-
-
-def _cannot_batch(batch_size: int, reason: str) -> InputError:
-    return InputError(
-        f"This network does not run batches of {batch_size} images ({reason}): leave "
-        "batch_size at 1."
-    )

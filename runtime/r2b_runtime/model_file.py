@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 _Found = TypeVar("_Found")
 
 # Fields of the schema's tables by number.
-_MODEL_GRAPHS, _MODEL_BUFFERS, _MODEL_METADATA = 2, 4, 6
+_MODEL_CODES, _MODEL_GRAPHS, _MODEL_BUFFERS, _MODEL_METADATA = 1, 2, 4, 6
 _METADATA_NAME, _METADATA_BUFFER = 0, 1
 _BUFFER_DATA = 0
-_GRAPH_TENSORS, _GRAPH_INPUTS, _GRAPH_OUTPUTS = 0, 1, 2
-_TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_NAME = 0, 1, 3
+_CODE_OLD, _CODE_NAME, _CODE_VERSION, _CODE = 0, 1, 2, 3
+_GRAPH_TENSORS, _GRAPH_INPUTS, _GRAPH_OUTPUTS, _GRAPH_OPERATORS = 0, 1, 2, 3
+_TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_BUFFER, _TENSOR_NAME = 0, 1, 2, 3
+_TENSOR_SIGNATURE = 7
+_OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS, _OPERATOR_OPTIONS = 0, 1, 2, 5
 # The schema's types by number.
 TYPES = (
     *("float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16"),
@@ -43,7 +46,8 @@ class Tensor:
 
     Attributes:
       name: its name in the file.
-      shape: of one inference, (batch, height, width, channels) for images.
+      shape: of one inference, (batch, height, width, channels) for images; -1 for a
+        side of any length, but the batch, which is that of the file.
       type: one of `TYPES`.
     """
 
@@ -72,6 +76,17 @@ def read(path: str | os.PathLike[str]) -> bytes:
         ) from error
     card.require_tflite(content, name)
     return content
+
+
+def check(flatbuffer: bytes) -> None:
+    """Refuses a file that is cut off, or damaged where an interpreter would follow it.
+
+    Not all of them look before they read beyond its end: `tflite_runtime` does not.
+
+    Raises:
+      InputError: it is no flatbuffer, or it is damaged.
+    """
+    _read(flatbuffer, _walk)
 
 
 def read_card(flatbuffer: bytes) -> card.ModelCard | None:
@@ -105,6 +120,39 @@ def _read(flatbuffer: bytes, find: Callable[[Table], _Found]) -> _Found:
         ) from error
 
 
+def _walk(model: Table) -> None:
+    """Follows what leads to tensors, operators and their content.
+
+    Raises:
+      ValueError: something lies beyond the file's end, or is not there.
+    """
+    codes = list(model.tables(_MODEL_CODES))
+    for code in codes:
+        code.length(_CODE_NAME)
+        code.byte(_CODE_OLD)
+        code.word(_CODE_VERSION)
+        code.word(_CODE)
+    buffers = list(model.tables(_MODEL_BUFFERS))
+    for buffer in buffers:
+        buffer.length(_BUFFER_DATA)
+    for graph in model.tables(_MODEL_GRAPHS):
+        tensors = list(graph.tables(_GRAPH_TENSORS))
+        for tensor in tensors:
+            _tensor(tensor)
+            if tensor.word(_TENSOR_BUFFER) >= len(buffers):
+                raise ValueError("a tensor has no buffer")
+        _chosen(tensors, graph.integers(_GRAPH_INPUTS))
+        _chosen(tensors, graph.integers(_GRAPH_OUTPUTS))
+        for operator in graph.tables(_GRAPH_OPERATORS):
+            operator.length(_OPERATOR_OPTIONS)
+            if operator.word(_OPERATOR_CODE) >= len(codes):
+                raise ValueError("an operator has no code")
+            # -1 stands for an input that is left out.
+            given = operator.integers(_OPERATOR_INPUTS)
+            _chosen(tensors, [place for place in given if place != -1])
+            _chosen(tensors, operator.integers(_OPERATOR_OUTPUTS))
+
+
 def _find_card(model: Table) -> bytes | None:
     """The card's JSON."""
     for entry in model.tables(_MODEL_METADATA):
@@ -131,7 +179,7 @@ def _find_tensors(model: Table) -> tuple[list[Tensor], list[Tensor]]:
 
 def _chosen(found: Sequence[Table], places: Sequence[int]) -> list[Tensor]:
     if any(not 0 <= place < len(found) for place in places):
-        raise ValueError("a graph takes or gives a tensor that there is not")
+        raise ValueError("something takes or gives a tensor that there is not")
     return [_tensor(found[place]) for place in places]
 
 
@@ -139,4 +187,8 @@ def _tensor(table: Table) -> Tensor:
     number = table.byte(_TENSOR_TYPE)
     kind = TYPES[number] if number < len(TYPES) else f"type {number}"
     name = table.content(_TENSOR_NAME).decode(errors="backslashreplace")
-    return Tensor(name, table.integers(_TENSOR_SHAPE), kind)
+    shape = table.integers(_TENSOR_SHAPE)
+    open_sides = table.integers(_TENSOR_SIGNATURE)
+    if len(open_sides) == len(shape):
+        shape = shape[:1] + open_sides[1:]
+    return Tensor(name, shape, kind)

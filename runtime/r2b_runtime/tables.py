@@ -44,6 +44,10 @@ class Table:
         start, count = self._vector(number, 1)
         return bytes(self._file[start : start + count])
 
+    def length(self, number: int) -> int:
+        """Of a string or a list of bytes, which is not read."""
+        return self._vector(number, 1)[1]
+
     def integers(self, number: int) -> tuple[int, ...]:
         """A list of numbers of 32 bits."""
         start, count = self._vector(number, 4)

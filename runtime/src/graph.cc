@@ -195,16 +195,18 @@ bool unpack_constant(const TfLiteTensor& tensor, const Value& packed, float* flo
   const auto* bytes = static_cast<const int8_t*>(packed.constant);
   const auto* affine =
       static_cast<const TfLiteAffineQuantization*>(tensor.quantization.params);
-  int64_t num_scales = 1, inner = static_cast<int64_t>(count);
+  int64_t num_scales = 1, num_zeros = 1, inner = static_cast<int64_t>(count);
   if (tensor.quantization.type == kTfLiteAffineQuantization && affine != nullptr &&
       affine->scale != nullptr && affine->scale->size > 1) {
     num_scales = affine->scale->size;
     const int axis = affine->quantized_dimension;
     if (axis < 0 || axis >= packed.shape.rank ||
-        packed.shape.dims[axis] != num_scales || affine->zero_point == nullptr ||
-        affine->zero_point->size != num_scales) {
+        packed.shape.dims[axis] != num_scales || affine->zero_point == nullptr) {
       return false;
     }
+    // Some versions of LiteRT keep one for all channels where all are alike.
+    num_zeros = affine->zero_point->size;
+    if (num_zeros != 1 && num_zeros != num_scales) return false;
     inner = 1;
     for (int i = axis + 1; i < packed.shape.rank; i++) inner *= packed.shape.dims[i];
   }
@@ -212,8 +214,8 @@ bool unpack_constant(const TfLiteTensor& tensor, const Value& packed, float* flo
     const int64_t which = static_cast<int64_t>(i) / inner % num_scales;
     const float scale = num_scales > 1 ? affine->scale->data[which] : packed.scale;
     // Wide: a damaged file may have any zero point.
-    const int64_t zero =
-        num_scales > 1 ? affine->zero_point->data[which] : packed.zero_point;
+    const int64_t zero = num_scales > 1 ? affine->zero_point->data[which % num_zeros]
+                                        : packed.zero_point;
     floats[i] = scale * static_cast<float>(bytes[i] - zero);
   }
   return true;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "check.h"
+#include "graph.h"
 #include "guarded.h"
 #include "life.h"
 #include "reference.h"
@@ -381,3 +382,27 @@ TEST(an_interpreter_may_end_in_any_state) {
 }
 
 TEST_MAIN
+
+// LiteRT 2.3 keeps a zero point for each channel, 1.4 and 2.1 one where all are alike.
+TEST(constants_of_8_bits_have_one_zero_point_or_one_for_each_scale) {
+  const std::vector<int8_t> bytes = {1, 2, 3, -4, -5, -128};
+  const std::vector<float> scales = {0.5f, 0.25f, 2.0f};
+  for (const std::vector<int>& zeros :
+       {std::vector<int>{3}, {0}, {3, 3, 3}, {3, 0, -7}, {}, {3, 3}, {3, 3, 3, 3}}) {
+    Host host;
+    const int index = host.add_constant(kTfLiteInt8, {1, 1, 2, 3}, bytes.data(), 6);
+    host.set_channel_quantization(index, scales, zeros, 3);
+    r2b::Value packed;
+    packed.type = kTfLiteInt8;
+    packed.shape = r2b::make_shape(1, 1, 2, 3);
+    packed.constant = host.tensor(index).data;
+    std::vector<float> floats(bytes.size());
+    const bool read = r2b::unpack_constant(host.tensor(index), packed, floats.data());
+    CHECK_EQUAL(read, zeros.size() == 1 || zeros.size() == 3);
+    if (!read) continue;
+    for (size_t i = 0; i < bytes.size(); i++) {
+      const int zero = zeros[zeros.size() == 1 ? 0 : i % 3];
+      CHECK_EQUAL(floats[i], scales[i % 3] * static_cast<float>(bytes[i] - zero));
+    }
+  }
+}

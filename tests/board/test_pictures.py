@@ -128,6 +128,25 @@ def test_training_refuses_as_many_pixels(tmp_path, monkeypatch):
         image_size(path)
 
 
+def test_memory_that_a_picture_does_not_fit_into(tmp_path, monkeypatch):
+    card = ModelCard(("a", "b"), (8, 8, 3), MEAN, STD)
+    path = write(tmp_path / "large.png", NOISE)
+    words = "has too many pixels for this machine's memory: make it smaller."
+
+    def full(*arguments):
+        raise MemoryError
+
+    for name in ("frame", "decode"):
+        monkeypatch.setattr(pictures, name, full)
+        with pytest.raises(InputError) as error:
+            pictures.load(path, card)
+        assert str(error.value) == f"{path} {words}"
+    for picture in (NOISE, Image.fromarray(NOISE)):
+        with pytest.raises(InputError) as error:
+            pictures.prepare(picture, card)
+        assert str(error.value) == f"The picture {words}"
+
+
 def test_threads_that_decode_leave_warnings_as_they_were():
     before = list(warnings.filters)
     content = WEBP_KINDS["WebP"]

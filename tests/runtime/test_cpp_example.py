@@ -79,6 +79,18 @@ def test_the_program_answers_as_the_python_package_does(program, files):
     assert run(program, model, picture, backwards, STD).stdout.splitlines()[:5] != lines
 
 
+def test_comments_in_a_picture_s_head(program, files, tmp_path):
+    """As programs that convert pictures write them."""
+    model, picture, pixels = files
+    head = f"P6\n# of #1\n{WIDTH}\n#\n {HEIGHT} \n# more\n255\n".encode()
+    (tmp_path / "said.ppm").write_bytes(head + pixels.tobytes())
+    found = [
+        run(program, model, each, MEAN, STD).stdout.splitlines()[:-1]
+        for each in (picture, tmp_path / "said.ppm")
+    ]
+    assert found[0] == found[1] and found[0]
+
+
 def test_what_the_program_refuses(program, files, tmp_path):
     model, picture, _ = files
     cut, text = tmp_path / "cut.ppm", tmp_path / "text.txt"

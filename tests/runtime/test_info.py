@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from r2b_keras.board.card import ModelCard
@@ -14,6 +15,7 @@ from tests.converters.small_flatbuffers import (
     dense,
     dense_of_card,
     schema,
+    tensor,
 )
 from tests.runtime.test_runtime_commands import python_m
 
@@ -107,6 +109,9 @@ def test_a_file_without_a_card(run, write):
         "network was trained with.\n",
         "",
     )
+    signature = np.array([-1, -1, 64, 1], np.int32)
+    path = write(tensor(dense, 0, shapeSignature=signature))
+    assert "tensor_0: 1 x any x 64 x 1, float32" in run("info", path)[1]
     path = write(changed(binary(), takes_two))
     lines = run("info", path)[1].splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["input", "input", "output"]

@@ -7,7 +7,7 @@ import pytest
 
 from r2b_keras.converters import tflite_edit
 from r2b_keras.converters.card import attach
-from r2b_runtime import InputError, model_file
+from r2b_runtime import InputError, Interpreter, model_file
 from r2b_runtime.board.card import ModelCard
 from r2b_runtime.model_file import Tensor
 from tests.converters.small_flatbuffers import (
@@ -63,6 +63,7 @@ def test_no_damage_leads_out_of_the_file():
         for file in (bytes(damaged), content[:place]):
             try:
                 model_file.read_tensors(file)
+                model_file.check(file)
                 found = model_file.read_card(file)
             except InputError:
                 num_refused += 1
@@ -81,7 +82,9 @@ def test_no_offset_leads_out_of_the_file():
         for word in words:
             damaged = content.copy()
             damaged[place : place + 4] = np.frombuffer(np.uint32(word).tobytes(), "u1")
-            for read in (model_file.read_card, model_file.read_tensors):
+            for read in (
+                *(model_file.read_card, model_file.read_tensors, model_file.check),
+            ):
                 try:
                     read(damaged.tobytes())
                 except InputError as error:
@@ -105,6 +108,43 @@ def test_inputs_and_outputs():
     assert [each.name for each in outputs] == ["tensor_0"]
 
 
+def test_sides_of_any_length():
+    signature = np.array([-1, -1, 64, 1], np.int32)
+    inputs, _ = model_file.read_tensors(tensor(dense, 0, shapeSignature=signature))
+    assert inputs[0].shape == (1, -1, 64, 1)
+
+
+@pytest.mark.parametrize("make", [dense, binary])
+def test_whole_files_pass_and_cut_ones_do_not(make):
+    content = make()
+    model_file.check(content)
+    for length in range(0, len(content), len(content) // 50):
+        with pytest.raises(InputError):
+            model_file.check(content[:length])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda operator: setattr(operator, "inputs", [0, 99]), "a tensor that there"),
+        (lambda operator: setattr(operator, "outputs", [-1]), "a tensor that there is"),
+        (lambda operator: setattr(operator, "opcodeIndex", 7), "operator has no code"),
+    ],
+)
+def test_operators_of_what_is_not_there(change, words):
+    damaged = changed(dense(), lambda model, graph: change(graph.operators[-1]))
+    assert words in refusal(model_file.check, damaged)
+    assert words in refusal(Interpreter, damaged)
+
+
+def test_what_is_left_out_or_of_no_buffer():
+    def leave_out(model, graph):
+        graph.operators[-1].inputs = [*graph.operators[-1].inputs, -1]
+
+    model_file.check(changed(dense(), leave_out))
+    assert "no buffer" in refusal(model_file.check, tensor(dense, 1, buffer=1000))
+
+
 def test_types_are_those_of_the_schema():
     types = vars(schema.TensorType).items()
     numbers = {number: name.lower() for name, number in types if type(number) is int}
@@ -118,7 +158,7 @@ def test_tensors_that_there_are_none(index):
         graph.outputs = [index]
 
     message = refusal(model_file.read_tensors, changed(dense(), change))
-    assert "damaged (a graph takes or gives a tensor that there is not)" in message
+    assert "damaged (something takes or gives a tensor that there is not)" in message
 
 
 def test_a_file_without_a_graph():

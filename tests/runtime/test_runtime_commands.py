@@ -154,7 +154,7 @@ def test_models_that_are_none(refused, model, paths, tmp_path):
             f"{path} is empty, not a .tflite file: expected a file",
         ),
         (pathlib.Path(paths[0]).read_bytes(), f"{path} is no .tflite file: expected"),
-        (model.read_bytes()[:900], "LiteRT cannot run this .tflite file"),
+        (model.read_bytes()[:900], "The .tflite file is damaged"),
     ):
         path.write_bytes(damaged)
         for command in (("classify", path, paths[0]), ("benchmark", path)):
@@ -257,7 +257,8 @@ def test_without_numpy(model, paths, tmp_path):
 
 @pytest.mark.slow
 def test_signals_a_reader_that_has_seen_enough_and_a_full_disk(model):
-    command = [sys.executable, "-m", "r2b_runtime", "benchmark", str(model)]
+    program = [sys.executable, "-m", "r2b_runtime"]
+    command = [*program, "benchmark", str(model)]
     for number, name in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")):
         with subprocess.Popen(
             [*command, "--runs=2000000000"], stderr=subprocess.PIPE, text=True, cwd="/"
@@ -267,20 +268,20 @@ def test_signals_a_reader_that_has_seen_enough_and_a_full_disk(model):
             _, error = process.communicate(timeout=60)
         assert process.returncode == 128 + number
         assert error == f"Stopped by {name}.\n"
-    reader, writer = os.pipe()
-    os.close(reader)
-    full = os.open("/dev/full", os.O_WRONLY)
-    found = []
     # Whoever sets it has lines written at once, and nothing is left for the end.
     buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
-    for output in (writer, full):
-        result = subprocess.run(
-            command, stdout=output, stderr=subprocess.PIPE, cwd="/", env=buffered
-        )
-        os.close(output)
-        found.append((result.returncode, result.stderr))
     sentence = b"No space left on device: free space or mend the permissions.\n"
-    assert found == [(128 + signal.SIGPIPE, b""), (1, sentence)]
+    for given in (command, [*program, "--help"], [*program, "classify", "--help"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        found = []
+        for output in (writer, os.open("/dev/full", os.O_WRONLY)):
+            result = subprocess.run(
+                given, stdout=output, stderr=subprocess.PIPE, cwd="/", env=buffered
+            )
+            os.close(output)
+            found.append((result.returncode, result.stderr))
+        assert found == [(128 + signal.SIGPIPE, b""), (1, sentence)], given
 
 
 def _wait_until_busy(pid):

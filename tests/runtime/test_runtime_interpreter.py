@@ -1,6 +1,7 @@
 """r2b_runtime.Interpreter: scores against NumPy, batches, and what is refused."""
 
 import concurrent.futures
+import dataclasses
 import subprocess
 import sys
 import time
@@ -11,13 +12,16 @@ import pytest
 from graph_files import GraphFile, num_words
 
 import r2b_runtime
+from r2b_keras.converters.card import attach
 from r2b_runtime import InputError, Interpreter, library, profiling
 from tests.converters.small_flatbuffers import (
     BINARY_SHAPE,
+    DENSE_CARD,
     binary,
     binary_scores,
     custom,
     dense,
+    dense_of_card,
     refusal,
     schema,
     tensor,
@@ -205,6 +209,41 @@ def test_a_forked_child_predicts(tmp_path, claim, batch):
     assert subprocess.run(command, check=False).returncode == 0
 
 
+FORK_REFUSED = """
+import os, sys, numpy, r2b_runtime
+interpreter = r2b_runtime.Interpreter(sys.argv[1])
+child = os.fork()
+if child == 0:
+    os.environ["R2B_KERNEL"] = "mmx"
+    try:
+        interpreter.run()
+    except r2b_runtime.InputError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_child_says_what_is_wrong_as_its_parent_does(tmp_path):
+    model = tmp_path / "model.tflite"
+    model.write_bytes(binary())
+    command = [sys.executable, "-c", FORK_REFUSED, str(model)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.startswith("R2B_KERNEL=mmx is not available")
+
+
+def test_numpy_that_is_too_new_for_an_interpreter(monkeypatch):
+    def fail(**options):
+        raise SystemError("returned a result with an exception set")
+
+    monkeypatch.setattr(library, "delegate", lambda *options: None)
+    module = types.SimpleNamespace(Interpreter=fail)
+    monkeypatch.setattr(library, "litert", lambda: module)
+    message = refusal(Interpreter, dense())
+    assert f"does not run with NumPy {np.__version__} here" in message
+    assert 'run `pip install "numpy<2"`' in message
+
+
 def test_images_of_another_kind_and_layout():
     interpreter = Interpreter(dense(), num_threads=2, batch_size=2)
     x = images(3, interpreter.input_shape[1:])
@@ -258,6 +297,69 @@ def test_networks_that_mix_the_images_of_a_batch_are_refused(share):
     message = refusal(Interpreter, mixing(share), batch_size=2)
     assert "does not run batches of 2 images" in message
     assert "change each other's scores" in message
+
+
+def gated(bias):
+    """Probabilities of a map whose gate, [N, C], takes another image's where N = W."""
+    file = GraphFile()
+    image = file.input("float", (1, 4, 4, 3))
+    axes = file.constant("packed", np.array([1, 2]))
+    means, gate, pooled, scores = (file.tensor("float", (1, 3)) for _ in range(4))
+    file.builtin("MEAN", [image, axes], means, keepDims=False)
+    file.builtin("LOGISTIC", [means], gate)
+    scaled = file.tensor("float", (1, 4, 4, 3))
+    file.builtin("MUL", [image, gate], scaled)
+    file.builtin("MEAN", [scaled, axes], pooled, keepDims=False)
+    biased = file.tensor("float", (1, 3))
+    file.builtin("ADD", [pooled, file.constant("float", np.array(bias))], biased)
+    file.builtin("SOFTMAX", [biased], scores, beta=1.0)
+    return file.content(scores)
+
+
+@pytest.mark.parametrize("bias", [[0.0, 0.0, 0.0], [0.0, 0.0, 40.0]])
+def test_images_are_told_apart_by_what_probabilities_were_made_of(bias):
+    """However sure of one class they are."""
+    message = refusal(Interpreter, gated(bias), batch_size=4)
+    assert "change each other's scores" in message
+    # Of another number of images the gate does not fit the map.
+    assert "does not run batches of 3" in refusal(
+        Interpreter, gated(bias), batch_size=3
+    )
+    assert Interpreter(gated(bias)).predict(images(2, (4, 4, 3))).shape == (2, 3)
+
+
+def test_a_card_of_another_network_prepares_no_pictures():
+    card = dataclasses.replace(DENSE_CARD, input_type="uint8")
+    picture = np.zeros((1, 64), np.uint8)
+    interpreter = Interpreter(attach(dense_of_card(), DENSE_CARD))
+    assert interpreter.predict(picture).shape == (1, 3)
+    for other, words in (
+        (card, "takes images of float32, and its model card says uint8"),
+        (dataclasses.replace(DENSE_CARD, image_shape=(8, 8, 1)), r"shape (1, 64, 1)"),
+        (dataclasses.replace(DENSE_CARD, class_names=("a", "b")), "has 3 outputs"),
+    ):
+        interpreter = Interpreter(attach(dense_of_card(), other))
+        assert words in refusal(interpreter.predict, picture)
+
+
+def test_a_network_for_images_of_any_size_is_refused():
+    """What is in its place would be images of a pixel."""
+
+    def sized(signature):
+        return tensor(binary, 0, shapeSignature=np.array(signature, np.int32))
+
+    assert Interpreter(sized([-1, *BINARY_SHAPE])).input_shape == (1, *BINARY_SHAPE)
+    message = refusal(Interpreter, sized([-1, -1, -1, BINARY_SHAPE[2]]))
+    assert f"images of any size, (any, any, {BINARY_SHAPE[2]}), expected one" in message
+
+
+def test_a_network_for_one_batch_alone_says_so():
+    file = GraphFile()
+    image, scores = file.input("float", (3, 2, 2, 3)), file.tensor("float", (3, 12))
+    shape = file.constant("packed", np.array([3, 12]))
+    file.builtin("RESHAPE", [image, shape], scores)
+    message = refusal(Interpreter, file.content(scores))
+    assert "was made for batches of 3, convert it for one image" in message
 
 
 def test_images_are_told_apart_by_small_scores_too():
@@ -342,7 +444,7 @@ def test_where_memory_is_short_a_sentence_says_it(tmp_path):
             "The model is empty, not a .tflite file: expected a file",
         ),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "The model is no .tflite file: expected"),
-        (binary()[:-400], "LiteRT cannot run this .tflite file"),
+        (binary()[:-400], "The .tflite file is damaged"),
         (custom("TheirOp"), "TheirOp"),
         (tensor(dense, 0, type=schema.TensorType.INT8), "has the inputs int8"),
         (tensor(dense, 2, type=schema.TensorType.INT8), "has the outputs int8"),

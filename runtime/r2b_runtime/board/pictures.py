@@ -8,6 +8,7 @@ antialiased scaling, where sums in another order may round to the next level.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pathlib
@@ -31,7 +32,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Protocol
 
     from .card import ModelCard
@@ -87,8 +88,9 @@ def load(path: str | os.PathLike[str], card: ModelCard) -> np.ndarray:
       InputError: the file is missing, broken or of another kind.
     """
     image = read(path, card.image_shape[2], card.upright)
-    framed = frame(image, card.image_shape[:2], card.framing)
-    return for_network(framed, card)
+    with _named(path), _fitting_memory():
+        framed = frame(image, card.image_shape[:2], card.framing)
+        return for_network(framed, card)
 
 
 def prepare(
@@ -110,6 +112,12 @@ def prepare(
     """
     if isinstance(picture, (str, os.PathLike)):
         return load(picture, card)
+    with _fitting_memory("The picture "):
+        return for_network(_framed(picture, card), card)
+
+
+def _framed(picture: Image.Image | np.ndarray, card: ModelCard) -> np.ndarray:
+    """`[H, W, C]` uint8 of an image in memory."""
     size, channels = card.image_shape[:2], card.image_shape[2]
     if isinstance(picture, Image.Image):
         if picture.mode in _WIDE and picture.format != "PNG":
@@ -125,12 +133,22 @@ def prepare(
                 f"The picture of the mode {picture.mode} cannot be read ({error}): "
                 "replace it, or convert it to RGB."
             ) from error
-        framed = frame(to_channels(_checked(array), channels), size, card.framing)
-    else:
-        framed = to_channels(_checked(picture), channels)
-        if framed.shape[:2] != size:
-            framed = frame(framed, size, card.framing)
-    return for_network(framed, card)
+        return frame(to_channels(_checked(array), channels), size, card.framing)
+    framed = to_channels(_checked(picture), channels)
+    if framed.shape[:2] != size:
+        framed = frame(framed, size, card.framing)
+    return framed
+
+
+@contextlib.contextmanager
+def _fitting_memory(name: str = "") -> Iterator[None]:
+    """Says of a picture that memory is too small for it, after its name."""
+    try:
+        yield
+    except MemoryError as error:
+        raise InputError(
+            f"{name}has too many pixels for this machine's memory: make it smaller."
+        ) from error
 
 
 def _checked(picture: object) -> np.ndarray:
@@ -189,8 +207,15 @@ def read(
       InputError: the file is missing, broken or of another kind.
     """
     content = _content(path)
-    try:
+    with _named(path), _fitting_memory():
         return to_channels(decode(content, upright), channels)
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Puts a file's name before what is said of it."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{os.fspath(path)} {error}") from error
 
