@@ -67,6 +67,11 @@ def pages() -> dict[pathlib.Path, str]:
 
 def main(arguments: list[str]) -> int:
     """Writes or compares the pages; returns the exit code."""
+    if arguments not in ([], ["--check"]):
+        print(
+            f"{' '.join(arguments)} came, expected --check or nothing", file=sys.stderr
+        )
+        return 1
     try:
         made = pages()
     except PageError as error:
@@ -77,7 +82,7 @@ def main(arguments: list[str]) -> int:
         for path, content in made.items()
         if not path.exists() or path.read_text(encoding="utf-8") != content
     ]
-    if "--check" in arguments:
+    if arguments:
         for path in different:
             print(
                 f"{path.relative_to(ROOT)} is not what its template in docs/templates/ "

@@ -3,10 +3,13 @@
     python studies/fine_tuning.py --data_dir=DIR --output=results/fine_tuning
 
 Ten of CIFAR-100's classes are set aside. `cifar100_small` trains on the pictures of the
-other ninety, in folders, as a user has them; then `pictures/fine_tuning` trains on some
-pictures of each of the ten, once from that network (`--start_from`) and once from
-nothing, with more epochs and a higher rate, and is tested on all their test pictures.
-Which pictures these are changes with the seed, as does all that is random in training.
+other ninety, in folders, as a user has them. On some pictures of each of the ten,
+`pictures/fine_tuning` then goes on from that network (`--start_from`), as it stands and
+with as many steps as for the most pictures, and `cifar100_small/strong_baseline` starts
+from nothing with that many steps; all are tested on all test pictures of the ten.
+Which pictures are taken changes with the seed, as does all that is random in these
+runs; the network that is gone on from is one, of seed 0.
+
 DIR is the folder of TensorFlow Datasets in which `cifar100` has been prepared. Runs are
 kept in build/fine_tuning: the same command goes on where it was stopped. Writes
 `fine_tuning.csv`, a row for each run, and `fine_tuning.png`.
@@ -14,7 +17,7 @@ kept in build/fine_tuning: the same command goes on where it was stopped. Writes
 
 import argparse
 import collections
-import functools
+import itertools
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -22,20 +25,19 @@ from typing import Any
 import numpy as np
 import trainings
 from PIL import Image
-from turns import keep
+from turns import keep, write
 
 from r2b_keras import drawing, files, recipes
 from r2b_keras.data import sources
-from r2b_keras.reproduction import checkout
 
-ROOT = pathlib.Path(__file__).parent.parent
-WORK = ROOT / "build" / "fine_tuning"
+WORK = trainings.ROOT / "build" / "fine_tuning"
 RECIPE, FINE_TUNING = "cifar100_small", "pictures/fine_tuning"
 # Every tenth class is new.
 NEW = slice(9, None, 10)
 PICTURES = (10, 50, 200)
 SEEDS = (0, 1, 2)
-STARTS = {"fine-tuned": drawing.BLUE, "from scratch": drawing.ORANGE}
+TUNED, LONG, SCRATCH = "fine-tuned", "fine-tuned for longer", "from scratch"
+STARTS = {TUNED: drawing.BLUE, LONG: drawing.SKY, SCRATCH: drawing.ORANGE}
 TABLE, CHART = "fine_tuning.csv", "fine_tuning.png"
 # Pixels of the chart.
 WIDTH, HEIGHT = 640, 400
@@ -83,7 +85,7 @@ def train(
 ) -> float:
     """Trains a recipe on a folder of pictures; returns the last stage's top-1."""
     given = (f"--recipe={recipe}", f"--data_dir={folder}", *flags)
-    return list(trainings.train(workdir, *given).values())[-1]
+    return list(trainings.train(WORK, workdir, *given).values())[-1]
 
 
 def make_folders(data_dir: str | None) -> None:
@@ -98,23 +100,26 @@ def make_folders(data_dir: str | None) -> None:
             write_pictures(examples, classes, WORK / kind / part)
 
 
-def changes(start: str, count: int) -> list[str]:
-    """How a start with `count` pictures of each class departs from the recipe.
+def settings(start: str, count: int) -> tuple[str, list[str]]:
+    """What a start with `count` pictures of each class is trained with.
 
     Pictures are taken whole, as the network that is gone on from has seen the others.
-    One that starts from nothing gets as many steps with few pictures as with many, and
-    the rate of a student without a teacher.
+
+    Returns:
+      The name of a recipe, and the overrides of it.
     """
-    whole = ["data.framing=whole"]
-    if start == "fine-tuned":
-        return whole
-    epochs = recipes.get(FINE_TUNING).stages[0].epochs * PICTURES[-1] // count
-    stage = (
-        f"epochs={epochs}",
-        "optimizer.learning_rate=3e-3",
-        "optimizer.groups=none",
-    )
-    return [*whole, *(f"stages.0.{change}" for change in stage)]
+    stage = recipes.get(FINE_TUNING).stages[0]
+    # As many steps in all as with the most pictures.
+    epochs = stage.epochs * PICTURES[-1] // count
+    if start == TUNED:
+        return FINE_TUNING, ["data.framing=whole"]
+    if start == LONG:
+        return FINE_TUNING, ["data.framing=whole", f"stages.0.epochs={epochs}"]
+    baseline = f"{RECIPE}/strong_baseline"
+    each = epochs // len(recipes.get(baseline).stages)
+    data = ("data.source=folder", "data.validation_size=0")
+    steps = (f"stages.*.epochs={each}", f"stages.*.batch_size={stage.batch_size}")
+    return baseline, [*data, *steps]
 
 
 def run(count: int, seed: int, start: str, trained: pathlib.Path) -> dict[str, Any]:
@@ -123,12 +128,12 @@ def run(count: int, seed: int, start: str, trained: pathlib.Path) -> dict[str, A
     choose_pictures(WORK / "new" / "train", count, seed, folder / "train")
     if not (folder / "test").exists():
         (folder / "test").symlink_to((WORK / "new" / "test").resolve())
-    flags = [f"--seed={seed}"]
-    flags += [f"--override={change}" for change in changes(start, count)]
-    if start == "fine-tuned":
+    recipe, overrides = settings(start, count)
+    flags = [f"--seed={seed}", *(f"--override={change}" for change in overrides)]
+    if start != SCRATCH:
         flags.append(f"--start_from={trained}")
     workdir = WORK / "runs" / f"{start.replace(' ', '_')}_{count}_{seed}"
-    top1 = train(FINE_TUNING, workdir, folder, *flags)
+    top1 = train(recipe, workdir, folder, *flags)
     return {"pictures": count, "start": start, "seed": seed, "top1": f"{top1:.4f}"}
 
 
@@ -164,17 +169,19 @@ def main() -> None:
         "--output", type=pathlib.Path, help="folder for table and chart"
     )
     given = parser.parse_args()
-    checkout.hold(WORK, checkout.code_name(ROOT))
+    trainings.hold(WORK)
     make_folders(given.data_dir)
     chain = WORK / "runs" / "known"
     train(RECIPE, chain, WORK / "known", "--override=data.source=folder")
     trained = chain / f"stage_{len(recipes.get(RECIPE).stages) - 1}" / "model.keras"
-    one = functools.partial(run, trained=trained)
-    rows = [one(n, seed, start) for n in PICTURES for start in STARTS for seed in SEEDS]
-    keep(rows, given.output and given.output / TABLE)
+    rows = []
+    for count, start, seed in itertools.product(PICTURES, STARTS, SEEDS):
+        rows.append(run(count, seed, start, trained))
+        write(rows, given.output and given.output / TABLE)
+    keep(rows, None)
     if given.output:
         files.write_bytes(given.output / CHART, drawing.to_png(draw(rows)))
 
 
 if __name__ == "__main__":
-    main()
+    trainings.in_words(main)

@@ -15,10 +15,7 @@ import sys
 import trainings
 from turns import keep
 
-from r2b_keras.reproduction import checkout
-
-ROOT = pathlib.Path(__file__).parent.parent
-WORK = ROOT / "build" / "machines"
+WORK = trainings.ROOT / "build" / "machines"
 # What is run: number of cores, and settings of the environment.
 VARIANTS = {
     "two cores": (2, {}),
@@ -36,6 +33,7 @@ def train(name: str) -> dict[str, str]:
     if len(chosen) < cores:
         sys.exit(f"{name!r} needs {cores} cores, this process may use {len(chosen)}.")
     found = trainings.train(
+        WORK,
         workdir,
         env={**os.environ, **settings},
         preexec_fn=lambda: os.sched_setaffinity(0, chosen),
@@ -48,10 +46,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=pathlib.Path, help="CSV to write")
     given = parser.parse_args()
-    checkout.hold(WORK, checkout.code_name(ROOT))
-    WORK.mkdir(parents=True, exist_ok=True)
     keep([train(name) for name in VARIANTS], given.output)
 
 
 if __name__ == "__main__":
-    main()
+    trainings.in_words(main)

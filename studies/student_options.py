@@ -5,6 +5,7 @@
 Each option is added to `cifar100_small`, with fewer epochs for its students, and
 trained with the same seeds as the chain without it; what it shares with others is
 trained once. Its network is converted, and timed in `r2b_runtime` beside the chain's.
+What fails, a training or a conversion, is told at the end, and the others go on.
 DIR is the folder of TensorFlow Datasets in which `cifar100` has been prepared. Runs are
 kept in build/student_options: the same command goes on where it was stopped. Started
 twice, with other `--seeds`, two processes share the work; the command then gathers it.
@@ -13,25 +14,26 @@ more than one seed in common with the chain.
 """
 
 import argparse
+import contextlib
+import importlib.util
 import pathlib
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import trainings
-from turns import keep
+from turns import keep, write
 
 from r2b_keras.converters import benchmarking
-from r2b_keras.reproduction import checkout
 from r2b_keras.significance import holm, noise_of, paired_test
 
-ROOT = pathlib.Path(__file__).parent.parent
-WORK = ROOT / "build" / "student_options"
+WORK = trainings.ROOT / "build" / "student_options"
 RECIPE, LAST = "cifar100_small", 3
 NUM_IMAGES = 10_000
 EPOCHS = {1: 8, 2: 8, 3: 16}
 SEEDS = (0, 1, 2)
+ENGINE = "r2b_runtime"
 
 
 def _of(stages: Sequence[int], *changes: str) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ def train(name: str, seed: int, data_dir: str | None) -> dict[str, Any]:
     given = [] if data_dir is None else [f"--data_dir={data_dir}"]
     given += [f"--override={change}" for change in overrides(name)]
     where = (f"--recipe={RECIPE}", f"--seed={seed}", f"--library={WORK / 'stages'}")
-    found = trainings.train(workdir, *where, *given)
+    found = trainings.train(WORK, workdir, *where, *given)
     last = {stage: found[stage] for stage in (f"stage_{LAST - 1}", f"stage_{LAST}")}
     return {"option": name, "seed": seed, **last}
 
@@ -94,17 +96,17 @@ def convert(name: str, seed: int, data_dir: str | None) -> bytes:
     if not path.exists():
         given = [] if data_dir is None else [f"--data_dir={data_dir}"]
         given += [f"--workdir={_folder(name) / f'seed_{seed}'}", f"--output={path}"]
-        command = [sys.executable, "-m", "r2b_keras.convert", "--real_weights=int8"]
-        subprocess.run([*command, *given], check=True)  # noqa: S603
+        trainings.command(WORK, "convert", "--real_weights=int8", *given)
     return path.read_bytes()
 
 
 def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each option less the chain, over the seeds that both have, in points.
 
-    With the 95 % interval of the mean difference and the p-value of the t-test, by the
-    noise of all that leave the chain where this option does (what runs share, they have
-    the noise of in common), corrected by Holm for all options.
+    With the 95 % interval of the mean difference and the p-value of the t-test,
+    corrected by Holm for all options. The noise is that of all that leave the chain
+    where this option does, or earlier: what runs share, they have the noise of in
+    common, so these have no less of it.
     """
     found = {
         name: {
@@ -118,7 +120,7 @@ def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if len(seeds) < 2:
             continue
         differences = [found[name][seed] - found[CHAIN][seed] for seed in seeds]
-        alike = [found[x] for x in OPTIONS if x == CHAIN or leaves(x) == leaves(name)]
+        alike = [found[x] for x in OPTIONS if leaves(x) <= leaves(name)]
         noise = noise_of(alike)
         mean, width, p_value = paired_test(differences, NUM_IMAGES, noise=noise)
         points = {"points": f"{100 * mean:+.2f}", "interval": f"{100 * width:.2f}"}
@@ -139,20 +141,39 @@ def main() -> None:
     given = parser.parse_args()
     # The chain first, whose time is that of which all others are multiples.
     chosen = [name for name in OPTIONS if name in (CHAIN, *given.options)]
-    checkout.hold(WORK, checkout.code_name(ROOT))
-    rows = []
+    if importlib.util.find_spec(ENGINE) is None:
+        sys.exit(f"{ENGINE} is not installed, in which networks are timed: install it.")
+    rows, networks, failed = [], {}, []
+
+    @contextlib.contextmanager
+    def told(what: str) -> Iterator[None]:
+        try:
+            yield
+        except subprocess.CalledProcessError:
+            failed.append(what)
+
     for seed in given.seeds:
         for name in chosen:
-            rows.append(train(name, seed, given.data_dir))
-    keep(rows, given.output and given.output / "runs.csv")
-    networks = {name: convert(name, given.seeds[0], given.data_dir) for name in chosen}
-    timed = benchmarking.benchmark(networks, ["r2b_runtime"])
-    ratios = {each.model: f"{each.ratio:.3f}" for each in timed}
+            with told(f"training {name} with seed {seed}"):
+                rows.append(train(name, seed, given.data_dir))
+                write(rows, given.output and given.output / "runs.csv")
+    keep(rows, None)
     compared = compare(rows)
-    for row in compared:
-        row |= {"bytes": len(networks[row["option"]]), "time": ratios[row["option"]]}
     keep(compared, given.output and given.output / "options.csv")
+    for name in dict.fromkeys(row["option"] for row in rows):
+        with told(f"converting {name}"):
+            networks[name] = convert(name, given.seeds[0], given.data_dir)
+    ratios = {}
+    if CHAIN in networks:
+        timed = benchmarking.benchmark(networks, [ENGINE])
+        ratios = {each.model: f"{each.ratio:.3f}" for each in timed}
+    for row in compared:
+        size = len(networks.get(row["option"], b"")) or ""
+        row |= {"bytes": size, "time": ratios.get(row["option"], "")}
+    keep(compared, given.output and given.output / "options.csv")
+    if failed:
+        sys.exit(f"Left out, as said above: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":
-    main()
+    trainings.in_words(main)

@@ -54,6 +54,11 @@ def keep(rows: Sequence[Mapping[str, Any]], output: pathlib.Path | None) -> None
     """Prints the rows, and writes them as CSV where a file is named."""
     for row in rows:
         print("  ".join(f"{name} {value}" for name, value in row.items()))
+    write(rows, output)
+
+
+def write(rows: Sequence[Mapping[str, Any]], output: pathlib.Path | None) -> None:
+    """Writes the rows as CSV where a file is named; its folder is made."""
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         files.write_csv(output, rows)

@@ -57,6 +57,9 @@ def test_a_changed_figure_is_told_and_made_anew(
     assert render.main(["--check"]) == 1
     assert "README.md is not what its template in docs" in capsys.readouterr().err
     assert page.read_text() == "It reaches 92.54 %.\n"
+    assert render.main(["--chek"]) == 1
+    assert "--chek came, expected --check or nothing" in capsys.readouterr().err
+    assert page.read_text() == "It reaches 92.54 %.\n"
     (results / "result.json").unlink()
     assert render.main([]) == 1
     assert "README.md, line 1: {{ percent(top1(" in capsys.readouterr().err

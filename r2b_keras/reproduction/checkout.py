@@ -147,8 +147,8 @@ def hold(workdir: pathlib.Path, code: str) -> None:
     elif (found := path.read_text(encoding="utf-8").strip()) != code:
         raise InputError(
             f"{workdir} holds runs of another version of the package or of "
-            f"{', '.join(PACKAGES)} ({found}), expected this one's ({code}): delete "
-            "that folder, or name another one with --workdir."
+            f"{', '.join(PACKAGES)} ({found}), expected this one's ({code}): go on "
+            "with the code that made them, or move that folder elsewhere."
         )
 
 

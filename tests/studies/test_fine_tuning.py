@@ -1,9 +1,14 @@
 """The study of fine-tuning: which pictures its runs get."""
 
+import dataclasses
+import pathlib
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from r2b_keras import recipes
+from r2b_keras import files, recipes
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +66,8 @@ def test_seeds_choose_pictures(study, pictures, tmp_path):
 
 
 def as_run(study, start, count):
-    recipe = recipes.get(study.FINE_TUNING)
-    return recipes.apply_overrides(recipe, study.changes(start, count))
+    name, overrides = study.settings(start, count)
+    return recipes.apply_overrides(recipes.get(name), overrides)
 
 
 def test_the_recipe_goes_on_from_the_network_of_the_other_one(study):
@@ -74,12 +79,61 @@ def test_the_recipe_goes_on_from_the_network_of_the_other_one(study):
         assert getattr(tuned.data, name) == getattr(known.data, name)
 
 
-def test_from_scratch_few_pictures_get_the_steps_of_many(study):
-    found = [as_run(study, "from scratch", n).stages[0] for n in study.PICTURES]
-    seen = [stage.epochs * n for stage, n in zip(found, study.PICTURES, strict=True)]
-    assert seen == [8000] * 3
-    baseline = recipes.get(f"{study.RECIPE}/strong_baseline").stages[-1]
-    assert [stage.optimizer for stage in found] == 3 * [baseline.optimizer]
+@pytest.mark.parametrize("start", ["fine-tuned for longer", "from scratch"])
+def test_few_pictures_get_the_steps_of_many(study, start):
+    found = [as_run(study, start, n).stages for n in study.PICTURES]
+    for count, stages in zip(study.PICTURES, found, strict=True):
+        assert sum(stage.epochs for stage in stages) * count == 8000
+        assert {stage.batch_size for stage in stages} == {32}
+
+
+def test_from_scratch_is_the_strong_baseline_on_these_pictures(study):
+    found = as_run(study, "from scratch", 10)
+    baseline = recipes.get(f"{study.RECIPE}/strong_baseline")
+    tuned = as_run(study, "fine-tuned", 10)
+    assert found.data == dataclasses.replace(tuned.data, framing=found.data.framing)
+    for one, other in zip(found.stages, baseline.stages, strict=True):
+        same = {"epochs": other.epochs, "batch_size": other.batch_size}
+        assert dataclasses.replace(one, **same) == other
+
+
+def test_the_whole_study(study, monkeypatch, tmp_path):
+    """Ninety classes, then ten, of small sets; nothing is trained."""
+    monkeypatch.setattr(study, "WORK", tmp_path / "work")
+    monkeypatch.setattr(study.trainings, "hold", lambda folder: None)
+    monkeypatch.setattr(study, "PICTURES", (1, 2))
+    images = np.zeros((400, 4, 4, 3), np.uint8)
+    part = SimpleNamespace(images=images, labels=np.arange(400) % 100)
+    names = tuple(f"class_{number:02}" for number in range(100))
+    source = SimpleNamespace(train=part, test=part, class_names=names)
+    monkeypatch.setattr(study.sources, "open_source", lambda config, data_dir: source)
+    trained = []
+
+    def train(folder, workdir, *flags):
+        assert folder == study.WORK and workdir.is_relative_to(folder)
+        (given,) = (f.partition("=")[2] for f in flags if f.startswith("--data_dir="))
+        parts = {
+            part: len(list(pathlib.Path(given).glob(f"{part}/*/*")))
+            for part in ("train", "test")
+        }
+        start_from = [f.partition("=")[2] for f in flags if "start_from" in f]
+        trained.append((workdir.name, parts, start_from))
+        return {"stage_0": 0.1, "stage_1": 0.5}
+
+    monkeypatch.setattr(study.trainings, "train", train)
+    monkeypatch.setattr(sys, "argv", ["study", f"--output={tmp_path / 'out'}"])
+    study.main()
+    known, *others = trained
+    assert known == ("known", {"train": 360, "test": 360}, [])
+    assert len(others) == 2 * 3 * 3
+    for name, parts, start_from in others:
+        count = int(name.split("_")[-2])
+        assert parts == {"train": 10 * count, "test": 40}
+        last = str(study.WORK / "runs" / "known" / "stage_3" / "model.keras")
+        assert start_from == ([] if name.startswith("from_scratch") else [last])
+    table = files.read_csv(tmp_path / "out" / "fine_tuning.csv")
+    assert len(table) == 18 and {row["top1"] for row in table} == {"0.5000"}
+    assert (tmp_path / "out" / "fine_tuning.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_chart_has_every_run(study):

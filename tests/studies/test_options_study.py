@@ -1,8 +1,15 @@
 """The study of the student's options: what each changes and shares with others."""
 
+import json
+import pathlib
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from r2b_keras import recipes
+from r2b_keras import files, recipes
 from r2b_keras.trainers.library import stage_key
 
 
@@ -72,7 +79,8 @@ def test_differences_are_taken_seed_by_seed(study):
     ]
     first, second, third = study.compare(rows)
     # 2, 3 and 1 points: by these two rows alone the interval is 2.48. The thresholds,
-    # which leave the chain where the shifts do, tell more of the noise.
+    # which leave the chain where the shifts do, tell more of the noise. The filters,
+    # which leave it later, share more with the chain and are not heard.
     assert first == {
         "option": shift,
         "seeds": 3,
@@ -82,5 +90,122 @@ def test_differences_are_taken_seed_by_seed(study):
     }
     assert (second["option"], second["seeds"]) == ("thresholds by the mean", 2)
     assert second["points"] == "-0.50"
-    # 0, -1 and 1 points, of two rows that share more: 4.3027 * 1 / sqrt(3).
-    assert (third["option"], third["interval"]) == ("clip of 1.5", "2.48")
+    # Those that left the chain earlier count as well: eleven runs, less four rows and
+    # two more seeds, are five degrees of freedom, of which 2.5706 is the point.
+    top1s = [0.50, 0.52, 0.51, 0.52, 0.55, 0.52, 0.50, 0.51, 0.50, 0.51, 0.52]
+    places = [(r, s) for r in range(4) for s in range(3) if (r, s) != (2, 2)]
+    model = np.array(
+        [[r == i for i in range(4)] + [s == i for i in (1, 2)] for r, s in places]
+    )
+    _, squares, rank, _ = np.linalg.lstsq(
+        model.astype(float), np.array(top1s), rcond=None
+    )
+    assert rank == 6
+    width = 2.5706 * np.sqrt(squares[0] / 5 * 2 / 3)
+    assert (third["option"], third["points"]) == ("clip of 1.5", "+0.00")
+    assert float(third["interval"]) == pytest.approx(100 * width, abs=0.006)
+
+
+def made(study, monkeypatch, tmp_path):
+    """Runs the study on trainings that are none, and returns what it was told."""
+    monkeypatch.setattr(study, "WORK", tmp_path / "work")
+    monkeypatch.setattr(study.trainings, "hold", lambda folder: None)
+    commands = []
+
+    def run(command, check, **options):
+        assert check
+        commands.append(command)
+        _, _, name, *given = command
+        options = dict(
+            flag[2:].split("=", 1) for flag in given if "override" not in flag
+        )
+        if name == "r2b_keras.convert":
+            pathlib.Path(options["output"]).write_bytes(bytes(len(options["output"])))
+            return
+        for stage in range(4):
+            result = pathlib.Path(options["workdir"], f"stage_{stage}", "result.json")
+            result.parent.mkdir(parents=True, exist_ok=True)
+            # Shifts gain two points, and a seed half of one.
+            gain = 0.02 * ("shifts" in options["workdir"])
+            top1 = 0.5 + gain + 0.005 * int(options["seed"])
+            result.write_text(json.dumps({"top1": top1}))
+
+    monkeypatch.setattr(study.trainings.subprocess, "run", run)
+    monkeypatch.setattr(
+        study.benchmarking,
+        "benchmark",
+        lambda models, engines: [
+            SimpleNamespace(model=name, ratio=1 + number / 10)
+            for number, name in enumerate(models)
+        ],
+    )
+    monkeypatch.setattr(sys, "argv", ["study", f"--output={tmp_path / 'out'}"])
+    return commands
+
+
+def tables(tmp_path):
+    """Both, as they were written."""
+    return [
+        files.read_csv(tmp_path / "out" / name) for name in ("runs.csv", "options.csv")
+    ]
+
+
+def test_the_whole_study(study, monkeypatch, tmp_path):
+    commands = made(study, monkeypatch, tmp_path)
+    study.main()
+    assert len(commands) == 3 * 8 + 8
+    assert f"--library={tmp_path / 'work' / 'stages'}" in commands[0]
+    runs, options = tables(tmp_path)
+    assert len(runs) == 24 and {"stage_2", "stage_3"} < set(runs[0])
+    assert [row["option"] for row in options] == list(study.OPTIONS)[1:]
+    gains = {row["option"]: row["points"] for row in options}
+    assert gains.pop("shifts before PReLU") == "+2.00"
+    assert set(gains.values()) == {"+0.00"}
+    assert [row["time"] for row in options] == [f"1.{n}00" for n in range(1, 8)]
+    assert all(int(row["bytes"]) > 0 for row in options)
+    assert "--override=stages.2.student.activation_clip=1.5" in " ".join(commands[3])
+    # What is there is converted once.
+    commands.clear()
+    study.main()
+    assert len(commands) == 3 * 8
+
+
+@pytest.mark.parametrize(
+    ("failing", "num_runs", "told"),
+    [
+        ("train .*clip_of_1.5/seed_1", 23, "training clip of 1.5 with seed 1"),
+        ("convert .*centred_filters", 24, "converting centred filters"),
+    ],
+)
+def test_one_that_fails_does_not_stop_the_others(
+    study, monkeypatch, tmp_path, failing, num_runs, told
+):
+    command, _, name = failing.partition(" .*")
+    made(study, monkeypatch, tmp_path)
+    run = study.trainings.subprocess.run
+
+    def failing_once(given, **options):
+        if given[2].endswith(command) and name in " ".join(given):
+            raise subprocess.CalledProcessError(1, given)
+        run(given, **options)
+
+    monkeypatch.setattr(study.trainings.subprocess, "run", failing_once)
+    with pytest.raises(SystemExit, match=f"^Left out, as said above: {told}.$"):
+        study.main()
+    runs, options = tables(tmp_path)
+    assert len(runs) == num_runs
+    assert [row["option"] for row in options] == list(study.OPTIONS)[1:]
+    without = [row["option"] for row in options if not row["time"]]
+    assert without == (["centred filters"] if command == "convert" else [])
+
+
+def test_code_that_changes_stops_a_study(study, monkeypatch, tmp_path):
+    """Each run is a process of its own, of the code as it is by then."""
+    codes = iter(["a", "a", "b"])
+    hold = study.trainings.hold
+    made(study, monkeypatch, tmp_path)
+    monkeypatch.setattr(study.trainings, "hold", hold)
+    monkeypatch.setattr(study.trainings.checkout, "code_name", lambda root: next(codes))
+    with pytest.raises(SystemExit, match="of another version .* go on with the code"):
+        study.trainings.in_words(study.main)
+    assert len(files.read_csv(tmp_path / "out" / "runs.csv")) == 2
