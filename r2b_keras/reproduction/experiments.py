@@ -195,6 +195,7 @@ EXPERIMENTS = (
         "fashion_mnist/integers",
         converted=_INTEGERS,
         in_runtime=tuple(_INTEGERS),
+        num_seeds=3,
         is_planned=True,
     ),
     _experiment(
@@ -235,7 +236,6 @@ EXPERIMENTS = (
         f"{_CIFAR}/integers",
         "--override=stages.4.student.real_layers=float",
         num_seeds=3,
-        is_planned=True,
     ),
     _experiment(
         "cifar100_small_half_width_bfloat16",
