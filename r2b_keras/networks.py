@@ -322,13 +322,21 @@ class Network:
         own = RESCALINGS[rescaling].weight_binarizer
         if binarization.weights == "sign" and own:
             found[f"RESCALINGS[{rescaling!r}].weight_binarizer"] = own
-        for kind, binarizer in (
-            (binarization.activations, self.activation_binarizer),
-            ("real" if own else binarization.weights, self.weight_binarizer),
-        ):
-            if kind == "sign":
-                found[f"BINARIZERS[{binarizer!r}]"] = BINARIZERS[binarizer]
+        if binarization.activations == "sign":
+            entry, code = self.activation_binarizer_code
+            found[entry] = code
+        if binarization.weights == "sign" and not own:
+            name = self.weight_binarizer
+            found[f"BINARIZERS[{name!r}]"] = BINARIZERS[name]
         return found
+
+    @property
+    def activation_binarizer_code(self) -> tuple[str, str]:
+        """What makes signs of activations: its entry, and the code "module:name"."""
+        name = self.activation_binarizer
+        if self.activation_clip == 1:
+            return f"BINARIZERS[{name!r}]", BINARIZERS[name]
+        return f"CLIPPED_BINARIZERS[{name!r}]", CLIPPED_BINARIZERS[name]
 
     def map_layout(self) -> dict[str, object]:
         """What decides how many blocks there are and how large their feature maps."""

@@ -44,7 +44,7 @@ def test_the_best_epoch_is_what_a_shorter_run_ends_with(tmp_path):
     kept = rows.index(max(rows)) + 1
     assert result(best)["kept_epoch"] == kept < len(rows)
     assert result(best)["validation_top1"] == pytest.approx(max(rows), abs=1e-6)
-    assert not Workdir(best).best(0).exists()
+    assert not list(best.rglob("best_*.npz"))
     assert train(short, FAST, f"epochs={kept}").returncode == 0
     found = weights(best)
     for name, values in weights(short).items():
@@ -129,3 +129,17 @@ def test_the_best_epoch_needs_images_to_choose_by(tmp_path):
     answer = run("train", *TINY, *change, f"--workdir={tmp_path / 'run'}")
     assert_one_sentence(answer, "validation_size")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_group_freezes_stays_and_can_be_trained_by_others(tmp_path):
+    start, tuned = tmp_path / "start", tmp_path / "tuned"
+    assert train(start, SLOW, "epochs=1").returncode == 0
+    first = Workdir(start).model(0)
+    groups = "optimizer.groups=logits/*:1,*:0"
+    result = train(tuned, SLOW, groups, f"start_from={first}")
+    assert result.returncode == 0, result.stderr
+    before, after = weights(start), weights(tuned)
+    moved = {name for name in before if (before[name] != after[name]).any()}
+    assert moved == {"logits/kernel", "logits/bias"}
+    model = models.load(Workdir(tuned).model(0))
+    assert all(layer.trainable for layer in model.submodules if hasattr(layer, "call"))

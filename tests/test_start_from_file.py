@@ -194,7 +194,7 @@ def test_a_deeper_teacher_and_its_taps(finished, tmp_path, monkeypatch):
         pass
 
     def fit(self, images, **options):
-        raise FittedError(self._tap_pairs)
+        raise FittedError(self.tap_pairs)
 
     monkeypatch.setattr(Distiller, "fit", fit)
     changes = [f"{taps}block_1=block_2,block_2=block_3", f"stages.1.teacher={file}"]

@@ -21,7 +21,6 @@ from r2b_keras.models.rescalings import Convolution
 from r2b_keras.networks import (
     BINARIZATIONS,
     BINARIZERS,
-    CLIPPED_BINARIZERS,
     RESCALINGS,
     Network,
 )
@@ -116,10 +115,10 @@ def _of_inputs(network: Network) -> Any:
         return None
     if kind == "tanh":
         return Tanh()
-    name, clip = network.activation_binarizer, network.activation_clip
-    if clip == 1.0:
-        return pkgutil.resolve_name(BINARIZERS[name])()
-    return pkgutil.resolve_name(CLIPPED_BINARIZERS[name])(clip_value=clip)
+    _, code = network.activation_binarizer_code
+    clip = network.activation_clip
+    clipped = {} if clip == 1 else {"clip_value": clip}
+    return pkgutil.resolve_name(code)(**clipped)
 
 
 def _of_weights(network: Network) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -20,7 +21,8 @@ def with_intermediates(
 
     Args:
       model: a functional or sequential Keras model with one output.
-      names: names of layers of `model`, each with one output.
+      names: names of layers of `model`, each with one output; a network inside of it
+        is such a layer.
       output: key of the model's own output in the result.
 
     Returns:
@@ -28,8 +30,8 @@ def with_intermediates(
 
     Raises:
       InputError: a name that no layer has (the message lists some that exist), one that
-        is the output's too, or a model whose layers' outputs cannot be told
-        (subclassed, or not built yet).
+        is the output's too, one of a layer that is used several times, or a model
+        whose layers' outputs cannot be told (subclassed, or not built yet).
     """
     keras_2.check(model, "model")
     _check_model(model)
@@ -40,16 +42,33 @@ def with_intermediates(
             f"Model {model.name!r} has no layer named {', '.join(map(repr, missing))}; "
             f"its layers are {', '.join(sorted(known)[:40])}."
         )
-    if output in names and model.get_layer(output).output is not model.outputs[0]:
+    if output in names and _output(model, output) is not model.outputs[0]:
         raise InputError(
             f"Layer {output!r} of model {model.name!r} is not its output, expected one "
             "name for each: give the output another one, such as output='scores'."
         )
-    outputs = {name: model.get_layer(name).output for name in names}
+    outputs = {name: _output(model, name) for name in names}
     outputs[output] = model.outputs[0]
     return tf.keras.Model(
         model.inputs, outputs, name=f"{model.name}_with_intermediates"
     )
+
+
+def _output(model: tf.keras.Model, name: str) -> Any:
+    """What a layer gives in this model; it may have a place in others, too.
+
+    Raises:
+      InputError: it is used several times, or gives several tensors.
+    """
+    own = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
+    nodes = [node for node in model.get_layer(name)._inbound_nodes if id(node) in own]
+    found = [tensor for node in nodes for tensor in tf.nest.flatten(node.outputs)]
+    if len(found) != 1:
+        raise InputError(
+            f"Layer {name!r} of model {model.name!r} gives {len(found)} tensors in it, "
+            "expected one: name a layer that is used once."
+        )
+    return found[0]
 
 
 def intermediate_names(model: tf.keras.Model) -> list[str]:

@@ -31,6 +31,30 @@ _DAMAGE = (
 _ZIP, _HDF5, _TFLITE = b"PK\3\4", b"\x89HDF\r\n\x1a\n", b"TFL3"
 _LONGEST_REASON = 200
 _KERAS_NAMESPACES = ("layers", "initializers", "regularizers", "constraints")
+# Keras's layers that stand for TensorFlow's functions in a graph of layers, methods and
+# properties of tensors; and of those functions the ones that compute and no more.
+_CALLS, _PROPERTY = ("TFOpLambda", "SlicingOpLambda"), "InstanceProperty"
+_OPERATION_LAYERS = (*_CALLS, _PROPERTY, "InstanceMethod", "ClassMethod")
+_OPERATION_SPACES = (
+    *("__operators__", "bitwise", "image", "linalg", "math", "nn", "quantization"),
+    *("random", "signal"),
+)
+_OPERATIONS = (
+    *("boolean_mask", "broadcast_to", "cast", "clip_by_norm", "clip_by_value"),
+    *("concat", "ensure_shape", "expand_dims", "fill", "gather", "gather_nd"),
+    *("identity", "meshgrid", "norm", "one_hot", "ones", "ones_like", "pad", "rank"),
+    *("repeat", "reshape", "reverse", "roll", "searchsorted", "shape", "size", "slice"),
+    *("sort", "space_to_batch", "split", "squeeze", "stack", "stop_gradient", "tile"),
+    *(
+        "strided_slice",
+        "tensordot",
+        "transpose",
+        "unstack",
+        "where",
+        "zeros",
+        "zeros_like",
+    ),
+)
 
 
 def is_weights_only(path: str | os.PathLike[str]) -> bool:
@@ -201,8 +225,11 @@ def _check_code(name: str, config: Any) -> None:
             "r2b_keras.converters.convert."
         )
     for entry in _entries(config):
+        if entry["class_name"] in _OPERATION_LAYERS:
+            _check_operation(name, entry)
+    for entry in _entries(config):
         module = entry.get("module")
-        if not isinstance(module, str) or module.split(".")[0] in ("keras", "tf_keras"):
+        if not isinstance(module, str) or _is_of_keras(entry):
             continue
         if not _is_registered(entry) and module not in sys.modules:
             raise InputError(
@@ -212,13 +239,40 @@ def _check_code(name: str, config: Any) -> None:
             )
 
 
+def _check_operation(name: str, entry: dict[str, Any]) -> None:
+    """Refuses a function of TensorFlow that may do more than compute.
+
+    `tf.io.write_file` writes whatever a file says as soon as the network is built.
+    """
+    kind, options = entry["class_name"], entry.get("config")
+    function = options.get("function", kind) if isinstance(options, dict) else kind
+    space, _, operation = str(function).removeprefix("compat.v1.").rpartition(".")
+    known = space in _OPERATION_SPACES if space else operation in _OPERATIONS
+    if kind == _PROPERTY or kind in _CALLS and known:
+        return
+    raise InputError(
+        f"{name} has a layer that calls TensorFlow's {function!r}, which is not known "
+        "to compute and no more: make it a layer that register_keras_serializable "
+        "knows, or build the network in Python and give it to "
+        "r2b_keras.converters.convert."
+    )
+
+
+def _is_of_keras(entry: dict[str, Any]) -> bool:
+    return str(entry["module"]).split(".")[0] in ("keras", "tf_keras")
+
+
 def _unknown(config: Any) -> Iterator[str]:
     """Names in a configuration that stand for nothing that is known here."""
     for entry in _entries(config):
-        own = entry.get("module") and not str(entry["module"]).startswith("keras")
-        known = not own and any(
-            hasattr(getattr(tf.keras, space), entry["class_name"])
-            for space in _KERAS_NAMESPACES
+        own = entry.get("module") and not _is_of_keras(entry)
+        known = (
+            entry["class_name"] in _OPERATION_LAYERS
+            or not own
+            and any(
+                hasattr(getattr(tf.keras, space), entry["class_name"])
+                for space in _KERAS_NAMESPACES
+            )
         )
         if not known and not _is_registered(entry) and not _is_network(entry):
             yield _name(entry)

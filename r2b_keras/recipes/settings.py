@@ -70,7 +70,8 @@ class Optimizer:
         `learning_rate * weight_decay * w` from the weight (AdamW).
       groups: weights with factors of their own, "PATTERN:RATE" or
         "PATTERN:RATE:DECAY" each, see `Group`; the first that fits a weight counts.
-        Sec. 4.1's two rates within one network are "block_*[ab]_conv/kernel:0.2:0".
+        Sec. 4.1's two rates within one network are "block_*[ab]_conv/kernel:0.2:0"; a
+        binary downsample has "block_*_shortcut_conv/kernel:0.2:0" beside it.
       clip_norm: scale all gradients of a step down to this norm, taken over all of them
         together, where it is larger (Pascanu et al., 2013); 0 is off.
     """

@@ -1,12 +1,14 @@
 """Attention maps of two networks, and as pictures in TensorBoard."""
 
 import pathlib
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from r2b_keras.environment import tf
 from r2b_keras.models import intermediate_names, with_intermediates
+from r2b_keras.models.intermediates import OUTPUT
 from r2b_keras.trainers.losses import normalised_attention_map
 
 NUM_IMAGES = 4
@@ -15,28 +17,38 @@ CELL, GAP = 56, 2
 
 
 def attention_maps(
-    student: tf.keras.Model, teacher: tf.keras.Model, images: np.ndarray
+    student: tf.keras.Model,
+    teacher: tf.keras.Model,
+    images: np.ndarray,
+    pairs: Sequence[tuple[str, str]] = (),
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Attention maps of all blocks that both networks have in the same size.
+    """Attention maps of layers that are matched, and of blocks of equal name and size.
 
     Args:
-      student: a network with blocks.
+      student: a network.
       teacher: the same.
       images: `[N, H, W, C]`, as the networks see them.
+      pairs: layers whose attention is matched, the student's and the teacher's.
 
     Returns:
-      By the name of the block: the student's maps and the teacher's, `[N, h, w]` each
-      and of L2 norm 1, as Eq. 2 compares them.
+      By the name of the student's layer: the student's maps and the teacher's, `[N, h,
+      w]` each and of L2 norm 1, as Eq. 2 compares them.
     """
-    theirs = intermediate_names(teacher)
-    taps = [tap for tap in intermediate_names(student) if tap in theirs]
+    theirs = set(intermediate_names(teacher))
+    names = {name: name for name in intermediate_names(student) if name in theirs}
+    shown = names | dict(pairs)
 
-    def maps(model: tf.keras.Model) -> dict[str, np.ndarray]:
-        features = with_intermediates(model, taps)(images, training=False)
-        return {tap: normalised_attention_map(features[tap]).numpy() for tap in taps}
+    def maps(model: tf.keras.Model, taps: Collection[str]) -> dict[str, np.ndarray]:
+        taps = list(dict.fromkeys(taps))
+        features = with_intermediates(model, taps, output=OUTPUT)
+        found = features(images, training=False)
+        return {tap: normalised_attention_map(found[tap]).numpy() for tap in taps}
 
-    own, taught = maps(student), maps(teacher)
-    return {t: (own[t], taught[t]) for t in taps if own[t].shape == taught[t].shape}
+    own, taught = maps(student, shown.keys()), maps(teacher, shown.values())
+    found = {tap: (own[tap], taught[other]) for tap, other in shown.items()}
+    return {
+        tap: (one, two) for tap, (one, two) in found.items() if one.shape == two.shape
+    }
 
 
 def grid(
@@ -112,7 +124,9 @@ class AttentionImages(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes one picture for each block."""
         # On every worker: BatchNorm's averages may be read from all of them together.
-        maps = attention_maps(self.model.student, self._teacher, self._images)
+        maps = attention_maps(
+            self.model.student, self._teacher, self._images, self.model.tap_pairs
+        )
         if self._writer is None:
             return
         with self._writer.as_default(step=epoch):

@@ -1,10 +1,9 @@
 """Keeping the best epoch by validation, and stopping where none gets better."""
 
 import contextlib
+import pathlib
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -13,8 +12,6 @@ from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.workdir import METRICS, Workdir, as_written
 
 _MEASURE = "val_accuracy"
-# Beside the weights, whose names all have a slash.
-_EPOCH = "epoch"
 
 
 class BestEpoch(tf.keras.callbacks.Callback):
@@ -31,7 +28,8 @@ class BestEpoch(tf.keras.callbacks.Callback):
       write: False in a process that only helps to read variables spread over several.
 
     Raises:
-      InputError: `metrics.csv` lacks one of the finished epochs.
+      InputError: `metrics.csv` lacks one of the finished epochs, or the weights of the
+        best of them are not there.
     """
 
     def __init__(
@@ -49,6 +47,8 @@ class BestEpoch(tf.keras.callbacks.Callback):
         self.patience = patience
         self.write = write
         self.accuracies = _accuracies(workdir, stage, finished)
+        if self.epoch and write and not self._path.exists():
+            raise _lost(self._path, FileNotFoundError("it is not there"))
 
     @property
     def epoch(self) -> int:
@@ -58,6 +58,11 @@ class BestEpoch(tf.keras.callbacks.Callback):
         return self.accuracies.index(max(self.accuracies)) + 1
 
     @property
+    def _path(self) -> pathlib.Path:
+        """Where the weights of the best epoch so far are."""
+        return self.workdir.best(self.stage, self.epoch)
+
+    @property
     def is_over(self) -> bool:
         """Whether as many epochs as `patience` were no better."""
         return 0 < self.patience <= len(self.accuracies) - self.epoch
@@ -65,13 +70,16 @@ class BestEpoch(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keeps the weights if they are better, or stops."""
         # As a run that goes on reads it: of equal ones the first stays the best.
+        before = self.epoch
         self.accuracies.append(float(as_written((logs or {})[_MEASURE])))
         if self.epoch == epoch + 1:
             weights = named_weights(self.model.student)
             arrays = {name: weight.numpy() for name, weight in weights.items()}
-            arrays[_EPOCH] = np.array(self.epoch)
             if self.write:
-                checkpoints.write_arrays(self.workdir.best(self.stage), arrays)
+                # A run that is cut off before this epoch's checkpoint goes on from the
+                # one before, whose best epoch is another.
+                self.workdir.forget_best(self.stage, but=before)
+                checkpoints.write_arrays(self._path, arrays)
         if self.is_over:
             self.model.stop_training = True
 
@@ -81,20 +89,20 @@ class BestEpoch(tf.keras.callbacks.Callback):
         Raises:
           InputError: the file is missing, damaged, or of another network.
         """
-        path = self.workdir.best(self.stage)
         weights = named_weights(student)
         try:
-            arrays = checkpoints.read_arrays(path)
-            if arrays[_EPOCH] != self.epoch:
-                # A run that was cut off had left them, and ended otherwise again.
-                raise ValueError(f"of epoch {arrays[_EPOCH]}, not {self.epoch}")
+            arrays = checkpoints.read_arrays(self._path)
             for name, weight in weights.items():
                 weight.assign(arrays[name])
         except checkpoints.DAMAGE as error:
-            raise InputError(
-                f"{path}, the weights of the best epoch, is missing or damaged "
-                f"({error}): delete the folder {path.parent} to train that stage again."
-            ) from error
+            raise _lost(self._path, error) from error
+
+
+def _lost(path: pathlib.Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}, the weights of the best epoch, is missing or damaged ({error}): "
+        f"delete the folder {path.parent} to train that stage again."
+    )
 
 
 def _accuracies(workdir: Workdir, stage: int, finished: int) -> list[float]:

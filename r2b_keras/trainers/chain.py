@@ -1,11 +1,15 @@
 """Brings a workdir up to a stage: trains what is missing, reuses what is there."""
 
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
 from typing import Any
 
 from r2b_keras import data, recipes
 from r2b_keras.checks import require_choice, require_code, require_count, require_range
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
+from r2b_keras.errors import InputError, MemoryLackError
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import MOST_SEED, PRECISIONS, manifest, trained
 from r2b_keras.trainers.best_epoch import check_validation
@@ -113,6 +117,7 @@ def train_chain(
     Raises:
       InputError: bad arguments, data, or a workdir of another run; nothing was changed.
       NonFiniteLossError: the loss left the reals.
+      MemoryLackError: a stage does not fit into memory.
       WorkerLostError: another process of "multi_worker" is gone.
     """
     numbers = stages_to_train(recipe, stage, workdir, only)
@@ -242,4 +247,26 @@ def _train_noted(run: Run, number: int, key: str) -> None:
         begins = not run.workdir.checkpoint(number).exists()
         alike = begins or run.workdir.key(number) == key
         run.workdir.note_key(number, key if alike else None)
-    train_stage(run, number)
+    with _lack_is_told(run, number):
+        train_stage(run, number)
+
+
+@contextlib.contextmanager
+def _lack_is_told(run: Run, number: int) -> Iterator[None]:
+    """Turns what TensorFlow says of a full disk or memory into words for users.
+
+    Raises:
+      MemoryLackError: the stage does not fit into memory.
+      OSError: the disk is full.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            raise OSError(errno.ENOSPC, full) from error
+        raise MemoryLackError(
+            f"Stage {number} does not fit into memory with batches of "
+            f"{run.recipe.stages[number].batch_size} images: lower stages.{number}."
+            "batch_size; epochs that are finished are kept."
+        ) from error

@@ -19,6 +19,7 @@ from r2b_keras.trainers.handover import named_weights
 
 # What NumPy and zipfile raise for bytes that are no checkpoint: RuntimeError for a flag
 # or method that zipfile does not know, the last two for a file that is a bare array.
+_EPOCHS = "progress/epochs"
 DAMAGE = (
     OSError,
     KeyError,
@@ -90,7 +91,7 @@ def save(
     if not write:
         return
     progressed = {
-        "progress/epochs": progress.epochs,
+        _EPOCHS: progress.epochs,
         "progress/seconds": progress.seconds,
     }
     write_arrays(path, {**progressed, **arrays})
@@ -112,6 +113,28 @@ def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files}
 
 
+def epochs_done(path: pathlib.Path) -> int:
+    """How far a checkpoint had come; 0 where there is none.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    try:
+        return int(read_arrays(path)[_EPOCHS])
+    except FileNotFoundError:
+        # A stage at work finishes and removes it.
+        return 0
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> InputError:
+    return InputError(
+        f"The checkpoint {path} is damaged ({error}): delete it to train this stage "
+        "from its start; finished stages are kept."
+    )
+
+
 def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
     """Sets the model's and the optimizer's variables from a checkpoint.
 
@@ -127,13 +150,10 @@ def restore(path: pathlib.Path, model: tf.keras.Model) -> Progress:
     """
     try:
         arrays = read_arrays(path)
-        epochs = int(arrays.pop("progress/epochs"))
+        epochs = int(arrays.pop(_EPOCHS))
         seconds = float(arrays.pop("progress/seconds"))
     except DAMAGE as error:
-        raise InputError(
-            f"The checkpoint {path} is damaged ({error}): delete it to train this "
-            "stage from its start; finished stages are kept."
-        ) from error
+        raise _damaged(path, error) from error
     variables = _named(model)
     expected = {name: tuple(v.shape) for name, v in variables.items()}
     if expected != {name: array.shape for name, array in arrays.items()}:

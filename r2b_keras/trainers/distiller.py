@@ -56,10 +56,14 @@ class Distiller(tf.keras.Model):
       preprocess: what makes of a batch of images the one that both networks see, on the
         device where they run; None where the images come so.
 
+    Attributes:
+      tap_pairs: layers whose attention is matched, the student's and the teacher's.
+
     Raises:
       InputError: taps that are missing or do not fit, a teacher's loss without a
         teacher, a negative weight, no loss at all, an unknown form or temperature, an
-        output that is no logits, or a student with `add_loss(tensor)`.
+        output that is no logits, L2 of no variables or with other factors than these
+        have, or a student with `add_loss(tensor)`.
     """
 
     def __init__(
@@ -108,8 +112,13 @@ class Distiller(tf.keras.Model):
         # Tuples and closures: Keras would track layers and variables, and the teacher
         # would be saved and counted with the student.
         pairs = pair_taps(taps, teacher_taps or taps) if attention_weight else ()
-        self._tap_pairs = pairs
+        self.tap_pairs = pairs
         factors = l2_factors or [1.0] * len(l2_variables)
+        if l2 and not l2_variables or len(factors) != len(l2_variables):
+            raise InputError(
+                f"l2 is {l2}, with {len(l2_variables)} l2_variables and {len(factors)} "
+                "l2_factors, expected some of the first and a factor for each."
+            )
         decaying = list(zip(l2_variables, factors, strict=True))
         self._l2_terms = lambda: decaying
         self._preprocess = preprocess or (lambda images: images)
@@ -129,7 +138,7 @@ class Distiller(tf.keras.Model):
         teacher_logits: str | None,
     ) -> None:
         """Makes both forward passes, to taps and logits that fit."""
-        active, pairs = set(self._active_parts()), self._tap_pairs
+        active, pairs = set(self._active_parts()), self.tap_pairs
         own, others = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         self._student_outputs = forward(self.student, own, student_logits)
         self._teacher_outputs = None
@@ -269,8 +278,8 @@ class Distiller(tf.keras.Model):
             )
         if "attention" in active:
             values["attention"] = losses.attention_matching(
-                [outputs[student] for student, _ in self._tap_pairs],
-                [taught[teacher] for _, teacher in self._tap_pairs],
+                [outputs[student] for student, _ in self.tap_pairs],
+                [taught[teacher] for _, teacher in self.tap_pairs],
                 self._attention_form,
             )
         if "logit_matching" in active:

@@ -165,8 +165,8 @@ class StageLibrary:
         workdir.note_key(number, key)
         # Last: it says that the stage is complete.
         _share(source / "result.json", target / "result.json")
-        for left in (workdir.checkpoint(number), workdir.best(number)):
-            left.unlink(missing_ok=True)
+        workdir.checkpoint(number).unlink(missing_ok=True)
+        workdir.forget_best(number)
         return True
 
     def publish(self, key: str, workdir: Workdir, number: int) -> None:

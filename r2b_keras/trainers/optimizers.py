@@ -79,16 +79,23 @@ class OnePassAdam(_Averaging, tf.keras.optimizers.Adam):
 
     Args:
       *arguments: as for Keras's Adam.
-      **options: as for Keras's Adam.
+      **options: as for Keras's Adam, but for `amsgrad`, which this is not.
 
     Attributes:
       factors: see `GroupedSGD`.
+
+    Raises:
+      InputError: `amsgrad` is on.
     """
 
     factors: dict[str, _Factors] = {}
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Makes Keras's Adam, its updates not compiled by XLA."""
+        if options.get("amsgrad"):
+            raise InputError(
+                "amsgrad is on, expected it off: take tf.keras.optimizers.Adam."
+            )
         super().__init__(*arguments, **{"jit_compile": False, **options})
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:

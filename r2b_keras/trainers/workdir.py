@@ -98,9 +98,15 @@ class Workdir:
         """Checkpoint of a stage in progress."""
         return self.stage(number) / "checkpoint.npz"
 
-    def best(self, number: int) -> pathlib.Path:
-        """Weights of the best epoch of a stage in progress."""
-        return self.stage(number) / "best.npz"
+    def best(self, number: int, epoch: int) -> pathlib.Path:
+        """Weights of an epoch of a stage in progress that was the best so far."""
+        return self.stage(number) / f"best_{epoch}.npz"
+
+    def forget_best(self, number: int, but: int = 0) -> None:
+        """Deletes weights of best epochs of a stage, those of one epoch excepted."""
+        for path in self.stage(number).glob("best_*.npz"):
+            if path != self.best(number, but):
+                path.unlink(missing_ok=True)
 
     def model(self, number: int) -> pathlib.Path:
         """Finished student of a stage."""
@@ -140,10 +146,10 @@ class Workdir:
         if stage is None and finished:
             return finished[-1]
         if stage is None or stage not in finished:
-            wanted = "No stage" if stage is None else f"Stage {stage}"
+            wanted = "No stage is" if stage is None else f"Stage {stage} is not"
             complete = ", ".join(map(str, finished)) or "none"
             raise InputError(
-                f"{wanted} is complete in {self.path} (complete: {complete}): train it "
+                f"{wanted} complete in {self.path} (complete: {complete}): train it "
                 "first with `python -m r2b_keras.train`."
             )
         return stage
@@ -153,7 +159,7 @@ class Workdir:
         path = self.stage(result.stage) / "result.json"
         files.write_json(path, dataclasses.asdict(result))
         self.checkpoint(result.stage).unlink(missing_ok=True)
-        self.best(result.stage).unlink(missing_ok=True)
+        self.forget_best(result.stage)
 
     def failure(self) -> str | None:
         """Why the run has failed, None where no such thing was noted.

@@ -84,14 +84,15 @@ def read_task(text: str | None) -> Task:
         cluster, task = values["cluster"], values["task"]
         kind, index = task["type"], task["index"]
         chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
+        hosts = {"chief": chiefs, "worker": workers}.get(kind)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _bad_variable(text) from error
-    hosts = {"chief": chiefs, "worker": workers}.get(kind)
     if (
         set(cluster) - {"chief", "worker"}
+        or not all(isinstance(each, list) for each in (chiefs, workers))
         or not _are_addresses([*chiefs, *workers])
         or len(chiefs) > 1
-        or not isinstance(hosts, list)
+        or hosts is None
         or type(index) is not int
         or not 0 <= index < len(hosts)
     ):

@@ -144,3 +144,35 @@ def test_a_model_of_two_outputs():
     model = tf.keras.Model(image, [x, image])
     with pytest.raises(InputError, match="has 2 outputs, expected one"):
         models.with_intermediates(model, ["dense"])
+
+
+def test_a_network_inside_of_another():
+    """Its own graph is another one, and so is the tensor that it gives there."""
+    inner = sequential()
+    x = inputs = tf.keras.Input((6, 5, 2))
+    x = layers.Rescaling(2.0)(x)
+    x = inner(x)
+    outer = tf.keras.Model(inputs, layers.Dense(2)(x))
+    found = models.with_intermediates(outer, [inner.name])(images((6, 5, 2)))
+    expected = inner(2 * images((6, 5, 2)))
+    np.testing.assert_allclose(found[inner.name], expected, rtol=1e-6)
+    # Layers of another network's, from its middle on.
+    middle = tf.keras.Model(inner.layers[0].output, inner.get_layer("flat").output)
+    maps = images((4, 3, 4))
+    found = models.with_intermediates(middle, ["flat"])(maps)
+    np.testing.assert_array_equal(found["flat"], maps.reshape(3, -1))
+
+
+def test_a_layer_that_is_used_twice_is_none():
+    image = tf.keras.Input((6, 6, 4))
+    twice = layers.Conv2D(4, 3, padding="same", name="twice")
+    model = tf.keras.Model(image, layers.Flatten()(twice(twice(image))))
+    with pytest.raises(
+        InputError, match="Layer 'twice' of .* gives 2 tensors in it, ex"
+    ):
+        models.with_intermediates(model, ["twice"])
+    # Once in this network, and once more in another.
+    once = tf.keras.Model(image, twice(image))
+    assert models.with_intermediates(once, ["twice"]).output["twice"].shape[1:] == (
+        *(6, 6, 4),
+    )

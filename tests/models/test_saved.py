@@ -145,6 +145,75 @@ def test_no_code_is_run_out_of_a_file(tmp_path, place, name, monkeypatch):
     assert not ran
 
 
+def with_config(path, change):
+    """Writes the configuration of a .keras file anew."""
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    config = json.loads(parts["config.json"])
+    change(config["config"]["layers"])
+    parts["config.json"] = json.dumps(config)
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content)
+
+
+@pytest.mark.parametrize("kind", ["TFOpLambda", "SlicingOpLambda", "ClassMethod"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        *("io.write_file", "load_op_library", "raw_ops.WriteFile", "compat.v1.py_func"),
+        *("numpy_function", "nn.x.write_file", "compat.v1.io.write_file", "math", None),
+    ],
+)
+def test_a_file_calls_nothing_that_does_more_than_compute(tmp_path, kind, function):
+    path, target = tmp_path / "model.keras", tmp_path / "written"
+    network().save(path)
+
+    def call(layers):
+        call = {"contents": "hello"}
+        layers.append(
+            {
+                "class_name": kind,
+                "name": "call",
+                "config": {"name": "call", "trainable": True, "function": function},
+                "inbound_nodes": [["_CONSTANT_VALUE", -1, str(target), call]],
+            }
+        )
+
+    with_config(path, call)
+    assert "which is not known to compute and no more: make it a layer" in refused(path)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_operations_that_compute_are_loaded(tmp_path, ending):
+    x = inputs = tf.keras.Input((4, 4, 2))
+    x = tf.nn.relu(2 * x - 1) / 3
+    x = tf.concat([x, tf.transpose(x, [0, 2, 1, 3])], -1)
+    x = tf.image.resize(x, (6, 6))[:, 1:, :, :3]
+    x = tf.pad(tf.clip_by_value(x, -1, 1), [[0, 0], [1, 1], [0, 0], [0, 0]])
+    x = tf.reshape(tf.cast(x, tf.float32), [-1, x.shape[1] * 6, 3])
+    x = tf.reduce_mean(tf.where(x > 0, x, tf.zeros_like(x)), 1) + tf.squeeze(x[:, :1])
+    x = (x * tf.math.sign(x)) ** 2
+    model = tf.keras.Model(inputs, tf.gather(x, [0, 2], axis=1))
+    path = tmp_path / f"model.{ending}"
+    model.save(path)
+    images = np.random.default_rng(0).normal(size=(3, 4, 4, 2)).astype(np.float32)
+    np.testing.assert_array_equal(models.load(path)(images), model(images))
+
+
+def test_damage_is_told_of_a_network_with_operations_too(tmp_path):
+    inputs = tf.keras.Input((4,))
+    path = tmp_path / "model.keras"
+    tf.keras.Model(inputs, tf.nn.relu(tf.keras.layers.Dense(2)(inputs))).save(path)
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content[:100] if name.endswith("h5") else content)
+    assert "TFOpLambda" not in refused(path)
+
+
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 @pytest.mark.parametrize("ending", ["keras", "h5"])
 @pytest.mark.parametrize(

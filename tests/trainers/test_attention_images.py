@@ -82,6 +82,20 @@ def test_only_blocks_that_fit_are_shown(teacher, shown):
     assert list(attention_maps(network(8), teacher(), images(2))) == shown
 
 
+def test_what_is_matched_is_shown_whatever_its_name():
+    student, teacher = network(8), network(9, ("first", "block_1"))
+    pairs = (("block_1", "first"), ("block_2", "block_1"))
+    found = attention_maps(student, teacher, images(2), pairs)
+    assert list(found) == list(BLOCKS)
+    names = ("first", "block_1")
+    for (_, maps), features in zip(
+        found.values(), outputs(teacher, names, images(2)), strict=True
+    ):
+        expected = numpy_map(features)
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(maps.reshape(2, -1), expected, atol=1e-6)
+
+
 def test_a_picture_by_hand():
     image = np.array([[[0.0], [1.0]]])  # one row of two pixels
     student = np.array([[0.2, 0.4]])

@@ -66,16 +66,32 @@ def test_equal_accuracies_are_equal_after_a_resumption_too(workdir):
     assert_is_epoch(best, 1)
 
 
-def test_weights_of_an_epoch_that_was_given_up_are_refused(workdir):
-    """Cut off after they were written, trained again and no longer the best."""
+def test_an_epoch_that_is_given_up_leaves_the_best_before_it(workdir):
+    """Cut off after its weights were written, trained again and no longer the best."""
     epochs(workdir, (0.3, 0.2))
     left = BestEpoch(workdir, 1, 2)
     left.set_model(Distiller(plain()))
     left.on_epoch_end(2, {"val_accuracy": 0.5})
     best, _ = epochs(workdir, (0.1,), first=2)
-    assert best.epoch == 1
-    with pytest.raises(InputError, match=r"damaged \(of epoch 3, not 1\)"):
-        best.restore(plain())
+    assert_is_epoch(best, 1)
+
+
+def test_weights_of_two_epochs_are_kept_at_most(workdir):
+    epochs(workdir, (0.1, 0.2, 0.3, 0.2, 0.4))
+    names = sorted(path.name for path in workdir.stage(1).glob("best*"))
+    assert names == ["best_3.npz", "best_5.npz"]
+    workdir.forget_best(1)
+    assert not list(workdir.stage(1).glob("best*"))
+
+
+def test_a_run_whose_best_weights_are_lost_trains_no_further(workdir):
+    epochs(workdir, (0.1, 0.4, 0.2))
+    workdir.best(1, 2).unlink()
+    with pytest.raises(InputError, match=r"best_2.npz.*missing or damaged.*not there"):
+        BestEpoch(workdir, 1, 3)
+    BestEpoch(workdir, 1, 3, write=False)
+    # Of the first epoch alone, the weights are another file.
+    BestEpoch(workdir, 1, 1)
 
 
 def test_an_epoch_that_is_trained_again_counts_once(workdir):
@@ -126,10 +142,10 @@ def test_patience(workdir):
 @pytest.mark.parametrize("content", [None, b"", b"PK\3\4"])
 def test_lost_weights_are_told(workdir, content):
     best, _ = epochs(workdir, (0.1, 0.2))
-    workdir.best(1).unlink()
+    workdir.best(1, 2).unlink()
     if content is not None:
-        workdir.best(1).write_bytes(content)
-    with pytest.raises(InputError, match="best.npz.*missing or damaged"):
+        workdir.best(1, 2).write_bytes(content)
+    with pytest.raises(InputError, match="best_2.npz.*missing or damaged"):
         best.restore(plain())
 
 

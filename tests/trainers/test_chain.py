@@ -4,7 +4,8 @@ import pytest
 from small_workdirs import finished
 
 from r2b_keras import recipes
-from r2b_keras.errors import InputError
+from r2b_keras.environment import tf
+from r2b_keras.errors import InputError, MemoryLackError
 from r2b_keras.trainers import chain
 from r2b_keras.trainers.chain import stages_to_train
 from r2b_keras.trainers.workdir import Workdir
@@ -48,6 +49,26 @@ def test_only_leaves_a_finished_stage_as_it_is(tmp_path, deleted):
     """Whatever became of what it rested on."""
     workdir = finished(tmp_path, *{0, 1, 2, 3} - {deleted})
     assert stages_to_train(DIGITS, 3, workdir, only=True) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        (
+            "OOM when allocating tensor",
+            MemoryLackError,
+            "Stage 0 does not fit into memo",
+        ),
+        ("/x: No space left on device", OSError, "No space left on device"),
+    ],
+)
+def test_full_memory_and_a_full_disk_are_said(tmp_path, monkeypatch, said, kind, words):
+    def train_stage(run, number):
+        raise tf.errors.ResourceExhaustedError(None, None, said)
+
+    monkeypatch.setattr(chain, "train_stage", train_stage)
+    with pytest.raises(kind, match=words):
+        chain.train_chain(DIGITS, 0, Workdir(tmp_path))
 
 
 def test_what_another_process_has_finished_meanwhile_is_not_trained(

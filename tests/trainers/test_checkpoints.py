@@ -147,6 +147,8 @@ def test_damaged_file_is_named_and_nothing_changes(tmp_path, damage):
     other = distiller(2)
     before = state(other)
     with pytest.raises(InputError, match=r"checkpoint\.npz is damaged"):
+        checkpoints.epochs_done(path)
+    with pytest.raises(InputError, match=r"checkpoint\.npz is damaged"):
         checkpoints.restore(path, other)
     assert_all_equal(state(other), before)
 
@@ -179,6 +181,7 @@ def test_flipped_bytes_are_found_or_do_not_matter(tmp_path):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"absent\.npz"):
         checkpoints.restore(tmp_path / "absent.npz", distiller(1))
+    assert checkpoints.epochs_done(tmp_path / "absent.npz") == 0
 
 
 @pytest.mark.parametrize(

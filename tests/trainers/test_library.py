@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from small_workdirs import finished
 
-from r2b_keras import recipes
+from r2b_keras import networks, recipes
 from r2b_keras.data import config as data_config
 from r2b_keras.recipes import Losses, Schedule
 from r2b_keras.trainers import chain, library
@@ -79,6 +79,23 @@ def test_key_follows_code_of_one_s_own(tmp_path, monkeypatch):
     change = data_config.Change("own_images:blur", high=9)
     monkeypatch.setitem(data_config.AUGMENTATIONS, "noise", change)
     assert key_of(both) != first
+
+
+def test_key_follows_a_clipped_binarizer_of_one_s_own(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(networks.CLIPPED_BINARIZERS, "approx_sign", "own_clip:Clip")
+    found = []
+    for clip in ("1", "1.5"):
+        for code in ("class Clip:\n    pass", "class Clip:\n    clip = 2"):
+            (tmp_path / "own_clip.py").write_text(code)
+            sys.modules.pop("own_clip", None)
+            changes = (
+                "stages.2.student.activation_binarizer=approx_sign",
+                f"stages.2.student.activation_clip={clip}",
+            )
+            found.append(key(2, *changes))
+    # Without a clip it is not asked for.
+    assert found[0] == found[1] and len(set(found[1:])) == 3
 
 
 @pytest.mark.parametrize(
@@ -217,12 +234,12 @@ def test_published_stages_are_fetched(tmp_path):
         library.publish("stage_1-k", source, 1)
         library.publish("stage_1-k", source, 1)
     target.stage(1).mkdir(parents=True)
-    for left in (target.checkpoint(1), target.best(1)):
+    for left in (target.checkpoint(1), target.best(1, 4)):
         left.write_bytes(b"of a run that was cut off")
     assert library.fetch("stage_1-k", target, 1)
     assert target.result(1) == source.result(1)
     assert target.model(1).read_bytes() == b"weights"
-    assert not target.checkpoint(1).exists() and not target.best(1).exists()
+    assert not target.checkpoint(1).exists() and not target.best(1, 4).exists()
     assert [p.name for p in library.path.glob("*") if p.is_dir()] == ["stage_1-k"]
 
 

@@ -188,6 +188,20 @@ def test_momentum_by_hand():
     np.testing.assert_allclose(kernel, before - 0.1 * 4.25, rtol=1e-5, atol=1e-6)
 
 
+def test_one_pass_adam_is_no_amsgrad():
+    with pytest.raises(InputError, match="^amsgrad is on, expected it off"):
+        OnePassAdam(0.1, amsgrad=True)
+
+
+def test_l2_of_no_variables_or_of_other_factors():
+    student = plain()
+    kernels = decayed_variables(student)
+    with pytest.raises(InputError, match="l2 is 0.1, with 0 l2_variables and 0 l2_f"):
+        Distiller(student, l2=0.1)
+    with pytest.raises(InputError, match="l2_variables and 1 l2_factors, expected"):
+        Distiller(student, l2=0.1, l2_variables=kernels, l2_factors=[1.0])
+
+
 def test_one_pass_adam_takes_kerass_steps():
     generator = np.random.default_rng(3)
     start = generator.normal(size=(5, 7)).astype(np.float32)
@@ -285,19 +299,24 @@ def test_frozen_layers_keep_weights_and_statistics():
     assert len(student.trainable_variables) > 2
 
 
+@pytest.mark.parametrize("downsample", ["real", "binary"])
 @pytest.mark.parametrize("blocks", [(2, 2, 2, 2), (3, 4, 6, 3)])
-def test_the_documented_pattern_is_of_the_binary_kernels(blocks):
-    (text,) = re.findall(r'"(block_.*:0.2:0)"', Optimizer.__doc__)
-    options = {"width": 4, "blocks": blocks}
+def test_the_documented_patterns_are_of_the_binary_kernels(blocks, downsample):
+    texts = re.findall(r'"(block_\S*:0.2:0)"', Optimizer.__doc__)
+    texts = texts[: 2 if downsample == "binary" else 1]
+    options = {"width": 4, "blocks": blocks, "downsample": downsample}
     model = models.build("real_to_binary18", "binary", (32, 32, 3), 5, **options)
     binary = {
         f"{layer.name}/kernel"
         for layer in model.layers
         if getattr(layer, "kernel_quantizer", None) is not None
     }
-    pattern = Group.parse(text).pattern
-    assert set(fnmatch.filter(named_weights(model), pattern)) == binary
-    assert len(binary) == 2 * sum(blocks)
+    patterns = [Group.parse(text).pattern for text in texts]
+    weights = named_weights(model)
+    found = {name for p in patterns for name in fnmatch.filter(weights, p)}
+    assert found == binary
+    shortcuts = 3 if downsample == "binary" else 0
+    assert len(binary) == 2 * sum(blocks) + shortcuts
 
 
 @pytest.mark.parametrize(

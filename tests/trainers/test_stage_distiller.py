@@ -1,5 +1,7 @@
 """A stage's settings, all the way into what trains its student."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy_losses import numpy_attention, numpy_cross_entropy, numpy_logit_matching
@@ -10,7 +12,7 @@ from small_distillers import (
     student_network,
     teacher_network,
 )
-from small_networks import classes, images, one_hot
+from small_networks import classes, images, one_hot, real_to_binary
 
 from r2b_keras.networks import Network
 from r2b_keras.recipes import Losses, Optimizer, Schedule, Stage
@@ -112,3 +114,24 @@ def test_the_schedule_lasts_as_long_as_the_stage(distiller):
     found = [float(rate(STEPS_PER_EPOCH * epochs)) for epochs in range(5)]
     expected = 0.02 * np.array([0.1, 0.6, 1, (1 + 0.25) / 2, 0.25])
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_without_taps_all_blocks_are_matched():
+    """J of Eq. 2: every transfer point of the paper's network."""
+    stage = dataclasses.replace(
+        STAGE, losses=Losses(attention=1.0), optimizer=Optimizer()
+    )
+    networks = [real_to_binary(kind) for kind in ("binary", "soft")]
+    found = make_distiller(stage, *networks, STEPS_PER_EPOCH, Execution())
+    assert found.tap_pairs == (("block_1", "block_1"), ("block_2", "block_2"))
+
+
+@pytest.mark.parametrize(("decay", "is_a_loss"), [("l2", True), ("decoupled", False)])
+def test_weights_decay_in_one_way(networks, decay, is_a_loss):
+    optimizer = Optimizer(weight_decay=DECAY, decay=decay)
+    stage = dataclasses.replace(STAGE, optimizer=optimizer)
+    found = make_distiller(stage, *networks, STEPS_PER_EPOCH, Execution())
+    logs = found.test_on_batch(images(6), classes(6), return_dict=True)
+    assert ("l2" in logs) == is_a_loss
+    decays = {factors.decay for factors in found.optimizer.factors.values()}
+    assert (DECAY in decays) != is_a_loss

@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from small_workdirs import result
+from small_workdirs import finished, result
 
 from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
@@ -191,6 +191,17 @@ def test_damaged_result_is_named(tmp_path, content):
     path.write_text(json.dumps({**dataclasses.asdict(RESULT), "extra": 1}))
     with pytest.raises(InputError, match="extra"):
         workdir.result(1)
+
+
+def test_a_stage_that_is_wanted_and_not_complete_is_told_so(tmp_path):
+    files.write_json(tmp_path / "recipe.json", identity())
+    workdir = Workdir(tmp_path)
+    with pytest.raises(InputError, match=r"^No stage is complete in .*: none\): train"):
+        workdir.finished_stage()
+    workdir = finished(tmp_path, 0)
+    assert workdir.finished_stage() == 0
+    with pytest.raises(InputError, match=r"^Stage 3 is not complete in .*: 0\): train"):
+        workdir.finished_stage(3)
 
 
 def test_result_from_before_a_field_was_renamed(tmp_path):

@@ -58,6 +58,10 @@ def test_place_among_the_workers(text, task):
         variable({"worker": HOSTS, "ps": ["c:3"]}),
         variable({"chief": ["c:3", "d:4"], "worker": HOSTS}),
         variable({"worker": [1, 2]}),
+        variable({"worker": None}),
+        variable({"worker": 5}),
+        variable({"chief": None, "worker": HOSTS}),
+        variable(kind=["worker"]),
         variable({"worker": {"0": "a:1"}}),
     ],
 )
