@@ -82,9 +82,11 @@ def require_code(name: str, value: str) -> Callable[..., Any]:
     expected = '"module:name" of a function or class that can be imported'
     try:
         found = pkgutil.resolve_name(value)
-    except (ImportError, AttributeError, ValueError) as error:
+    # Whatever a user's module may raise.
+    except Exception as error:
         raise InputError(
-            f"{name} is {value!r}, expected {expected}: {error}."
+            f"{name} is {value!r}, expected {expected}: {type(error).__name__}, "
+            f"{error}."
         ) from error
     require(callable(found), name, value, expected)
     return found

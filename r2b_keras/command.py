@@ -13,11 +13,22 @@ from absl import app, flags, logging
 
 from r2b_keras import environment, standard_streams
 from r2b_keras.board.terminal import tell
-from r2b_keras.errors import InputError, NonFiniteLossError, WorkerLostError
+from r2b_keras.errors import (
+    InputError,
+    MemoryLackError,
+    NonFiniteLossError,
+    WorkerLostError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_TO_BE_MENDED = (
+    environment.EnvironmentProblem,
+    InputError,
+    MemoryLackError,
+    NonFiniteLossError,
+)
 EXIT_PROBLEM = 1
 # As sysexits.h has it: nothing is wrong with the command, it may be run again.
 EXIT_AGAIN = 75
@@ -129,7 +140,7 @@ def _run(
         return _say(f"Stopped by SIGTERM{kept}.", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
         return _say(f"Stopped by Ctrl-C{kept}.", 128 + signal.SIGINT)
-    except (environment.EnvironmentProblem, InputError, NonFiniteLossError) as error:
+    except _TO_BE_MENDED as error:
         return _say(str(error), EXIT_PROBLEM)
     except WorkerLostError as error:
         _say(str(error), EXIT_AGAIN)

@@ -2,7 +2,17 @@
 
 from r2b_keras.board.errors import InputError, one_line
 
-__all__ = ["InputError", "NonFiniteLossError", "WorkerLostError", "one_line"]
+__all__ = [
+    "InputError",
+    "MemoryLackError",
+    "NonFiniteLossError",
+    "WorkerLostError",
+    "one_line",
+]
+
+
+class MemoryLackError(RuntimeError):
+    """A stage does not fit into the memory of the device; the message says which."""
 
 
 class NonFiniteLossError(ArithmeticError):

@@ -292,6 +292,12 @@ def _student(workdir: Workdir, own: ModelCard | None) -> Any:
     from r2b_keras.converters.float32 import in_float32
     from r2b_keras.trainers.trained import load_student
 
+    recipe = workdir.recipe().name
+    if own and own.recipe and own.recipe != recipe:
+        raise InputError(
+            f"{FLAGS.model} is of the recipe {own.recipe!r}, and {workdir.path} of "
+            f"{recipe!r}: give the --workdir that it was converted from."
+        )
     stage = FLAGS.stage if FLAGS.stage is not None or not own else own.stage
     return in_float32(load_student(workdir, workdir.finished_stage(stage)))
 

@@ -37,6 +37,24 @@ def test_what_is_let_through_and_what_is_refused(check, arguments, good, bad, ex
 
 
 @pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("def f(:", "SyntaxError"),
+        ("missing", "NameError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("f = 3", "expected"),
+        ("g = 3", "AttributeError"),
+    ],
+)
+def test_code_of_a_user_that_is_none(tmp_path, monkeypatch, written, kind):
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"their_{kind.lower()}_code"
+    (tmp_path / f"{name}.py").write_text(written)
+    with pytest.raises(InputError, match=f"^The code of x is '{name}:f', .*{kind}"):
+        checks.require_code("The code of x", f"{name}:f")
+
+
+@pytest.mark.parametrize(
     ("word", "end"),
     [
         ("widht", "; did you mean 'width'?"),

@@ -129,6 +129,13 @@ def test_the_card_names_the_stage_to_compare_with(finished, converted, tmp_path)
     assert code == 1 and f"top-1 of the Keras model {keras:.2%}" in printed
 
 
+def test_a_folder_of_another_recipe_is_not_what_the_file_is_of(finished, model_given):
+    other = dataclasses.replace(DIGITS, recipe="digits/integers", stage=4)
+    workdir = Workdir(finished[0])
+    with pytest.raises(InputError, match="'digits/integers', and .* of 'digits': give"):
+        evaluate._student(workdir, other)
+
+
 def test_a_stage_of_mixed_precision_is_compared_in_float32(finished, monkeypatch):
     """As it was converted."""
     options = {"width": 4, "blocks": (1,), "stem": "small"}

@@ -184,3 +184,35 @@ def test_augmentations_of_ones_own_have_draws_of_their_own():
     dim = (twice < 255).all((1, 2, 3))
     assert dim.any() and not dim.all() and twice.max() == 255
     assert (abs(first - second)[dim] > 0.01).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"labels": np.arange(160) % 3},
+            "part of stripes has a label 2, expected 0 to 1",
+        ),
+        ({"labels": np.arange(160) % 2 - 1}, "has a label -1, expected 0 to 1, as the"),
+        ({"labels": np.zeros(160, np.int32)}, "labels of a source are int32 of shape"),
+        ({"labels": np.zeros(9, np.int64)}, r"\(9,\), expected int64 \[160\], one for"),
+        (
+            {"images": np.zeros((160, 8, 8, 1))},
+            "are float64 of shape .*, expected uint8",
+        ),
+        (
+            {"images": np.zeros((160, 8, 8), np.uint8)},
+            "images of a source are uint8 of",
+        ),
+    ],
+)
+def test_images_and_labels_of_a_source_that_are_none(monkeypatch, change, words):
+    made = own_parts.ArrayExamples
+
+    def changed(images, labels, *rest):
+        given = {"images": images, "labels": labels} | change
+        return made(given["images"], given["labels"], *rest)
+
+    monkeypatch.setattr(own_parts, "ArrayExamples", changed)
+    with pytest.raises(InputError, match=words):
+        data.load(data.DataConfig("stripes", (8, 8, 1), (0.5,), (0.5,), 16))

@@ -8,6 +8,7 @@ from absl import flags
 from r2b_keras import path_flags
 from tests import commands
 
+PathParser = path_flags._PathParser
 PATHS = {
     "ablate": ("recipe", "workdir", "data_dir"),
     "benchmark": ("model", "output_dir"),
@@ -19,10 +20,10 @@ PATHS = {
     "predict": ("model", "labels"),
     "report": ("workdir", "output", "data_dir", "model"),
     "reproduce": ("workdir", "results"),
-    "train": ("recipe", "workdir", "data_dir"),
+    "train": ("recipe", "workdir", "data_dir", "library", "start_from", "teacher"),
     "tune": ("recipe", "space", "workdir", "data_dir"),
 }
-WORDS = ("folder", "file", "recipe", "page", "results")
+WORDS = ("folder", "file", "network", "recipe", "page", "results")
 
 
 @pytest.fixture
@@ -50,6 +51,8 @@ def test_home_is_expanded_in_every_path(values, name):
 def test_no_flag_with_a_path_is_left_out(values, name):
     """A flag of plain text must not be about a file or a folder."""
     found = values(name)
+    paths = {flag for flag in found if isinstance(found[flag].parser, PathParser)}
+    assert paths == set(PATHS[name])
     for flag in found:
         kind = type(found[flag].parser)
         if kind is flags.ArgumentParser and flag not in ("override", "engine"):
@@ -58,7 +61,7 @@ def test_no_flag_with_a_path_is_left_out(values, name):
 
 
 def test_paths_that_cannot_be(values):
-    parser = path_flags._PathParser()
+    parser = PathParser()
     for path in ("run", "./~", "a/~/b", "/tmp/x"):
         assert parser.parse(path) == path
     with pytest.raises(ValueError, match="nothing came, expected a path"):

@@ -12,6 +12,7 @@ from r2b_keras.data.config import Augmentation
 from r2b_keras.data.examples import Examples, in_parallel
 from r2b_keras.data.seeds import Epochs
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 # Sets that could stay encoded are held in memory up to this.
 MEMORY_BYTES = 2**30
@@ -43,6 +44,29 @@ class ArrayExamples(Examples):
     image_shape: tuple[int, int, int]
     framing: str = "whole"
     rows: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses arrays, of a source of one's own, that are no images or labels.
+
+        Raises:
+          InputError: a kind or a shape is another.
+        """
+        images, labels = self.images, self.labels
+        if (
+            images.dtype != np.uint8
+            or images.ndim != 4
+            or images.shape[3] not in (1, 3)
+        ):
+            raise InputError(
+                f"The images of a source are {images.dtype} of shape {images.shape}, "
+                "expected uint8 [number, height, width, 1 or 3]."
+            )
+        count = len(images) if self.rows is None else len(self.rows)
+        if labels.dtype != np.int64 or labels.shape != (count,):
+            raise InputError(
+                f"The labels of a source are {labels.dtype} of shape {labels.shape}, "
+                f"expected int64 [{count}], one for each image."
+            )
 
     def content(self) -> Iterable[bytes | memoryview]:
         """What the fingerprint is taken over: shape, images and labels."""

@@ -15,6 +15,10 @@ from r2b_keras.checks import (
 from r2b_keras.errors import InputError
 from r2b_keras.normalisation import Normalisation
 
+_CROP_AREA = 0.08
+# Of an image, in pixels; beyond it TensorFlow counts its values in too few bits.
+_LARGEST_SIDE = 2**15
+
 
 @dataclass(frozen=True)
 class SourceEntry:
@@ -104,13 +108,18 @@ class Augmentation:
     color_jitter: float = 0.0
     mixup_alpha: float = 0.0
     others: tuple[str, ...] = ()
-    crop_area: float = 0.08
+    crop_area: float = _CROP_AREA
 
     def __post_init__(self) -> None:
         """Checks every range."""
         for name in ("random_resized_crop", "flip"):
             require_flag(name, getattr(self, name))
         require_positive("crop_area", self.crop_area)
+        if self.crop_area != _CROP_AREA and not self.random_resized_crop:
+            raise InputError(
+                f"crop_area is {self.crop_area}, which nothing would heed: turn "
+                "random_resized_crop on, or leave it out."
+            )
         require_range("crop_area", self.crop_area, 0, 1)
         require_count("pad_and_crop", self.pad_and_crop, 0)
         require_range("pad_and_crop", self.pad_and_crop, 0, 1024)
@@ -231,10 +240,11 @@ class DataConfig:
         shape = self.image_shape
         sizes = len(shape) == 3 and all(map(is_count, shape))
         require(
-            sizes and shape[2] in (1, 3),
+            sizes and max(shape) <= _LARGEST_SIDE and shape[2] in (1, 3),
             "image_shape",
             shape,
-            "(height, width, channels), positive and with 1 (grey) or 3 (RGB) channels",
+            "(height, width, channels), sides of 1 to "
+            f"{_LARGEST_SIDE} pixels, 1 (grey) or 3 (RGB) channels",
         )
 
     def _check_channel_values(self) -> None:

@@ -78,8 +78,20 @@ class ImageDataset:
 
     def _check_classes(self) -> None:
         """Raises `InputError` for a class that cannot be learned, or not be tested."""
-        for name, part in (("training", self._train), ("test", self._test)):
+        parts = {"training": self._train, "test": self._test}
+        validation = {"validation": self._validation} if self.num_validation else {}
+        for name, part in {**parts, **validation}.items():
             # Large streamed sets do not know their labels before they are read.
+            if part.labels is None:
+                continue
+            wrong = part.labels[(part.labels < 0) | (part.labels >= self.num_classes)]
+            if len(wrong):
+                raise InputError(
+                    f"The {name} part of {self.config.source} has a label {wrong[0]}, "
+                    f"expected 0 to {self.num_classes - 1}, as the source names "
+                    f"{self.num_classes} classes."
+                )
+        for name, part in parts.items():
             known = np.arange(self.num_classes) if part.labels is None else part.labels
             counts = np.bincount(known, minlength=self.num_classes)
             if not part.num_examples or not counts.all():

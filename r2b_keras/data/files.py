@@ -130,7 +130,8 @@ def image_size(path: Path) -> tuple[int, int]:
     """Height and width of a sound picture once it is upright, from its header.
 
     Raises:
-      InputError: it has more pixels than `predict` and the board take.
+      InputError: it has more pixels than `predict` and the board take, or its header
+        is broken.
     """
     content = path.read_bytes()
     try:
@@ -139,6 +140,11 @@ def image_size(path: Path) -> tuple[int, int]:
     except Image.DecompressionBombError as error:
         raise InputError(
             f"{path} has too many pixels ({error}): make it smaller or remove it."
+        ) from error
+    # Pillow has no kind of its own for every broken file.
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"{path} is broken or cut off: replace or remove it."
         ) from error
     turned = exif.orientation(content) > 4
     return (width, height) if turned else (height, width)

@@ -107,7 +107,10 @@ def run_settings(name: str) -> dict[str, Any]:
 
 
 def _read(path: pathlib.Path) -> Recipe:
-    return from_dict(_content(path)["recipe"])
+    try:
+        return from_dict(_content(path)["recipe"])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _content(path: pathlib.Path) -> dict[str, Any]:

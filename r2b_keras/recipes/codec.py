@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import typing
+from collections.abc import Collection
 from typing import Any
 
 from r2b_keras.errors import InputError
@@ -39,10 +40,28 @@ def from_dict(values: Any) -> Recipe:
     """
     try:
         return _decode(Recipe, values)
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, AttributeError) as error:
         raise InputError(
             f"This is no recipe of this version of r2b_keras ({error}): train it again."
         ) from error
+
+
+def _check_names(kind: Any, given: Collection[str]) -> None:
+    """Refuses fields that there are not, and the lack of some that there must be."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    needed = [
+        name
+        for name, field in fields.items()
+        if field.default is field.default_factory is dataclasses.MISSING
+    ]
+    unknown = [name for name in given if name not in fields]
+    lacking = [name for name in needed if name not in given]
+    if unknown or lacking:
+        said = f"no field {unknown[0]!r}" if unknown else f"a field {lacking[0]!r}"
+        raise InputError(
+            f"This is no recipe of this version of r2b_keras: {kind.__name__} has "
+            f"{said}{'' if unknown else ', which is missing'}."
+        )
 
 
 def _decode(kind: Any, value: Any) -> Any:
@@ -52,6 +71,7 @@ def _decode(kind: Any, value: Any) -> Any:
         hints = typing.get_type_hints(kind)
         dropped = _DROPPED.get(kind, ())
         kept = {k: item for k, item in renamed(value).items() if k not in dropped}
+        _check_names(kind, kept)
         return kind(**{key: _decode(hints[key], item) for key, item in kept.items()})
     if value is None:
         return None
@@ -77,6 +97,10 @@ def completed(saved: Any) -> Any:
         with contextlib.suppress(InputError):
             return {**saved, "recipe": to_dict(from_dict(saved["recipe"]))}
     return saved
+
+
+# How an empty word is written, which stands for what goes with the other settings.
+DEFAULT = "(default)"
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
@@ -142,4 +166,4 @@ def _word(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return ",".join(map(str, value))
-    return str(value) or "(default)"
+    return str(value) or DEFAULT

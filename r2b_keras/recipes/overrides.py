@@ -10,7 +10,7 @@ from typing import Any
 
 from r2b_keras.checks import one_of
 from r2b_keras.errors import InputError
-from r2b_keras.recipes.codec import OLD_NAMES
+from r2b_keras.recipes.codec import DEFAULT, OLD_NAMES
 from r2b_keras.recipes.schema import DESCRIPTIONS, Recipe, Stage
 
 ANY_STAGE = "*"
@@ -112,7 +112,8 @@ def _holds_stages(value: Any) -> bool:
 def _indices(count: int, key: str) -> list[int]:
     if key == ANY_STAGE:
         return list(range(count))
-    if key.isdecimal() and int(key) < count:
+    # One spelling of each: 03 would be stage 3 to some and another key to others.
+    if key in map(str, range(count)):
         return [int(key)]
     raise InputError(
         f"there is no stage {key!r}, expected 0 to {count - 1}, or * for all."
@@ -148,7 +149,7 @@ def _parse_single(key: str, kind: Any, text: str, otherwise: str = "") -> Any:
         return text.lower() == "true"
     if kind in (int, float, str):
         try:
-            value = kind(text)
+            value = kind("" if text == DEFAULT else text)
             if kind is not float or math.isfinite(value):
                 return value
         except ValueError:

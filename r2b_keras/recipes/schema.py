@@ -158,6 +158,17 @@ class Recipe:
             by_block = stage.losses.attention > 0 and not stage.losses.taps
             if by_block and isinstance(stage.teacher, int):
                 self._check_fit(number, "teacher", Network.map_layout)
+            self._check_padding(number)
+
+    def _check_padding(self, number: int) -> None:
+        """Refuses windows that may lie beside the whole image."""
+        padding = self.stages[number].augmentation.pad_and_crop
+        height, width, _ = self.data.image_shape
+        if padding >= min(height, width):
+            raise InputError(
+                f"stages.{number}.augmentation.pad_and_crop is {padding}, expected "
+                f"less than the sides of the images, which are {height}x{width}."
+            )
 
     def _check_link(self, number: int, role: str, other: int | str | None) -> None:
         earlier = f"an earlier stage (0 to {number - 1}), " if number else ""

@@ -1,15 +1,12 @@
 """What a run's folder says before any network is loaded."""
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from r2b_keras.recipes import Recipe
 from r2b_keras.reports import history
 from r2b_keras.reports.history import Metrics
-from r2b_keras.trainers import manifest
+from r2b_keras.trainers import checkpoints, manifest
 from r2b_keras.trainers.expectations import Verdict, expectation, judge
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
@@ -47,13 +44,12 @@ class RunRecord:
         return judge(self.results[number].top1, expected)
 
     def epochs_done(self, number: int) -> int:
-        """Epochs of a stage that is not finished, as far as its checkpoint goes."""
-        path = self.workdir.checkpoint(number)
-        # A stage at work replaces the file, or finishes and removes it.
-        with contextlib.suppress(FileNotFoundError):
-            with np.load(path) as checkpoint:
-                return int(checkpoint["progress/epochs"])
-        return 0
+        """Epochs of a stage that is not finished, as far as its checkpoint goes.
+
+        Raises:
+          InputError: the checkpoint is damaged.
+        """
+        return checkpoints.epochs_done(self.workdir.checkpoint(number))
 
 
 def read(workdir: Workdir, num_test: int) -> RunRecord:

@@ -2,8 +2,7 @@
 
 import pathlib
 
-from r2b_keras.environment import tf
-from r2b_keras.errors import NonFiniteLossError
+from r2b_keras.errors import MemoryLackError, NonFiniteLossError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps.sweep import Sweep
 from r2b_keras.trainers.chain import train_chain
@@ -11,7 +10,7 @@ from r2b_keras.trainers.library import StageLibrary
 from r2b_keras.trainers.workdir import StageResult, Workdir
 
 # What is a trial's own fault.
-FAILURES = (NonFiniteLossError, tf.errors.ResourceExhaustedError)
+FAILURES = (NonFiniteLossError, MemoryLackError)
 
 
 def train(sweep: Sweep, recipe: Recipe, folder: pathlib.Path, seed: int) -> StageResult:
@@ -25,7 +24,7 @@ def train(sweep: Sweep, recipe: Recipe, folder: pathlib.Path, seed: int) -> Stag
 
     Raises:
       NonFiniteLossError: the loss left the reals.
-      ResourceExhaustedError: the network does not fit into memory.
+      MemoryLackError: the network does not fit into memory.
     """
     settings = sweep.settings
     *_, result = train_chain(

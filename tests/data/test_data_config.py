@@ -28,6 +28,7 @@ GOOD = {
         ("image_shape", (8, 0, 1), "image_shape is"),
         ("image_shape", (8.0, 8, 1), "image_shape is"),
         ("image_shape", 8, "image_shape is 8"),
+        ("image_shape", (2**15 + 1, 8, 1), "sides of 1 to 32768 pixels"),
         ("mean", (0.3, 0.3), "mean has 2 numbers"),
         ("mean", (78.0,), "in units of pixel / 255"),
         ("mean", ("x",), "expected a number"),
@@ -64,8 +65,13 @@ def test_lists_from_json_become_tuples():
         {"random_resized_crop": True, "pad_and_crop": 4},
         {"crop_area": 0.0},
         {"crop_area": 1.01},
+        {"crop_area": 0.5},
     ],
 )
 def test_augmentation_refuses(values):
     with pytest.raises(ValueError, match=list(values)[0]):
         Augmentation(**values)
+
+
+def test_a_crop_that_is_made_has_its_area():
+    assert Augmentation(random_resized_crop=True, crop_area=0.5).crop_area == 0.5

@@ -6,6 +6,7 @@ from image_samples import read_all
 from sklearn.datasets import load_digits
 
 from r2b_keras.data import DataConfig, load
+from r2b_keras.errors import InputError
 
 
 def digits(shape=(8, 8, 1), **changes):
@@ -31,8 +32,13 @@ def test_parts_are_stratified_and_complete():
 
 
 def test_the_same_set_every_time():
-    assert digits().fingerprint == digits(data_dir="/nowhere").fingerprint
+    assert digits().fingerprint == digits().fingerprint
     assert digits((16, 16, 1)).fingerprint == digits().fingerprint, "the same images"
+
+
+def test_pictures_that_would_never_be_opened_are_no_digits(tmp_path):
+    with pytest.raises(InputError, match="reads no folder: leave it out, or choose a"):
+        digits(data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3), (16, 16, 1), (12, 10, 3)])

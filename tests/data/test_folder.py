@@ -277,6 +277,27 @@ def picture_beside_the_parts(root):
     write_image(root / "x.png", random_images(1, (8, 6, 3))[0])
 
 
+def class_behind_a_dead_link(root):
+    (root / "train/emu").symlink_to(root / "unplugged")
+
+
+def part_behind_a_dead_link(root):
+    (root / "val").symlink_to(root / "unplugged")
+
+
+def picture_behind_a_dead_link(root):
+    (root / "train/cat/x.png").symlink_to(root / "unplugged.png")
+
+
+def capital_part(root):
+    (root / "train").rename(root / "Train")
+
+
+def parts_of_other_names(root):
+    (root / "train").rename(root / "Training")
+    (root / "test").rename(root / "Testing")
+
+
 def one_picture_to_split(root):
     for name in ("train", "test"):
         (root / name).rename(root / f".{name}")
@@ -307,6 +328,19 @@ def one_picture_to_split(root):
         (folder_beside_the_parts, "more", "lies beside test, train, and is no part"),
         (picture_beside_the_classes, "train/x.png", "lies beside the class folders"),
         (picture_beside_the_parts, "x.png", "lies beside test, train, and is of no"),
+        (class_behind_a_dead_link, "train/emu", "unplugged, which is not there: mend"),
+        (part_behind_a_dead_link, "val", "unplugged, which is not there: mend the"),
+        (picture_behind_a_dead_link, "train/cat/x.png", "which is not there: mend the"),
+        (
+            capital_part,
+            "Train",
+            "train, test, val, valid, validation): rename it to tr",
+        ),
+        (
+            parts_of_other_names,
+            "Testing",
+            "holds folders, as a part of a set does, and",
+        ),
         (one_picture_to_split, "cat", "has one picture, expected at least two"),
     ],
 )
@@ -325,6 +359,26 @@ def test_a_folder_must_be_given(tmp_path):
         load(CONFIG, tmp_path)
     with pytest.raises(ValueError, match="missing is not a folder"):
         load(CONFIG, tmp_path / "missing")
+
+
+def test_classes_may_be_called_like_parts_of_others(tmp_path):
+    write_set(tmp_path)
+    (tmp_path / "cat").rename(tmp_path / "Training")
+    assert load(CONFIG, tmp_path).class_names == ("Training", "bird", "dog")
+
+
+@pytest.mark.parametrize("kept", [(0, 8), (60, 30)])
+def test_a_broken_picture_is_named_where_all_are_read_at_once(
+    pictures, monkeypatch, kept
+):
+    """Without a look at each before: files too many for that, images few enough."""
+    monkeypatch.setattr(folder_source, "FULL_CHECK_BYTES", 0)
+    path = pictures / "train/dog/00.png"
+    content = path.read_bytes()
+    start, end = (content[: kept[0]] or content[:8]), content[-kept[1] :]
+    path.write_bytes(start + bytes(len(content) - len(start) - len(end)) + end)
+    with pytest.raises(ValueError, match=f"^{path} is broken or cut off: replace or"):
+        load(CONFIG, pictures)
 
 
 def test_a_picture_that_breaks_later_can_be_found(pictures, monkeypatch):

@@ -65,6 +65,27 @@ def test_what_is_no_recipe_is_refused(damage):
             from_dict(values)
 
 
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda plain: plain.update(more=1), "Recipe has no field 'more'."),
+        (lambda plain: plain.pop("data"), "has a field 'data', which is missing."),
+        (
+            lambda plain: plain["stages"][1].update(epoch=3),
+            "Stage has no field 'epoch'.",
+        ),
+        (lambda plain: plain["stages"][1].update(epochs=0), "epochs is 0, expected"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_named_with_what_is_wrong(tmp_path, damage, words):
+    plain, path = to_dict(chain()), tmp_path / "recipe.json"
+    damage(plain)
+    files.write_json(path, {"recipe": plain})
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: ") as error:
+        recipes.get(str(path))
+    assert words in str(error.value)
+
+
 def test_fields_have_their_names_of_today():
     plain = to_dict(chain())
     old = json.loads(json.dumps(plain))

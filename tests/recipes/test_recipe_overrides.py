@@ -7,7 +7,7 @@ from chains import chain
 
 from r2b_keras.errors import InputError
 from r2b_keras.networks import Network
-from r2b_keras.recipes import apply_overrides, differences, to_dict
+from r2b_keras.recipes import apply_overrides, describe, differences, to_dict
 
 
 def value_at(recipe, path):
@@ -202,26 +202,22 @@ def test_a_refusal_names_the_overrides_that_led_to_it_and_no_others():
     )
 
 
+@pytest.mark.parametrize("key", ["4", "03", "-1", "3.", "x", ""])
+def test_stages_that_there_are_not(key):
+    with pytest.raises(InputError, match="there is no stage|has no field|is not one"):
+        apply_overrides(chain(), [f"stages.{key}.epochs=3"])
+
+
 def test_every_setting_can_be_overridden_with_what_is_printed_for_it():
     """`--dry_run` prints values in the form that overrides take."""
     recipe = chain()
-
-    def leaves(value, path):
-        for field in dataclasses.fields(value):
-            item = getattr(value, field.name)
-            where = [*path, field.name]
-            if field.name in ("summary", "expected") or where == ["name"]:
-                continue
-            if dataclasses.is_dataclass(item):
-                yield from leaves(item, where)
-            elif field.name == "stages":
-                for index, stage in enumerate(item):
-                    yield from leaves(stage, [*where, str(index)])
-            else:
-                yield ".".join(where), item
-
-    found = dict(leaves(recipe, []))
-    assert len(found) > 100
-    for path, item in found.items():
-        shown = str(item).lower() if item in (None, True, False) else str(item)
-        assert apply_overrides(recipe, [f"{path}={shown}"]) == recipe, path
+    path, found = [], {}
+    for line in describe(recipe).splitlines():
+        name, _, value = line.strip().partition(":")
+        path[(len(line) - len(line.lstrip())) // 2 :] = [name]
+        described = {"summary", "expected"} & set(path) or path == ["name"]
+        if value and not described:
+            found[".".join(path)] = value.strip()
+    assert len(found) > 100 and "(default)" in found.values()
+    for name, value in found.items():
+        assert apply_overrides(recipe, [f"{name}={value}"]) == recipe, name

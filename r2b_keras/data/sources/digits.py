@@ -22,12 +22,16 @@ def open_source(
 
     Args:
       config: gives image shape and framing.
-      data_dir: not needed.
+      data_dir: None, as nothing is read from a folder.
 
     Raises:
-      InputError: scikit-learn is not installed.
+      InputError: a folder is given, or scikit-learn is not installed.
     """
-    del data_dir
+    if data_dir is not None:
+        raise InputError(
+            f"--data_dir={data_dir} is given, and the source digits reads no folder: "
+            "leave it out, or choose a recipe that does, such as --recipe=pictures."
+        )
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:

@@ -25,6 +25,8 @@ from r2b_keras.errors import InputError
 
 TRAIN, TEST, VALIDATION = "train", "test", ("val", "valid", "validation")
 PARTS = (TRAIN, TEST, *VALIDATION)
+# What else they are called, in small letters.
+MISNAMED = {name: name for name in PARTS} | {"training": TRAIN, "testing": TEST}
 # What systems leave in folders; hidden files are passed over too.
 LEFT_BY_SYSTEMS = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
 # Up to this many bytes of files every image is decoded once for a check; beyond it
@@ -109,6 +111,7 @@ def _find_parts(folder: Path) -> Layout:
     found = {path.name: path for path in _folders(folder)}
     parts = {name: path for name, path in found.items() if name in PARTS}
     others = sorted(found.keys() - parts.keys())
+    _check_spelling([found[name] for name in others])
     if not parts or others and not any(_folders(path) for path in parts.values()):
         return Layout(folder)
     held_out = [parts[name] for name in (TEST, *VALIDATION) if name in parts]
@@ -136,12 +139,31 @@ def _find_parts(folder: Path) -> Layout:
     return Layout(parts[TRAIN], validation, held_out[0])
 
 
+def _check_spelling(folders: Sequence[Path]) -> None:
+    """Raises `InputError` for a part under another name; it would be a class."""
+    for folder in folders:
+        part = MISNAMED.get(folder.name.lower())
+        if part and _folders(folder):
+            raise InputError(
+                f"{folder} holds folders, as a part of a set does, and is not called "
+                f"like one ({', '.join(PARTS)}): rename it to {part}."
+            )
+
+
 def _visible(folder: Path) -> list[Path]:
-    return sorted(
+    found = sorted(
         path
         for path in folder.iterdir()
         if not path.name.startswith(".") and path.name.lower() not in LEFT_BY_SYSTEMS
     )
+    for path in found:
+        # It may be of a folder: of a class that nobody would miss.
+        if path.is_symlink() and not path.exists():
+            raise InputError(
+                f"{path} is a link to {os.readlink(path)}, which is not there: mend "
+                "the link or remove it."
+            )
+    return found
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -242,5 +264,9 @@ def _read_all(examples: FileExamples) -> ArrayExamples:
     images = np.empty((examples.num_examples, *shape), np.uint8)
     with tf.device("CPU:0"):
         for image, path in zip(images, examples.paths, strict=True):
-            image[:] = decoding.decode(path.read_bytes(), shape[2])
+            try:
+                image[:] = decoding.decode(path.read_bytes(), shape[2])
+            except (tf.errors.OpError, InputError) as error:
+                problem = decoding_problem(path) or f"{path} is broken"
+                raise InputError(f"{problem}: replace or remove it.") from error
     return ArrayExamples(images, examples.labels, shape, examples.framing)
