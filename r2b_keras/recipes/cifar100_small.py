@@ -86,7 +86,7 @@ RECIPES = (
         "CIFAR-100, the four stages and one with real layers in integers",
         _DATA,
         chains.in_integers(
-            _QUARTER, 10, 3e-4, expected("cifar100_small/integers", stage=4)
+            _QUARTER, 10, 1e-4, expected("cifar100_small/integers", stage=4)
         ),
     ),
     # Equal in data, width and total epochs of students to the four stages above;

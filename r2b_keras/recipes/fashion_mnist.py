@@ -58,7 +58,7 @@ RECIPES = (
         "Fashion-MNIST, the four stages and one with real layers in integers",
         _DATA,
         chains.in_integers(
-            _CHAIN, 3, 3e-4, expected("fashion_mnist/integers", stage=4)
+            _CHAIN, 3, 1e-4, expected("fashion_mnist/integers", stage=4)
         ),
     ),
     # Equal in data, width and total epochs to the four stages above.

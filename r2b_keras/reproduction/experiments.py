@@ -230,14 +230,6 @@ EXPERIMENTS = (
         num_seeds=3,
     ),
     _experiment(
-        "cifar100_small_ten_more_epochs",
-        "the chain on CIFAR-100, then as many more epochs in floats; 2 hours",
-        (3, 4),
-        f"{_CIFAR}/integers",
-        "--override=stages.4.student.real_layers=float",
-        num_seeds=3,
-    ),
-    _experiment(
         "cifar100_small_half_width_bfloat16",
         "the chain at half the width in bfloat16, converted; 2 hours of one core",
         (0, 1, 2, 3),
@@ -264,10 +256,6 @@ _DIFFERENCES = (
     (_BASELINE, _AS_PRINTED),
     (_CIFAR_CHAIN, Term("cifar100_small_strong_baseline", "stage 1, top-1")),
     (_CIFAR_CHAIN, Term("cifar100_small_long_baseline", "stage 1, top-1")),
-    (
-        Term("cifar100_small_integers", "stage 4, top-1"),
-        Term("cifar100_small_ten_more_epochs", "stage 4, top-1"),
-    ),
     *(
         (Term(name, "stage 4, top-1"), Term(name, "stage 3, top-1"))
         for name in ("cifar100_small_integers", "fashion_mnist_integers")

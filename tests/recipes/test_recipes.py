@@ -125,8 +125,8 @@ def test_integers_go_on_with_the_last_network_at_a_lower_rate(name):
     chain, longer = recipes.get(name).stages, recipes.get(f"{name}/integers").stages
     assert longer[:-1] == chain
     last, added = (dataclasses.asdict(each) for each in (chain[-1], longer[-1]))
-    assert added["optimizer"].pop("learning_rate") == 3e-4
-    assert last["optimizer"].pop("learning_rate") > 3e-4
+    assert added["optimizer"].pop("learning_rate") == 1e-4
+    assert last["optimizer"].pop("learning_rate") > 1e-4
     assert last["student"].pop("real_layers") == "float"
     assert added["student"].pop("real_layers") == "integer"
     changed = {field for field in last if last[field] != added[field]}
