@@ -10,7 +10,7 @@ one core of a busy machine.
 
 What each stage reached on the 10,000 test images is in `results/seeds.csv`, seed by
 seed, for this recipe, `fashion_mnist/strong_baseline` and that without
-absorb_magnitude; what is claimed of it in `results/claims.csv`.
+absorb_magnitude. With so few seeds nothing is claimed of it.
 
 The stages are those of Sec. 4.2, each the teacher of the next, in networks of a quarter
 of the paper's width. Losses weigh 1 and the temperature is 1 (Sec. 4.2 prints neither).

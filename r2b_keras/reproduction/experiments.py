@@ -231,7 +231,7 @@ EXPERIMENTS = (
     ),
     _experiment(
         "cifar100_small_half_width_bfloat16",
-        "the chain at half the width in bfloat16, converted; 2 hours of one core",
+        "the chain at half the width in bfloat16, converted; 2.5 hours of one core",
         (0, 1, 2, 3),
         f"{_CIFAR}/half_width",
         "--precision=bfloat16",
