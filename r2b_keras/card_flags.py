@@ -58,6 +58,11 @@ def _read_labels(path: str) -> tuple[str, ...]:
             f"--labels={path} is empty, expected a text file with one class name per "
             "line."
         )
+    if not all(names):
+        raise InputError(
+            f"--labels={path} has no name in line {names.index('') + 1}, expected one "
+            "class name per line: fill the line, or delete it."
+        )
     return names
 
 

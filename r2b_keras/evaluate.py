@@ -101,6 +101,7 @@ def _print_flatbuffer() -> int:
     """Evaluates a flatbuffer, beside its Keras model where there is one."""
     from r2b_keras import data
     from r2b_keras.converters import card, engines, tflite_file, verification
+    from r2b_keras.converters.float32 import exactly
     from r2b_keras.trainers import evaluation
     from r2b_keras.trainers.trained import load_images
     from r2b_keras.trainers.workdir import Workdir
@@ -126,7 +127,8 @@ def _print_flatbuffer() -> int:
         ),
         *([student.predict_on_batch] if student else []),
     ]
-    labels, scores, *of_keras = _predict(dataset, predict)
+    with exactly():
+        labels, scores, *of_keras = _predict(dataset, predict)
     report = evaluation.make_report(scores, labels, dataset.class_names)
     keras = None
     if own and own.recipe == recipe.name and _is_known(dataset):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from r2b_keras.checks import require
+from r2b_keras.checks import is_number, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,8 @@ class Normalisation:
         """Lists, as JSON has them, become tuples; numbers are checked."""
         for name in ("mean", "std"):
             value = getattr(self, name)
-            require(isinstance(value, list | tuple), name, value, "several numbers")
+            several = isinstance(value, list | tuple) and all(map(is_number, value))
+            require(several, name, value, "several numbers")
             object.__setattr__(self, name, tuple(map(float, value)))
         same = len(self.mean) == len(self.std) > 0
         require(same, "std", self.std, f"one number for each of the mean {self.mean}")

@@ -43,8 +43,6 @@ def test_all_or_none_of_them(labels):
         (b"cat\ngreat dane", ("cat", "great dane")),
         (b"cat\r\ngreat dane\r\n", ("cat", "great dane")),
         (b"\xef\xbb\xbfcat\n  great dane \n\n\n", ("cat", "great dane")),
-        # Left out, all names after it would move up by one.
-        (b"\ncat\n\ndog\n", ("", "cat", "", "dog")),
     ],
 )
 def test_labels_as_editors_write_them(labels, content, names):
@@ -56,6 +54,13 @@ def test_labels_as_editors_write_them(labels, content, names):
 def test_labels_without_a_name(labels, content):
     labels.write_text(content)
     assert "labels.txt is empty, expected a text" in refusal(f"--labels={labels}")
+
+
+def test_a_line_without_a_name(labels):
+    for content, line in (("cat\n \ndog\n", 2), ("\ncat\n\ndog\n", 1)):
+        labels.write_text(content)
+        expected = f"labels.txt has no name in line {line}, expected one class name"
+        assert expected in refusal(f"--labels={labels}")
 
 
 def test_labels_that_cannot_be_read(labels, tmp_path):

@@ -30,8 +30,13 @@ _FEW = 3
 
 
 class Values(enum.Enum):
-    """What a layer with binary weights gets, its own quantizer applied."""
+    """What a layer with binary weights gets, its own quantizer applied.
 
+    One that is further down outweighs those above it where runs differ. `CONSTANT` is
+    of a single run: what is 0 for small images tells nothing of others.
+    """
+
+    CONSTANT = "one value, which is neither -1 nor +1"
     SIGNS = "-1 and +1"
     SIGNS_AND_ZEROS = "-1, 0 and +1"
     OTHER = "two values other than -1 and +1"
@@ -211,6 +216,10 @@ class _Observer:
 def _merged(seen: tuple[Place, ...]) -> Place:
     """A place, of what it was in each run."""
     last = max(seen, key=lambda place: list(Values).index(place.values))
+    if last.values is Values.CONSTANT:
+        last = dataclasses.replace(last, values=Values.REAL)
+    elif last.values is Values.SIGNS and Values.CONSTANT in (x.values for x in seen):
+        last = dataclasses.replace(last, values=Values.SIGNS_AND_ZEROS)
     is_direct = all(place.is_direct for place in seen)
     # Where zeros are in one run only, they are no padding.
     paddings = [place.padding for place in seen if place.padding is not None]
@@ -229,6 +238,8 @@ def _values(layer: Layer, quantized: np.ndarray) -> tuple[Values, np.ndarray | N
     if np.array_equal(values, [-1, 0, 1]):
         return Values.SIGNS_AND_ZEROS, _padding(quantized)
     declared = getattr(getattr(layer, "input_quantizer", None), "precision", None)
+    if len(values) == 1 and declared != 1:
+        return Values.CONSTANT, None
     return Values.OTHER if len(values) == 2 or declared == 1 else Values.REAL, None
 
 

@@ -1,5 +1,7 @@
-"""A network of 16-bit or 64-bit floats, as one that computes in float32."""
+"""A network of other floats, as one that computes in float32, in all of its bits."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from r2b_keras.converters import graph
@@ -15,6 +17,22 @@ def other_types(model: tf.keras.Model) -> list[str]:
         if isinstance(layer, graph.Layer) and layer.weights
     }
     return sorted(found - {"float32"})
+
+
+@contextlib.contextmanager
+def exactly() -> Iterator[None]:
+    """Has float32 all of its bits inside of the block, on GPUs too.
+
+    Where a GPU has TF32, TensorFlow rounds the factors of convolutions and matrix
+    products to 11 bits: hundreds of times what a file may differ from its network by.
+    """
+    config = tf.config.experimental
+    before = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        config.enable_tensor_float_32_execution(before)
 
 
 def in_float32(model: tf.keras.Model) -> tf.keras.Model:

@@ -61,7 +61,10 @@ def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
             f"{activation or 'code'}: expected Dense(1, activation='sigmoid'), Dense(1)"
             " with a logit, or an output for each class."
         )
-    scores = TwoClasses(activation == "linear", name="two_classes")(model.output)
+    name = "two_classes"
+    while name in (layer.name for layer in model.layers):
+        name += "_"
+    scores = TwoClasses(activation == "linear", name=name)(model.output)
     return tf.keras.Model(model.input, scores, name=model.name)
 
 

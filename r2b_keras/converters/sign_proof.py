@@ -18,6 +18,7 @@ import numpy as np
 
 from r2b_keras.board import pictures
 from r2b_keras.converters import binary_flow, engines, graph
+from r2b_keras.converters.float32 import exactly
 from r2b_keras.converters.sign_taps import Rounding, Tap, Tapped
 from r2b_keras.environment import tf
 from r2b_keras.models.integers import integer_layers
@@ -69,6 +70,7 @@ class SignedNetwork:
         signs = functools.partial(_with_chosen_signs, decisions)
         whole = functools.partial(_with_chosen_integers, decisions)
         with (
+            exactly(),
             graph.eagerly(),
             self._flow.around_signs(signs),
             graph.around(self._rounding, whole, "quantize"),

@@ -15,6 +15,7 @@ from r2b_keras import data, models, recipes
 from r2b_keras.board import machine, pictures
 from r2b_keras.board.card import ModelCard
 from r2b_keras.board.pictures import SUFFIXES
+from r2b_keras.converters import graph
 from r2b_keras.converters.float32 import in_float32
 from r2b_keras.converters.one_output import with_two_outputs
 from r2b_keras.data import imagenet
@@ -172,6 +173,13 @@ def _check_classifier(model: tf.keras.Model) -> None:
     shapes: list[Any] = [
         getattr(model, name, None) for name in ("input_shape", "output_shape")
     ]
+    # One that is not built yet has no shapes either, and is told so below.
+    if not graph.is_graph(model) and not isinstance(model, tf.keras.Sequential):
+        raise InputError(
+            f"Model {model.name!r} is code, without an input of its own: save "
+            "`tf.keras.Model(image, model(image))` instead, `image` being "
+            "`tf.keras.Input((height, width, channels))`."
+        )
     single = all(isinstance(shape, tuple) for shape in shapes)
     if not single or [len(shape) for shape in shapes] != [4, 2]:
         raise InputError(

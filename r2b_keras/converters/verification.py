@@ -21,6 +21,7 @@ from r2b_keras.converters import (
     sign_proof,
     tflite_file,
 )
+from r2b_keras.converters.float32 import exactly
 from r2b_keras.converters.sign_proof import Followed, SignedNetwork
 from r2b_keras.converters.sign_taps import Tapped
 from r2b_keras.converters.tflite_file import Flatbuffer
@@ -352,7 +353,8 @@ def _predict_part(model: tf.keras.Model, images: np.ndarray) -> Any:
             f"The images to verify with have the shape {images.shape[1:]}, expected "
             f"{expected[1:]}: give those that model {model.name!r} takes."
         )
-    return model.predict_on_batch(images)
+    with exactly():
+        return model.predict_on_batch(images)
 
 
 def differs(expected: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -241,6 +241,29 @@ OTHERS = {
         Values.SIGNS_AND_ZEROS,
         "they are -1, 0 and",
     ),
+    # In one of the runs, whose images are small, they are all 0.
+    "a threshold": (
+        lambda x: plain(layers.Lambda(lambda y: tf.where(y >= 0.3, 1.0, 0.0))(x)),
+        Values.OTHER,
+        "expected inputs of -1 and",
+    ),
+    "another threshold": (
+        lambda x: plain(layers.Lambda(lambda y: tf.where(y >= 0.3, 0.5, -0.5))(x)),
+        Values.OTHER,
+        "expected inputs of -1 and",
+    ),
+    "a ternary quantizer": (
+        lambda x: nets.binary_convolution(
+            4, input_quantizer=lq.quantizers.SteTern(threshold_value=0.5)
+        )(x),
+        Values.SIGNS_AND_ZEROS,
+        "they are -1, 0 and",
+    ),
+    "nothing": (
+        lambda x: plain(layers.Lambda(tf.zeros_like)(x)),
+        Values.REAL,
+        None,
+    ),
     "a dense layer that does more": (
         lambda x: More(5, **nets.BINARY)(layers.Flatten()(x)),
         Values.SIGNS,

@@ -25,6 +25,7 @@ from small_flatbuffers import (
 
 from r2b_keras import engine_flag
 from r2b_keras.converters import engines, tflite_file
+from tests.runtime.graph_files import GraphFile
 from tests.test_environment import HIDE_MODULE, run_python
 
 TYPES = tflite_file.schema.TensorType
@@ -338,3 +339,13 @@ def test_damaged_files_without_a_card_do_not_crash_engines(make, name):
     assert result.returncode == 0, (result.stdout[-200:], result.stderr[-2000:])
     _, num_run, num_refused = result.stdout.split()[-3:]
     assert int(num_run) > 20 and int(num_refused) > 5
+
+
+def test_a_file_for_one_batch_alone_says_so():
+    file = GraphFile()
+    image, scores = file.input("float", (3, 2, 2, 3)), file.tensor("float", (3, 12))
+    shape = file.constant("packed", np.array([3, 12]))
+    file.builtin("RESHAPE", [image, shape], scores)
+    message = refusal(engines.load, file.content(scores), "litert")
+    assert "The file is for batches of 3: build the network without the" in message
+    assert engines.load(file.content(scores), "litert", batch_size=3)

@@ -1,11 +1,20 @@
 """Networks trained with 16-bit floats, rebuilt to compute in float32."""
 
+from types import SimpleNamespace
+
+import binary_networks as nets
 import numpy as np
 import pytest
 from small_flatbuffers import refusal
 
 from r2b_keras import models
-from r2b_keras.converters import convert, engines, in_float32
+from r2b_keras.converters import (
+    convert,
+    engines,
+    in_float32,
+    sign_proof,
+    verification,
+)
 from r2b_keras.environment import lq, tf
 
 layers = tf.keras.layers
@@ -98,3 +107,34 @@ def test_convert_names_it(policy):
     assert "computes in bfloat16" in message and "in_float32(model)" in message
     loaded = engines.load(convert(in_float32(model)))
     assert loaded.num_classes == 3
+
+
+def test_networks_that_files_are_held_against_compute_with_all_bits():
+    """A GPU's TF32 would differ from a right file by more than rounding."""
+    config, seen = tf.config.experimental, []
+
+    class Watching(tf.keras.layers.Layer):
+        def call(self, inputs):
+            tf.py_function(note, [], [])
+            return inputs
+
+    def note():
+        seen.append(config.tensor_float_32_execution_enabled())
+
+    image = tf.keras.Input((4, 4, 33))
+    x = Watching()(nets.binary_convolution(3)(image))
+    model = tf.keras.Model(image, tf.keras.layers.GlobalAveragePooling2D()(x))
+    images = nets.random_images((4, 4, 33))
+    config.enable_tensor_float_32_execution(True)
+    try:
+        reference = verification.Reference(model, images)
+        assert seen == [False]
+        network = sign_proof.SignedNetwork(model)
+        seen.clear()
+        network.run(images, SimpleNamespace(signs=lambda name, values: np.sign(values)))
+        assert seen == [False] and config.tensor_float_32_execution_enabled()
+        assert len(reference.scores) == len(images)
+        model.predict_on_batch(images)
+        assert seen[-1]
+    finally:
+        config.enable_tensor_float_32_execution(True)

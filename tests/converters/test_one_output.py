@@ -162,3 +162,10 @@ def test_from_a_keras_file_to_the_board(pictures, tmp_path, activation, probabil
             assert shares["dog"] == pytest.approx(share, abs=1e-5)
             assert shares["cat"] == pytest.approx(1 - share, abs=1e-5)
             assert guesses[path][0]["label"] == ("dog" if share > 0.5 else "cat")
+
+
+def test_a_layer_of_the_name_that_is_given():
+    image = tf.keras.Input((4, 4, 1))
+    x = tf.keras.layers.Flatten()(image)
+    model = tf.keras.Model(image, tf.keras.layers.Dense(1, name="two_classes")(x))
+    assert with_two_outputs(model).output_shape == (None, 2)

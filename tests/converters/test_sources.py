@@ -215,6 +215,28 @@ def test_networks_of_other_shapes(tmp_path):
         assert words in refusal(sources.from_file, path, given=GREY)
 
 
+@tf.keras.utils.register_keras_serializable("tests")
+class Code(tf.keras.Model):
+    """A network that is code."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dense = tf.keras.layers.Dense(3)
+
+    def call(self, images):
+        return self.dense(tf.reduce_mean(images, [1, 2]))
+
+
+def test_a_network_that_is_code_is_told_how_to_be_saved(tmp_path):
+    model, path = Code(), tmp_path / "code.keras"
+    model(np.zeros((1, 4, 4, 1), np.float32))
+    model.save(path)
+    message = refusal(sources.from_file, path, given=GREY)
+    assert (
+        "is code, without an input of its own: save `tf.keras.Model(image, " in message
+    )
+
+
 def test_files_that_are_no_network(tmp_path):
     path = tmp_path / "model.keras"
     assert f"There is no file {path}" in refusal(sources.from_file, str(path))
