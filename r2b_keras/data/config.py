@@ -15,7 +15,6 @@ from r2b_keras.checks import (
 from r2b_keras.errors import InputError
 from r2b_keras.normalisation import Normalisation
 
-_CROP_AREA = 0.08
 # Of an image, in pixels; beyond it TensorFlow counts its values in too few bits.
 _LARGEST_SIDE = 2**15
 
@@ -108,18 +107,13 @@ class Augmentation:
     color_jitter: float = 0.0
     mixup_alpha: float = 0.0
     others: tuple[str, ...] = ()
-    crop_area: float = _CROP_AREA
+    crop_area: float = 0.08
 
     def __post_init__(self) -> None:
         """Checks every range."""
         for name in ("random_resized_crop", "flip"):
             require_flag(name, getattr(self, name))
         require_positive("crop_area", self.crop_area)
-        if self.crop_area != _CROP_AREA and not self.random_resized_crop:
-            raise InputError(
-                f"crop_area is {self.crop_area}, which nothing would heed: turn "
-                "random_resized_crop on, or leave it out."
-            )
         require_range("crop_area", self.crop_area, 0, 1)
         require_count("pad_and_crop", self.pad_and_crop, 0)
         require_range("pad_and_crop", self.pad_and_crop, 0, 1024)

@@ -65,13 +65,8 @@ def test_lists_from_json_become_tuples():
         {"random_resized_crop": True, "pad_and_crop": 4},
         {"crop_area": 0.0},
         {"crop_area": 1.01},
-        {"crop_area": 0.5},
     ],
 )
 def test_augmentation_refuses(values):
     with pytest.raises(ValueError, match=list(values)[0]):
         Augmentation(**values)
-
-
-def test_a_crop_that_is_made_has_its_area():
-    assert Augmentation(random_resized_crop=True, crop_area=0.5).crop_area == 0.5
