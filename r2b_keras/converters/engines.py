@@ -283,7 +283,8 @@ def load(
             return _load(content, able, num_threads, signature)
         except InputError as error:
             reasons.append(error)
-    if own.input_shape[0] > 1 and own.input_shape[0] != batch_size:
+    starts = not isinstance(reasons[0].__cause__, ImportError)
+    if starts and own.input_shape[0] > 1 and own.input_shape[0] != batch_size:
         raise InputError(
             f"{str(reasons[0]).removesuffix('.')}. The file is for batches of "
             f"{own.input_shape[0]}: build the network without the `Input`'s batch_size."

@@ -34,27 +34,27 @@ _KERAS_NAMESPACES = ("layers", "initializers", "regularizers", "constraints")
 # Keras's layers that stand for TensorFlow's functions in a graph of layers, methods and
 # properties of tensors; and of those functions the ones that compute and no more.
 _CALLS, _PROPERTY = ("TFOpLambda", "SlicingOpLambda"), "InstanceProperty"
-_OPERATION_LAYERS = (*_CALLS, _PROPERTY, "InstanceMethod", "ClassMethod")
+_OPERATION_LAYERS = (
+    *(*_CALLS, _PROPERTY, "InstanceMethod", "ClassMethod"),
+    "TensorFlowOpLayer",  # of earlier versions, any operation by its definition
+)
 _OPERATION_SPACES = (
     *("__operators__", "bitwise", "image", "linalg", "math", "nn", "quantization"),
-    *("random", "signal"),
+    *("random", "signal", "math.special", "nn.experimental"),
 )
 _OPERATIONS = (
-    *("boolean_mask", "broadcast_to", "cast", "clip_by_norm", "clip_by_value"),
-    *("concat", "ensure_shape", "expand_dims", "fill", "gather", "gather_nd"),
-    *("identity", "meshgrid", "norm", "one_hot", "ones", "ones_like", "pad", "rank"),
-    *("repeat", "reshape", "reverse", "roll", "searchsorted", "shape", "size", "slice"),
-    *("sort", "space_to_batch", "split", "squeeze", "stack", "stop_gradient", "tile"),
-    *(
-        "strided_slice",
-        "tensordot",
-        "transpose",
-        "unstack",
-        "where",
-        "zeros",
-        "zeros_like",
-    ),
+    *("argsort", "batch_to_space", "batch_to_space_nd", "bitcast", "boolean_mask"),
+    *("broadcast_to", "cast", "clip_by_norm", "clip_by_value", "concat"),
+    *("convert_to_tensor", "ensure_shape", "expand_dims", "eye", "fill", "gather"),
+    *("gather_nd", "identity", "identity_n", "linspace", "meshgrid", "norm", "one_hot"),
+    *("ones", "ones_like", "pad", "range", "rank", "repeat", "reshape", "reverse"),
+    *("roll", "searchsorted", "sequence_mask", "shape", "size", "slice", "sort"),
+    *("space_to_batch_nd", "split", "squeeze", "stack", "stop_gradient"),
+    *(f"tensor_scatter_nd_{how}" for how in ("add", "max", "min", "sub", "update")),
+    *("strided_slice", "tensordot", "tile", "transpose", "unstack", "where", "zeros"),
+    "zeros_like",
 )
+_OTHER_OPERATIONS = ("debugging.check_numerics", "keras.backend.batch_flatten")
 
 
 def is_weights_only(path: str | os.PathLike[str]) -> bool:
@@ -248,6 +248,7 @@ def _check_operation(name: str, entry: dict[str, Any]) -> None:
     function = options.get("function", kind) if isinstance(options, dict) else kind
     space, _, operation = str(function).removeprefix("compat.v1.").rpartition(".")
     known = space in _OPERATION_SPACES if space else operation in _OPERATIONS
+    known = known or function in _OTHER_OPERATIONS
     if kind == _PROPERTY or kind in _CALLS and known:
         return
     raise InputError(

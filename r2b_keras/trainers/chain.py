@@ -266,7 +266,7 @@ def _lack_is_told(run: Run, number: int) -> Iterator[None]:
         if full in str(error):
             raise OSError(errno.ENOSPC, full) from error
         raise MemoryLackError(
-            f"Stage {number} does not fit into memory with batches of "
-            f"{run.recipe.stages[number].batch_size} images: lower stages.{number}."
-            "batch_size; epochs that are finished are kept."
+            f"Stage {number} does not fit into memory: lower stages.{number}."
+            f"batch_size, which is {run.recipe.stages[number].batch_size}, or the "
+            "networks' width; epochs that are finished are kept."
         ) from error

@@ -6,7 +6,7 @@ metrics.csv        one row per epoch of every stage
 failed.json        why a run of a sweep or an ablation has failed
 stage_K/
   checkpoint.npz   the last finished epoch, while the stage is in progress
-  best.npz         weights of the best epoch so far, where that is kept
+  best_N.npz       weights of the best epoch so far, N, where that is kept
   model.keras      the finished student
   key.txt          what its training rests on, see `library.stage_key`
   result.json      written last: the stage is complete
@@ -104,7 +104,7 @@ class Workdir:
 
     def forget_best(self, number: int, but: int = 0) -> None:
         """Deletes weights of best epochs of a stage, those of one epoch excepted."""
-        for path in self.stage(number).glob("best_*.npz"):
+        for path in self.stage(number).glob("best*.npz"):
             if path != self.best(number, but):
                 path.unlink(missing_ok=True)
 

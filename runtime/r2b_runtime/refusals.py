@@ -64,7 +64,8 @@ def alike(found: np.ndarray, expected: np.ndarray) -> bool:
     limit = _BATCH_TOLERANCE * float(np.abs(expected).max())
     if not np.allclose(found, expected, 0, limit):
         return False
-    if expected.min() < 0 or expected.max() > 1:
+    sums = expected.reshape(len(expected), -1).sum(axis=1)
+    if expected.min() < 0 or not np.allclose(sums, 1, 0, _BATCH_TOLERANCE):
         return True
     one, other = (np.log(np.maximum(each, _SMALLEST)) for each in (found, expected))
     limit = _LOGARITHM_TOLERANCE * max(float(np.abs(other).max()), 1)

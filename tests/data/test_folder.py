@@ -298,6 +298,10 @@ def parts_of_other_names(root):
     (root / "test").rename(root / "Testing")
 
 
+def another_train(root):
+    write_set(root / "Training", 1)
+
+
 def one_picture_to_split(root):
     for name in ("train", "test"):
         (root / name).rename(root / f".{name}")
@@ -341,6 +345,7 @@ def one_picture_to_split(root):
             "Testing",
             "holds folders, as a part of a set does, and",
         ),
+        (another_train, "Training", "lies beside test, train, and is no part of the"),
         (one_picture_to_split, "cat", "has one picture, expected at least two"),
     ],
 )

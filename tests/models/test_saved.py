@@ -157,7 +157,9 @@ def with_config(path, change):
             file.writestr(name, content)
 
 
-@pytest.mark.parametrize("kind", ["TFOpLambda", "SlicingOpLambda", "ClassMethod"])
+@pytest.mark.parametrize(
+    "kind", ["TFOpLambda", "SlicingOpLambda", "ClassMethod", "TensorFlowOpLayer"]
+)
 @pytest.mark.parametrize(
     "function",
     [
@@ -194,7 +196,8 @@ def test_operations_that_compute_are_loaded(tmp_path, ending):
     x = tf.pad(tf.clip_by_value(x, -1, 1), [[0, 0], [1, 1], [0, 0], [0, 0]])
     x = tf.reshape(tf.cast(x, tf.float32), [-1, x.shape[1] * 6, 3])
     x = tf.reduce_mean(tf.where(x > 0, x, tf.zeros_like(x)), 1) + tf.squeeze(x[:, :1])
-    x = (x * tf.math.sign(x)) ** 2
+    x = (x * tf.math.sign(x)) ** 2 + tf.cast(tf.range(tf.shape(x)[1]), x.dtype)
+    x = tf.keras.backend.batch_flatten(tf.math.special.bessel_j0(x))
     model = tf.keras.Model(inputs, tf.gather(x, [0, 2], axis=1))
     path = tmp_path / f"model.{ending}"
     model.save(path)

@@ -13,7 +13,7 @@ from graph_files import GraphFile, num_words
 
 import r2b_runtime
 from r2b_keras.converters.card import attach
-from r2b_runtime import InputError, Interpreter, library, profiling
+from r2b_runtime import InputError, Interpreter, library, profiling, refusals
 from tests.converters.small_flatbuffers import (
     BINARY_SHAPE,
     DENSE_CARD,
@@ -326,6 +326,16 @@ def test_images_are_told_apart_by_what_probabilities_were_made_of(bias):
         Interpreter, gated(bias), batch_size=3
     )
     assert Interpreter(gated(bias)).predict(images(2, (4, 4, 3))).shape == (2, 3)
+
+
+def test_scores_that_are_no_probabilities_may_be_nearly_0():
+    """As hard sigmoids give them, which logarithms would tell apart."""
+    expected = np.array([[0, 0.2, 0.9], [0.5, 0, 1]], np.float32)
+    assert refusals.alike(expected + np.float32(6e-8), expected)
+    assert not refusals.alike(expected + np.float32(2e-3), expected)
+    sure = np.array([[1, 1e-12]], np.float32)
+    assert refusals.alike(sure, sure)
+    assert not refusals.alike(np.array([[1, 2e-12]], np.float32), sure)
 
 
 def test_a_card_of_another_network_prepares_no_pictures():

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +111,7 @@ def _find_parts(folder: Path) -> Layout:
     found = {path.name: path for path in _folders(folder)}
     parts = {name: path for name, path in found.items() if name in PARTS}
     others = sorted(found.keys() - parts.keys())
-    _check_spelling([found[name] for name in others])
+    _check_spelling([found[name] for name in others], parts)
     if not parts or others and not any(_folders(path) for path in parts.values()):
         return Layout(folder)
     held_out = [parts[name] for name in (TEST, *VALIDATION) if name in parts]
@@ -139,11 +139,11 @@ def _find_parts(folder: Path) -> Layout:
     return Layout(parts[TRAIN], validation, held_out[0])
 
 
-def _check_spelling(folders: Sequence[Path]) -> None:
+def _check_spelling(folders: Sequence[Path], parts: Container[str]) -> None:
     """Raises `InputError` for a part under another name; it would be a class."""
     for folder in folders:
         part = MISNAMED.get(folder.name.lower())
-        if part and _folders(folder):
+        if part and part not in parts and _folders(folder):
             raise InputError(
                 f"{folder} holds folders, as a part of a set does, and is not called "
                 f"like one ({', '.join(PARTS)}): rename it to {part}."
