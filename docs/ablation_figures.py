@@ -1,6 +1,8 @@
 """Figures of the ablation's page; see `figures.py`."""
 
-from figures import PageError, column, row, rows
+import itertools
+
+from figures import PageError, column, row, rows, text
 
 
 def versus(name: str, other: str, downsample: str = "real") -> str:
@@ -66,6 +68,31 @@ def by_seed(
     return ", ".join(
         f"{100 * (ours[seed] - theirs[seed]):+.2f}" for seed in sorted(ours)
     )
+
+
+def lines_of_table(file: str) -> str:
+    """The first table in a file under results/, without what stands around it.
+
+    Raises:
+      PageError: it has none.
+    """
+    lines = text(file).splitlines()
+    found = list(itertools.takewhile(lambda line: line.startswith("|"), lines))
+    if len(found) < 3:
+        raise PageError(f"results/{file} does not begin with a table")
+    return "\n".join(found)
+
+
+def one_seed(file: str) -> str:
+    """The words "one seed", for a page that says so of the runs in a file.
+
+    Raises:
+      PageError: there are others.
+    """
+    seeds = sorted({line["seed"] for line in rows(file)})
+    if len(seeds) != 1:
+        raise PageError(f"results/{file} has the seeds {', '.join(seeds)}")
+    return "one seed"
 
 
 def every_run(higher: str, lower: str) -> str:

@@ -158,6 +158,26 @@ def test_differences_of_rows_have_the_sign_of_the_first(
         figures.column(file, "p_value", first="gate")
 
 
+def test_the_table_of_a_page_that_goes_on(render, figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    (tmp_path / "table.md").write_text("| a |\n| --- |\n| 1 |\n\nA is\n\n| b |\n")
+    lines = render.ablation_figures.lines_of_table("table.md")
+    assert lines == "| a |\n| --- |\n| 1 |"
+    (tmp_path / "table.md").write_text("A is\n| a |\n| --- |\n| 1 |\n")
+    with pytest.raises(figures.PageError, match="table.md does not begin with a table"):
+        render.ablation_figures.lines_of_table("table.md")
+
+
+def test_what_a_page_says_of_one_seed(render, figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    path = tmp_path / "runs.csv"
+    path.write_text("row,seed\na,0\nb,0\n")
+    assert render.ablation_figures.one_seed("runs.csv") == "one seed"
+    path.write_text(path.read_text() + "a,1\n")
+    with pytest.raises(figures.PageError, match="runs.csv has the seeds 0, 1"):
+        render.ablation_figures.one_seed("runs.csv")
+
+
 def test_what_a_page_says_of_every_run(render, figures, monkeypatch, tmp_path):
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
     path = tmp_path / "ablation" / "runs.csv"

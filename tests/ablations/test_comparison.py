@@ -178,8 +178,9 @@ def test_tables_and_csv():
         tables.to_csv([])
 
 
-def test_committed_tables_are_what_the_committed_runs_give():
-    results = pathlib.Path(__file__).parent.parent.parent / "results" / "ablation"
+@pytest.mark.parametrize("folder", ["ablation", "cifar100_ablation"])
+def test_committed_tables_are_what_the_committed_runs_give(folder):
+    results = pathlib.Path(__file__).parent.parent.parent / "results" / folder
     kinds = typing.get_type_hints(Outcome) | {"validation": float}
     runs = [
         Outcome(**{name: kinds[name](cell) for name, cell in line.items()})
