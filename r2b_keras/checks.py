@@ -82,8 +82,7 @@ def require_code(name: str, value: str) -> Callable[..., Any]:
     expected = '"module:name" of a function or class that can be imported'
     try:
         found = pkgutil.resolve_name(value)
-    # Whatever a user's module may raise.
-    except Exception as error:
+    except Exception as error:  # whatever a user's module may raise
         raise InputError(
             f"{name} is {value!r}, expected {expected}: {type(error).__name__}, "
             f"{error}."

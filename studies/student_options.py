@@ -131,6 +131,15 @@ def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return compared
 
 
+@contextlib.contextmanager
+def _noting(failed: list[str], what: str) -> Iterator[None]:
+    """Notes a command that fails, which has said why, and goes on."""
+    try:
+        yield
+    except subprocess.CalledProcessError:
+        failed.append(what)
+
+
 def main() -> None:
     """Trains what is missing, times it, and writes both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -144,24 +153,16 @@ def main() -> None:
     if importlib.util.find_spec(ENGINE) is None:
         sys.exit(f"{ENGINE} is not installed, in which networks are timed: install it.")
     rows, networks, failed = [], {}, []
-
-    @contextlib.contextmanager
-    def told(what: str) -> Iterator[None]:
-        try:
-            yield
-        except subprocess.CalledProcessError:
-            failed.append(what)
-
     for seed in given.seeds:
         for name in chosen:
-            with told(f"training {name} with seed {seed}"):
+            with _noting(failed, f"training {name} with seed {seed}"):
                 rows.append(train(name, seed, given.data_dir))
                 write(rows, given.output and given.output / "runs.csv")
     keep(rows, None)
     compared = compare(rows)
     keep(compared, given.output and given.output / "options.csv")
     for name in dict.fromkeys(row["option"] for row in rows):
-        with told(f"converting {name}"):
+        with _noting(failed, f"converting {name}"):
             networks[name] = convert(name, given.seeds[0], given.data_dir)
     ratios = {}
     if CHAIN in networks:

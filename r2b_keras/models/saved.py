@@ -267,14 +267,9 @@ def _unknown(config: Any) -> Iterator[str]:
     """Names in a configuration that stand for nothing that is known here."""
     for entry in _entries(config):
         own = entry.get("module") and not _is_of_keras(entry)
-        known = (
-            entry["class_name"] in _OPERATION_LAYERS
-            or not own
-            and any(
-                hasattr(getattr(tf.keras, space), entry["class_name"])
-                for space in _KERAS_NAMESPACES
-            )
-        )
+        spaces = (getattr(tf.keras, space) for space in _KERAS_NAMESPACES)
+        known = not own and any(hasattr(s, entry["class_name"]) for s in spaces)
+        known = known or entry["class_name"] in _OPERATION_LAYERS
         if not known and not _is_registered(entry) and not _is_network(entry):
             yield _name(entry)
 

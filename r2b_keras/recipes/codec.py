@@ -56,11 +56,15 @@ def _check_names(kind: Any, given: Collection[str]) -> None:
     ]
     unknown = [name for name in given if name not in fields]
     lacking = [name for name in needed if name not in given]
-    if unknown or lacking:
-        said = f"no field {unknown[0]!r}" if unknown else f"a field {lacking[0]!r}"
+    said = ""
+    if unknown:
+        said = f"no field {unknown[0]!r}"
+    elif lacking:
+        said = f"a field {lacking[0]!r}, which is missing"
+    if said:
         raise InputError(
             f"This is no recipe of this version of r2b_keras: {kind.__name__} has "
-            f"{said}{'' if unknown else ', which is missing'}."
+            f"{said}."
         )
 
 

@@ -141,16 +141,16 @@ def _walk(model: Table) -> None:
             _tensor(tensor)
             if tensor.word(_TENSOR_BUFFER) >= len(buffers):
                 raise ValueError("a tensor has no buffer")
-        _chosen(tensors, graph.integers(_GRAPH_INPUTS))
-        _chosen(tensors, graph.integers(_GRAPH_OUTPUTS))
+        _check_places(tensors, graph.integers(_GRAPH_INPUTS))
+        _check_places(tensors, graph.integers(_GRAPH_OUTPUTS))
         for operator in graph.tables(_GRAPH_OPERATORS):
             operator.length(_OPERATOR_OPTIONS)
             if operator.word(_OPERATOR_CODE) >= len(codes):
                 raise ValueError("an operator has no code")
             # -1 stands for an input that is left out.
             given = operator.integers(_OPERATOR_INPUTS)
-            _chosen(tensors, [place for place in given if place != -1])
-            _chosen(tensors, operator.integers(_OPERATOR_OUTPUTS))
+            _check_places(tensors, [place for place in given if place != -1])
+            _check_places(tensors, operator.integers(_OPERATOR_OUTPUTS))
 
 
 def _find_card(model: Table) -> bytes | None:
@@ -178,9 +178,13 @@ def _find_tensors(model: Table) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def _chosen(found: Sequence[Table], places: Sequence[int]) -> list[Tensor]:
+    _check_places(found, places)
+    return [_tensor(found[place]) for place in places]
+
+
+def _check_places(found: Sequence[Table], places: Sequence[int]) -> None:
     if any(not 0 <= place < len(found) for place in places):
         raise ValueError("something takes or gives a tensor that there is not")
-    return [_tensor(found[place]) for place in places]
 
 
 def _tensor(table: Table) -> Tensor:
