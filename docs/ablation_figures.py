@@ -1,12 +1,13 @@
-"""Figures of the ablation's page; see `figures.py`."""
+"""Figures of the ablation's page; see `figures.py`.
 
-import itertools
+A study is the name of a folder under results/ that `ablate` wrote.
+"""
 
-from figures import PageError, column, row, rows, text
+from figures import PageError, column, row, rows, seeds_told
 
 
-def versus(name: str, other: str, downsample: str = "real") -> str:
-    """Top-1 of a row of the ablation less that of another, ± 95 %, and its p-values.
+def versus(study: str, name: str, other: str, downsample: str = "real") -> str:
+    """Top-1 of a row of an ablation less that of another, ± 95 %, and its p-values.
 
     In percentage points; p of the t-test alone, then after Holm's correction
     for all pairs of rows of this downsampling.
@@ -14,7 +15,29 @@ def versus(name: str, other: str, downsample: str = "real") -> str:
     Raises:
       PageError: the file does not compare these rows.
     """
-    file = "ablation/comparisons.csv"
+    difference, interval, alone, corrected = _compared(study, name, other, downsample)
+    points_apart = f"{100 * difference:+.2f} ± {100 * interval:.2f}"
+    return f"{points_apart} (p {_p_value(alone)}, Holm {_p_value(corrected)})"
+
+
+def above(study: str, name: str, other: str, downsample: str = "real") -> str:
+    """The same difference without p, for a page that says that a row is the better one.
+
+    Raises:
+      PageError: it is not: its corrected p-value is 0.05 or more, or it is below.
+    """
+    difference, interval, _, corrected = _compared(study, name, other, downsample)
+    if not (difference > 0 and corrected < 0.05):
+        found = versus(study, name, other, downsample)
+        raise PageError(f"results/{study} does not show {name} above {other}: {found}")
+    return f"{100 * difference:+.2f} ± {100 * interval:.2f}"
+
+
+def _compared(
+    study: str, name: str, other: str, downsample: str
+) -> tuple[float, float, float, float]:
+    """Difference, half its interval, p alone and corrected."""
+    file = f"{study}/comparisons.csv"
     lines = rows(file, downsample=downsample)
     pairs = {(line["first"], line["second"]): line for line in lines}
     pair = pairs.get((other, name)) or pairs.get((name, other))
@@ -23,12 +46,16 @@ def versus(name: str, other: str, downsample: str = "real") -> str:
             f"results/{file} does not compare {name} with {other}, {downsample}"
         )
     sign = 1 if pair["second"] == name else -1
-    difference, interval, alone, corrected = (
-        float(pair[key])
-        for key in ("difference", "interval", "p_value", "p_holm_all_pairs")
+    return (
+        sign * float(pair["difference"]),
+        float(pair["interval"]),
+        float(pair["p_value"]),
+        float(pair["p_holm_all_pairs"]),
     )
-    points_apart = f"{sign * 100 * difference:+.2f} ± {100 * interval:.2f}"
-    return f"{points_apart} (p {alone:.2f}, Holm {corrected:.2f})"
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.005 else "< 0.005"
 
 
 def not_shown(file: str, **columns: str) -> str:
@@ -45,9 +72,13 @@ def not_shown(file: str, **columns: str) -> str:
 
 
 def by_seed(
-    name: str, other: str, downsample: str = "real", other_downsample: str = ""
+    study: str,
+    name: str,
+    other: str,
+    downsample: str = "real",
+    other_downsample: str = "",
 ) -> str:
-    """Top-1 of a row of the ablation less that of another, in points, seed by seed.
+    """Top-1 of a row of an ablation less that of another, in points, seed by seed.
 
     Raises:
       PageError: they have not the same seeds.
@@ -56,13 +87,13 @@ def by_seed(
     ours, theirs = (
         {
             int(line["seed"]): float(line["binary_weights"])
-            for line in rows("ablation/runs.csv", row=row, downsample=kind)
+            for line in rows(f"{study}/runs.csv", row=row, downsample=kind)
         }
         for row, kind in zip((name, other), kinds, strict=True)
     )
     if not ours or ours.keys() != theirs.keys():
         raise PageError(
-            f"results/ablation/runs.csv has seeds {sorted(ours)} of {name} and "
+            f"results/{study}/runs.csv has seeds {sorted(ours)} of {name} and "
             f"{sorted(theirs)} of {other}"
         )
     return ", ".join(
@@ -70,48 +101,30 @@ def by_seed(
     )
 
 
-def lines_of_table(file: str) -> str:
-    """The first table in a file under results/, without what stands around it.
+def seeds(study: str) -> str:
+    """How many seeds every row of an ablation has, in words.
 
     Raises:
-      PageError: it has none.
+      PageError: rows have different ones.
     """
-    lines = text(file).splitlines()
-    found = list(itertools.takewhile(lambda line: line.startswith("|"), lines))
-    if len(found) < 3:
-        raise PageError(f"results/{file} does not begin with a table")
-    return "\n".join(found)
+    of_rows: dict[tuple[str, str], set[str]] = {}
+    for line in rows(f"{study}/runs.csv"):
+        of_rows.setdefault((line["row"], line["downsample"]), set()).add(line["seed"])
+    found = list(of_rows.values())
+    if any(each != found[0] for each in found):
+        raise PageError(f"results/{study}/runs.csv: not all rows have the same seeds")
+    return seeds_told(len(found[0]))
 
 
-def one_seed(file: str) -> str:
-    """The words "one seed", for a page that says so of the runs in a file.
-
-    Raises:
-      PageError: there are others.
-    """
-    seeds = sorted({line["seed"] for line in rows(file)})
-    if len(seeds) != 1:
-        raise PageError(f"results/{file} has the seeds {', '.join(seeds)}")
-    return "one seed"
+def runs_above(study: str, higher: str, lower: str) -> str:
+    """In how many runs of an ablation one column is above another."""
+    file = f"{study}/runs.csv"
+    pairs = list(zip(column(file, higher), column(file, lower), strict=True))
+    return f"{sum(one > two for one, two in pairs)} of {len(pairs)} runs"
 
 
-def every_run(higher: str, lower: str) -> str:
-    """The words "every run", for a page that says how two columns of all runs differ.
-
-    Raises:
-      PageError: a run of the ablation has no higher value in the first than in the
-        second.
-    """
-    file = "ablation/runs.csv"
-    pairs = zip(column(file, higher), column(file, lower), strict=True)
-    others = sum(one <= two for one, two in pairs)
-    if others:
-        raise PageError(f"results/{file} has {others} runs whose {higher} is not above")
-    return "every run"
-
-
-def gain(part: str, name: str, downsample: str = "real") -> str:
-    """What attention matching changes for a part of the ablation, in points."""
-    found = row("ablation/interactions.csv", part=part, downsample=downsample)
+def gain(study: str, part: str, name: str, downsample: str = "real") -> str:
+    """What attention matching changes for a part of an ablation, in points."""
+    found = row(f"{study}/interactions.csv", part=part, downsample=downsample)
     value = float(found[name])
     return f"{100 * value:+.2f}"

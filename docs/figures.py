@@ -131,12 +131,13 @@ def over_seeds(claim: str, digits: int = 1) -> str:
     """Where a share of images lies over seeds, or by how few it was measured."""
     known = rows("claims.csv", claim=claim)
     if not known:
-        return _seeds(len(seeds_of(*claim.split(": ", 1))))
+        return seeds_told(len(seeds_of(*claim.split(": ", 1))))
     low, high = (percent(known[0][end], digits) for end in ("low", "high"))
     return f"{low} to {high}"
 
 
-def _seeds(count: int) -> str:
+def seeds_told(count: int) -> str:
+    """How many seeds, in words."""
     return "one seed" if count == 1 else f"{count} seeds"
 
 

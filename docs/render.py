@@ -18,6 +18,8 @@ import ablation_figures
 import figures
 from figures import PageError
 
+from r2b_keras import files
+
 ROOT = pathlib.Path(__file__).parent.parent
 TEMPLATES = ROOT / "docs" / "templates"
 # Pages that lie elsewhere than in docs/, by their template.
@@ -91,7 +93,7 @@ def main(arguments: list[str]) -> int:
             )
         return 1 if different else 0
     for path in different:
-        path.write_text(made[path], encoding="utf-8")
+        files.write_text(path, made[path])
         print(path.relative_to(ROOT))
     return 0
 

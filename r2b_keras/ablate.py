@@ -4,17 +4,18 @@ python -m r2b_keras.ablate --recipe=fashion_mnist --seeds=3 --workdir=runs/ablat
 
 The same command goes on where it was stopped. Started several times with one workdir,
 the processes share the work. Tables and chart are written after each finished run; a
-run that diverges is listed there, and the others go on.
+run that diverges or lacks memory is listed there, and the others go on.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import command, import_flag, path_flags, recipes
-from r2b_keras.errors import InputError, NonFiniteLossError
+from r2b_keras import command, import_flag, path_flags, recipes, run_settings
+from r2b_keras.errors import InputError
 from r2b_keras.trainers import PRECISIONS
 
 if TYPE_CHECKING:
@@ -44,11 +45,10 @@ def define_flags() -> None:
 
 
 def main() -> int:
-    """Trains what is missing and writes the tables; returns the exit code.
+    """Trains what is missing and writes the tables; 1 where runs have failed.
 
     Raises:
       InputError: bad flags, data or folder.
-      NonFiniteLossError: some runs have failed; all others are in the tables.
     """
     from r2b_keras.ablations import rows
 
@@ -69,11 +69,9 @@ def main() -> int:
     from r2b_keras.ablations import results, runs
 
     planned = runs.plan(FLAGS.rows, recipe, FLAGS.downsample, FLAGS.seeds)
-    settings = {
-        "precision": FLAGS.precision,
-        "deterministic": FLAGS.deterministic,
-        "data_dir": FLAGS.data_dir,
-    }
+    names = ("precision", "deterministic")
+    settings, told = run_settings.resolve(FLAGS, FLAGS.recipe, names)
+    settings["data_dir"] = FLAGS.data_dir
     ablation = runs.Ablation(FLAGS.workdir, recipe, settings)
     if FLAGS.dry_run:
         ablation.check()
@@ -81,13 +79,15 @@ def main() -> int:
             print(f"{run.name:<32} {_state(ablation, run)}".rstrip())
         return 0
     ablation.claim()
+    if told:
+        print(told)
     failed = ablation.train_all(planned, lambda: results.write(ablation))
     print(results.write(ablation))
     written = [name for name in results.FILES if (ablation.path / name).exists()]
     print(f"results     {ablation.path}/{', '.join(written)}")
     if failed:
-        raise NonFiniteLossError(_tell(failed, len(planned), ablation))
-    return 0
+        print(_tell(failed, len(planned), ablation), file=sys.stderr)
+    return command.EXIT_PROBLEM if failed else 0
 
 
 def _state(ablation: Ablation, run: Plan) -> str:

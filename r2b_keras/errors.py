@@ -3,6 +3,7 @@
 from r2b_keras.board.errors import InputError, one_line
 
 __all__ = [
+    "RUN_FAILURES",
     "InputError",
     "MemoryLackError",
     "NonFiniteLossError",
@@ -21,3 +22,7 @@ class NonFiniteLossError(ArithmeticError):
 
 class WorkerLostError(RuntimeError):
     """Another process of the run is gone; starting all of them again goes on."""
+
+
+# What is the fault of one run's settings: the other runs of a command go on.
+RUN_FAILURES = (NonFiniteLossError, MemoryLackError)

@@ -80,16 +80,14 @@ def make(folder: pathlib.Path) -> None:
         ) from error
 
 
-def claim(
+def require(
     folder: pathlib.Path,
     mark: str,
     wanted: dict[str, Any],
     by: str,
     settings: str,
 ) -> None:
-    """Takes a folder: creates it, or checks that it was made with the same settings.
-
-    Several processes may come at the same time, and stay.
+    """Refuses a folder that `claim` would not take, and writes nothing.
 
     Args:
       folder: what a user named as --workdir.
@@ -100,12 +98,31 @@ def claim(
 
     Raises:
       InputError: the folder was made with other settings (the message names up to five
-        differences), holds other files, or cannot be made.
+        differences), or holds other files.
     """
-    path = folder / mark
     require_new_or_marked(folder, mark)
+    path = folder / mark
     if path.exists():
         _require_same(folder, files.read_json(path), wanted, by, settings)
+
+
+def claim(
+    folder: pathlib.Path,
+    mark: str,
+    wanted: dict[str, Any],
+    by: str,
+    settings: str,
+) -> None:
+    """Takes a folder: creates it, or checks that it was made with the same settings.
+
+    Several processes may come at the same time, and stay. Arguments are those of
+    `require`.
+
+    Raises:
+      InputError: as `require`; or the folder cannot be made.
+    """
+    path = folder / mark
+    require(folder, mark, wanted, by, settings)
     make(folder)
     with locks.held(folder / ".settings.lock"):
         if path.exists():

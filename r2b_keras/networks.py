@@ -56,8 +56,8 @@ class Rescaling:
       layers: the function that adds its layers, "module:name", see
         `r2b_keras.models.rescalings`; empty for none.
       gated: whether it has a gate, whose bottleneck `Network` describes.
-      absorbs_magnitude: whether it has a factor per channel that can hold the size of
-        the weights before it; the layer gives it as `factor_per_channel`.
+      absorbs_magnitude: whether `Stage.absorb_magnitude` may be on: the size of the
+        weights is in a layer's `factor_per_channel`, or in their own binarizer.
       weight_binarizer: a binarizer of weights that goes with it, "module:name", in
         place of the network's; one with the size of the weights in it.
     """
@@ -77,7 +77,7 @@ RESCALINGS = {
     "analytic": Rescaling(
         f"{_RESCALINGS}:activation_scale",
         absorbs_magnitude=True,
-        weight_binarizer="larq.quantizers:MagnitudeAwareSign",
+        weight_binarizer="r2b_keras.models.binarizers:MagnitudeAwareSign",
     ),
     "channel_scale": Rescaling(f"{_RESCALINGS}:channel_scale", absorbs_magnitude=True),
     "outer_product_scale": Rescaling(

@@ -1,7 +1,7 @@
 """Runs again what the README claims, and compares.
 
 python -m r2b_keras.reproduce --quick
-python -m r2b_keras.reproduce --workdir=runs/reproduction
+python -m r2b_keras.reproduce
 
 The same command goes on where it was stopped, unless the code has changed.
 """
@@ -13,7 +13,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 import time
 from typing import TYPE_CHECKING, NoReturn
 
@@ -28,15 +27,15 @@ if TYPE_CHECKING:
     from r2b_keras.reproduction.definitions import Experiment, Step
 
 FLAGS = flags.FLAGS
-# Where --record keeps its runs, so that the same command goes on.
-RECORDED = "runs/recorded"
+# Where runs are kept, so that the same command goes on: in a folder of their code each.
+REPRODUCED, RECORDED = "runs/reproduction", "runs/recorded"
 
 
 def define_flags() -> None:
     """Declares the command's flags."""
     flags.DEFINE_bool("quick", False, "Only what takes a few minutes.")
     flags.DEFINE_list("experiment", [], "Names of experiments; see --list.")
-    path_flags.define("workdir", None, "Folder to keep the runs in.")
+    path_flags.define("workdir", None, f"Folder of the runs, below {REPRODUCED}.")
     path_flags.define("results", "results", "Folder with the committed results.")
     flags.DEFINE_bool("record", False, "Keep what was measured as the new results.")
     flags.DEFINE_bool("list", False, "List the experiments and stop.")
@@ -66,18 +65,17 @@ def main() -> int:
             f"--workdir={FLAGS.workdir} holds the recorded results, expected another "
             "folder: they would be overwritten."
         )
+    code = checkout.code_name(checkout.ROOT)
     if FLAGS.record:
         checkout.check(checkout.ROOT, results)
         _check_images(chosen)
-        # Runs of other code lie elsewhere.
-        name = checkout.code_name(checkout.ROOT)
-        workdir = pathlib.Path(FLAGS.workdir or RECORDED) / name
+        workdir = pathlib.Path(FLAGS.workdir or RECORDED) / code
         for experiment in chosen:
             with _claimed(workdir, workdir / experiment.name):
                 record(experiment, workdir, results)
         return 0
-    with tempfile.TemporaryDirectory() as temporary:
-        return compare(chosen, pathlib.Path(FLAGS.workdir or temporary), results)
+    workdir = pathlib.Path(FLAGS.workdir or f"{REPRODUCED}/{code}")
+    return compare(chosen, workdir, results)
 
 
 def _check_package() -> None:
@@ -180,7 +178,8 @@ def record(
         if seed == 0:
             keep(experiment, folder, kept)
     folder = _folder(experiment, 0, workdir)
-    if folder.exists():  # it may be on another machine
+    # It may be on another machine, and here no more than begun.
+    if all((folder / name).exists() for name in _kept(experiment)):
         # The table shows what is expected, which has changed with the claims.
         _run(experiment, experiment.steps[-1], 0, workdir)
         keep(experiment, folder, kept)
@@ -228,13 +227,18 @@ def run(experiment: Experiment, seed: int, workdir: pathlib.Path) -> pathlib.Pat
 
 def keep(experiment: Experiment, folder: pathlib.Path, kept: pathlib.Path) -> None:
     """Copies the small files of a run to the committed results."""
-    names = ["recipe.json", "manifest.json", "metrics.csv"]
-    names += [step.output for step in experiment.steps if step.output]
-    names += [number.file for number in experiment.numbers]
-    for name in dict.fromkeys(names):
+    for name in _kept(experiment):
         target = kept / name
         target.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(target, (folder / name).read_text(encoding="utf-8"))
+
+
+def _kept(experiment: Experiment) -> list[str]:
+    """The files of a run that are kept, each once."""
+    names = ["recipe.json", "manifest.json", "metrics.csv"]
+    names += [step.output for step in experiment.steps if step.output]
+    names += [number.file for number in experiment.numbers]
+    return list(dict.fromkeys(names))
 
 
 def _folder(experiment: Experiment, seed: int, workdir: pathlib.Path) -> pathlib.Path:

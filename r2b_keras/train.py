@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import command, import_flag, path_flags, recipes
+from r2b_keras import command, import_flag, path_flags, recipes, run_settings
 from r2b_keras.errors import InputError
 from r2b_keras.networks import BINARIZATIONS
 from r2b_keras.trainers import MOST_SEED, PRECISIONS, STRATEGIES
@@ -57,12 +57,12 @@ def main() -> int:
         return 0
     import_flag.import_modules(FLAGS)
     named = recipes.get(FLAGS.recipe)
-    found, own = _settings()
+    found, told = run_settings.resolve(FLAGS, FLAGS.recipe, recipes.RUN_SETTINGS)
     stage, seed = found["stage"], found["seed"]
     stage = len(named.stages) - 1 if stage is None else stage
     named.require_stage(stage)
     recipe = recipes.apply_overrides(named, [*FLAGS.override, *_files(stage)])
-    _refuse_unheard_teachers(named, recipe)
+    _refuse_unheard(named, recipe)
     from r2b_keras.trainers.workdir import Workdir
 
     workdir = Workdir(FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}")
@@ -74,8 +74,8 @@ def main() -> int:
     from r2b_keras.trainers.library import StageLibrary
 
     numbers = stages_to_train(recipe, stage, workdir, FLAGS.only)
-    if own:
-        print(f"{FLAGS.recipe} was trained with {own}, and so is this run.")
+    if told:
+        print(told)
     results = train_chain(
         recipe,
         stage,
@@ -105,13 +105,20 @@ def _files(stage: int) -> list[str]:
     ]
 
 
-def _refuse_unheard_teachers(named: Recipe, recipe: Recipe) -> None:
-    """Refuses a file as the teacher of a stage that would not listen to it.
+def _refuse_unheard(named: Recipe, recipe: Recipe) -> None:
+    """Refuses a file as a teacher, or taps, where a stage has no loss of them.
 
-    Only where the command line names it: of a sweep's trials some may have no weights
+    Only where the command line names them: of a sweep's trials some may have no weights
     for a teacher, and their recipes can be trained again.
     """
     for number, stage in enumerate(recipe.stages):
+        taps = stage.losses.taps
+        if taps != named.stages[number].losses.taps and not stage.losses.attention:
+            raise InputError(
+                f"stages.{number}.losses.taps is {','.join(taps)}, and stage {number} "
+                f"matches no attention: set stages.{number}.losses.attention above 0, "
+                "or leave the taps out."
+            )
         new = stage.teacher != named.stages[number].teacher
         if new and isinstance(stage.teacher, str) and not stage.losses.needs_teacher:
             raise InputError(
@@ -120,33 +127,6 @@ def _refuse_unheard_teachers(named: Recipe, recipe: Recipe) -> None:
                 f"logit_matching or stages.{number}.losses.attention above 0, or leave "
                 "the teacher out."
             )
-
-
-def _settings() -> tuple[dict[str, Any], str]:
-    """`recipes.RUN_SETTINGS`, and those of them that come from the recipe's file.
-
-    A flag that was given wins over the file, the file over the flag's default.
-
-    Raises:
-      InputError: a value in the file that the flag would not take.
-    """
-    found: dict[str, Any] = {name: FLAGS[name].value for name in recipes.RUN_SETTINGS}
-    own = {}
-    for name, value in recipes.run_settings(FLAGS.recipe).items():
-        if not FLAGS[name].present:
-            found[name] = own[name] = _parsed(name, value)
-    words = " ".join(f"--{name}={value}" for name, value in own.items())
-    return found, words
-
-
-def _parsed(name: str, value: Any) -> Any:
-    try:
-        return FLAGS[name].parser.parse(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{FLAGS.recipe} has the {name} {value!r}, which --{name} does not take "
-            f"({error}): restore the file, or give --{name}."
-        ) from error
 
 
 def list_recipes() -> str:

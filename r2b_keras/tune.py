@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from r2b_keras import command, import_flag, path_flags, recipes
+from r2b_keras import command, import_flag, path_flags, recipes, run_settings
 from r2b_keras.sweeps import space
 from r2b_keras.sweeps.sweep import TUNERS
 from r2b_keras.trainers import MOST_SEED, PRECISIONS
@@ -57,13 +57,16 @@ def main() -> int:
     path = FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}_sweep"
     from r2b_keras.sweeps import own, results, search
 
+    found, told = run_settings.resolve(FLAGS, FLAGS.recipe, ["precision"])
+    if told:
+        print(told)
     settings = sweep.Settings(
         recipe=recipe,
         stage=stage,
         tuner=FLAGS.tuner,
         space=chosen,
         seed=FLAGS.seed,
-        precision=FLAGS.precision,
+        precision=found["precision"],
         data_dir=FLAGS.data_dir,
         dataset=search.load_images(recipe, FLAGS.data_dir),
         seeds=FLAGS.seeds,
@@ -72,8 +75,8 @@ def main() -> int:
     trials = sweep.Sweep(path, settings)
     rows = search.run(trials, FLAGS.max_trials)
     if rows:
-        told = own.told(trials, rows)
-        print(results.summary(trials, rows, FLAGS.max_trials, told))
+        lines = own.told(trials, rows)
+        print(results.summary(trials, rows, FLAGS.max_trials, lines))
     return 0
 
 

@@ -114,7 +114,8 @@ def settings(start: str, count: int) -> tuple[str, list[str]]:
     if start == TUNED:
         return FINE_TUNING, ["data.framing=whole"]
     if start == LONG:
-        return FINE_TUNING, ["data.framing=whole", f"stages.0.epochs={epochs}"]
+        longer = [f"stages.0.epochs={epochs}"] if epochs != stage.epochs else []
+        return FINE_TUNING, ["data.framing=whole", *longer]
     baseline = f"{RECIPE}/strong_baseline"
     each = epochs // len(recipes.get(baseline).stages)
     data = ("data.source=folder", "data.validation_size=0")
@@ -132,7 +133,10 @@ def run(count: int, seed: int, start: str, trained: pathlib.Path) -> dict[str, A
     flags = [f"--seed={seed}", *(f"--override={change}" for change in overrides)]
     if start != SCRATCH:
         flags.append(f"--start_from={trained}")
-    workdir = WORK / "runs" / f"{start.replace(' ', '_')}_{count}_{seed}"
+    # With the most pictures the two that go on are one.
+    same = start == LONG and settings(TUNED, count) == (recipe, overrides)
+    name = (TUNED if same else start).replace(" ", "_")
+    workdir = WORK / "runs" / f"{name}_{count}_{seed}"
     top1 = train(recipe, workdir, folder, *flags)
     return {"pictures": count, "start": start, "seed": seed, "top1": f"{top1:.4f}"}
 
@@ -150,7 +154,10 @@ def draw(rows: list[dict[str, Any]]) -> Any:
         for count, values in zip(PICTURES, found, strict=True):
             axes.plot([count] * len(values), values, "o", color=colour, alpha=0.5)
         axes.plot(
-            PICTURES, [np.mean(values) for values in found], color=colour, label=start
+            PICTURES,
+            [np.mean(values) if values else np.nan for values in found],
+            color=colour,
+            label=start,
         )
     axes.set_xscale("log")
     axes.set_xticks(PICTURES, [str(count) for count in PICTURES])
@@ -174,13 +181,15 @@ def main() -> None:
     chain = WORK / "runs" / "known"
     train(RECIPE, chain, WORK / "known", "--override=data.source=folder")
     trained = chain / f"stage_{len(recipes.get(RECIPE).stages) - 1}" / "model.keras"
-    rows = []
+    rows, failed = [], []
     for count, start, seed in itertools.product(PICTURES, STARTS, SEEDS):
-        rows.append(run(count, seed, start, trained))
-        write(rows, given.output and given.output / TABLE)
+        with trainings.noting(failed, f"{start}, {count} pictures, seed {seed}"):
+            rows.append(run(count, seed, start, trained))
+            write(rows, given.output and given.output / TABLE)
     keep(rows, None)
-    if given.output:
+    if given.output and rows:
         files.write_bytes(given.output / CHART, drawing.to_png(draw(rows)))
+    trainings.tell(failed)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,10 @@ more than one seed in common with the chain.
 """
 
 import argparse
-import contextlib
 import importlib.util
 import pathlib
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import trainings
@@ -91,12 +89,13 @@ def train(name: str, seed: int, data_dir: str | None) -> dict[str, Any]:
 
 
 def convert(name: str, seed: int, data_dir: str | None) -> bytes:
-    """The file of an option's network, which is made and verified once."""
+    """The file of an option's last network, which is made and verified once."""
     path = _folder(name) / "model.tflite"
     if not path.exists():
         given = [] if data_dir is None else [f"--data_dir={data_dir}"]
-        given += [f"--workdir={_folder(name) / f'seed_{seed}'}", f"--output={path}"]
-        trainings.command(WORK, "convert", "--real_weights=int8", *given)
+        given += [f"--workdir={_folder(name) / f'seed_{seed}'}", f"--stage={LAST}"]
+        given += ["--real_weights=int8", f"--output={path}"]
+        trainings.command(WORK, "convert", *given)
     return path.read_bytes()
 
 
@@ -131,15 +130,6 @@ def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return compared
 
 
-@contextlib.contextmanager
-def _noting(failed: list[str], what: str) -> Iterator[None]:
-    """Notes a command that fails, which has said why, and goes on."""
-    try:
-        yield
-    except subprocess.CalledProcessError:
-        failed.append(what)
-
-
 def main() -> None:
     """Trains what is missing, times it, and writes both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -155,15 +145,17 @@ def main() -> None:
     rows, networks, failed = [], {}, []
     for seed in given.seeds:
         for name in chosen:
-            with _noting(failed, f"training {name} with seed {seed}"):
+            with trainings.noting(failed, f"training {name} with seed {seed}"):
                 rows.append(train(name, seed, given.data_dir))
                 write(rows, given.output and given.output / "runs.csv")
     keep(rows, None)
     compared = compare(rows)
     keep(compared, given.output and given.output / "options.csv")
-    for name in dict.fromkeys(row["option"] for row in rows):
-        with _noting(failed, f"converting {name}"):
-            networks[name] = convert(name, given.seeds[0], given.data_dir)
+    # Of each the first seed that was trained to the end; the chain before the others.
+    first = {row["option"]: row["seed"] for row in reversed(rows)}
+    for name in (name for name in OPTIONS if name in first):
+        with trainings.noting(failed, f"converting {name}"):
+            networks[name] = convert(name, first[name], given.data_dir)
     ratios = {}
     if CHAIN in networks:
         timed = benchmarking.benchmark(networks, [ENGINE])
@@ -172,8 +164,7 @@ def main() -> None:
         size = len(networks.get(row["option"], b"")) or ""
         row |= {"bytes": size, "time": ratios.get(row["option"], "")}
     keep(compared, given.output and given.output / "options.csv")
-    if failed:
-        sys.exit(f"Left out, as said above: {', '.join(failed)}.")
+    trainings.tell(failed)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Runs of commands, which several studies have, in a folder that is one code's."""
 
+import contextlib
 import json
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from r2b_keras.errors import InputError
@@ -64,6 +65,21 @@ def train(
         path.parent.name: json.loads(path.read_text())["top1"]
         for path in sorted(workdir.glob("stage_*/result.json"))
     }
+
+
+@contextlib.contextmanager
+def noting(failed: list[str], what: str) -> Iterator[None]:
+    """Notes a command that fails, which has said why, and goes on."""
+    try:
+        yield
+    except subprocess.CalledProcessError:
+        failed.append(what)
+
+
+def tell(failed: Sequence[str]) -> None:
+    """Ends a study in which something has failed, with its names and exit code 1."""
+    if failed:
+        sys.exit(f"Left out, as said above: {', '.join(failed)}.")
 
 
 def in_words(main: Callable[[], object]) -> None:

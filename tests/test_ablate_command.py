@@ -173,6 +173,7 @@ def test_rows_may_be_added_and_another_recipe_is_refused(ablated):
         (("--workdir=x", "--downsample="), "--downsample is empty, expected real or"),
         (("--workdir=x", "--recipe=digits/strong_baseline"), "four-stage recipes"),
         (("--workdir=/etc",), "not empty and holds no ablation.json"),
+        (("--workdir=/etc", "--dry_run"), "not empty and holds no ablation.json"),
     ],
 )
 def test_mistakes_end_in_one_sentence(arguments, sentence):
@@ -180,6 +181,21 @@ def test_mistakes_end_in_one_sentence(arguments, sentence):
     assert result.returncode == 1
     assert sentence in result.stderr and result.stderr.count("\n") == 1
     assert not pathlib.Path("x").exists()
+
+
+def test_the_precision_of_a_recipe_s_file_is_the_runs_too(tmp_path):
+    recipe = recipes.to_dict(recipes.get("digits"))
+    file, folder = tmp_path / "recipe.json", tmp_path / "ablation"
+    files.write_json(file, {"recipe": recipe, "precision": "bfloat16", "seed": 3})
+    settings = {"precision": "float32", "deterministic": True, "data_dir": None}
+    runs.Ablation(folder, recipes.get("digits"), settings).claim()
+    look = ("ablate", f"--recipe={file}", f"--workdir={folder}", "--dry_run")
+    result = commands.run(*look)
+    commands.assert_one_sentence(result, "precision: float32 -> bfloat16")
+    assert commands.run(*look, "--precision=float32").returncode == 0
+    file.write_text(file.read_text().replace("bfloat16", "float8"))
+    result = commands.run(*look)
+    commands.assert_one_sentence(result, "has the precision 'float8'", "give --precis")
 
 
 def test_list_names_the_rows():

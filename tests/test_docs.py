@@ -121,32 +121,40 @@ def test_differences_of_rows_have_the_sign_of_the_first(
     )
     of_rows = render.ablation_figures
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
-    assert of_rows.versus("gate", "baseline") == "+0.45 ± 1.36 (p 0.29, Holm 1.00)"
-    assert of_rows.versus("baseline", "gate") == "-0.45 ± 1.36 (p 0.29, Holm 1.00)"
-    binary = of_rows.versus("gate", "baseline", "binary")
+    assert (
+        of_rows.versus("ablation", "gate", "baseline")
+        == "+0.45 ± 1.36 (p 0.29, Holm 1.00)"
+    )
+    assert (
+        of_rows.versus("ablation", "baseline", "gate")
+        == "-0.45 ± 1.36 (p 0.29, Holm 1.00)"
+    )
+    binary = of_rows.versus("ablation", "gate", "baseline", "binary")
     assert binary == "+0.07 ± 0.47 (p 0.59, Holm 1.00)"
     with pytest.raises(figures.PageError, match="not compare gate with all, real"):
-        of_rows.versus("gate", "all")
+        of_rows.versus("ablation", "gate", "all")
     (tmp_path / "ablation" / "runs.csv").write_text(
         "row,downsample,seed,binary_weights\n"
         "baseline,real,0,0.8\nbaseline,real,1,0.81\nbaseline,binary,0,0.7\n"
         "gate,real,0,0.82\ngate,real,1,0.8\ngate,binary,0,0.73\n"
     )
-    assert of_rows.by_seed("gate", "baseline") == "+2.00, -1.00"
-    assert of_rows.by_seed("gate", "baseline", "binary") == "+3.00"
-    assert of_rows.by_seed("gate", "baseline", "binary", "binary") == "+3.00"
+    assert of_rows.by_seed("ablation", "gate", "baseline") == "+2.00, -1.00"
+    assert of_rows.by_seed("ablation", "gate", "baseline", "binary") == "+3.00"
+    assert (
+        of_rows.by_seed("ablation", "gate", "baseline", "binary", "binary") == "+3.00"
+    )
     # Equally many, but not the same.
     runs = tmp_path / "ablation" / "runs.csv"
     runs.write_text(runs.read_text().replace("gate,real,1", "gate,real,2"))
     with pytest.raises(figures.PageError, match=r"seeds \[0, 2\] of gate and \[0, 1\]"):
-        of_rows.by_seed("gate", "baseline")
+        of_rows.by_seed("ablation", "gate", "baseline")
     names = {"first": "baseline", "second": "gate"}
     assert of_rows.not_shown("ablation/comparisons.csv", **names) == "Not shown"
     (tmp_path / "ablation" / "interactions.csv").write_text(
         "part,downsample,difference\ngate,real,-0.0029\ngate,binary,0.0037\n"
     )
-    assert of_rows.gain("gate", "difference") == "-0.29"
-    assert of_rows.gain("gate", "difference", "binary") == "+0.37"
+    assert of_rows.gain("ablation", "gate", "difference") == "-0.29"
+    assert of_rows.gain("ablation", "gate", "difference", "binary") == "+0.37"
     file = "ablation/comparisons.csv"
     path = tmp_path / file
     path.write_text(path.read_text().replace(",0.59,1", ",0.001,0.049"))
@@ -158,38 +166,40 @@ def test_differences_of_rows_have_the_sign_of_the_first(
         figures.column(file, "p_value", first="gate")
 
 
-def test_the_table_of_a_page_that_goes_on(render, figures, monkeypatch, tmp_path):
+def test_what_a_page_says_of_the_better_row(render, figures, monkeypatch, tmp_path):
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
-    (tmp_path / "table.md").write_text("| a |\n| --- |\n| 1 |\n\nA is\n\n| b |\n")
-    lines = render.ablation_figures.lines_of_table("table.md")
-    assert lines == "| a |\n| --- |\n| 1 |"
-    (tmp_path / "table.md").write_text("A is\n| a |\n| --- |\n| 1 |\n")
-    with pytest.raises(figures.PageError, match="table.md does not begin with a table"):
-        render.ablation_figures.lines_of_table("table.md")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "comparisons.csv").write_text(
+        "first,second,downsample,difference,interval,p_value,p_holm_all_pairs\n"
+        "baseline,gate,real,0.02,0.01,0.001,0.049\n"
+        "baseline,all,real,0.03,0.01,0.0001,0.051\n"
+        "gate,all,real,-0.03,0.01,0.0001,0.001\n"
+    )
+    above = render.ablation_figures.above
+    assert above("study", "gate", "baseline") == "+2.00 ± 1.00"
+    assert above("study", "gate", "all") == "+3.00 ± 1.00"
+    for name, other in (("all", "baseline"), ("baseline", "gate"), ("all", "gate")):
+        with pytest.raises(figures.PageError, match=f"not show {name} above {other}"):
+            above("study", name, other)
+    text = render.ablation_figures.versus("study", "all", "gate")
+    assert text == "-3.00 ± 1.00 (p < 0.005, Holm < 0.005)"
 
 
-def test_what_a_page_says_of_one_seed(render, figures, monkeypatch, tmp_path):
+def test_what_a_page_says_of_all_runs(render, figures, monkeypatch, tmp_path):
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
-    path = tmp_path / "runs.csv"
-    path.write_text("row,seed\na,0\nb,0\n")
-    assert render.ablation_figures.one_seed("runs.csv") == "one seed"
-    path.write_text(path.read_text() + "a,1\n")
-    with pytest.raises(figures.PageError, match="runs.csv has the seeds 0, 1"):
-        render.ablation_figures.one_seed("runs.csv")
-
-
-def test_what_a_page_says_of_every_run(render, figures, monkeypatch, tmp_path):
-    monkeypatch.setattr(figures, "RESULTS", tmp_path)
-    path = tmp_path / "ablation" / "runs.csv"
+    path = tmp_path / "study" / "runs.csv"
     path.parent.mkdir()
-    path.write_text("row,real_weights,binary_weights\na,0.8,0.9\nb,0.7,0.71\n")
+    head = "row,downsample,seed,real_weights,binary_weights\n"
+    path.write_text(f"{head}a,real,0,0.8,0.9\nb,real,0,0.7,0.7\n")
+    of_rows = render.ablation_figures
+    assert of_rows.seeds("study") == "one seed"
     pair = ("binary_weights", "real_weights")
-    assert render.ablation_figures.every_run(*pair) == "every run"
-    with pytest.raises(figures.PageError, match="has 2 runs whose real_weights is not"):
-        render.ablation_figures.every_run(*reversed(pair))
-    path.write_text(path.read_text() + "c,0.8,0.8\n")
-    with pytest.raises(figures.PageError, match="has 1 runs whose binary_weights"):
-        render.ablation_figures.every_run(*pair)
+    assert of_rows.runs_above("study", *pair) == "1 of 2 runs"
+    path.write_text(path.read_text() + "a,real,1,0.8,0.9\n")
+    with pytest.raises(figures.PageError, match="not all rows have the same seeds"):
+        of_rows.seeds("study")
+    path.write_text(path.read_text() + "b,real,1,0.8,0.9\n")
+    assert of_rows.seeds("study") == "2 seeds"
 
 
 ROWS = """experiment,number,seed,value

@@ -100,7 +100,7 @@ def test_imagenet_pipeline_and_one_step_at_224(tmp_path):
     dataset = data.load(config, str(tmp_path))
     stage = recipe.stages[2]
     batches = dataset.train(
-        4, stage.augmentation, seed=0, first_epoch=0, num_epochs=stage.epochs
+        4, stage.augmentation, seed=0, initial_epoch=0, epochs=stage.epochs
     )
     images, labels = next(iter(batches))
     assert images.shape == (4, 224, 224, 3) and labels.shape == (4, 2)

@@ -37,8 +37,9 @@ CLAIM = "small: stage 0, top-1"
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
+def small(monkeypatch, tmp_path):
     monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL,))
+    monkeypatch.setattr(reproduce, "REPRODUCED", f"{tmp_path}/reproduction")
 
 
 @pytest.fixture
@@ -247,6 +248,24 @@ def test_the_same_revision_goes_on_where_another_machine_stopped(
     assert done == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_run_that_was_begun_here_and_recorded_elsewhere_is_left_alone(
+    trained, results, both, tmp_path, monkeypatch
+):
+    _, done = trained
+    monkeypatch.setattr(checkout, "_git", lambda *arguments: "abc\n")
+    assert commands.run("reproduce", "--record", *both)[0] == 0
+    elsewhere = tmp_path / "elsewhere"
+    code = checkout.code_name(checkout.ROOT)
+    begun = elsewhere / code / "small" / "seed_0"
+    begun.mkdir(parents=True)
+    (elsewhere / code / "code.txt").write_text(f"{code}\n")
+    (begun / "recipe.json").write_text("{}\n")
+    done.clear()
+    given = (both[0], f"--workdir={elsewhere}")
+    assert commands.run("reproduce", "--record", *given)[0] == 0
+    assert done == [] and not (begun / "table.txt").exists()
+
+
 @pytest.mark.parametrize(
     ("value", "code", "text"),
     [
@@ -265,6 +284,19 @@ def test_a_claim_holds_or_not(trained, results, both, value, code, text):
     assert (found, done) == (code, [0])
     assert output.splitlines()[-1].endswith(text)
     assert errors == ("1 of 1 claims do not hold, see above.\n" if code else "")
+
+
+def test_runs_are_kept_where_none_names_a_folder(trained, tmp_path, monkeypatch):
+    """Hours of them; of other code elsewhere, so that it need not be told."""
+    _, done = trained
+    (tmp_path / "seeds.csv").write_text("experiment,number,seed,value\n")
+    write_claims(tmp_path / "claims.csv", [Claim(CLAIM, 0.9, 0.8, 1.0, 5, 1, "")])
+    for code in ("one", "other"):
+        monkeypatch.setattr(checkout, "code_name", lambda root, code=code: code)
+        assert commands.run("reproduce", f"--results={tmp_path}")[0] == 0
+        folder = tmp_path / "reproduction" / code / "small" / "seed_0"
+        assert (folder / "stage_0" / "result.json").exists()
+    assert done == [0, 0]
 
 
 def test_runs_of_other_code_are_not_reused(trained, tmp_path, monkeypatch):

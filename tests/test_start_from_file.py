@@ -11,7 +11,7 @@ from r2b_keras import models, recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.normalisation import Normalisation
-from r2b_keras.trainers import Distiller
+from r2b_keras.trainers import Distiller, trained
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.library import stage_key
@@ -122,8 +122,16 @@ def other_size(folder):
         (foreign, "--teacher", "expected taps|logits"),
         (other_size, "--teacher", "(None, 8, 8, 1) and teacher"),
         (binary_already, "--start_from", "binary already"),
-        (other_pixels, "--start_from", "Normalisation(mean=(0.9,), std=(0.1,)) inside"),
-        (other_pixels, "--teacher", "Normalisation(mean=(0.9,), std=(0.1,)) inside"),
+        (
+            other_pixels,
+            "--start_from",
+            "images with Normalisation(mean=(0.9,), std=(0.",
+        ),
+        (
+            other_pixels,
+            "--teacher",
+            "images with Normalisation(mean=(0.9,), std=(0.1,)",
+        ),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_at_once(
@@ -137,6 +145,21 @@ def test_a_file_that_does_not_fit_is_refused_at_once(
     assert_one_sentence(result, "Stage 3")
     assert any(word in result.stderr for word in words.split("|")), result.stderr
     assert not folder.exists()  # stages 0 to 2 were not trained in vain
+
+
+@pytest.mark.parametrize("flag", ["--start_from", "--teacher"])
+def test_a_run_s_network_tells_how_its_images_were_normalised(finished, tmp_path, flag):
+    """By the recipe in its folder; a copy elsewhere is taken as it comes."""
+    file = finished[0] / "stage_2" / "model.keras"
+    copy = tmp_path / "network.keras"
+    copy.write_bytes(file.read_bytes())
+    images = ("--override=data.mean=0.9", "--override=data.std=0.1")
+    given = ("train", *TINY, "--stage=3", *images, f"--workdir={tmp_path / 'run'}")
+    result = run(*given, f"{flag}={file}")
+    words = f"{file} was trained on images with Normalisation(mean=(0.305,)"
+    assert_one_sentence(result, "Stage 3", words, "change data.mean and data.std")
+    assert trained.normalisation_of(str(file)) == Normalisation((0.305,), (0.376,))
+    assert trained.normalisation_of(str(copy)) is None
 
 
 @pytest.mark.parametrize(

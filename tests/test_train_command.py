@@ -161,6 +161,7 @@ def test_non_finite_loss_stops_with_stage_epoch_and_step(tmp_path):
         (["--stage=4"], ["--stage=4", "0 to 3"]),
         (["--stage=-1", "--dry_run"], ["--stage=-1", "0 to 3"]),
         (["--stage=4", "--teacher=m.keras"], ["--stage=4 is out", "0 to 3"]),
+        (["--override=stages.3.losses.taps=a=b"], ["taps is a=b", "no attention: set"]),
         (["--override=stages.0.epoch=1"], ["'epoch'", "'epochs'"]),
         (["--override=stages.0.epochs=few"], ["'few'", "a whole number"]),
         (["--override=stages.0.epochs=9999999999"], ["at most 2147483647"]),

@@ -57,7 +57,7 @@ def trained(finished):
     digits = data.load(recipes.get("digits").data)
     distiller = Distiller(student, teacher, student_logits="logits", logit_weight=1.0)
     distiller.compile(tf.keras.optimizers.Adam(0.005))
-    batches = digits.train(64, data.Augmentation(), seed=0, num_epochs=5)
+    batches = digits.train(64, data.Augmentation(), seed=0, epochs=5)
     steps = digits.steps_per_epoch(64)
     distiller.fit(batches, epochs=5, steps_per_epoch=steps, verbose=0)
     logs = distiller.evaluate(digits.test(250), verbose=0, return_dict=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from r2b_keras.ablations import rows
+from r2b_keras.ablations.rows import Row
 from r2b_keras.ablations.runs import Outcome
 from r2b_keras.significance import Noise, holm, noise_of, paired_test, spread
 
@@ -41,7 +42,10 @@ class Comparison:
 
     Runs of one seed share the teacher and see the same images in the same order, so
     that differences are taken seed by seed. How far these spread by chance is estimated
-    from all rows of this downsampling, see `significance.noise_of`.
+    from all rows of this downsampling, see `significance.noise_of`; but from the pair
+    alone where one has another last stage (`Row.last`). Such a row shares the stages
+    before with the row "all", so that its noise is not independent, and what it leaves
+    out may be what keeps the last stage steady: its noise is not as large either.
 
     Attributes:
       first: name of a row.
@@ -120,7 +124,7 @@ def compare(outcomes: Sequence[Outcome]) -> list[Comparison]:
     for downsample in rows.DOWNSAMPLES:
         noise = _noise(outcomes, downsample)
         own = [
-            _compare(outcomes, first.name, second.name, downsample, noise)
+            _compare(outcomes, first, second, downsample, noise)
             for first, second in itertools.combinations(rows.ROWS, 2)
         ]
         pairs = [pair for pair in own if pair]
@@ -133,21 +137,25 @@ def compare(outcomes: Sequence[Outcome]) -> list[Comparison]:
 
 
 def _noise(outcomes: Sequence[Outcome], downsample: str) -> Noise:
-    own = (_by_seed(outcomes, row.name, downsample) for row in rows.ROWS)
+    own = (
+        _by_seed(outcomes, row.name, downsample) for row in rows.ROWS if not row.last
+    )
     return noise_of(
         [{seed: run.binary_weights for seed, run in row.items()} for row in own if row]
     )
 
 
 def _compare(
-    outcomes: Sequence[Outcome], first: str, second: str, downsample: str, noise: Noise
+    outcomes: Sequence[Outcome], first: Row, second: Row, downsample: str, noise: Noise
 ) -> Comparison | None:
     """Compares two rows, without a correction; None where they share no seed."""
-    (ours, theirs), images = _on_common_seeds(outcomes, downsample, first, second)
+    names = (first.name, second.name)
+    (ours, theirs), images = _on_common_seeds(outcomes, downsample, *names)
     if not len(ours):
         return None
-    tested = paired_test(theirs - ours, images, noise=noise)
-    return Comparison(first, second, downsample, len(ours), *tested, math.nan)
+    known = None if first.last or second.last else noise
+    tested = paired_test(theirs - ours, images, noise=known)
+    return Comparison(*names, downsample, len(ours), *tested, math.nan)
 
 
 def interactions(outcomes: Sequence[Outcome]) -> list[Interaction]:

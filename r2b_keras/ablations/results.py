@@ -65,6 +65,7 @@ def _manifest(ablation: Ablation) -> dict[str, Any]:
             own = {name: run.get(name) for name in _MADE_WITH}
             if own not in found:
                 found.append(own)
-    stages = (ablation.path / "stages").glob("*/result.json")
+    # Of finished stages alone: one that is being copied lies in a hidden folder.
+    stages = (ablation.path / "stages").glob("stage_*/result.json")
     seconds = sum(files.read_json(path)["seconds"] for path in stages)
     return {"training_seconds": round(seconds), "made_with": found}

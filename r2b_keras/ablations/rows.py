@@ -126,8 +126,8 @@ MATCHED = {"gate": "gate_attention", "analytic": "analytic_attention"}
 def find(names: Sequence[str], recipe: Recipe) -> list[Row]:
     """Returns the rows of these names, in the table's order; all where there are none.
 
-    All are those that differ on this recipe: a row whose last stage is the recipe's own
-    would be another one twice, and noise that is estimated from both too small.
+    All are those that differ on this recipe: a row that trains what another one does
+    would have its very results, and noise that is estimated from both be too small.
 
     Args:
       names: of rows, or none.
@@ -138,30 +138,38 @@ def find(names: Sequence[str], recipe: Recipe) -> list[Row]:
         another recipe.
     """
     check(recipe)
-    known = {row.name: row for row in ROWS}
+    copies = _copies(recipe)
     for name in names:
-        if name not in known:
+        if name not in TITLES:
             raise InputError(
-                f"Unknown row {name!r}, expected some of {', '.join(known)}."
+                f"Unknown row {name!r}, expected some of {', '.join(TITLES)}."
             )
-        if _is_another(known[name], recipe):
+        if name in copies:
             raise InputError(
-                f"Row {name!r} is the row 'all' of recipe {recipe.name!r}, whose last "
-                f"stage has {known[name].last} already: leave it out."
+                f"Row {name!r} trains what row {copies[name]!r} does on recipe "
+                f"{recipe.name!r}: leave it out."
             )
     return [
-        row
-        for row in ROWS
-        if (row.name in names if names else not _is_another(row, recipe))
+        row for row in ROWS if (row.name in names if names else row.name not in copies)
     ]
 
 
-def _is_another(row: Row, recipe: Recipe) -> bool:
-    """Whether what sets a row apart is what the recipe has anyway."""
-    last = recipe.stages[BINARY_WEIGHTS]
-    return bool(row.last) and all(
-        getattr(last, name) == value for name, value in row.last.items()
-    )
+def _copies(recipe: Recipe) -> dict[str, str]:
+    """The rows that train what one before them does on this recipe, with its name."""
+    found: dict[str, str] = {}
+    trained: list[tuple[str, list[Stage]]] = []
+    for row in ROWS:
+        try:
+            made = make_recipe(recipe, row, DOWNSAMPLES[0])
+        except InputError:  # a row that the recipe cannot have copies none
+            continue
+        stages = [made.stages[number] for number in made.stages_needed(BINARY_WEIGHTS)]
+        same = next((name for name, theirs in trained if theirs == stages), None)
+        if same is None:
+            trained.append((row.name, stages))
+        else:
+            found[row.name] = same
+    return found
 
 
 def make_recipe(recipe: Recipe, row: Row, downsample: str) -> Recipe:

@@ -17,7 +17,7 @@ from typing import Any
 from r2b_keras import data, files, folders, recipes
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.rows import Row
-from r2b_keras.errors import InputError, NonFiniteLossError
+from r2b_keras.errors import RUN_FAILURES, InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import trained
 from r2b_keras.trainers.chain import run_identity, train_chain
@@ -25,6 +25,8 @@ from r2b_keras.trainers.library import StageLibrary, stage_key
 from r2b_keras.trainers.workdir import Workdir
 
 _MARK = "ablation.json"
+# What makes such a folder and what must be the same, for messages.
+_WORDS = ("ablation", "recipe, settings and data")
 # Seconds between two looks at what other processes have finished.
 _PAUSE = 5.0
 
@@ -136,22 +138,25 @@ class Ablation:
           InputError: the folder is of another ablation, or holds something else; or
             bad data, or a file that a stage rests on cannot be read.
         """
-        identity = {
+        identity = self._whole_identity()
+        folders.claim(self.path, _MARK, identity, *_WORDS)
+        # One from before a field was added lacks it.
+        files.write_json(self.path / _MARK, identity)
+
+    def check(self) -> None:
+        """Refuses what `claim` does, and writes nothing."""
+        folders.require_new_or_marked(self.path, _MARK)
+        if (self.path / _MARK).exists():  # else there is no need of images
+            folders.require(self.path, _MARK, self._whole_identity(), *_WORDS)
+
+    def _whole_identity(self) -> dict[str, Any]:
+        return {
             "recipe": recipes.to_dict(self.recipe),
             "precision": self.settings["precision"],
             "deterministic": self.settings["deterministic"],
             "data_fingerprint": self.images.fingerprint,
             **trained.files_of(self.recipe),
         }
-        same = "recipe, settings and data"
-        folders.claim(self.path, _MARK, identity, "ablation", same)
-        # One from before a field was added lacks it.
-        files.write_json(self.path / _MARK, identity)
-
-    def check(self) -> None:
-        """Refuses what `claim` does, but makes no folder where there is none."""
-        if (self.path / _MARK).exists():
-            self.claim()
 
     def workdir(self, run: Plan) -> Workdir:
         """Folder of a run."""
@@ -177,7 +182,7 @@ class Ablation:
           InputError: what lies in its folder is another run.
         """
         workdir = self.workdir(run)
-        if (workdir.path / "recipe.json").exists():
+        if workdir.has_recipe:
             workdir.claim(self._identity(run), alone=False)
         before = workdir.result(rows.REAL_WEIGHTS)
         last = workdir.result(rows.BINARY_WEIGHTS)
@@ -220,6 +225,7 @@ class Ablation:
           folders.FolderInUseError: another process is at it.
           InputError: bad data or settings.
           NonFiniteLossError: the loss left the reals.
+          MemoryLackError: a stage does not fit into memory.
         """
         train_chain(
             self._recipe(run),
@@ -273,7 +279,7 @@ class Ablation:
             self.train(run)
         except folders.FolderInUseError:
             return False
-        except NonFiniteLossError as error:
+        except RUN_FAILURES as error:
             self.workdir(run).note_failure(run.name, error)
         report()
         return True

@@ -25,6 +25,12 @@ them as well.
 """
 
 
+_LAST_STAGES = """\
+Rows of another last stage share the stages before it with "all" and may vary otherwise:
+they are no part of that noise, and their p and intervals are of their pair alone.
+"""
+
+
 def to_csv(items: Sequence[Any]) -> str:
     """Writes dataclasses of one kind as CSV, a column per field.
 
@@ -74,7 +80,7 @@ def to_markdown(
         if own:
             parts.append(_table(own, comparisons, downsample))
     if parts:
-        parts.append(_LEGEND)
+        parts.append(_LEGEND + (_LAST_STAGES if _other_last(summaries) else ""))
     if interactions:
         parts.append(_interactions(interactions))
     if failures:
@@ -84,6 +90,11 @@ def to_markdown(
         ]
         parts.append("\n".join(["Failed, and left out above:", "", *lines, ""]))
     return "\n".join(parts)
+
+
+def _other_last(summaries: Sequence[Summary]) -> bool:
+    shown = {summary.row for summary in summaries}
+    return any(row.last for row in rows.ROWS if row.name in shown)
 
 
 def _table(

@@ -52,26 +52,25 @@ def barriers(model: tf.keras.Model) -> Iterator[None]:
         layer: graph.Layer,
         call: Callable[..., tf.Tensor],
         inputs: tf.Tensor,
-        inverse: tf.Tensor,
+        steps: tf.Tensor,
     ) -> tf.Tensor:
-        return call(lce_merges.barrier(inputs), inverse)
+        return call(lce_merges.barrier(inputs), steps)
 
     layers = integer_layers(model)
     rounding = [layer for layer in layers if not isinstance(layer, PictureConv2D)]
     with (
         graph.around(layers, wrap, "sums"),
         graph.around(rounding, wrap_rounding, "quantize"),
-        graph.around(layers, _coefficients, "coefficients"),
+        graph.around(rounding, _as_numbers, "steps"),
+        graph.around(layers, _as_numbers, "coefficients"),
     ):
         yield
 
 
-def _coefficients(
-    layer: graph.Layer, call: Callable[..., Any], *args: Any
-) -> list[tf.Tensor]:
+def _as_numbers(layer: graph.Layer, call: Callable[[], Any]) -> Any:
     """What a layer computes with, as numbers: the converter would divide otherwise."""
     with tf.init_scope():
-        return [tf.constant(value.numpy()) for value in call()]
+        return tf.nest.map_structure(lambda value: tf.constant(value.numpy()), call())
 
 
 def finish(model: tf.keras.Model, tables: tflite_file.Model) -> None:
@@ -110,7 +109,7 @@ def finish(model: tf.keras.Model, tables: tflite_file.Model) -> None:
 
 def _weights(layer: graph.Layer) -> np.ndarray:
     """A layer's integers as int8, output channels first."""
-    integers = layer.coefficients()[-2].numpy()
+    integers = layer.coefficients()[0].numpy()
     return np.ascontiguousarray(np.moveaxis(integers, -1, 0)).astype(np.int8)
 
 

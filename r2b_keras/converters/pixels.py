@@ -81,7 +81,7 @@ def taken(
     """
     first = _first_layers(model)
     if not all(isinstance(layer, PictureConv2D) for layer in first):
-        yield functools.partial(_normalized, model, normalisation)
+        yield functools.partial(_normalised, model, normalisation)
         return
 
     def wrap(layer: graph.Layer, call: Callable[..., tf.Tensor], x: tf.Tensor) -> Any:
@@ -99,7 +99,7 @@ def _first_layers(model: tf.keras.Model) -> list[graph.Layer | None]:
     return list(dict.fromkeys(node.outbound_layer for node in source.outbound_nodes))
 
 
-def _normalized(
+def _normalised(
     model: tf.keras.Model, normalisation: Normalisation, images: tf.Tensor
 ) -> Any:
     scale, offset = pictures.scale_and_offset(normalisation)

@@ -76,8 +76,8 @@ AUGMENTATIONS: dict[str, Change] = {}
 class Augmentation:
     """Random changes of the training images; the default changes nothing.
 
-    They are applied in the order of the fields. Validation and test images are never
-    augmented.
+    They are applied in the order of the fields, but for mix-up, which comes last.
+    Validation and test images are never augmented.
 
     Attributes:
       random_resized_crop: cut out a share of the area, `crop_area` to 1, at 3/4 to 4/3

@@ -131,12 +131,12 @@ class ImageDataset:
         batch_size: int,
         augmentation: Augmentation,
         seed: int,
-        first_epoch: int = 0,
-        num_epochs: int = 1,
+        initial_epoch: int = 0,
+        epochs: int = 1,
         normalised: bool = True,
         share: Share = WHOLE,
     ) -> tf.data.Dataset:
-        """Augmented training batches of the epochs first_epoch to num_epochs - 1.
+        """Augmented training batches of the epochs initial_epoch to epochs - 1.
 
         Epoch k is the same, to the bit, whichever epoch the dataset starts with. All
         images of an epoch are different; its order and all augmentation follow from
@@ -146,8 +146,8 @@ class ImageDataset:
           batch_size: images per batch.
           augmentation: random changes of the images.
           seed: of the order and the augmentation.
-          first_epoch: counted from 0.
-          num_epochs: of the whole training, first_epoch included.
+          initial_epoch: counted from 0, as in `keras.Model.fit`.
+          epochs: of the whole training, those before the initial one too.
           normalised: False for pixels as they are sent to a device that is to do the
             rest, `normalise`: uint8, a quarter of the bytes, unless the augmentation
             rotates or mixes images, or does something of one's own.
@@ -163,15 +163,15 @@ class ImageDataset:
             equally, or there are no such epochs.
         """
         steps = self.steps_per_epoch(batch_size)
-        if not 0 <= first_epoch < num_epochs:
+        if not 0 <= initial_epoch < epochs:
             raise InputError(
-                f"first_epoch is {first_epoch} of {num_epochs} epochs: expected 0 to "
-                "num_epochs - 1."
+                f"initial_epoch is {initial_epoch} of {epochs} epochs, expected 0 to "
+                "epochs - 1."
             )
-        share.size(batch_size)
-        numbers = range(first_epoch, num_epochs)
-        epochs = seeds.Epochs(numbers, batch_size, seed, share)
-        raw = self._train.train_batches(augmentation, epochs)
+        share.require_equal(batch_size)
+        numbers = range(initial_epoch, epochs)
+        order = seeds.Epochs(numbers, batch_size, seed, share)
+        raw = self._train.train_batches(augmentation, order)
         augmented = functools.partial(self._augmented, augmentation, normalised)
         batches = in_parallel(raw, augmented)
         # Tells Keras how many batches there are; flat_map cannot know.

@@ -19,17 +19,17 @@ class Share:
     index: int = 0
     count: int = 1
 
-    def size(self, batch_size: int) -> int:
-        """Images of a batch that are this host's.
-
-        Raises:
-          InputError: the batch cannot be shared equally.
-        """
+    def require_equal(self, batch_size: int) -> None:
+        """Raises `InputError` where a batch cannot be shared equally."""
         if batch_size % self.count:
             raise InputError(
                 f"batch_size is {batch_size}, expected a multiple of the {self.count} "
                 "hosts that share each batch."
             )
+
+    def size(self, batch_size: int) -> int:
+        """Images of a batch that are this host's; see `require_equal`."""
+        self.require_equal(batch_size)
         return batch_size // self.count
 
     def of_batch(self, rows: tf.Tensor) -> tf.Tensor:

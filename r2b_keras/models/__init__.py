@@ -4,6 +4,11 @@ Importing this imports TensorFlow; what describes a network, `r2b_keras.networks
 not.
 """
 
+from r2b_keras.models.binarizers import (
+    ClippedApproxSign,
+    MagnitudeAwareSign,
+    StandardizedSign,
+)
 from r2b_keras.models.building import build, build_network, names
 from r2b_keras.models.integers import IntegerConv2D, IntegerDense, PictureConv2D
 from r2b_keras.models.intermediates import intermediate_names, with_intermediates
@@ -14,6 +19,8 @@ from r2b_keras.models.layers import (
     ChannelShift,
     InstanceThreshold,
     OuterProductScale,
+    SynchronizedBatchNorm,
+    Tanh,
 )
 from r2b_keras.models.saved import load
 from r2b_keras.models.summary import ModelSize, model_size
@@ -27,14 +34,19 @@ __all__ = [
     "ChannelGating",
     "ChannelScale",
     "ChannelShift",
+    "ClippedApproxSign",
     "InstanceThreshold",
     "IntegerConv2D",
     "IntegerDense",
+    "MagnitudeAwareSign",
     "ModelSize",
     "Network",
     "Normalisation",
     "OuterProductScale",
     "PictureConv2D",
+    "StandardizedSign",
+    "SynchronizedBatchNorm",
+    "Tanh",
     "build",
     "build_network",
     "intermediate_names",

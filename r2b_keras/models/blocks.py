@@ -101,11 +101,13 @@ def activation(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
 def quantizers(network: Network) -> dict[str, Any]:
     """Arguments that give a larq layer the network's binarization."""
     of_weights = _of_weights(network)
+    bounded = of_weights and getattr(of_weights, "clip_value", 1.0) is not None
     return {
         "input_quantizer": _of_inputs(network),
         "kernel_quantizer": of_weights,
-        # A latent weight beyond +-1 gets no gradient and would stay there for ever.
-        "kernel_constraint": of_weights and "weight_clip",
+        # A latent weight beyond larq's bound, 1, gets no gradient and would stay there
+        # for ever. Where nothing is bounded, a clip would only move a filter's mean.
+        "kernel_constraint": "weight_clip" if bounded else None,
     }
 
 
@@ -175,8 +177,8 @@ def binary_half_block(
     """BatchNorm -> sign -> 3x3 convolution -> re-scaling -> PReLU, plus its own skip.
 
     Half of a block of Fig. 1 (left). BatchNorm's bias is the learned threshold of the
-    sign, to which a share of the image's own mean is added where the network says so.
-    So is a learned shift before the PReLU.
+    sign. Where the network says so, a share of the image's own mean is added to that
+    threshold, and a learned shift precedes the PReLU.
 
     Args:
       x: `[B, H, W, C_in]`.
@@ -192,14 +194,14 @@ def binary_half_block(
     skip = x
     if strides != 1:
         skip = shortcut(x, filters, network, f"{name}_shortcut")
-    normalized = batch_norm(x, network, f"{name}_batch_norm")
-    signed = normalized
+    normalised = batch_norm(x, network, f"{name}_batch_norm")
+    signed = normalised
     if network.thresholds == "mean":
-        signed = InstanceThreshold(name=f"{name}_instance_threshold")(normalized)
+        signed = InstanceThreshold(name=f"{name}_instance_threshold")(normalised)
     x = quantized_convolution(signed, filters, 3, strides, network, f"{name}_conv")
     rescaling = RESCALINGS[network.rescaling_used].layers
     if rescaling:
-        convolution = Convolution(x, normalized, signed, 3, strides, network, name)
+        convolution = Convolution(x, normalised, signed, 3, strides, network, name)
         x = pkgutil.resolve_name(rescaling)(convolution)
     if network.prelu_shifts:
         x = ChannelShift(name=f"{name}_shift")(x)

@@ -141,40 +141,38 @@ class _InputRange:
             aggregation=tf.VariableAggregation.MEAN,
         )
 
-    def input_range(self, inputs: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """The magnitude that becomes 127; moves `maximum` in training."""
+    def update_range(self, inputs: tf.Tensor) -> None:
+        """Moves `maximum` by a batch of the layer's inputs."""
         maximum = tf.convert_to_tensor(self.maximum)
-        if training:
-            largest = tf.stop_gradient(tf.reduce_max(tf.abs(inputs)))
-            # A frozen layer's range stays, once it has one.
-            share = (1 - self.momentum) if self.trainable else 0.0  # type: ignore[attr-defined]
-            moved = maximum + share * (largest - maximum)
-            maximum = tf.where(maximum > 0, moved, largest)
-            self.maximum.assign(maximum)
+        largest = tf.stop_gradient(tf.reduce_max(tf.abs(inputs)))
+        # A frozen layer's range stays, once it has one.
+        share = (1 - self.momentum) if self.trainable else 0.0  # type: ignore[attr-defined]
+        moved = maximum + share * (largest - maximum)
+        self.maximum.assign(tf.where(maximum > 0, moved, largest))
+
+    def input_range(self) -> tf.Tensor:
+        """The magnitude that becomes 127, `[]`."""
+        maximum = tf.convert_to_tensor(self.maximum)
         # Zeros, or a network that has seen no image yet, have any range.
         return tf.where(maximum > 0, maximum, tf.ones_like(maximum))
 
-    def coefficients(
-        self, inputs: tf.Tensor = None, training: bool | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def coefficients(self) -> tuple[tf.Tensor, tf.Tensor]:
         """What the layer computes with.
 
-        Args:
-          inputs: the layer's, of which training finds the range.
-          training: whether it does.
-
         Returns:
-          Steps in an input of 1, `[]`; the weights' integers `[..., C_out]`; and what a
-          sum is multiplied by, `[C_out]`.
+          The weights' integers `[..., C_out]`, and what a sum of their products with
+          whole numbers is multiplied by, `[C_out]`.
         """
-        largest = self.input_range(inputs, training)
         integers, scales = quantize_weights(self.kernel)  # type: ignore[attr-defined]
-        factors = scales * (largest * (1 / LARGEST_ACTIVATION))
-        return LARGEST_ACTIVATION / largest, integers, factors
+        return integers, scales * (self.input_range() * (1 / LARGEST_ACTIVATION))
 
-    def quantize(self, inputs: tf.Tensor, inverse: tf.Tensor) -> tf.Tensor:
+    def steps(self) -> tf.Tensor:
+        """How many of the whole numbers an input of 1 is, `[]`."""
+        return LARGEST_ACTIVATION / self.input_range()
+
+    def quantize(self, inputs: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
         """Whole numbers from -127 to 127 of the layer's inputs."""
-        return quantize(inputs, inverse, -LARGEST_ACTIVATION, LARGEST_ACTIVATION)
+        return quantize(inputs, steps, -LARGEST_ACTIVATION, LARGEST_ACTIVATION)
 
 
 @_register
@@ -306,8 +304,10 @@ class IntegerConv2D(_InputRange, tf.keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the convolution, times a factor per channel."""
-        inverse, integers, factors = self.coefficients(inputs, training)
-        outputs = self.sums(self.quantize(inputs, inverse), integers) * factors
+        if training:
+            self.update_range(inputs)
+        integers, factors = self.coefficients()
+        outputs = self.sums(self.quantize(inputs, self.steps()), integers) * factors
         return self.activation(outputs)
 
     def sums(self, inputs: tf.Tensor, integers: tf.Tensor) -> tf.Tensor:
@@ -350,8 +350,10 @@ class IntegerDense(_InputRange, tf.keras.layers.Dense):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the product, times a factor per output, plus the bias."""
-        inverse, integers, factors = self.coefficients(inputs, training)
-        outputs = self.sums(self.quantize(inputs, inverse), integers) * factors
+        if training:
+            self.update_range(inputs)
+        integers, factors = self.coefficients()
+        outputs = self.sums(self.quantize(inputs, self.steps()), integers) * factors
         if self.use_bias:
             outputs += self.bias
         return outputs if self.activation is None else self.activation(outputs)

@@ -23,8 +23,9 @@ layers, ours of 1x1 convolutions, which keep the batch when converted; and its l
 layer is the softmax of our logits.
 
 Pictures reach it as in larq-zoo: `MEAN` and `STD`, of the central part of the picture
-that `data.decoding.decode_center` cuts out as well (larq-zoo resizes it bicubically,
-`decode_center` bilinearly). Its 1000 classes are ImageNet's, sorted by WordNet number.
+that the framing "center" of `data.decoding.decode_framed` cuts out as well (larq-zoo
+resizes it bicubically, that bilinearly). Its 1000 classes are ImageNet's, sorted by
+WordNet number.
 """
 
 import contextlib

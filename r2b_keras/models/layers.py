@@ -255,12 +255,22 @@ class ChannelGating(tf.keras.layers.Dense):
       units: channels of the convolution to be gated.
       bottleneck: hidden channels, C / r in the paper.
       use_bias: whether the hidden channels have a bias.
+      **kwargs: `name`, `trainable` and `dtype`; of `Dense`'s others it has none.
+
+    Raises:
+      InputError: sizes that are none, or another argument.
     """
 
     def __init__(
         self, units: int, bottleneck: int, use_bias: bool = False, **kwargs: Any
     ) -> None:
         """Validates and stores the sizes."""
+        unknown = sorted(kwargs.keys() - {"name", "trainable", "dtype"})
+        if unknown:
+            raise InputError(
+                f"ChannelGating got {', '.join(unknown)}, expected units, bottleneck, "
+                "use_bias, name, trainable and dtype only."
+            )
         super().__init__(units, use_bias=use_bias, **kwargs)
         require_count("ChannelGating.bottleneck", bottleneck)
         self.bottleneck = bottleneck

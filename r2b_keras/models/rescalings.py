@@ -23,7 +23,7 @@ class Convolution:
 
     Attributes:
       output: `[B, H', W', C_out]`.
-      normalized: BatchNorm's output before it, `[B, H, W, C_in]`.
+      normalised: BatchNorm's output before it, `[B, H, W, C_in]`.
       binarized: what it took signs of, the same but for thresholds that depend on the
         image.
       kernel_size: height and width of its window, in pixels.
@@ -33,7 +33,7 @@ class Convolution:
     """
 
     output: tf.Tensor
-    normalized: tf.Tensor
+    normalised: tf.Tensor
     binarized: tf.Tensor
     kernel_size: int
     strides: int
@@ -61,9 +61,9 @@ def outer_product_scale(of: Convolution) -> tf.Tensor:
 def gate(of: Convolution) -> tf.Tensor:
     """G of Eq. 3 alone (Sec. 4.3)."""
     units = of.output.shape[-1]
-    channels = of.normalized.shape[-1] if of.network.gate_width == "in" else units
+    channels = of.normalised.shape[-1] if of.network.gate_width == "in" else units
     bottleneck = max(1, channels // of.network.reduction)
-    factor = ChannelGating(units, bottleneck, name=f"{of.name}_gate")(of.normalized)
+    factor = ChannelGating(units, bottleneck, name=f"{of.name}_gate")(of.normalised)
     return layers.Multiply(name=f"{of.name}_rescale")([of.output, factor])
 
 

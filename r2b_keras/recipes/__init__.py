@@ -25,7 +25,7 @@ from r2b_keras.recipes.codec import (
 )
 from r2b_keras.recipes.overrides import apply_overrides
 from r2b_keras.recipes.schema import Recipe, Stage
-from r2b_keras.recipes.settings import Expected, Losses, Optimizer, Schedule
+from r2b_keras.recipes.stage_parts import Expected, Losses, Optimizer, Schedule
 
 __all__ = [
     "Expected",

@@ -11,7 +11,7 @@ from typing import Any
 from r2b_keras.data.config import Augmentation
 from r2b_keras.networks import Network
 from r2b_keras.recipes.schema import Stage
-from r2b_keras.recipes.settings import Expected, Losses, Optimizer, Schedule
+from r2b_keras.recipes.stage_parts import Expected, Losses, Optimizer, Schedule
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ChainSettings:
     """What the stages of a data set have in common.
 
     Attributes:
       network: options of every network.
       real_weights: training of the stages with real weights.
-      binary_weights: training of the last stage.
+      binary_weights: training of the one with binary weights.
       taught: losses of the students that match attention and logits.
       taught_last: losses of the last stage, which matches no attention (Sec. 4.2).
     """
@@ -44,14 +44,14 @@ class Settings:
 
     def stage(self, name: str, binarization: str, epochs: int, **fields: Any) -> Stage:
         """A stage of one network."""
-        is_last = binarization == "binary"
-        training = self.binary_weights if is_last else self.real_weights
+        is_binary = binarization == "binary"
+        training = self.binary_weights if is_binary else self.real_weights
         student = Network(name, binarization, **self.network)
         return Stage(student, epochs, **vars(training), **fields)
 
 
 def real_to_binary(
-    settings: Settings,
+    settings: ChainSettings,
     epochs: Sequence[int],
     expected: Sequence[Expected | None] = (None,) * 4,
     stage_2_start: int | None = None,
@@ -104,7 +104,7 @@ def real_to_binary(
 
 
 def strong_baseline(
-    settings: Settings,
+    settings: ChainSettings,
     epochs: Sequence[int],
     expected: Sequence[Expected | None] = (None,) * 2,
 ) -> tuple[Stage, ...]:

@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.recipes import chains, paper
 from r2b_keras.recipes.schema import Recipe
-from r2b_keras.recipes.settings import Expected
+from r2b_keras.recipes.stage_parts import Expected
 
 # Sec. 4.1: random crop, flip, rotation by up to 15 degrees, and mix-up, which it calls
 # crucial. 4 pixels of padding are ours (not printed; usual for CIFAR); alpha 0.2 is

@@ -33,7 +33,7 @@ from r2b_keras.data.config import Augmentation
 from r2b_keras.recipes import chains, cifar100, short
 from r2b_keras.recipes.measured import expected, expected_of_stages
 from r2b_keras.recipes.schema import Recipe, Stage
-from r2b_keras.recipes.settings import Optimizer
+from r2b_keras.recipes.stage_parts import Optimizer
 
 _DATA = dataclasses.replace(cifar100.RECIPES[0].data, validation_size=5000)
 _TRAINING: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.schema import DESCRIPTIONS, Recipe
-from r2b_keras.recipes.settings import Expected
+from r2b_keras.recipes.stage_parts import Expected
 
 # Fields that older files have and that nothing reads any longer.
 _DROPPED: dict[Any, tuple[str, ...]] = {Expected: ("deviation",)}

@@ -30,7 +30,7 @@ trains on all of them).
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.recipes import chains, paper
 from r2b_keras.recipes.schema import Recipe
-from r2b_keras.recipes.settings import Expected
+from r2b_keras.recipes.stage_parts import Expected
 
 _DATA = DataConfig(
     source="tfds:imagenet2012",

@@ -8,7 +8,7 @@ import functools
 import pathlib
 
 from r2b_keras import claims
-from r2b_keras.recipes.settings import Expected
+from r2b_keras.recipes.stage_parts import Expected
 
 SOURCE = "measured"
 # SHA-256 of the images that were measured, by a recipe's `data.source`. A folder may

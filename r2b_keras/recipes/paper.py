@@ -3,8 +3,8 @@
 from typing import Any
 
 from r2b_keras.data.config import Augmentation
-from r2b_keras.recipes.chains import Settings, Training
-from r2b_keras.recipes.settings import Losses, Optimizer, Schedule
+from r2b_keras.recipes.chains import ChainSettings, Training
+from r2b_keras.recipes.stage_parts import Losses, Optimizer, Schedule
 
 # Sec. 4.1: Adam, 1e-3 and weight decay 1e-5 for real weights. Coupled L2 is ours: it is
 # what Adam with a weight decay meant when the paper was written.
@@ -35,7 +35,7 @@ def settings(
     drop_epochs: tuple[int, ...],
     augmentation: Augmentation,
     binary_augmentation: Augmentation,
-) -> Settings:
+) -> ChainSettings:
     """The paper's settings.
 
     Args:
@@ -59,7 +59,7 @@ def settings(
         Schedule("step", drop_epochs, drop_factor=0.1, warmup_epochs=warmup_epochs)
         for warmup_epochs in (5, 0.0)
     )
-    return Settings(
+    return ChainSettings(
         network,
         Training(batch_size, _REAL_WEIGHTS, warmed_up, augmentation),
         Training(batch_size, _BINARY_WEIGHTS, at_once, binary_augmentation),

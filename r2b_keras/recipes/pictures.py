@@ -32,7 +32,7 @@ import dataclasses
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.recipes import chains, cifar100_small, short
 from r2b_keras.recipes.schema import Recipe, Stage
-from r2b_keras.recipes.settings import Optimizer, Schedule
+from r2b_keras.recipes.stage_parts import Optimizer, Schedule
 
 _SETTINGS = short.settings(
     # Half the paper's width; the stem's stride 2 gives 32x32 feature maps.

@@ -13,7 +13,7 @@ from r2b_keras.checks import (
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.errors import InputError
 from r2b_keras.networks import BINARIZATIONS, RESCALINGS, Network
-from r2b_keras.recipes.settings import Expected, Losses, Optimizer, Schedule
+from r2b_keras.recipes.stage_parts import Expected, Losses, Optimizer, Schedule
 
 # Fields of `Recipe` and `Stage` that tell people about them and change no training.
 DESCRIPTIONS = ("summary", "expected")

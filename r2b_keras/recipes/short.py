@@ -9,8 +9,8 @@ whose gradient is nearer to that of the sign than the clipped identity's. Losses
 from typing import Any
 
 from r2b_keras.data.config import Augmentation
-from r2b_keras.recipes.chains import Settings, Training
-from r2b_keras.recipes.settings import Losses, Optimizer, Schedule
+from r2b_keras.recipes.chains import ChainSettings, Training
+from r2b_keras.recipes.stage_parts import Losses, Optimizer, Schedule
 
 
 def settings(
@@ -20,7 +20,7 @@ def settings(
     augmentation: Augmentation,
     binary_augmentation: Augmentation | None = None,
     temperature: float = 1.0,
-) -> Settings:
+) -> ChainSettings:
     """Settings of a chain of few epochs.
 
     Args:
@@ -43,7 +43,7 @@ def settings(
         Schedule("cosine"),
         binary_augmentation or augmentation,
     )
-    return Settings(
+    return ChainSettings(
         {"activation_binarizer": "approx_sign", **network},
         real_weights,
         binary_weights,

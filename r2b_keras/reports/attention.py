@@ -126,7 +126,8 @@ def section(
         if stage.teacher is None:
             continue
         if isinstance(stage.teacher, str):
-            continue  # the record is of what lies in the folder
+            stages.append({"number": number, "file": stage.teacher})
+            continue
         taught = record.recipe.stages[stage.teacher].student.binarization
         is_open = stage.teacher not in record.results
         taps = {}
@@ -141,6 +142,7 @@ def section(
         stages.append(
             {
                 "number": number,
+                "file": None,
                 "teacher": stage.teacher,
                 "binary": BINARIZATIONS[taught].binary_parts,
                 "is_open": is_open,

@@ -324,7 +324,7 @@ def choose(names: list[str], quick: bool, to_record: bool = False) -> list[Exper
                 f"{' or '.join(sorted(partners))} with it."
             )
     if names:
-        return [known[name] for name in names]
+        return [known[name] for name in dict.fromkeys(names)]
     recorded = [each for each in EXPERIMENTS if not each.is_planned]
     return [each for each in recorded if each.is_quick or not quick]
 

@@ -103,7 +103,7 @@ def add(
     """Takes up what a seed of an experiment gave.
 
     If an accuracy is another than before, training or the machine has changed since,
-    and all accuracies of the other seeds are forgotten, with what they are compared
+    and all accuracies of the other seeds are forgotten, with all that they are compared
     with: all of a claim's come from one. So with sizes, which the converter changes,
     where one is more than a unit off.
     """
@@ -113,13 +113,11 @@ def add(
             for number in experiment.numbers
             if (number.unit is None) == kind
         }
-        changed = {
-            term
+        if any(
+            abs(measured.get(term, {}).get(seed, found[term]) - found[term]) > unit
             for term, unit in units.items()
-            if abs(measured.get(term, {}).get(seed, found[term]) - found[term]) > unit
-        }
-        if changed:
-            for term in units.keys() | experiments.compared_with(changed):
+        ):
+            for term in units.keys() | experiments.compared_with(units.keys()):
                 measured.pop(term, None)
     for term, value in found.items():
         measured.setdefault(term, {})[seed] = value
@@ -151,7 +149,7 @@ def claims(measured: Measured) -> list[Claim]:
         low, high = interval(known, statement.runs, statement.unit)
         if statement.is_share:
             low, high = max(low, 0.0), min(high, 1.0)
-        names = ",".join(term.experiment for term in statement.terms)
+        names = ",".join(dict.fromkeys(term.experiment for term in statement.terms))
         found.append(
             Claim(
                 statement.text,

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Sequence
 
 from r2b_keras import claims, locks
+from r2b_keras.errors import RUN_FAILURES
 from r2b_keras.sweeps import hparams, trials
 from r2b_keras.sweeps.results import (
     EPOCHS_NAME,
@@ -55,7 +56,7 @@ def _train(sweep: Sweep, offset: int) -> None:
     result: StageResult | None = None
     try:
         result = trials.train(sweep, settings.recipe, folder, seed)
-    except trials.FAILURES as error:
+    except RUN_FAILURES as error:
         Workdir(folder).note_failure("the recipe's own setting", error)
     if offset == 0:
         hparams.write_trial(sweep, 0, sweep.own_values(), result)
@@ -121,8 +122,9 @@ def _verdict(
 ) -> str:
     """Whether the best lies above where seeds alone put the best of so many trials.
 
-    The interval is that of the claims, at a level which leaves `_CHANCE` to all trials
-    together (Bonferroni): else the best of enough trials would always lie above.
+    The upper end is that of the claims, at a level which leaves `_CHANCE` above it to
+    all trials together (Bonferroni): else the best of enough trials would always lie
+    above.
     """
     if first is None or first.number == 0:
         return "no: no trial is better than the recipe's own setting"
@@ -132,10 +134,15 @@ def _verdict(
             f"setting (--seeds), there are {len(found)}"
         )
     unit = 1 / sweep.settings.dataset.num_validation
-    low, high = claims.interval(found, 1, unit, 1 - _CHANCE / num_tried)
-    above = claims.place(first.score, low, high) == claims.ABOVE
+    low, high = claims.interval(found, 1, unit, 1 - 2 * _CHANCE / num_tried)
     trials = "1 trial" if num_tried == 1 else f"{num_tried} trials"
+    if high >= 1:
+        return (
+            f"not known: for all that {len(found)} seeds of the recipe's own setting "
+            f"tell, they may bring one of {trials} to 100%; take more (--seeds)"
+        )
+    above = claims.place(first.score, low, high) == claims.ABOVE
     return (
         f"{'yes' if above else 'not shown'}: seeds alone keep {trials} of the recipe's "
-        f"own setting between {low:.2%} and {high:.2%} in {1 - _CHANCE:.0%} of sweeps"
+        f"own setting below {high:.2%} in {1 - _CHANCE:.0%} of sweeps"
     )

@@ -286,7 +286,7 @@ def _sample(ends: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _check_numbers(fields: tuple[Field, ...], recipe: Recipe) -> None:
-    """Refuses ranges for words, and ranges of fractions for whole numbers."""
+    """Refuses ranges for words, and those of other numbers than the field's own."""
     values = recipes.to_dict(recipe)
     for field in fields:
         if field.kind == "choice":
@@ -297,6 +297,11 @@ def _check_numbers(fields: tuple[Field, ...], recipe: Recipe) -> None:
                 raise InputError(
                     f"{field.name!r} has the kind {field.kind!r}, expected 'int' or "
                     "'choice' for a field of whole numbers."
+                )
+            if isinstance(value, float) and field.kind == "int" and value % 1:
+                raise InputError(
+                    f"{field.name!r} has the kind 'int', expected 'linear', 'log' or "
+                    f"'choice' where the recipe's own value is {value}: trial 0 has it."
                 )
             if not isinstance(value, int | float):
                 raise InputError(

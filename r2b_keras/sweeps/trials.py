@@ -2,15 +2,11 @@
 
 import pathlib
 
-from r2b_keras.errors import MemoryLackError, NonFiniteLossError
 from r2b_keras.recipes import Recipe
 from r2b_keras.sweeps.sweep import Sweep
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.library import StageLibrary
 from r2b_keras.trainers.workdir import StageResult, Workdir
-
-# What is a trial's own fault.
-FAILURES = (NonFiniteLossError, MemoryLackError)
 
 
 def train(sweep: Sweep, recipe: Recipe, folder: pathlib.Path, seed: int) -> StageResult:

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from r2b_keras.environment import kt
+from r2b_keras.errors import RUN_FAILURES
 from r2b_keras.sweeps import hparams, trials
 from r2b_keras.sweeps.oracles import OBJECTIVE, Trial
 from r2b_keras.sweeps.sweep import Sweep, trial_number
@@ -87,7 +88,7 @@ class SweepTuner(kt.Tuner):
         try:
             with self.sweep.trial_held(number), self._noted(trial):
                 return {OBJECTIVE: self._train(number, values)}
-        except trials.FAILURES as error:
+        except RUN_FAILURES as error:
             self._failed[trial.trial_id] = self._fail(number, values, error)
             # Left out by `on_trial_end`. Raised, it would be a traceback on the screen.
             return {OBJECTIVE: 0.0}

@@ -1,6 +1,6 @@
 """Training: losses, the distiller, schedules, and the chain of stages.
 
-`Distiller` and `train_chain` are imported, and TensorFlow with them, on first use.
+Classes and functions are imported, and TensorFlow with them, on first use.
 """
 
 import importlib
@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from r2b_keras.trainers.chain import train_chain
     from r2b_keras.trainers.distiller import Distiller
+    from r2b_keras.trainers.execution import Execution
+    from r2b_keras.trainers.library import StageLibrary
+    from r2b_keras.trainers.optimizers import decayed_variables, make_optimizer
+    from r2b_keras.trainers.workdir import Workdir
 
 # What commands and `train_chain` take, for flags that need no TensorFlow.
 PRECISIONS = {  # by name, Keras's policies
@@ -19,9 +23,28 @@ PRECISIONS = {  # by name, Keras's policies
 STRATEGIES = ("none", "mirrored", "multi_worker", "tpu")
 MOST_SEED = 2**31 - 1
 
-_HOMES = {"Distiller": "distiller", "train_chain": "chain"}
+_HOMES = {
+    "Distiller": "distiller",
+    "Execution": "execution",
+    "StageLibrary": "library",
+    "Workdir": "workdir",
+    "decayed_variables": "optimizers",
+    "make_optimizer": "optimizers",
+    "train_chain": "chain",
+}
 
-__all__ = ["MOST_SEED", "PRECISIONS", "STRATEGIES", "Distiller", "train_chain"]
+__all__ = [
+    "MOST_SEED",
+    "PRECISIONS",
+    "STRATEGIES",
+    "Distiller",
+    "Execution",
+    "StageLibrary",
+    "Workdir",
+    "decayed_variables",
+    "make_optimizer",
+    "train_chain",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -96,6 +96,9 @@ def train_chain(
     Stages that are complete there are reused, one that was cut off is resumed at its
     last finished epoch, missing ones are trained first.
 
+    With `deterministic`, TensorFlow's operations stay so in this process: there is no
+    way back. Keras's precision is what it was before.
+
     Args:
       recipe: the chain.
       stage: the stage to reach.
@@ -126,14 +129,16 @@ def train_chain(
     stages = [recipe.stages[number] for number in numbers]
     # All is checked before anything is trained, rather than when a stage's turn comes.
     _check_settings(precision, strategy, library)
-    workers = _set_up(stages, precision, strategy, deterministic)
-    _import_code(stages)
-    dataset = data.load(recipe.data, data_dir) if dataset is None else dataset
-    _check_images(dataset, stages, workers)
-    identity = run_identity(recipe, seed, precision, deterministic, dataset.fingerprint)
-    run = Run(recipe, workdir, dataset, seed, workers, execution)
-    check_fit(run, numbers)
-    _train(run, numbers, library, identity, facts(strategy, workers, execution))
+    with _computing_in(precision):
+        workers = _set_up(stages, strategy, deterministic)
+        _import_code(stages)
+        dataset = data.load(recipe.data, data_dir) if dataset is None else dataset
+        _check_images(dataset, stages, workers)
+        fingerprint = dataset.fingerprint
+        identity = run_identity(recipe, seed, precision, deterministic, fingerprint)
+        run = Run(recipe, workdir, dataset, seed, workers, execution)
+        check_fit(run, numbers)
+        _train(run, numbers, library, identity, facts(strategy, workers, execution))
     results = (workdir.result(number) for number in recipe.stages_needed(stage))
     return [result for result in results if result]
 
@@ -149,17 +154,25 @@ def _check_settings(
         )
 
 
-def _set_up(
-    stages: list[Stage], precision: str, strategy: str, deterministic: bool
-) -> Workers:
-    """Has TensorFlow compute as it is to."""
+@contextlib.contextmanager
+def _computing_in(precision: str) -> Iterator[None]:
+    """Has Keras build layers of this precision, and then of the one before again."""
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(PRECISIONS[precision])
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
+
+
+def _set_up(stages: list[Stage], strategy: str, deterministic: bool) -> Workers:
+    """Has TensorFlow compute where and how it is to."""
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     # Connecting to other machines must come before anything else that TensorFlow does.
     workers = make_workers(strategy)
     for stage in stages:
         check_batch(stage.batch_size, workers.strategy)
-    tf.keras.mixed_precision.set_global_policy(PRECISIONS[precision])
     return workers
 
 

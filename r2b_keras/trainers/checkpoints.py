@@ -17,9 +17,9 @@ from r2b_keras.errors import InputError
 from r2b_keras.files import written_whole
 from r2b_keras.trainers.handover import named_weights
 
+_EPOCHS = "progress/epochs"
 # What NumPy and zipfile raise for bytes that are no checkpoint: RuntimeError for a flag
 # or method that zipfile does not know, the last two for a file that is a bare array.
-_EPOCHS = "progress/epochs"
 DAMAGE = (
     OSError,
     KeyError,
@@ -73,9 +73,6 @@ def save(
 ) -> None:
     """Writes the checkpoint, whole or not at all.
 
-    Where there are several replicas their BatchNorm statistics become the mean that is
-    written: training goes on from what a resumed one would start with.
-
     Args:
       path: file to write, ending in `.npz`.
       model: a compiled distiller.
@@ -84,10 +81,6 @@ def save(
     """
     variables = _named(model)
     arrays = {name: variable.numpy() for name, variable in variables.items()}
-    if model.distribute_strategy.num_replicas_in_sync > 1:
-        for name, variable in variables.items():
-            if variable.synchronization == tf.VariableSynchronization.ON_READ:
-                variable.assign(arrays[name])
     if not write:
         return
     progressed = {

@@ -3,11 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from r2b_keras.checks import require, require_range
+from r2b_keras.checks import (
+    is_number,
+    require,
+    require_choice,
+    require_fraction_below_1,
+    require_positive,
+    require_range,
+)
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
-from r2b_keras.recipes.settings import Losses
+from r2b_keras.recipes.stage_parts import ATTENTION_FORMS
 from r2b_keras.trainers import losses
 from r2b_keras.trainers.labels import is_correct, probabilities
 from r2b_keras.trainers.logits import require_logits
@@ -26,7 +33,7 @@ class Distiller(tf.keras.Model):
     The loss is `cross_entropy_weight` times the cross-entropy with the labels, plus
     `attention_weight` times Eq. 2 over the taps, plus `logit_weight` times the
     distillation loss, plus L2 decay and the student's own regularisation losses. Each
-    part is logged under its own name.
+    part but the last is logged under its own name.
 
     One forward pass of the student and one of the teacher (in inference mode) a step.
     Only the student is differentiated, saved and listed among the variables.
@@ -61,9 +68,10 @@ class Distiller(tf.keras.Model):
 
     Raises:
       InputError: taps that are missing or do not fit, a teacher's loss without a
-        teacher, a negative weight, no loss at all, an unknown form or temperature, an
-        output that is no logits, L2 of no variables or with other factors than these
-        have, or a student with `add_loss(tensor)`.
+        teacher, a teacher or taps without their loss, a negative weight, no loss at
+        all, an unknown form or temperature, an output that is no logits, L2 of no
+        variables or with other factors than these have, or a student with
+        `add_loss(tensor)`.
     """
 
     def __init__(
@@ -95,24 +103,34 @@ class Distiller(tf.keras.Model):
         if teacher is not None:
             keras_2.check(teacher, "teacher")
         self.student = student
+        for name, weight in (
+            ("cross_entropy_weight", cross_entropy_weight),
+            ("attention_weight", attention_weight),
+            ("logit_weight", logit_weight),
+            ("l2", l2),
+        ):
+            require_range(name, weight, 0)
         self._part_weights = {
             "cross_entropy": cross_entropy_weight,
             "attention": attention_weight,
             "logit_matching": logit_weight,
             "l2": l2,
         }
+        if not (self._active_parts() or student.losses):
+            raise InputError(
+                "All weights of losses are 0, expected at least one above 0: there is "
+                "nothing to train with."
+            )
+        require_choice("attention_form", attention_form, ATTENTION_FORMS)
+        require_positive("temperature", temperature)
+        require_fraction_below_1("label_smoothing", label_smoothing)
         self._label_smoothing = label_smoothing
-        ordered = not isinstance(class_weights, Mapping)
-        expected = "numbers in the order of the classes"
-        require(ordered, "class_weights", class_weights, expected)
-        self._class_weights = None if class_weights is None else tuple(class_weights)
-        self._check_weights(attention_form, temperature)
+        self._class_weights = _ordered(class_weights)
         self._check_teacher(teacher, taps)
         self._temperature, self._attention_form = temperature, attention_form
         # Tuples and closures: Keras would track layers and variables, and the teacher
         # would be saved and counted with the student.
-        pairs = pair_taps(taps, teacher_taps or taps) if attention_weight else ()
-        self.tap_pairs = pairs
+        self.tap_pairs = pair_taps(taps, teacher_taps or taps)
         factors = l2_factors or [1.0] * len(l2_variables)
         if l2 and not l2_variables or len(factors) != len(l2_variables):
             raise InputError(
@@ -222,26 +240,21 @@ class Distiller(tf.keras.Model):
     def _active_parts(self) -> list[str]:
         return [name for name, weight in self._part_weights.items() if weight]
 
-    def _check_weights(self, attention_form: str, temperature: float) -> None:
-        weights: dict[str, Any] = dict(self._part_weights)
-        l2 = weights.pop("l2")
-        require_range("The weight of l2", l2, 0)
-        # A student's own losses may be all there is; the rest is checked all the same.
-        if not any(weights.values()) and (l2 or self.student.losses):
-            weights["cross_entropy"] = 1.0
-        Losses(
-            **weights,
-            label_smoothing=self._label_smoothing,
-            class_weights=tuple(map(str, self._class_weights or ())),
-            attention_form=attention_form,
-            temperature=temperature,
-        )
-
     def _check_teacher(
         self, teacher: tf.keras.Model | None, taps: Sequence[str]
     ) -> None:
         active = self._active_parts()
         taught = [name for name in ("attention", "logit_matching") if name in active]
+        if teacher is not None and not taught:
+            raise InputError(
+                "There is a teacher but no loss that listens to it: give "
+                "attention_weight or logit_weight, or leave the teacher out."
+            )
+        if taps and "attention" not in taught:
+            raise InputError(
+                f"There are the taps {', '.join(taps)} but attention_weight is 0: give "
+                "one, or leave them out."
+            )
         if taught and teacher is None:
             raise InputError(
                 f"The loss {' and '.join(taught)} has a weight but there is no "
@@ -319,6 +332,18 @@ class Distiller(tf.keras.Model):
             self._trackers[name].update_state(value, sample_weight=size)
         self._trackers["accuracy"].update_state(correct, sample_weight=sample_weight)
         return {metric.name: metric.result() for metric in self.metrics}
+
+
+def _ordered(class_weights: Sequence[float] | None) -> tuple[float, ...] | None:
+    """The weights of the classes, refused where they are none."""
+    if class_weights is None:
+        return None
+    holds = not isinstance(class_weights, Mapping) and all(
+        is_number(weight) and weight >= 0 for weight in class_weights
+    )
+    expected = "a number of at least 0 for each class in their order, not all 0"
+    require(holds and any(class_weights), "class_weights", class_weights, expected)
+    return tuple(class_weights)
 
 
 def _without_last(outputs: Outputs) -> Outputs:

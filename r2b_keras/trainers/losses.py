@@ -6,10 +6,10 @@ all-zero attention map, or two equal ones, has a finite value and gradient.
 
 from collections.abc import Sequence
 
-from r2b_keras.checks import require
+from r2b_keras.checks import require, require_choice, require_positive
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.recipes.settings import Losses
+from r2b_keras.recipes.stage_parts import ATTENTION_FORMS
 
 EPSILON = 1e-12
 
@@ -112,7 +112,7 @@ def attention_matching(
     Raises:
       InputError: an unknown form, lists of different length, or no taps at all.
     """
-    Losses(attention_form=form)  # raises for an unknown one
+    require_choice("The form of attention matching", form, ATTENTION_FORMS)
     if not student_features or len(student_features) != len(teacher_features):
         raise InputError(
             f"Attention matching got {len(student_features)} feature maps of the "
@@ -166,7 +166,7 @@ def logit_matching(
     Raises:
       InputError: a temperature that is not positive.
     """
-    Losses(temperature=temperature)  # raises where it is not positive
+    require_positive("The temperature", temperature)
     teacher = tf.stop_gradient(tf.cast(teacher_logits, tf.float32)) / temperature
     student = tf.cast(student_logits, tf.float32) / temperature
     log_teacher = tf.nn.log_softmax(teacher)

@@ -6,7 +6,7 @@ from typing import Any
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.recipes.settings import Group, Optimizer
+from r2b_keras.recipes.stage_parts import Group, Optimizer
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.schedules import LearningRate
 
@@ -23,13 +23,15 @@ class _Factors:
     decay: float = 0.0
 
 
-def _begin(optimizer: Any, variable: tf.Variable) -> _Factors:
-    """Has a variable decay, as Keras does before its step; returns its factors."""
-    factors = optimizer.factors.get(optimizer._var_key(variable), _Factors())
+def _factors_of(optimizer: Any, variable: tf.Variable) -> _Factors:
+    return optimizer.factors.get(optimizer._var_key(variable), _Factors())
+
+
+def _decay(optimizer: Any, variable: tf.Variable, factors: _Factors) -> None:
+    """Decays a variable in place, as Keras does before its step."""
     if factors.decay:
         rate = tf.cast(optimizer.learning_rate * factors.rate, variable.dtype)
         variable.assign_sub(variable * tf.cast(factors.decay, rate.dtype) * rate)
-    return factors
 
 
 class _Averaging(tf.keras.optimizers.Optimizer):
@@ -64,7 +66,9 @@ class GroupedSGD(_Averaging, tf.keras.optimizers.SGD):
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Moves `variable`, shape `[...]`, along a dense gradient of its shape."""
-        super().update_step(gradient * _begin(self, variable).rate, variable)
+        factors = _factors_of(self, variable)
+        _decay(self, variable, factors)
+        super().update_step(gradient * factors.rate, variable)
 
 
 class OnePassAdam(_Averaging, tf.keras.optimizers.Adam):
@@ -100,7 +104,8 @@ class OnePassAdam(_Averaging, tf.keras.optimizers.Adam):
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Moves `variable`, shape `[...]`, along a dense gradient of its shape."""
-        factors = _begin(self, variable)
+        factors = _factors_of(self, variable)
+        _decay(self, variable, factors)
         index = self._index_dict[self._var_key(variable)]
         momentum, velocity = self._momentums[index], self._velocities[index]
         step = tf.cast(self.iterations + 1, variable.dtype)
@@ -145,12 +150,11 @@ def _is_real_kernel(layer: tf.keras.layers.Layer, variable: tf.Variable) -> bool
     return "kernel" in name and getattr(layer, quantizer, None) is None
 
 
-def factors_of(settings: Optimizer, model: tf.keras.Model) -> dict[str, Group]:
+def groups_by_weight(settings: Optimizer, model: tf.keras.Model) -> dict[str, Group]:
     """The group of each weight of a network that has one, by the weight's name.
 
     Raises:
-      InputError: a group that no weight belongs to, or one that freezes a part of a
-        layer only, or nothing left to train.
+      InputError: a group that no weight belongs to.
     """
     groups = [Group.parse(text) for text in settings.groups]
     found: dict[str, Group] = {}
@@ -172,9 +176,10 @@ def freeze(settings: Optimizer, model: tf.keras.Model) -> None:
     """Has the layers whose rate is 0 not train; their BatchNorm infers.
 
     Raises:
-      InputError: see `factors_of`.
+      InputError: a group that no weight belongs to, or one that freezes a part of a
+        layer only, or nothing left to train.
     """
-    groups = factors_of(settings, model)
+    groups = groups_by_weight(settings, model)
     layers: dict[str, list[bool]] = {}
     for name in named_weights(model):
         rate = groups[name].rate if name in groups else 1.0
@@ -210,7 +215,7 @@ def make_optimizer(
       average: see `Stage`.
 
     Raises:
-      InputError: see `factors_of`.
+      InputError: a group that no weight belongs to.
     """
     if settings.name == "sgd":
         optimizer = GroupedSGD(rate, momentum=settings.momentum, jit_compile=False)
@@ -221,7 +226,7 @@ def make_optimizer(
         optimizer.use_ema, optimizer.ema_momentum = True, average
     decoupled = settings.weight_decay if settings.decay == "decoupled" else 0.0
     decayed = {id(variable) for variable in decayed_variables(model)}
-    groups = factors_of(settings, model)
+    groups = groups_by_weight(settings, model)
     optimizer.factors = {}
     for name, variable in named_weights(model).items():
         group = groups.get(name, Group("*"))
@@ -236,9 +241,9 @@ def l2_factors(settings: Optimizer, model: tf.keras.Model) -> list[float]:
     """The group's factor of the decay for each of `decayed_variables`.
 
     Raises:
-      InputError: see `factors_of`.
+      InputError: a group that no weight belongs to.
     """
-    groups = factors_of(settings, model)
+    groups = groups_by_weight(settings, model)
     names = {id(variable): name for name, variable in named_weights(model).items()}
     decayed = [names[id(variable)] for variable in decayed_variables(model)]
     return [groups[name].decay if name in groups else 1.0 for name in decayed]

@@ -5,7 +5,7 @@ from typing import Any
 
 from r2b_keras.checks import require_choice
 from r2b_keras.environment import tf
-from r2b_keras.recipes.settings import SCHEDULES, Schedule
+from r2b_keras.recipes.stage_parts import SCHEDULES, Schedule
 
 
 def steps(epochs: float, steps_per_epoch: int) -> int:

@@ -27,8 +27,9 @@ from r2b_keras.trainers.best_epoch import BestEpoch
 from r2b_keras.trainers.callbacks import ProgressReport, SaveEpoch, StopOnNonFiniteLoss
 from r2b_keras.trainers.distiller import Distiller
 from r2b_keras.trainers.execution import Execution, sentence
+from r2b_keras.trainers.replicas import ShareMeans
 from r2b_keras.trainers.stage_distiller import class_weights, make_distiller
-from r2b_keras.trainers.trained import load_trained
+from r2b_keras.trainers.trained import load_trained, normalisation_of
 from r2b_keras.trainers.weight_flips import WeightFlips
 from r2b_keras.trainers.workdir import StageResult, Workdir
 from r2b_keras.trainers.workers import Workers
@@ -121,16 +122,21 @@ def _load(run: Run, reference: int | str) -> tf.keras.Model:
     """The trained network of a stage or of a file.
 
     Raises:
-      InputError: it is missing or damaged, or makes pixels of images that are
-        normalised otherwise: their values would be wrong.
+      InputError: it is missing or damaged, or was trained on images that were
+        normalised otherwise: what it makes of these would be wrong.
     """
     config = run.recipe.data
     model = load_trained(run.workdir, reference, config.image_shape)
-    layer = picture_layer(model)
-    if layer is not None and layer.normalisation != config.normalisation:
+    known = None
+    if layer := picture_layer(model):
+        known = layer.normalisation
+    elif isinstance(reference, str):
+        known = normalisation_of(reference)
+    if known is not None and known != config.normalisation:
         raise InputError(
-            f"{reference} has {layer.normalisation} inside, expected that of the "
-            f"images, {config.normalisation}: change data.mean and data.std to its own."
+            f"{reference} was trained on images with {known}, expected that of the "
+            f"images here, {config.normalisation}: change data.mean and data.std to "
+            "its own."
         )
     return model
 
@@ -231,7 +237,7 @@ def _fit(
 
 
 def _batches(
-    run: Run, number: int, first_epoch: int, num_epochs: int
+    run: Run, number: int, initial_epoch: int, epochs: int
 ) -> Callable[..., tf.data.Dataset]:
     """What gives a stage's batches, by whose share of them a worker has."""
     stage = run.recipe.stages[number]
@@ -240,8 +246,8 @@ def _batches(
         stage.batch_size,
         stage.augmentation,
         seed=_seed(run, number),
-        first_epoch=first_epoch,
-        num_epochs=num_epochs,
+        initial_epoch=initial_epoch,
+        epochs=epochs,
         normalised=False,
     )
 
@@ -263,10 +269,13 @@ def _announcement(run: Run, number: int) -> str:
 def _watchers(
     run: Run, number: int, teacher: tf.keras.Model | None
 ) -> list[tf.keras.callbacks.Callback]:
-    """What looks at each epoch before it is saved, in this order; the chief reports."""
+    """What acts on each epoch before it is saved, in this order; the chief reports."""
     dataset, logs = run.dataset, run.workdir.stage(number) / "tensorboard"
     batch_size = run.recipe.stages[number].batch_size
-    watchers: list[tf.keras.callbacks.Callback] = [StopOnNonFiniteLoss(number)]
+    watchers: list[tf.keras.callbacks.Callback] = []
+    if run.workers.strategy.num_replicas_in_sync > 1:
+        watchers.append(ShareMeans())
+    watchers.append(StopOnNonFiniteLoss(number))
     if teacher is not None and dataset.num_validation:
         first = dataset.validation(NUM_IMAGES, normalised=False).take(1)
         ((pixels, _),) = first.as_numpy_iterator()

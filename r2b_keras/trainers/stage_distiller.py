@@ -6,7 +6,7 @@ from r2b_keras import models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Losses, Stage
-from r2b_keras.recipes.settings import BALANCED
+from r2b_keras.recipes.stage_parts import BALANCED
 from r2b_keras.trainers import optimizers, schedules
 from r2b_keras.trainers.distiller import Distiller
 from r2b_keras.trainers.execution import Execution
@@ -40,7 +40,7 @@ def make_distiller(
     losses, settings = stage.losses, stage.optimizer
     optimizers.freeze(settings, student)
     blocks = [(name, name) for name in models.intermediate_names(student)]
-    pairs = losses.tap_pairs or blocks
+    pairs = (losses.tap_pairs or blocks) if losses.attention else []
     distiller = Distiller(
         student,
         teacher,

@@ -8,6 +8,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import larq_zoo
 from r2b_keras.models.saved import is_weights_only
+from r2b_keras.normalisation import Normalisation
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers.workdir import Workdir
 
@@ -31,6 +32,23 @@ def load_trained(
     if is_weights_only(reference):
         return larq_zoo.load_weights(reference, image_shape)
     return models.load(reference)
+
+
+def normalisation_of(path: str) -> Normalisation | None:
+    """How the images of a saved network's training were normalised.
+
+    Args:
+      path: of the file; it is known of RUN/stage_K/model.keras alone, as training
+        leaves it, whose run has a recipe.
+
+    Raises:
+      InputError: that recipe is damaged.
+    """
+    stage = pathlib.Path(path).absolute().parent
+    workdir = Workdir(stage.parent)
+    if not stage.name.startswith("stage_") or not workdir.has_recipe:
+        return None
+    return workdir.recipe().data.normalisation
 
 
 def load_student(workdir: Workdir, number: int) -> tf.keras.Model:

@@ -24,7 +24,8 @@ from r2b_keras import files, folders, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
 
-METRICS, FAILURE, _KEY = "metrics.csv", "failed.json", "key.txt"
+METRICS, FAILURE = "metrics.csv", "failed.json"
+_KEY, _RECIPE = "key.txt", "recipe.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +199,7 @@ class Workdir:
           FolderInUseError: another process is at work in it.
         """
         settings = "recipe, overrides, seed, precision and data"
-        folders.claim(self.path, "recipe.json", identity, "run", settings)
+        folders.claim(self.path, _RECIPE, identity, "run", settings)
         if not alone or self._held:
             return
         held = contextlib.ExitStack()
@@ -206,6 +207,11 @@ class Workdir:
         weakref.finalize(self, held.close)
         self._held = True
         files.remove_partial(self.path)
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether it is a run's folder, as far as a look tells."""
+        return (self.path / _RECIPE).exists()
 
     def recipe(self) -> Recipe:
         """The recipe that the folder was made for.
@@ -221,8 +227,8 @@ class Workdir:
         Raises:
           InputError: there is none, or it is damaged.
         """
-        path = self.path / "recipe.json"
-        if not path.exists():
+        path = self.path / _RECIPE
+        if not self.has_recipe:
             raise InputError(
                 f"{self.path} holds no recipe.json, expected the --workdir of a "
                 "training run: make one with `python -m r2b_keras.train --workdir=...`."

@@ -7,6 +7,7 @@ Raspberry Pi's camera is asked by the package picamera2.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import importlib
@@ -15,7 +16,6 @@ import pathlib
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -36,6 +36,10 @@ CAMERA_SIZE = (640, 480)
 POLL_SECONDS = 0.25
 # No camera gives more: a header that says so is damaged.
 _LARGEST_SIDE = 1 << 15
+# Bytes that are read at once: two frames of a small camera.
+_PIECE = 1 << 21
+# A camera that gives no frame for so long will give none.
+STALL_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +108,28 @@ def of_stream(stream: IO[bytes], name: str) -> Frames:
         if header is None:
             return
         width, height = header
-        content = stream.read(3 * width * height)
+        try:
+            content = _read(stream, 3 * width * height)
+        except MemoryError as error:
+            raise InputError(
+                f"{name} holds a frame of {width}x{height} pixels, too many for this "
+                "machine's memory: scale it before it is sent."
+            ) from error
         if len(content) < 3 * width * height:
             raise InputError(f"{name} ends in the middle of a frame: send whole ones.")
         image = np.frombuffer(content, np.uint8).reshape(height, width, 3)
         yield Frame("", image)
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    """So many bytes, or fewer at the end; no more memory than for what has come."""
+    found = bytearray()
+    while len(found) < size:
+        piece = stream.read(min(size - len(found), _PIECE))
+        if not piece:
+            break
+        found += piece
+    return bytes(found)
 
 
 def _header(stream: IO[bytes], name: str) -> tuple[int, int] | None:
@@ -163,37 +184,40 @@ def _of_ffmpeg(source: str, is_camera: bool) -> Frames:
     command += ["-fps_mode", "vfr", "-f", "image2pipe", "-c:v", "ppm"]
     command += ["-pix_fmt", "rgb24", "-"]  # of films and cameras of 10 bits too
     code = 0
-    with tempfile.TemporaryFile() as said:
-        try:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
-        except OSError as error:
-            raise InputError(
-                f"{source} is no folder, and ffmpeg, which reads videos and cameras, "
-                f"does not start here ({error.strerror}): run "
-                "`sudo apt install ffmpeg`, or name a folder."
-            ) from error
-        # It is ended when nobody wants more frames.
-        with process, contextlib.ExitStack() as stack:
-            stream: Iterable[Frame]
-            stream = of_stream(cast("IO[bytes]", process.stdout), source)
-            if is_camera:
-                stream = stack.enter_context(_newest(stream))
-            stack.callback(process.kill)
-            try:
-                yield from stream
-                code = process.wait()
-            except InputError:
-                # Where ffmpeg has ended as well, it says better why.
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    code = process.wait(timeout=1)
-                if not code:
-                    raise
-        said.seek(0)
-        lines = said.read().decode(errors="replace").split("\n")
-    if code:
-        reason = next(
-            filter(None, map(str.strip, reversed(lines))), f"exit code {code}"
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+    except OSError as error:
+        raise InputError(
+            f"{source} is no folder, and ffmpeg, which reads videos and cameras, "
+            f"does not start here ({error.strerror}): run "
+            "`sudo apt install ffmpeg`, or name a folder."
+        ) from error
+    # A camera may complain for months: only the last lines are kept.
+    said: collections.deque[bytes] = collections.deque(maxlen=20)
+    listener = threading.Thread(target=said.extend, args=[process.stderr], daemon=True)
+    listener.start()
+    # It is ended when nobody wants more frames.
+    with process, contextlib.ExitStack() as stack:
+        stack.callback(listener.join)
+        stream: Iterable[Frame]
+        stream = of_stream(cast("IO[bytes]", process.stdout), source)
+        if is_camera:
+            stream = stack.enter_context(_newest(stream, source))
+        stack.callback(process.kill)
+        try:
+            yield from stream
+            code = process.wait()
+        except InputError:
+            # Where ffmpeg has ended as well, it says better why.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(timeout=1)
+            if not code:
+                raise
+    if code:
+        lines = [line.decode(errors="replace").strip() for line in said]
+        reason = next(filter(None, reversed(lines)), f"exit code {code}")
         raise InputError(
             f"ffmpeg cannot read {source} ({reason.rstrip('.')}): expected a video or "
             "a camera, and ffmpeg 5.1 or newer."
@@ -201,11 +225,15 @@ def _of_ffmpeg(source: str, is_camera: bool) -> Frames:
 
 
 @contextlib.contextmanager
-def _newest(frames: Frames) -> Iterator[Iterable[Frame]]:
+def _newest(frames: Frames, name: str) -> Iterator[Iterable[Frame]]:
     """Takes frames as they come, and gives the newest: a camera does not wait.
 
     Otherwise those that nobody had time for would queue up on their way, and what is
     named would be seconds old. Whatever feeds `frames` has to end before this does.
+
+    Args:
+      frames: a camera's.
+      name: the camera's, for the message where it stops without an end.
     """
     arrived = threading.Condition()
     held: list[Frame] = []
@@ -227,7 +255,14 @@ def _newest(frames: Frames) -> Iterator[Iterable[Frame]]:
     def take() -> Iterator[Frame]:
         while True:
             with arrived:
-                arrived.wait_for(lambda: held or is_over.is_set())
+                in_time = arrived.wait_for(
+                    lambda: held or is_over.is_set(), STALL_SECONDS
+                )
+                if not in_time:
+                    raise InputError(
+                        f"{name} has given no frame for {STALL_SECONDS:g} seconds: see "
+                        "whether it is still connected."
+                    )
                 found = held.pop() if held else None
             if found is None:
                 break
@@ -318,6 +353,7 @@ def _pictures_in(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
                 continue
             except OSError:  # reading it will tell what it is
                 found[path.name] = (0, 0)
-            else:
+                continue
+            if not stat.S_ISFIFO(state.st_mode):  # which would be waited for
                 found[path.name] = (state.st_mtime_ns, state.st_size)
     return found

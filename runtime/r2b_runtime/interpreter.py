@@ -6,7 +6,8 @@ import ctypes
 import functools
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+import weakref
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from r2b_runtime.board.card import ModelCard, require_tflite
 from r2b_runtime.board.errors import InputError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     from PIL.Image import Image
@@ -87,6 +88,7 @@ class Interpreter:
         self.num_threads = library.num_threads(self.delegate) or self.num_threads
         if batch_size > 1:
             self._load_batches(batch_size)
+        _alive.add(self)
 
     def predict(self, images: Images) -> np.ndarray:
         """Scores of any number of images.
@@ -105,11 +107,13 @@ class Interpreter:
             says how to prepare it; the images have another shape or are no real
             numbers; or the network cannot be run on them.
         """
-        images = self._checked(images)
+        given, are_pictures = self._checked(images)
         batch = self.input_shape[0]
         scores = [np.zeros((0, *self.output_shape[1:]), self._output["dtype"])]
-        for start in range(0, len(images), batch):
-            part = images[start : start + batch]
+        for start in range(0, len(given), batch):
+            part = given[start : start + batch]
+            if are_pictures:  # a batch at a time: all of them may be too many
+                part = self._prepared(part)
             padded = np.zeros(self.input_shape, self.input_type)
             padded[: len(part)] = part
             with self._lock():
@@ -220,10 +224,8 @@ class Interpreter:
     def _load_in_child(self) -> None:
         """Another interpreter of LiteRT, whose threads were left with the parent.
 
-        What was stored to be run stays stored. The old one is never freed, as it would
-        wait for the end of its threads.
+        What was stored to be run stays stored.
         """
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._litert))
         stored = self._litert.get_tensor(self._input["index"])
         self.delegate = library.delegate(*self._options)
         self._litert = self._load(self.input_shape[0])
@@ -253,15 +255,19 @@ class Interpreter:
         self.input_shape = images.shape
         self.output_shape = (batch_size, *self.output_shape[1:])
 
-    def _checked(self, images: Images) -> np.ndarray:
-        """`[N, H, W, C]` of `input_type`."""
+    def _checked(self, images: Images) -> tuple[Sequence[Any] | np.ndarray, bool]:
+        """Images `[N, H, W, C]` of `input_type`, or pictures that are to be prepared.
+
+        Returns:
+          The one or the other, and whether it is the other.
+        """
         if _is_picture(images):
-            return self._prepared([images])
+            return self._to_prepare([images])
         if isinstance(images, (list, tuple)) and any(map(_is_picture, images)):
-            return self._prepared(images)
+            return self._to_prepare(images)
         shape = self.input_shape[1:]
         if isinstance(images, (list, tuple)) and not images:
-            return np.zeros((0, *shape), self.input_type)
+            return np.zeros((0, *shape), self.input_type), False
         try:
             images = np.asarray(images)
         except ValueError as error:  # a list of arrays of several shapes
@@ -271,8 +277,8 @@ class Interpreter:
             ) from error
         if images.dtype == np.uint8:
             if self.input_type == np.uint8 and images.shape[1:] == shape:
-                return images
-            return self._prepared(images)
+                return images, False
+            return self._to_prepare(images)
         if images.shape[1:] != shape or images.ndim != len(shape) + 1:
             raise InputError(
                 f"The images have the shape {images.shape}, the network takes "
@@ -286,12 +292,12 @@ class Interpreter:
                 f"The images are of {images.dtype}, the network takes {takes}: give "
                 "pictures as they are, as arrays, paths or Pillow's images."
             )
-        return images
+        return images, False
 
-    def _prepared(self, given: Iterable[Any]) -> np.ndarray:
-        """Pictures as the model card says."""
-        from r2b_runtime.board import pictures
-
+    def _to_prepare(
+        self, pictures: Sequence[Any] | np.ndarray
+    ) -> tuple[Sequence[Any] | np.ndarray, bool]:
+        """The pictures, where there is a card that says how, and True."""
         if self._card is None:
             raise InputError(
                 "The network has no model card that tells how pictures are prepared "
@@ -303,8 +309,30 @@ class Interpreter:
             *(self.input_shape[1:], self.output_shape[1:]),
             input_type=self.input_type.name,
         )
-        found = [pictures.prepare(picture, self._card) for picture in given]
-        return np.stack(found) if found else np.zeros((0, *self.input_shape[1:]))
+        return pictures, True
+
+    def _prepared(self, given: Sequence[Any] | np.ndarray) -> np.ndarray:
+        """Pictures, at least one, as the model card says."""
+        from r2b_runtime.board import pictures
+
+        card = cast("ModelCard", self._card)
+        return np.stack([pictures.prepare(picture, card) for picture in given])
+
+
+# Those that a forked child has from its parent.
+_alive: weakref.WeakSet[Interpreter] = weakref.WeakSet()
+
+
+def _keep_in_child() -> None:
+    """Has LiteRT's interpreters outlive a child, in which their threads are not.
+
+    To free one would be to wait for the end of its threads.
+    """
+    for interpreter in _alive:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(interpreter._litert))
+
+
+os.register_at_fork(after_in_child=_keep_in_child)
 
 
 def _is_picture(given: object) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from r2b_runtime.board import classification, pictures
 from r2b_runtime.board.errors import InputError
-from r2b_runtime.board.terminal import on_one_line
+from r2b_runtime.board.terminal import on_one_line, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,15 +97,20 @@ def watch(
       rate: keeps the time.
 
     Raises:
-      InputError: the source ends badly, or the network's scores are no numbers.
+      InputError: the source ends badly, a frame without a name is too large, or the
+        network's scores are no numbers.
     """
     for frame in source:
         rate.spent("waiting")
-        image = pictures.to_channels(frame.image, card.image_shape[2])
-        image = pictures.frame(image, card.image_shape[:2], card.framing)
-        image = pictures.for_network(image, card)
-        rate.spent("preparing")
         subject = frame.name or f"frame {rate.count + 1}"
+        try:
+            image = pictures.prepare_frame(frame.image, card, subject)
+        except InputError as error:
+            if not frame.name:
+                raise
+            tell(str(error))  # of a folder's pictures the others go on
+            continue
+        rate.spent("preparing")
         guesses = classification.likeliest(network, card, image, subject, top)
         rate.spent("network")
         yield Named(rate.count + 1, rate.frame(), guesses, frame.name)

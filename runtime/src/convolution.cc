@@ -104,30 +104,36 @@ std::shared_ptr<const PackedFilter> pack_integer_filter(
   const int channels = filter.shape.dims[0];
   const int values = static_cast<int>(filter.shape.elements() / channels);
   const int runs = op.kind == OperatorKind::kDense ? 1 : filter.shape.dims[1];
-  std::vector<int8_t> weights;
-  std::vector<int32_t> bias;
-  for (int c = 0; c < channels; c++) {
-    const float* from = filter.floats() + static_cast<ptrdiff_t>(c) * values;
-    const float own = graph.has_input(op, 2) ? graph.input(op, 2).floats()[c] : 0.0f;
-    int64_t whole = static_cast<int64_t>(own);
-    for (int k = 0; k < values; k++) {
-      weights.push_back(static_cast<int8_t>(from[k]));
-      // What the bytes are too large or too small by.
-      whole += int64_t{layer.lowest_of(k)} * weights.back();
-    }
-    bias.push_back(static_cast<int32_t>(whole));
+  // Of one chunk at a time: a file's largest layer would need much more.
+  const Memory scratch = allocate(Size(kChunkChannels) * values);
+  auto* weights = reinterpret_cast<int8_t*>(scratch.get());
+  std::shared_ptr<const PackedFilter> packed;
+  if (weights != nullptr) {
+    packed = pack_chunks(
+        channels, 1, pool,
+        [&](int count) {
+          return kernels.integer_filter_bytes(count, runs, values / runs);
+        },
+        [&](const PackedFilter::Chunk& chunk, char* to) {
+          int32_t bias[kChunkChannels];
+          int8_t* weight = weights;
+          for (int i = 0; i < chunk.num_channels; i++) {
+            const int c = chunk.first_channel + i;
+            const float* from = filter.floats() + static_cast<ptrdiff_t>(c) * values;
+            const float own =
+                graph.has_input(op, 2) ? graph.input(op, 2).floats()[c] : 0.0f;
+            int64_t whole = static_cast<int64_t>(own);
+            for (int k = 0; k < values; k++, weight++) {
+              *weight = static_cast<int8_t>(from[k]);
+              // What the bytes are too large or too small by.
+              whole += int64_t{layer.lowest_of(k)} * *weight;
+            }
+            bias[i] = static_cast<int32_t>(whole);
+          }
+          kernels.pack_integer_filter(weights, bias, chunk.num_channels, runs,
+                                      values / runs, to);
+        });
   }
-  auto packed = pack_chunks(
-      channels, 1, pool,
-      [&](int count) {
-        return kernels.integer_filter_bytes(count, runs, values / runs);
-      },
-      [&](const PackedFilter::Chunk& chunk, char* to) {
-        const size_t first = static_cast<size_t>(chunk.first_channel);
-        kernels.pack_integer_filter(&weights[first * static_cast<size_t>(values)],
-                                    &bias[first], chunk.num_channels, runs,
-                                    values / runs, to);
-      });
   if (packed == nullptr) {
     *why = format("%s (node %d): no memory for its filter", op.name, op.node);
   }

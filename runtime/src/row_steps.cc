@@ -1,6 +1,7 @@
 // Steps that go over real-valued rows: passes, pools, means, frames.
 
 #include <cstring>
+#include <vector>
 
 #include "pool_windows.h"
 #include "simple_steps.h"
@@ -30,6 +31,69 @@ class Pass : public Step {
   const Kernels& kernels_;
   const Value& source_;
   Finish finish_;
+};
+
+// A pass over few channels with the same constants for every pixel, a picture's three
+// for example: several pixels of a row are taken for one with as many more channels,
+// which fill a vector.
+class PictureRowPass : public Step {
+ public:
+  // Of the kernels' vectors the longest has 16 numbers.
+  static constexpr int kFewChannels = 16, kMostChannels = 64;
+
+  // How many pixels become one, which a row has a whole number of; 1 where this is not
+  // for the pass.
+  static int pixels_in_one(const Value& source, const Finish& finish) {
+    const int channels = source.channels();
+    const bool is_plain = finish.output != nullptr && finish.gate == nullptr &&
+                          finish.skip == nullptr && finish.packed == nullptr &&
+                          finish.sums == nullptr;
+    if (!is_plain || channels >= kFewChannels || channels < 1) return 1;
+    int count = kMostChannels / channels;
+    while (source.row_pixels() % count != 0) count--;
+    return count;
+  }
+
+  PictureRowPass(const Kernels& kernels, const Value& source, const Finish& finish,
+                 int count)
+      : kernels_(kernels), source_(source), output_(*finish.output) {
+    whole_.num_channels = source.channels() * count;
+    whole_.num_pixels = source.row_pixels() / count;
+    whole_.values_stride = whole_.output_stride = whole_.num_channels;
+    whole_.gate = repeated(finish.gate_constant, count, &gate_);
+    whole_.slope = repeated(finish.slope, count, &slope_);
+    whole_.skip = repeated(finish.skip_constant, count, &skip_);
+    whole_.has_limits = finish.has_limits;
+    whole_.limits_follow_skip = finish.limits_follow_skip;
+    whole_.lowest = finish.lowest;
+    whole_.highest = finish.highest;
+  }
+
+  int units() const override { return source_.rows(); }
+
+  void run(int begin, int end, char*) const override {
+    for (int row = begin; row < end; row++) {
+      FinishRow work = whole_;
+      work.values = source_.row<float>(row);
+      work.output = output_.row<float>(row);
+      kernels_.finish_row(work);
+    }
+  }
+
+ private:
+  const float* repeated(const float* constants, int count, std::vector<float>* own) {
+    if (constants == nullptr) return nullptr;
+    for (int i = 0; i < count; i++) {
+      own->insert(own->end(), constants, constants + source_.channels());
+    }
+    return own->data();
+  }
+
+  const Kernels& kernels_;
+  const Value& source_;
+  const Value& output_;
+  FinishRow whole_ = {};
+  std::vector<float> gate_, slope_, skip_;
 };
 
 class Pool : public Step {
@@ -114,7 +178,12 @@ class Framing : public MapStep {
 
 std::unique_ptr<Step> make_pass(const Kernels& kernels, const Value* source,
                                 const Finish& finish) {
-  auto step = std::make_unique<Pass>(kernels, *source, finish);
+  std::unique_ptr<Step> step;
+  if (const int count = PictureRowPass::pixels_in_one(*source, finish); count > 1) {
+    step = std::make_unique<PictureRowPass>(kernels, *source, finish, count);
+  } else {
+    step = std::make_unique<Pass>(kernels, *source, finish);
+  }
   step->title = "pass";
   step->add_read(source,
                  finish.output != nullptr ? Access::kElementwise : Access::kAnywhere);

@@ -94,6 +94,7 @@ class Threads::Team {
     Team* team;
     int thread;
     pthread_t id;
+    std::condition_variable opened;  // a round that it may join, or the end
   };
   // The rows that a thread begins with. Each in a cache line of its own.
   struct Share {
@@ -126,7 +127,7 @@ class Threads::Team {
 
   // Who sleeps: those that wait look at the gate once more when they have said so.
   std::mutex sleep_;
-  std::condition_variable opened_, left_;
+  std::condition_variable left_;
   std::atomic<int> num_sleeping_{0};
   std::atomic<bool> caller_sleeps_{false};
 };
@@ -136,7 +137,7 @@ Threads::Team::~Team() {
     std::lock_guard<std::mutex> lock(sleep_);
     stop_.store(true);
   }
-  opened_.notify_all();
+  for (int i = 0; i < num_helpers_; i++) helpers_[i].opened.notify_one();
   for (int i = 0; i < num_helpers_; i++) pthread_join(helpers_[i].id, nullptr);
 }
 
@@ -179,7 +180,8 @@ void Threads::Team::run(int num_threads, int count, Work work, void* context) {
     {
       std::lock_guard<std::mutex> lock(sleep_);
     }
-    opened_.notify_all();
+    // Those that this round has no use for sleep on.
+    for (int i = 0; i < num_threads - 1; i++) helpers_[i].opened.notify_one();
   }
   work_as(0);
   gate_.close();
@@ -241,7 +243,7 @@ bool Threads::Team::join_round(int thread, uint32_t* last_round) {
     if (!holds_soon(has_news)) {
       std::unique_lock<std::mutex> lock(sleep_);
       num_sleeping_.fetch_add(1);
-      opened_.wait(lock, has_news);
+      helpers_[thread - 1].opened.wait(lock, has_news);
       num_sleeping_.fetch_sub(1);
     }
     if (stop_.load()) return false;

@@ -10,6 +10,7 @@
 // with AVX-512.
 #include <time.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "convolution.h"
 #include "kernels/kernels.h"
 
 using namespace r2b;
@@ -148,18 +150,24 @@ Job convolution_job(const char* what, const Layer& layer, std::function<void()> 
 
 Job binary_job(const Kernels& kernels, const Layer& layer) {
   const int words = (layer.inputs + 31) / 32, weights = layer.weights(words);
-  const int block = kernels.binary_channel_block;
-  const int stride = (layer.outputs + block - 1) / block * block;
   const auto source = std::make_shared<Source<uint32_t>>(layer, words);
-  const auto packed = std::make_shared<Array<uint8_t>>(
-      kernels.binary_filter_bytes(layer.outputs, weights));
-  const auto counts = std::make_shared<Array<int32_t>>(size_t(layer.size) * stride);
-  kernels.pack_binary_filter(Array<uint32_t>(size_t(layer.outputs) * weights).data(),
-                             layer.outputs, weights, packed->data());
+  // As networks do: the kernels' tiles are others for more channels at once.
+  const int channels = std::min(layer.outputs, kChunkChannels);
+  const int chunks = (layer.outputs + channels - 1) / channels;
+  const size_t bytes = kernels.binary_filter_bytes(channels, weights);
+  const auto packed = std::make_shared<Array<uint8_t>>(bytes * size_t(chunks));
+  const auto counts =
+      std::make_shared<Array<int32_t>>(size_t(layer.size) * kChunkChannels);
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    kernels.pack_binary_filter(Array<uint32_t>(size_t(channels) * weights).data(),
+                               channels, weights, packed->data() + bytes * chunk);
+  }
   return convolution_job("binary", layer, [=, &kernels] {
     for (int y = 0; y < layer.size; ++y) {
-      kernels.binary_conv_row({source->row(y), packed->data(), layer.size,
-                               layer.outputs, counts->data(), stride});
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        kernels.binary_conv_row({source->row(y), packed->data() + bytes * chunk,
+                                 layer.size, channels, counts->data(), kChunkChannels});
+      }
     }
   });
 }

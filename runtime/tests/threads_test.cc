@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -112,6 +113,30 @@ TEST(threads_wake_up_after_a_rest) {
 
 // A helper that is kept from its rows, as by another program on its core, keeps only the
 // piece that it has begun: here for as long as any of the others is left.
+long voluntary_switches() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nvcsw;
+}
+
+TEST(a_round_wakes_those_alone_that_it_has_use_for) {
+  constexpr int kThreads = 32, kRounds = 100;
+  Threads threads;
+  if (threads.reserve(kThreads) < kThreads) return;  // the system has no more
+  Rows(kThreads).run(&threads, kThreads);
+  sleep_for(20);
+  const long before = voluntary_switches();
+  for (int round = 0; round < kRounds; ++round) {
+    Rows rows(8);
+    rows.run(&threads, 2);
+    CHECK(rows.are_done_once());
+    sleep_for(1);  // until the other one sleeps again
+  }
+  // Its waking, its sleeping, this thread's two waits, and as many by chance; all
+  // helpers would make thirty each.
+  CHECK(voluntary_switches() - before < 8 * kRounds);
+}
+
 TEST(rows_of_a_late_thread_are_taken_by_others) {
   constexpr int kRows = 80, kMostInAPiece = 10;
   Threads threads;

@@ -158,6 +158,31 @@ def test_rows_that_are_alike_rarely_seem_to_differ():
     assert misled / ablations <= 0.05 + 2 * 0.018
 
 
+def test_rows_of_another_last_stage_are_compared_by_their_pair():
+    """Such a row varies more, and shares its other stages with the row "all"."""
+    plain = {
+        "baseline": BASELINE,
+        "gate": {0: 0.82, 1: 0.82, 2: 0.82},
+        "all": {0: 0.85, 1: 0.86, 2: 0.85},
+    }
+    unsteady = {"all_kept_magnitude": {0: 0.60, 1: 0.80, 2: 0.70}}
+    alone = {(c.first, c.second): c for c in compare(outcomes(plain))}
+    found = {(c.first, c.second): c for c in compare(outcomes(plain | unsteady))}
+    for pair, comparison in alone.items():
+        assert found[pair].interval == comparison.interval
+        assert found[pair].p_value == comparison.p_value
+    # Differences to "all" 0.25, 0.06, 0.15: deviations 0.0967, -0.0933, -0.0033.
+    squares = (0.29 / 3) ** 2 + (0.28 / 3) ** 2 + (0.01 / 3) ** 2
+    interval = 4.302653 * math.sqrt(squares / 2 / 3)
+    pair = found["all", "all_kept_magnitude"]
+    assert pair.difference == pytest.approx(-0.46 / 3)
+    assert pair.interval == pytest.approx(interval, rel=1e-6)
+    text = tables.to_markdown(summarise(outcomes(plain)), [])
+    assert "another last stage" not in text
+    text = tables.to_markdown(summarise(outcomes(plain | unsteady)), [])
+    assert "their p and intervals are of their pair alone" in text
+
+
 def test_tables_and_csv():
     found = outcomes()
     text = tables.to_markdown(summarise(found), compare(found))

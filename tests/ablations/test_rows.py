@@ -132,8 +132,49 @@ def test_no_row_is_another_one_twice(name):
     whole = rows.make_recipe(recipe, rows.find(["all"], recipe)[0], "real")
     for row in left_out:
         assert rows.make_recipe(recipe, row, "real").stages == whole.stages
-        with pytest.raises(InputError, match=f"'{row.name}' is the row 'all' of recip"):
+        with pytest.raises(
+            InputError, match=f"'{row.name}' trains what row 'all' does"
+        ):
             rows.find(["baseline", row.name], recipe)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "copies"),
+    [
+        (
+            ["stages.*.losses.attention=0"],
+            {"attention", "gate_attention", "analytic_attention"},
+        ),
+        # The tanh stage, which has it, is none of these rows'.
+        (
+            ["stages.2.losses.attention=0"],
+            {"attention", "gate_attention", "analytic_attention"},
+        ),
+        (
+            ["stages.3.losses.logit_matching=0", "stages.3.teacher=none"],
+            {"all_taught_by_stage_2"},
+        ),
+        (["stages.3.absorb_magnitude=false"], {"all_kept_magnitude"}),
+    ],
+)
+def test_what_overrides_make_alike_is_trained_once(overrides, copies):
+    recipe = recipes.apply_overrides(recipes.get("cifar100_small"), overrides)
+    assert {row.name for row in rows.ROWS} - {
+        row.name for row in rows.find([], recipe)
+    } == copies
+    with pytest.raises(InputError, match="trains what row"):
+        rows.find([min(copies)], recipe)
+
+
+def test_a_row_that_a_recipe_cannot_have_stands_in_no_other_s_way():
+    """Analytic factors have a weight binarizer of their own, without a quantile."""
+    override = ["stages.*.student.weight_quantile=0.9"]
+    recipe = recipes.apply_overrides(recipes.get("cifar100_small"), override)
+    (row,) = rows.find(["gate"], recipe)
+    assert rows.make_recipe(recipe, row, "real").stages[3].student.weight_quantile
+    (row,) = rows.find(["analytic"], recipe)
+    with pytest.raises(InputError, match="weight_quantile"):
+        rows.make_recipe(recipe, row, "real")
 
 
 def test_the_paper_s_teacher_is_no_row_of_the_paper_s_recipe():

@@ -7,7 +7,7 @@ import pytest
 
 from r2b_keras import files, locks, recipes
 from r2b_keras.ablations import results, rows, runs
-from r2b_keras.errors import InputError, NonFiniteLossError
+from r2b_keras.errors import InputError, MemoryLackError, NonFiniteLossError
 from r2b_keras.trainers.workdir import StageResult
 
 DIGITS = recipes.get("digits")
@@ -21,12 +21,13 @@ class Fake(runs.Ablation):
         super().__init__(path, recipe, SETTINGS | settings)
         self.images = SimpleNamespace(fingerprint=fingerprint, num_test=359)
         self.trained, self.failing = [], set()
+        self.error = NonFiniteLossError("The loss is nan in stage 2: mend it.")
 
     def train(self, run):
         self.trained.append(run.name)
         if run.name in self.failing:
             self.workdir(run).path.mkdir(parents=True)
-            raise NonFiniteLossError("The loss is nan in stage 2: mend it.")
+            raise self.error
         for number in (rows.REAL_WEIGHTS, rows.BINARY_WEIGHTS):
             self.workdir(run).stage(number).mkdir(parents=True, exist_ok=True)
             result = StageResult(
@@ -126,6 +127,33 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path, capsys):
         tmp_path / "runs" / "attention_real_0" / "failed.json", {"reason": "old"}
     )
     assert again.failures() == []
+
+
+def test_nor_does_one_that_lacks_memory(tmp_path):
+    planned = runs.plan(["baseline", "attention"], DIGITS, ["real"], 1)
+    ablation = Fake(tmp_path)
+    ablation.failing = {"baseline_real_0"}
+    ablation.error = MemoryLackError("Stage 2 does not fit into memory: mend it.")
+    assert ablation.train_all(planned) == planned[:1]
+    assert ablation.trained == ["baseline_real_0", "attention_real_0"]
+    table = results.write(ablation)
+    assert "- strong baseline, real downsample, seed 0: Stage 2 does not fit" in table
+    # What is nobody's fault stops all.
+    ablation.failing, ablation.error = {"gate_real_0"}, OSError("disk full")
+    with pytest.raises(OSError, match="disk full"):
+        ablation.train_all(runs.plan(["gate"], DIGITS, ["real"], 1))
+
+
+def test_stages_that_are_being_copied_are_not_counted(tmp_path):
+    ablation = Fake(tmp_path)
+    ablation.train_all(runs.plan(["gate"], DIGITS, ["real"], 1))
+    for name, seconds in (("stage_0-a", 7.0), (".partial-stage_0-b", 100.0)):
+        (tmp_path / "stages" / name).mkdir(parents=True)
+        files.write_json(
+            tmp_path / "stages" / name / "result.json", {"seconds": seconds}
+        )
+    results.write(ablation)
+    assert files.read_json(tmp_path / "manifest.json")["training_seconds"] == 7
 
 
 def test_a_damaged_record_is_named(tmp_path):
@@ -234,5 +262,12 @@ def test_a_look_is_refused_as_the_work_is(tmp_path):
     Fake(tmp_path / "new").check()
     assert not (tmp_path / "new").exists()
     Fake(tmp_path / "a").claim()
+    before = sorted(path.name for path in (tmp_path / "a").iterdir())
+    Fake(tmp_path / "a").check()
     with pytest.raises(InputError, match="was made by another ablation"):
         Fake(tmp_path / "a", fingerprint="abd").check()
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "photo.png").touch()
+    with pytest.raises(InputError, match="not empty and holds no ablation.json"):
+        Fake(tmp_path / "else").check()
+    assert before == sorted(path.name for path in (tmp_path / "a").iterdir())

@@ -173,7 +173,7 @@ def test_what_is_in_the_file(kind):
     for name, shape in zip(
         names, ((16, 7, 7, 3), (32, 1, 1, 16), (5, 32)), strict=True
     ):
-        integers = model.get_layer(name).coefficients()[-2].numpy()
+        integers = model.get_layer(name).coefficients()[0].numpy()
         expected = np.moveaxis(integers, -1, 0).astype(np.int8)
         assert found.pop(shape) == expected.tobytes()
     assert not found

@@ -163,7 +163,7 @@ def test_refusals_name_the_numbers():
     dataset = make_array_dataset(validation=0)
     with pytest.raises(ValueError, match="batch_size is 51: expected 1 to 50"):
         dataset.train(51, PLAIN, 0, 0, 1)
-    with pytest.raises(ValueError, match="first_epoch is 2 of 2 epochs"):
+    with pytest.raises(ValueError, match="initial_epoch is 2 of 2 epochs"):
         dataset.train(8, PLAIN, 0, 2, 2)
     with pytest.raises(ValueError, match="validation_size is 0"):
         dataset.validation(8)

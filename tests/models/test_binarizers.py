@@ -5,7 +5,7 @@ import numpy_reference as reference
 import pytest
 
 from r2b_keras.environment import lq, tf
-from r2b_keras.models import blocks
+from r2b_keras.models import binarizers, blocks
 from r2b_keras.networks import BINARIZERS, RESCALINGS, Network
 
 # 0 of either sign, both signs, the clip's edge, and beyond it.
@@ -149,6 +149,35 @@ def test_latent_weights_stay_within_one(rescaling):
     model.train_on_batch(random((2, 4, 4, 3)), random((2, 4, 4, 4), 1))
     (latent,) = layer.get_weights()
     assert np.abs(latent).max() == 1.0
+
+
+@pytest.mark.parametrize(
+    "options", [{"weight_standardization": "center"}, {"weight_quantile": 0.9}]
+)
+def test_signs_without_a_bound_leave_latent_weights_alone(options):
+    """All weights get a gradient; a clip would move the mean that signs are about."""
+    layer, model = convolution((4, 4, 3), **options)
+    kernel = np.full((3, 3, 3, 4), 0.9, np.float32)
+    kernel[0, 0] = [[3.0], [3.0], [1.2]]
+    layer.set_weights([kernel])
+    before = quantized(layer)
+    model.compile(tf.keras.optimizers.SGD(0.0), "mse")
+    model.train_on_batch(random((2, 4, 4, 3)), random((2, 4, 4, 4), 1))
+    np.testing.assert_array_equal(layer.get_weights()[0], kernel)
+    np.testing.assert_array_equal(quantized(layer), before)
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_the_magnitude_is_a_mean_in_float32(precision):
+    """In float16 a sum over 4,608 weights of 0.04 stops growing."""
+    binarizer = binarizers.MagnitudeAwareSign(dtype=f"mixed_{precision}")
+    weights = np.random.default_rng(0).normal(0, 0.05, (3, 3, 512, 4))
+    rounded = tf.cast(tf.constant(weights, tf.float32), precision)
+    found = np.abs(tf.cast(binarizer(rounded), tf.float32).numpy())
+    expected = np.abs(tf.cast(rounded, tf.float64).numpy()).mean(axis=(0, 1, 2))
+    # The result is rounded to 11 or to 8 bits.
+    for each in found.reshape(-1, 4)[[0, -1]]:
+        np.testing.assert_allclose(each, expected, rtol=2.0**-8)
 
 
 def test_binarizations_differ_in_quantizers_only():

@@ -231,6 +231,9 @@ def test_channel_gating_errors():
         ChannelGating(units=4, bottleneck=0)
     with pytest.raises(ValueError, match="expected ndim=4, found ndim=2"):
         ChannelGating(units=4, bottleneck=1)(np.zeros((2, 3)))
+    # Of a dense layer, which it derives from and is not.
+    with pytest.raises(ValueError, match="got activation, kernel_regularizer, exp"):
+        ChannelGating(4, 1, activation="relu", kernel_regularizer="l2")
 
 
 def test_tanh_and_its_gradient():

@@ -82,6 +82,21 @@ def test_unfinished_workdir(only_stage_0, tmp_path):
     assert "confusion" in [image["id"] for image in read.all("img")]
 
 
+def test_a_teacher_that_is_a_file_is_named(only_stage_0, tmp_path):
+    path, output = only_stage_0 / "recipe.json", tmp_path / "report.html"
+    run_of = json.loads(path.read_text())
+    stage = run_of["recipe"]["stages"][0]
+    stage["teacher"] = "/elsewhere/other.keras"
+    stage["losses"]["logit_matching"] = 1.0
+    path.write_text(json.dumps(run_of))
+    result = run("report", f"--workdir={only_stage_0}", f"--output={output}")
+    assert result[0] == 0, result
+    read = Reader(output.read_text(encoding="utf-8"))
+    assert read.problems == []
+    told = "Its teacher is /elsewhere/other.keras, which this folder does not hold."
+    assert told in read.text and "No finished stage has a teacher" not in read.text
+
+
 def test_a_full_disk_leaves_nothing_behind(only_stage_0, monkeypatch):
     def refuse(path, text, **_):
         path.write_bytes(text[:9].encode())

@@ -323,6 +323,24 @@ def test_what_is_compared_with_other_code_is_forgotten(small):
         assert (text in {claim.claim for claim in seeds.claims(measured)}) == stays
 
 
+def test_one_changed_accuracy_tells_of_other_code(monkeypatch):
+    """Two runs of other code may end equal by chance, where stages before did not."""
+    numbers = tuple(
+        Number(title, "stage.json", title) for title in ("stage 0, top-1", "top-1")
+    )
+    small = dataclasses.replace(SMALL, numbers=numbers)
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (small, OTHER))
+    first, last, partner = (
+        Term("small", "stage 0, top-1"),
+        TOP1,
+        Term("other", "top-1"),
+    )
+    monkeypatch.setattr(experiments, "_DIFFERENCES", ((last, partner),))
+    measured = {term: dict.fromkeys(range(5), 0.9) for term in (first, last, partner)}
+    seeds.add(measured, small, 0, {first: 0.91, last: 0.9})
+    assert measured == {first: {0: 0.91}, last: {0: 0.9}}
+
+
 def test_a_run_on_other_images_is_refused(small, tmp_path):
     (tmp_path / "stage_0").mkdir()
     (tmp_path / "stage_0" / "result.json").write_text('{"top1": 0.5}')

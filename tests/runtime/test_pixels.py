@@ -12,6 +12,7 @@ from r2b_keras.models import PictureConv2D
 from r2b_keras.normalisation import Normalisation
 from r2b_runtime import InputError, Interpreter
 from r2b_runtime.__main__ import main
+from r2b_runtime.board import pictures as runtime_pictures
 
 layers = tf.keras.layers
 SHAPE = (12, 10, 3)
@@ -76,6 +77,22 @@ def test_pictures_of_every_kind(files, kind, tmp_path):
     np.testing.assert_array_equal(mixed[1], mixed[2])
     np.testing.assert_allclose(mixed[:2], [expected[0], of_file[0]], atol=1e-5)
     assert interpreter.predict(camera[:0]).shape == (0, 3)
+
+
+def test_pictures_are_prepared_a_batch_at_a_time(files, monkeypatch):
+    """All of them at once may be more than a board's memory."""
+    interpreter, done = Interpreter(files["integer"], batch_size=2), []
+    prepare, run = runtime_pictures.prepare, interpreter.run
+    monkeypatch.setattr(
+        runtime_pictures, "prepare", lambda *x: (done.append("prepare"), prepare(*x))[1]
+    )
+    monkeypatch.setattr(interpreter, "run", lambda: (done.append("run"), run()))
+    large = [pixels(20, 30, 3, seed=seed) for seed in range(5)]
+    scores = interpreter.predict(large)
+    assert done == ["prepare", "prepare", "run"] * 2 + ["prepare", "run"]
+    alone = [interpreter.predict(each)[0] for each in large]
+    np.testing.assert_array_equal(scores, alone)
+    np.testing.assert_array_equal(interpreter.predict(np.stack(large)), alone)
 
 
 def test_a_photograph_is_turned_as_files_are(files, tmp_path):

@@ -17,6 +17,7 @@ from PIL import Image
 from r2b_keras.board import classification, pictures
 from r2b_keras.converters import engines
 from r2b_runtime import InputError, frames
+from r2b_runtime.board import pictures as runtime_pictures
 from tests.converters.small_flatbuffers import DENSE_CARD, dense
 
 
@@ -79,6 +80,52 @@ def test_headers_that_the_format_allows(images):
     found = [frame.image for frame in frames.of_stream(stream, "It")]
     assert len(found) == 3
     assert all((image == images[0]).all() for image in found)
+
+
+class Full:
+    """A stream whose frame does not fit into memory."""
+
+    def __init__(self, content):
+        self.content = io.BytesIO(content)
+
+    def read(self, size):
+        if size > 20:
+            raise MemoryError
+        return self.content.read(size)
+
+
+def test_a_frame_that_is_larger_than_memory(images):
+    with pytest.raises(InputError, match="It holds a frame of 9000x9 pixels, too many"):
+        next(frames.of_stream(Full(b"P6 9000 9 255\n"), "It"))
+
+
+def test_a_picture_of_a_folder_that_is_larger_than_memory(
+    run, model, images, tmp_path, monkeypatch
+):
+    for place, name in enumerate(("large.png", "small.png")):
+        Image.fromarray(images[place]).save(tmp_path / name)
+        os.utime(tmp_path / name, (place + 1, place + 1))
+    frame, calls = pictures.frame, itertools.count()
+
+    def framed(*arguments):
+        if next(calls) == 0:
+            raise MemoryError
+        return frame(*arguments)
+
+    monkeypatch.setattr(runtime_pictures, "frame", framed)
+    code, out, error = run("watch", model, tmp_path, "--frames=1", "--json")
+    assert code == 0 and "small.png" in out
+    assert error == (
+        f"{tmp_path}/large.png has too many pixels for this machine's memory: make it "
+        "smaller.\n"
+    )
+
+
+def test_a_pipe_with_the_name_of_a_picture_is_none(run, model, images, tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    Image.fromarray(images[0]).save(tmp_path / "b.png")
+    code, out, error = run("watch", model, tmp_path, "--frames=1", "--json")
+    assert (code, error) == (0, "") and "b.png" in out
 
 
 @pytest.mark.parametrize(
@@ -191,7 +238,7 @@ def test_of_a_camera_the_newest_frame_is_taken(images):
         yield frames.Frame("", images[3])
         raise InputError("The camera is gone.")
 
-    with frames._newest(camera()) as newest:
+    with frames._newest(camera(), "It") as newest:
         taken = iter(newest)
         assert have_come.wait(60)
         assert next(taken).image is images[2]
@@ -199,7 +246,7 @@ def test_of_a_camera_the_newest_frame_is_taken(images):
         assert next(taken).image is images[3]
         with pytest.raises(InputError, match="The camera is gone"):
             next(taken)
-    with frames._newest(iter(())) as newest:
+    with frames._newest(iter(()), "It") as newest:
         assert list(newest) == []
 
 
@@ -255,6 +302,15 @@ def test_ffmpeg_is_ended_when_enough_was_seen(run, model, images, ffmpeg, tmp_pa
         code, out, _ = run("watch", model, source, "--frames=1")
         assert code == 0 and out.count("\n") == 2
     assert time.monotonic() - start < 50
+
+
+def test_a_camera_that_stops_without_an_end(images, ffmpeg, monkeypatch):
+    monkeypatch.setattr(frames, "STALL_SECONDS", 0.5)
+    ffmpeg(ppm(images[0]), then="exec sleep 100")
+    source = frames._of_ffmpeg("/dev/video9", is_camera=True)
+    assert (next(source).image == images[0]).all()
+    with pytest.raises(InputError, match="/dev/video9 has given no frame for 0.5 sec"):
+        next(source)
 
 
 def test_videos_that_ffmpeg_cannot_read(run, model, ffmpeg, tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
 """The study of fine-tuning: which pictures its runs get."""
 
 import dataclasses
+import itertools
 import pathlib
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -126,6 +128,9 @@ def test_the_whole_study(study, monkeypatch, tmp_path):
     known, *others = trained
     assert known == ("known", {"train": 360, "test": 360}, [])
     assert len(others) == 2 * 3 * 3
+    # With the most pictures those that go on do so alike: trained once.
+    assert len({name for name, _, _ in others}) == 2 * 3 * 3 - 3
+    assert "fine-tuned_for_longer_1_0" in {name for name, _, _ in others}
     for name, parts, start_from in others:
         count = int(name.split("_")[-2])
         assert parts == {"train": 10 * count, "test": 40}
@@ -134,6 +139,30 @@ def test_the_whole_study(study, monkeypatch, tmp_path):
     table = files.read_csv(tmp_path / "out" / "fine_tuning.csv")
     assert len(table) == 18 and {row["top1"] for row in table} == {"0.5000"}
     assert (tmp_path / "out" / "fine_tuning.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_that_fails_does_not_stop_the_others(study, monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "WORK", tmp_path / "work")
+    monkeypatch.setattr(study.trainings, "hold", lambda folder: None)
+    monkeypatch.setattr(study, "make_folders", lambda data_dir: None)
+    monkeypatch.setattr(study, "choose_pictures", lambda *arguments: None)
+
+    (study.WORK / "new" / "test").mkdir(parents=True)
+    for count, seed in itertools.product(study.PICTURES, study.SEEDS):
+        (study.WORK / f"new_{count}_{seed}").mkdir()
+
+    def train(folder, workdir, *flags):
+        if workdir.name == "from_scratch_10_1":
+            raise subprocess.CalledProcessError(1, "train")
+        return {"stage_0": 0.5}
+
+    monkeypatch.setattr(study.trainings, "train", train)
+    monkeypatch.setattr(sys, "argv", ["study", f"--output={tmp_path / 'out'}"])
+    with pytest.raises(SystemExit, match="said above: from scratch, 10 pictures, seed"):
+        study.main()
+    table = files.read_csv(tmp_path / "out" / "fine_tuning.csv")
+    assert len(table) == 3 * 3 * 3 - 1
+    assert (tmp_path / "out" / "fine_tuning.png").exists()
 
 
 def test_the_chart_has_every_run(study):

@@ -174,6 +174,8 @@ def test_the_whole_study(study, monkeypatch, tmp_path):
     ("failing", "num_runs", "told"),
     [
         ("train .*clip_of_1.5/seed_1", 23, "training clip of 1.5 with seed 1"),
+        ("train .*clip_of_1.5/seed_0", 23, "training clip of 1.5 with seed 0"),
+        ("train .*the_chain/seed_0", 23, "training the chain with seed 0"),
         ("convert .*centred_filters", 24, "converting centred filters"),
     ],
 )
@@ -181,7 +183,7 @@ def test_one_that_fails_does_not_stop_the_others(
     study, monkeypatch, tmp_path, failing, num_runs, told
 ):
     command, _, name = failing.partition(" .*")
-    made(study, monkeypatch, tmp_path)
+    commands = made(study, monkeypatch, tmp_path)
     run = study.trainings.subprocess.run
 
     def failing_once(given, **options):
@@ -197,6 +199,14 @@ def test_one_that_fails_does_not_stop_the_others(
     assert [row["option"] for row in options] == list(study.OPTIONS)[1:]
     without = [row["option"] for row in options if not row["time"]]
     assert without == (["centred filters"] if command == "convert" else [])
+    # Times are multiples of the chain's, and files are of what was trained to its end.
+    assert options[0]["time"] == "1.100"
+    converted = [" ".join(given) for given in commands if "convert" in given[2]]
+    assert all("--stage=3" in given for given in converted)
+    (folder, _, seed) = name.rpartition("/seed_")
+    for given in converted:
+        first = "1" if folder and folder in given and seed == "0" else "0"
+        assert f"/seed_{first} " in given
 
 
 def test_code_that_changes_stops_a_study(study, monkeypatch, tmp_path):

@@ -153,6 +153,7 @@ INT, LOGITS = {"int": [1, 5]}, "stage.losses.logit_matching"
         (LOGITS, {"linear": [-1, 1]}, "losses.logit_matching is -1.0"),
         ("stage.epochs", {"linear": [1, 5]}, "expected 'int' or 'choice'"),
         ("stage.epochs", {"log": [1, 5]}, "expected 'int' or 'choice'"),
+        ("stage.optimizer.learning_rate", {"int": [1, 3]}, "own value is 0.0"),
         ("stage.epochs", {"int": [0, 5]}, "epochs is 0"),
         ("stage.student.name", {"linear": [1, 5]}, "Network.name is '1', expected"),
         ("stages.*.student.blocks", {"int": [1, 2]}, "expected 'choice'"),

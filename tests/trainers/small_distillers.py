@@ -28,7 +28,10 @@ def compiled(student, teacher=None, optimizer=None, eager=True, **options):
 
 
 def taught(student=None, teacher=None, eager=True, optimizer=None, **options):
-    """A distiller with all three losses, each of another weight."""
+    """A distiller with all three losses, each of another weight.
+
+    What has the weight 0 is left out, and a teacher to whom nothing listens.
+    """
     options = {
         "taps": TAPS,
         "teacher_taps": TEACHER_TAPS,
@@ -38,9 +41,12 @@ def taught(student=None, teacher=None, eager=True, optimizer=None, **options):
         "temperature": 3.0,
         **options,
     }
+    if not options["attention_weight"]:
+        del options["taps"], options["teacher_taps"]
+    listens = options["attention_weight"] or options["logit_weight"]
     return compiled(
         student or student_network(),
-        teacher or teacher_network(),
+        (teacher or teacher_network()) if listens else None,
         optimizer,
         eager,
         **options,

@@ -91,3 +91,12 @@ def test_what_another_process_has_finished_meanwhile_is_not_trained(
 def test_stage_out_of_range(tmp_path, stage):
     with pytest.raises(InputError, match="0 to 3"):
         stages_to_train(DIGITS, stage, Workdir(tmp_path))
+
+
+def test_the_precision_is_that_of_the_training_alone():
+    """Whatever the caller builds afterwards, or after an error, is as it was before."""
+    before = tf.keras.mixed_precision.global_policy().name
+    with pytest.raises(InputError), chain._computing_in("bfloat16"):
+        assert tf.keras.layers.Dense(1).compute_dtype == "bfloat16"
+        raise InputError("It stops.")
+    assert tf.keras.mixed_precision.global_policy().name == before == "float32"

@@ -51,12 +51,13 @@ def test_what_is_no_model_of_keras_2(model, words):
         ({"taps": ["tap_1", "dense"]}, r"'dense' of student.*expected taps \[B, H"),
         ({"student_logits": "tap_1"}, r"logits \[B, K\] of as many classes"),
         ({"teacher_logits": "logit"}, "'teacher' has no layer named 'logit'"),
-        ({"logit_weight": -1.0}, "logit_matching is -1.0, expected a number of"),
-        ({"attention_weight": -0.5}, "attention is -0.5, expected a number of"),
-        ({"cross_entropy_weight": -2}, "cross_entropy is -2, expected a number of"),
+        ({"logit_weight": -1.0}, "logit_weight is -1.0, expected a number of"),
+        ({"attention_weight": -0.5}, "attention_weight is -0.5, expected a number of"),
+        ({"cross_entropy_weight": -2}, "cross_entropy_weight is -2, expected a number"),
+        ({"label_smoothing": 1}, "label_smoothing is 1, expected a number of"),
         ({"attention_form": "cosine"}, "attention_form is 'cosine', expected one of"),
         ({"temperature": 0.0}, "temperature is 0.0, expected a positive number"),
-        ({"l2": -1e-5}, "weight of l2 is -1e-05"),
+        ({"l2": -1e-5}, "l2 is -1e-05, expected a number of at least 0"),
     ],
 )
 def test_what_does_not_fit_is_an_input_error(options, message):
@@ -67,7 +68,16 @@ def test_what_does_not_fit_is_an_input_error(options, message):
 @pytest.mark.parametrize("part", ["attention", "logit"])
 def test_teachers_losses_need_a_teacher(part):
     with pytest.raises(InputError, match=f"loss {part}.*there is no teacher"):
-        Distiller(student_network(), taps=TAPS, **{f"{part}_weight": 1.0})
+        taps = TAPS if part == "attention" else ()
+        Distiller(student_network(), taps=taps, **{f"{part}_weight": 1.0})
+
+
+def test_a_teacher_to_whom_no_loss_listens():
+    """Else the student would be trained with labels alone, without a word."""
+    with pytest.raises(InputError, match="a teacher but no loss that listens to it: g"):
+        Distiller(student_network(), student_network())
+    with pytest.raises(InputError, match="taps tap_1, tap_2 but attention_weight is 0"):
+        Distiller(student_network(), student_network(), TAPS, logit_weight=1.0)
 
 
 def test_no_loss_at_all():

@@ -20,7 +20,7 @@ from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Optimizer
-from r2b_keras.recipes.settings import Group
+from r2b_keras.recipes.stage_parts import Group
 from r2b_keras.trainers import Distiller
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.optimizers import (

@@ -116,6 +116,25 @@ def prepare(
         return for_network(_framed(picture, card), card)
 
 
+def prepare_frame(image: np.ndarray, card: ModelCard, subject: str) -> np.ndarray:
+    """Makes of a frame of a camera or a file that was read what a network is to see.
+
+    Args:
+      image: `[h, w, 1 or 3]` uint8, framed as files are, whatever its size.
+      card: gives input shape, framing, mean and std.
+      subject: what to call it in messages.
+
+    Returns:
+      What `load` returns.
+
+    Raises:
+      InputError: memory is too small for it.
+    """
+    with _fitting_memory(f"{subject} "):
+        image = to_channels(image, card.image_shape[2])
+        return for_network(frame(image, card.image_shape[:2], card.framing), card)
+
+
 def _framed(picture: Image.Image | np.ndarray, card: ModelCard) -> np.ndarray:
     """`[H, W, C]` uint8 of an image in memory."""
     size, channels = card.image_shape[:2], card.image_shape[2]

@@ -128,12 +128,13 @@ struct GroupWriter {
   void write_offsets(int run, int four, int length) {
     for (int c = filter.first; c < filter.end; ++c) {
       char* bias = biases + (c - filter.first) * sizeof(int32_t);
-      int32_t sum;
+      // It wraps on its way where stretches are many, and is right at the end.
+      uint32_t sum;
       std::memcpy(&sum, bias, sizeof(sum));
       for (const int half : {0, 1}) {
         const int32_t offset = filter.offset(c, run, four, length, half);
         put(int16_t(offset), &to);
-        sum -= offset;
+        sum -= static_cast<uint32_t>(offset);
       }
       std::memcpy(bias, &sum, sizeof(sum));
     }
