@@ -116,6 +116,12 @@ def seeds(study: str) -> str:
     return seeds_told(len(found[0]))
 
 
+def each_percent(file: str, **columns: str) -> str:
+    """Top-1 after the last stage of the runs in a file, seed by seed, in percent."""
+    found = column(file, "binary_weights", **columns)
+    return ", ".join(f"{100 * value:.2f}" for value in found) + " %"
+
+
 def runs_above(study: str, higher: str, lower: str) -> str:
     """In how many runs of an ablation one column is above another."""
     file = f"{study}/runs.csv"

@@ -193,6 +193,8 @@ def test_what_a_page_says_of_all_runs(render, figures, monkeypatch, tmp_path):
     path.write_text(f"{head}a,real,0,0.8,0.9\nb,real,0,0.7,0.7\n")
     of_rows = render.ablation_figures
     assert of_rows.seeds("study") == "one seed"
+    assert of_rows.each_percent("study/runs.csv") == "90.00, 70.00 %"
+    assert of_rows.each_percent("study/runs.csv", row="b") == "70.00 %"
     pair = ("binary_weights", "real_weights")
     assert of_rows.runs_above("study", *pair) == "1 of 2 runs"
     path.write_text(path.read_text() + "a,real,1,0.8,0.9\n")
