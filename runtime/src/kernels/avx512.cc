@@ -1,5 +1,6 @@
 // Kernels for AVX-512 with VPOPCNTDQ, words of 16 output channels in a vector, and VNNI.
 #include "avx512_simd.h"
+#include "held_tiles.h"
 #include "make_kernels.h"
 #include "tables.h"
 
@@ -80,77 +81,111 @@ inline void add_bits(uint32_t word, uint32_t& sum) {
   __asm__("" : "+r"(sum));
 }
 
+inline void add(__m512i counts, __m512i& sum) {
+#ifdef __clang__
+  sum = _mm512_add_epi32(sum, counts);
+#else
+  // gcc would add into another register and copy it back.
+  __asm__("vpaddd %1, %0, %0" : "+v"(sum) : "v"(counts));
+#endif
+}
+
+struct Words {
+  using Vector = __m512i;
+};
+struct Bits {
+  using Vector = uint32_t;
+};
+
+// Counts a pair of words of a pixel against those of each vector of channels.
+template <int kVectors>
+R2B_INLINE void add_pair(__m512i second, __m512i difference,
+                         const Held<Words, kVectors>& first_equal,
+                         const Held<Words, kVectors>& equal,
+                         Held<Words, kVectors>& sums) {
+  constexpr int kSelect = 0xca;  // bit by bit: the first operand ? second : third
+  const __m512i mask = _mm512_xor_si512(second, first_equal.first);
+  const __m512i bits =
+      _mm512_ternarylogic_epi32(mask, difference, equal.first, kSelect);
+  add(_mm512_popcnt_epi32(bits), sums.first);
+  if constexpr (kVectors > 1) {
+    add_pair(second, difference, first_equal.rest, equal.rest, sums.rest);
+  }
+}
+
+// The same of each pixel, whose words are a step apart.
+template <int kVectors, int kPixels>
+R2B_INLINE void add_pairs(const uint32_t* x1, const uint32_t* x2, ptrdiff_t step,
+                          const Held<Words, kVectors>& first_equal,
+                          const Held<Words, kVectors>& equal,
+                          HeldRows<Words, kVectors, kPixels>& sums,
+                          Held<Bits, kPixels>& differing) {
+  add_bits(*x1 ^ *x2, differing.first);
+  const __m512i second = broadcast(x2);
+  const __m512i difference = _mm512_xor_si512(second, broadcast(x1));
+  add_pair(second, difference, first_equal, equal, sums.first);
+  if constexpr (kPixels > 1) {
+    add_pairs(x1 + step, x2 + step, step, first_equal, equal, sums.rest,
+              differing.rest);
+  }
+}
+
+// What pairs were counted as becomes their count, but for the filter's own part.
+template <int kVectors, int kPixels>
+R2B_INLINE void finish_pairs(const Held<Bits, kPixels>& differing,
+                             HeldRows<Words, kVectors, kPixels>& sums) {
+  const __m512i own = _mm512_set1_epi32(int32_t(differing.first));
+  for_each(sums.first, [&](auto& sum, int) R2B_ALWAYS {
+    sum = _mm512_sub_epi32(_mm512_add_epi32(sum, sum), own);
+  });
+  if constexpr (kPixels > 1) finish_pairs(differing.rest, sums.rest);
+}
+
 template <int kPixels, int kVectors>
 void count_tile(const Piece& piece, const uint32_t* source, ptrdiff_t step,
                 const uint32_t* filter, int32_t* counts, ptrdiff_t counts_stride) {
-  constexpr int kSelect = 0xca;  // bit by bit: the first operand ? second : third
-  __m512i sums[kPixels][kVectors];
-  uint32_t differing[kPixels] = {};
-#pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm512_setzero_si512();
-  }
+  HeldRows<Words, kVectors, kPixels> sums;
+  Held<Bits, kPixels> differing;
+  for_each(sums, [](auto& of_pixel, int) R2B_ALWAYS {
+    for_each(of_pixel, [](auto& sum, int) R2B_ALWAYS { sum = _mm512_setzero_si512(); });
+  });
+  for_each(differing, [](auto& bits, int) R2B_ALWAYS { bits = 0; });
   int i = 0;
   for (; has_pairs(kVectors) && i + 1 < piece.num_words; i += 2) {
-    const uint32_t* x1 = source + piece.offsets[i];
-    const uint32_t* x2 = source + piece.offsets[i + 1];
-    __m512i first_equal[kVectors], equal[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      first_equal[v] = _mm512_loadu_si512(filter + v * kBlock);
-      equal[v] = _mm512_loadu_si512(filter + (kVectors + v) * kBlock);
-    }
-#pragma GCC unroll 8
-    for (int p = 0; p < kPixels; ++p) {
-      add_bits(x1[p * step] ^ x2[p * step], differing[p]);
-      const __m512i second = broadcast(x2 + p * step);
-      const __m512i difference = _mm512_xor_si512(second, broadcast(x1 + p * step));
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const __m512i mask = _mm512_xor_si512(second, first_equal[v]);
-        const __m512i bits =
-            _mm512_ternarylogic_epi32(mask, difference, equal[v], kSelect);
-        sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_popcnt_epi32(bits));
-      }
-    }
+    Held<Words, kVectors> first_equal, equal;
+    for_each(first_equal, [&](auto& words, int v) R2B_ALWAYS {
+      words = _mm512_loadu_si512(filter + v * kBlock);
+    });
+    for_each(equal, [&](auto& words, int v) R2B_ALWAYS {
+      words = _mm512_loadu_si512(filter + (kVectors + v) * kBlock);
+    });
+    add_pairs(source + piece.offsets[i], source + piece.offsets[i + 1], step,
+              first_equal, equal, sums, differing);
     filter += 2 * kVectors * kBlock;
   }
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) {
-#pragma GCC unroll 8
-    for (int p = 0; p < kPixels; ++p) {
-      __m512i count = _mm512_add_epi32(sums[p][v], sums[p][v]);
-      count = _mm512_sub_epi32(count, _mm512_set1_epi32(int32_t(differing[p])));
-      sums[p][v] = count;
-    }
-  }
+  finish_pairs(differing, sums);
   for (; i < piece.num_words; ++i) {
-#pragma GCC unroll 8
-    for (int p = 0; p < kPixels; ++p) {
+    for_each(sums, [&](auto& of_pixel, int p) R2B_ALWAYS {
       const __m512i word = broadcast(source + piece.offsets[i] + p * step);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
+      for_each(of_pixel, [&](auto& sum, int v) R2B_ALWAYS {
         const __m512i bits =
             _mm512_xor_si512(word, _mm512_loadu_si512(filter + v * kBlock));
-        sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_popcnt_epi32(bits));
-      }
-    }
+        sum = _mm512_add_epi32(sum, _mm512_popcnt_epi32(bits));
+      });
+    });
     filter += kVectors * kBlock;
   }
-#pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
+  for_each(sums, [&](auto& of_pixel, int p) R2B_ALWAYS {
+    for_each(of_pixel, [&](auto& sum, int v) R2B_ALWAYS {
       int32_t* to = counts + p * counts_stride + v * kBlock;
-      __m512i count = sums[p][v];
+      __m512i count = sum;
       if (piece.is_last) {
         count = _mm512_add_epi32(count, _mm512_loadu_si512(filter + v * kBlock));
       }
       if (!piece.is_first) count = _mm512_add_epi32(count, _mm512_loadu_si512(to));
       _mm512_storeu_si512(to, count);
-    }
-  }
+    });
+  });
 }
 
 void count_piece(const BinaryConvRow& row, const Piece& piece, ptrdiff_t words_before) {

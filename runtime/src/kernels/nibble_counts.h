@@ -23,6 +23,7 @@
 
 #include <immintrin.h>
 
+#include "held_tiles.h"
 #include "make_kernels.h"
 
 namespace r2b {
@@ -102,26 +103,30 @@ inline const uint8_t* differing_bits(uint32_t word) {
   return reinterpret_cast<const uint8_t*>(&kDifferingBits) + offset;
 }
 
-template <typename Bytes, int kByte, int kPixels, int kVectors>
-inline void count_byte(const uint32_t* words, const uint8_t* filter,
-                       typename Bytes::Vector (&counts)[kPixels][kVectors]) {
-  typename Bytes::Vector weights[kVectors];
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) {
-    weights[v] =
+// Adds to the counts of each pixel what its table has for these weights.
+template <typename Bytes, int kPixels>
+R2B_INLINE void add_counts(typename Bytes::Vector weights,
+                           const Held<Bytes, kPixels>& tables,
+                           Held<Bytes, kPixels>& counts) {
+  counts.first = Bytes::add(counts.first, Bytes::look_up(tables.first, weights));
+  // Nothing is added up in another order: compilers else add the bytes of a word first,
+  // for which there are not enough registers.
+  Bytes::keep(counts.first);
+  if constexpr (kPixels > 1) add_counts(weights, tables.rest, counts.rest);
+}
+
+template <int kByte, typename Bytes, int kPixels, int kVectors>
+R2B_INLINE void count_byte(const uint32_t* x, ptrdiff_t step, const uint8_t* filter,
+                           HeldRows<Bytes, kPixels, kVectors>& counts) {
+  Held<Bytes, kPixels> tables;
+  for_each(tables, [&](auto& table, int p) R2B_ALWAYS {
+    table = Bytes::repeat(differing_bits<kByte>(x[p * step]));
+  });
+  for_each(counts, [&](auto& of_pixels, int v) R2B_ALWAYS {
+    const auto weights =
         Bytes::load(filter + (kByte * kVectors + v) * Bytes::kParts * kPartBytes);
-  }
-#pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) {
-    const auto table = Bytes::repeat(differing_bits<kByte>(words[p]));
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      counts[p][v] = Bytes::add(counts[p][v], Bytes::look_up(table, weights[v]));
-      // Nothing is added up in another order: compilers else add the bytes of a word
-      // first, for which there are not enough registers.
-      Bytes::keep(counts[p][v]);
-    }
-  }
+    add_counts(weights, tables, of_pixels);
+  });
 }
 
 inline __m256i load_part(const void* from) {
@@ -164,34 +169,26 @@ inline void join_counts(__m256i bytes, Joining how, int32_t* to) {
 template <typename Bytes, int kPixels, int kVectors>
 void count_tile(const uint32_t* source, ptrdiff_t step, const Chunk& chunk,
                 const uint8_t* filter, Joining how, int32_t* to, ptrdiff_t stride) {
-  typename Bytes::Vector counts[kPixels][kVectors];
-#pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) counts[p][v] = Bytes::zero();
-  }
+  HeldRows<Bytes, kPixels, kVectors> counts;  // of each vector those of pixels
+  for_each(counts, [](auto& of_pixels, int) R2B_ALWAYS {
+    for_each(of_pixels, [](auto& count, int) R2B_ALWAYS { count = Bytes::zero(); });
+  });
   for (int i = 0; i < chunk.num_words; ++i) {
     const uint32_t* x = source + chunk.offsets[i];
-    uint32_t words[kPixels];
-#pragma GCC unroll 8
-    for (int p = 0; p < kPixels; ++p) words[p] = x[p * step];
-    count_byte<Bytes, 0>(words, filter, counts);
-    count_byte<Bytes, 1>(words, filter, counts);
-    count_byte<Bytes, 2>(words, filter, counts);
-    count_byte<Bytes, 3>(words, filter, counts);
+    count_byte<0>(x, step, filter, counts);
+    count_byte<1>(x, step, filter, counts);
+    count_byte<2>(x, step, filter, counts);
+    count_byte<3>(x, step, filter, counts);
     filter += 4 * kVectors * Bytes::kParts * kPartBytes;
   }
-#pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-#pragma GCC unroll 8
+  for_each(counts, [&](auto& of_pixels, int v) R2B_ALWAYS {
+    for_each(of_pixels, [&](auto& count, int p) R2B_ALWAYS {
       for (int part = 0; part < Bytes::kParts; ++part) {
         int32_t* target = to + p * stride + v * kBlock<Bytes> + part * kPartChannels;
-        join_counts(Bytes::part(counts[p][v], part), how, target);
+        join_counts(Bytes::part(count, part), how, target);
       }
-    }
-  }
+    });
+  });
 }
 
 template <typename Bytes, int kVectors>
