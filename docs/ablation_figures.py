@@ -3,6 +3,8 @@
 A study is the name of a folder under results/ that `ablate` wrote.
 """
 
+import decimal
+
 from figures import PageError, column, row, rows, seeds_told
 
 
@@ -16,7 +18,7 @@ def versus(study: str, name: str, other: str, downsample: str = "real") -> str:
       PageError: the file does not compare these rows.
     """
     difference, interval, alone, corrected = _compared(study, name, other, downsample)
-    points_apart = f"{100 * difference:+.2f} ± {100 * interval:.2f}"
+    points_apart = f"{difference:+} ± {interval}"
     return f"{points_apart} (p {_p_value(alone)}, Holm {_p_value(corrected)})"
 
 
@@ -30,13 +32,13 @@ def above(study: str, name: str, other: str, downsample: str = "real") -> str:
     if not (difference > 0 and corrected < 0.05):
         found = versus(study, name, other, downsample)
         raise PageError(f"results/{study} does not show {name} above {other}: {found}")
-    return f"{100 * difference:+.2f} ± {100 * interval:.2f}"
+    return f"{difference:+} ± {interval}"
 
 
 def _compared(
     study: str, name: str, other: str, downsample: str
-) -> tuple[float, float, float, float]:
-    """Difference, half its interval, p alone and corrected."""
+) -> tuple[decimal.Decimal, decimal.Decimal, float, float]:
+    """Difference and half its interval, in points; p alone and corrected."""
     file = f"{study}/comparisons.csv"
     lines = rows(file, downsample=downsample)
     pairs = {(line["first"], line["second"]): line for line in lines}
@@ -47,11 +49,17 @@ def _compared(
         )
     sign = 1 if pair["second"] == name else -1
     return (
-        sign * float(pair["difference"]),
-        float(pair["interval"]),
+        sign * _points(pair["difference"]),
+        _points(pair["interval"]),
         float(pair["p_value"]),
         float(pair["p_holm_all_pairs"]),
     )
+
+
+def _points(fraction: str) -> decimal.Decimal:
+    """A fraction in a file as points; a half of the last digit is a whole one."""
+    points = 100 * decimal.Decimal(fraction)
+    return points.quantize(decimal.Decimal("0.01"), decimal.ROUND_HALF_UP)
 
 
 def _p_value(value: float) -> str:
@@ -132,5 +140,4 @@ def runs_above(study: str, higher: str, lower: str) -> str:
 def gain(study: str, part: str, name: str, downsample: str = "real") -> str:
     """What attention matching changes for a part of an ablation, in points."""
     found = row(f"{study}/interactions.csv", part=part, downsample=downsample)
-    value = float(found[name])
-    return f"{100 * value:+.2f}"
+    return f"{_points(found[name]):+}"
