@@ -145,9 +145,10 @@ class Ablation:
 
     def check(self) -> None:
         """Refuses what `claim` does, and writes nothing."""
-        folders.require_new_or_marked(self.path, _MARK)
-        if (self.path / _MARK).exists():  # else there is no need of images
+        if (self.path / _MARK).exists():
             folders.require(self.path, _MARK, self._whole_identity(), *_WORDS)
+        else:  # which needs no images
+            folders.require_new_or_marked(self.path, _MARK)
 
     def _whole_identity(self) -> dict[str, Any]:
         return {

@@ -92,8 +92,7 @@ class SweepTuner(kt.Tuner):
             self._failed[trial.trial_id] = self._fail(number, values, error)
             # Left out by `on_trial_end`. Raised, it would be a traceback on the screen.
             return {OBJECTIVE: 0.0}
-        except Exception as error:
-            # Keras Tuner would take a full disk or a defect for the trial's failure.
+        except Exception as error:  # Keras Tuner would take it for the trial's failure
             raise TrialProblem from error
 
     def _noted(self, trial: Trial) -> contextlib.AbstractContextManager[None]:

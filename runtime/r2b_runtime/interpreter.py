@@ -262,9 +262,11 @@ class Interpreter:
           The one or the other, and whether it is the other.
         """
         if _is_picture(images):
-            return self._to_prepare([images])
+            self._require_card()
+            return [images], True
         if isinstance(images, (list, tuple)) and any(map(_is_picture, images)):
-            return self._to_prepare(images)
+            self._require_card()
+            return images, True
         shape = self.input_shape[1:]
         if isinstance(images, (list, tuple)) and not images:
             return np.zeros((0, *shape), self.input_type), False
@@ -278,7 +280,8 @@ class Interpreter:
         if images.dtype == np.uint8:
             if self.input_type == np.uint8 and images.shape[1:] == shape:
                 return images, False
-            return self._to_prepare(images)
+            self._require_card()
+            return images, True
         if images.shape[1:] != shape or images.ndim != len(shape) + 1:
             raise InputError(
                 f"The images have the shape {images.shape}, the network takes "
@@ -294,10 +297,8 @@ class Interpreter:
             )
         return images, False
 
-    def _to_prepare(
-        self, pictures: Sequence[Any] | np.ndarray
-    ) -> tuple[Sequence[Any] | np.ndarray, bool]:
-        """The pictures, where there is a card that says how, and True."""
+    def _require_card(self) -> None:
+        """Refuses pictures where there is no card that says how to prepare them."""
         if self._card is None:
             raise InputError(
                 "The network has no model card that tells how pictures are prepared "
@@ -309,7 +310,6 @@ class Interpreter:
             *(self.input_shape[1:], self.output_shape[1:]),
             input_type=self.input_type.name,
         )
-        return pictures, True
 
     def _prepared(self, given: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Pictures, at least one, as the model card says."""

@@ -111,8 +111,6 @@ TEST(threads_wake_up_after_a_rest) {
   }
 }
 
-// A helper that is kept from its rows, as by another program on its core, keeps only the
-// piece that it has begun: here for as long as any of the others is left.
 long voluntary_switches() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
@@ -137,6 +135,8 @@ TEST(a_round_wakes_those_alone_that_it_has_use_for) {
   CHECK(voluntary_switches() - before < 8 * kRounds);
 }
 
+// A helper that is kept from its rows, as by another program on its core, keeps only the
+// piece that it has begun: here for as long as any of the others is left.
 TEST(rows_of_a_late_thread_are_taken_by_others) {
   constexpr int kRows = 80, kMostInAPiece = 10;
   Threads threads;

@@ -88,9 +88,7 @@ def load(path: str | os.PathLike[str], card: ModelCard) -> np.ndarray:
       InputError: the file is missing, broken or of another kind.
     """
     image = read(path, card.image_shape[2], card.upright)
-    with _named(path), _fitting_memory():
-        framed = frame(image, card.image_shape[:2], card.framing)
-        return for_network(framed, card)
+    return prepare_frame(image, card, os.fspath(path))
 
 
 def prepare(
