@@ -158,8 +158,8 @@ class InstanceThreshold(_PerChannel):
     weight_name, start = "share", "zeros"
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns `inputs - share * mean`."""
-        return inputs - self.per_channel * channel_means(inputs, self.variable_dtype)
+        """Returns `inputs - share * mean`, as a sum, which the runtime merges."""
+        return inputs + -self.per_channel * channel_means(inputs, self.variable_dtype)
 
 
 @_register

@@ -76,7 +76,8 @@ class BinaryConvolution : public Step {
         rows_(source.shape.dims[0] * vertical.out) {}
 
   // Sets what depends on the operator; called once, before anything else.
-  void prepare(const Graph& graph, const Operator& op, const Axis& horizontal) {
+  void prepare(const Graph& graph, const Operator& op, const Axis& horizontal,
+               const WithConstantMap& map) {
     const Value& filter = graph.input(op, 1);
     channels_ = filter.shape.dims[0];
     group_words_ = filter.shape.dims[3];
@@ -94,6 +95,13 @@ class BinaryConvolution : public Step {
     const bool is_empty = output_->shape.elements() == 0;
     if (op.padding == Padding::kSame && !op.pad_with_ones && !is_empty) {
       set_borders(graph, op, horizontal, group_channels);
+    } else if (map.values != nullptr && !is_empty) {
+      in_float_ = true;
+      if (map.how == WithConstantMap::kFromConstant) {
+        for (float& each : transform_.multiplier) each = -each;
+        for (float& each : transform_.bias) each = -each;
+      }
+      borders_ = Borders(map, vertical_.out, width_, channels_);
     }
     // With few rows the channels are divided as well, so that threads have enough.
     const int chunks = static_cast<int>(filter_->chunks.size());
@@ -292,15 +300,15 @@ class BinaryConvolution : public Step {
   OutputTransform transform_;
   std::vector<float> thresholds_;
   PatchLayout patches_;
-  Borders borders_;  // of zero padding
+  Borders borders_;  // of zero padding, or the graph's
 };
 
 }  // namespace
 
 std::unique_ptr<Step> make_binary_convolution(
     const Kernels& kernels, const Graph& graph, const Operator& op,
-    std::shared_ptr<const PackedFilter> filter, Value* source, const Finish& finish,
-    std::string* why) {
+    std::shared_ptr<const PackedFilter> filter, Value* source,
+    const WithConstantMap& map, const Finish& finish, std::string* why) {
   Axis vertical, horizontal;
   if (!make_axes(op, *source, &graph.input(op, 1), &vertical, &horizontal, why)) {
     return nullptr;
@@ -309,11 +317,12 @@ std::unique_ptr<Step> make_binary_convolution(
                                                   &graph.output(op), vertical,
                                                   horizontal, finish);
   step->title = "binary convolution";
+  if (map.values != nullptr) step->title += " + map";
   step->add_read(source);
   finish.declare(step.get());
   if (graph.output(op).type != kTfLiteFloat32)
     step->writes.push_back(&graph.output(op));
-  step->prepare(graph, op, horizontal);
+  step->prepare(graph, op, horizontal, map);
   const Shape& filter_shape = graph.input(op, 1).shape;
   const int64_t patches =
       static_cast<int64_t>(source->shape.dims[0]) * vertical.out * horizontal.out;

@@ -66,4 +66,20 @@ Borders::Borders(const Axis& vertical, const Axis& horizontal,
   }
 }
 
+Borders::Borders(const WithConstantMap& map, int height, int width, int channels) {
+  const float* values = map.values;
+  for (int y = 0; y < height; y++) {
+    row_class_.push_back(y);
+    rows_.emplace_back();
+    for (int x = 0; x < width; x++, values += channels) {
+      entries_.emplace_back(values, values + channels);
+      if (map.how == WithConstantMap::kDifference) {
+        for (float& value : entries_.back()) value = -value;
+      }
+      // Where it is moved, an entry takes its memory along.
+      rows_.back().push_back(entries_.back().data());
+    }
+  }
+}
+
 }  // namespace r2b

@@ -1,11 +1,13 @@
-// Padding with zeros: what a binary convolution has to put right where its patches stick
-// out of the map, because the packed zero bit there counts as +1.
+// What a binary convolution adds to some of its positions, or to all of them. Padding with
+// zeros: what has to be put right where patches stick out of the map, because the packed
+// zero bit there counts as +1. Or a constant that the graph adds.
 #ifndef R2B_BORDERS_H_
 #define R2B_BORDERS_H_
 
 #include <cstdint>
 #include <vector>
 
+#include "finish.h"
 #include "shapes.h"
 
 namespace r2b {
@@ -20,6 +22,8 @@ class Borders {
   // tap_sums: [channels][vertical.kernel][horizontal.kernel]; factors: [channels].
   Borders(const Axis& vertical, const Axis& horizontal,
           const std::vector<int32_t>& tap_sums, const std::vector<float>& factors);
+  // Of a map of height x width x channels.
+  Borders(const WithConstantMap& map, int height, int width, int channels);
 
   bool empty() const { return row_class_.empty(); }
   // What each patch of row y needs, one for each channel; null where it does not stick

@@ -1,6 +1,7 @@
 #include "chains.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace r2b {
 
@@ -69,14 +70,19 @@ bool Chains::absorb_addend(Chain* chain, const Operator& addend, const Value& ot
   if (chain->stage >= Chain::kSkip || (is_limited && chain->finish.has_limits)) {
     return false;
   }
-  if (one_for_each_channel(other, chain->current->channels())) {
+  const bool is_constant = one_for_each_channel(other, chain->current->channels());
+  if (is_constant && chain->stage < Chain::kAddend) {
+    chain->finish.addend = other.floats();
+    chain->stage = Chain::kAddend;
+  } else if (is_constant) {
     chain->finish.skip_constant = other.floats();
+    chain->stage = Chain::kSkip;
   } else if (other.shape == chain->current->shape && other.type == kTfLiteFloat32) {
     chain->finish.skip = &other;
+    chain->stage = Chain::kSkip;
   } else {
     return false;
   }
-  chain->stage = Chain::kSkip;
   return !is_limited || limit(chain, addend.activation);
 }
 
@@ -140,6 +146,34 @@ const float* Chains::take_constant(Chain* chain, OperatorKind kind) {
   return other.floats();
 }
 
+WithConstantMap Chains::take_map(Chain* chain) {
+  const size_t* index = only_reader(*chain);
+  if (index == nullptr) return {};
+  const Operator& next = op(*index);
+  const bool is_difference = next.kind == OperatorKind::kSubtract;
+  if (next.kind != OperatorKind::kAdd && !is_difference) return {};
+  const bool is_first = &graph_.input(next, 0) == chain->current;
+  const Value& other = graph_.input(next, is_first ? 1 : 0);
+  Shape one_image = chain->current->shape;
+  one_image.dims[0] = 1;
+  if (next.activation != Activation::kNone || other.constant == nullptr ||
+      other.type != kTfLiteFloat32 || other.shape != one_image) {
+    return {};
+  }
+  WithConstantMap map = {other.floats(), WithConstantMap::kSum};
+  if (is_difference) {
+    map.how = is_first ? WithConstantMap::kDifference : WithConstantMap::kFromConstant;
+  }
+  // -0 - x is -0 for an x of 0. What x was the sum of is negated, and that is 0 again.
+  const auto is_negative_zero = [](float x) { return x == 0 && std::signbit(x); };
+  if (map.how == WithConstantMap::kFromConstant &&
+      std::any_of(map.values, map.values + other.shape.elements(), is_negative_zero)) {
+    return {};
+  }
+  take(chain, *index);
+  return map;
+}
+
 void Chains::extend(Chain* chain) {
   for (const size_t* next = only_reader(*chain); next != nullptr;) {
     next = absorb(chain, *next) ? only_reader(*chain) : nullptr;
@@ -153,7 +187,7 @@ void Chains::extend(Chain* chain) {
                         return std::find(mine.begin(), mine.end(), i) == mine.end();
                       });
   const bool useless = chain->finish.packed == nullptr && chain->finish.sums == nullptr;
-  if (wanted || useless) chain->finish.output = chain->current;
+  if (wanted || useless || chain->is_read_again) chain->finish.output = chain->current;
 }
 
 void Chains::absorb_signs(Chain* chain) {
@@ -187,21 +221,63 @@ bool Chains::absorb_batch_norm(Chain* chain) {
     }
     const Value& shifted = graph_.output(*next);
     const std::vector<size_t>& users = consumers(shifted);
+    const auto is_mean = [this](size_t i) { return graph_.is_mean(op(i)); };
+    const auto are_moved = [&](size_t i) {
+      return users.size() == 2 && what_moves_signs(i, shifted) != nullptr;
+    };
     const bool only_signs =
         !shifted.to_outside && shifted.shape == chain->current->shape &&
-        std::all_of(users.begin(), users.end(), [this](size_t i) {
-          return op(i).kind == OperatorKind::kQuantize || graph_.is_mean(op(i));
+        std::all_of(users.begin(), users.end(), [&](size_t i) {
+          return op(i).kind == OperatorKind::kQuantize || is_mean(i) || are_moved(i);
         });
     if (!only_signs || users.size() > 2 || users.empty() ||
-        (users.size() == 2 &&
-         graph_.is_mean(op(users[0])) == graph_.is_mean(op(users[1])))) {
+        (users.size() == 2 && is_mean(users[0]) == is_mean(users[1]))) {
       continue;
+    }
+    if (std::any_of(users.begin(), users.end(), are_moved)) {
+      unstored_[&shifted] = {chain->current, scale, constant_of(*next)->floats()};
+      chain->is_read_again = true;
     }
     chain->finish.scale = scale;
     chain->finish.shift = constant_of(*next)->floats();
     for (size_t i : taken) done_[i] = true;
     chain->operators.insert(chain->operators.end(), taken.begin(), taken.end());
     return take_signs_of(chain, shifted);
+  }
+  return false;
+}
+
+const Value* Chains::what_moves_signs(size_t index, const Value& value) const {
+  const Operator& sum = op(index);
+  if (sum.kind != OperatorKind::kAdd || sum.activation != Activation::kNone) {
+    return nullptr;
+  }
+  const Value& other = graph_.input(sum, &graph_.input(sum, 0) == &value ? 1 : 0);
+  const Value& moved = graph_.output(sum);
+  const std::vector<size_t>& users = consumers(moved);
+  const bool only_signs = !moved.to_outside && moved.shape == value.shape &&
+                          users.size() == 1 &&
+                          op(users[0]).kind == OperatorKind::kQuantize;
+  const bool is_there = unstored_.count(&other) == 0;  // two maps of one pixel
+  return only_signs && is_there && is_gate(other, value) ? &other : nullptr;
+}
+
+bool Chains::take_moved_signs(size_t index, Chain* chain) {
+  const Operator& sum = op(index);
+  for (size_t i = 0; fuse_ && i < sum.inputs.size(); i++) {
+    Value& value = graph_.input(sum, i);
+    const Value* moves = what_moves_signs(index, value);
+    if (moves == nullptr) continue;
+    chain->current = &value;
+    if (const auto found = unstored_.find(&value); found != unstored_.end()) {
+      chain->current = found->second.source;
+      chain->finish.gate_constant = found->second.scale;
+      chain->finish.addend = found->second.shift;
+    }
+    chain->finish.moves = moves;
+    chain->last = index;
+    chain->operators.push_back(index);
+    return take_signs_of(chain, graph_.output(sum));
   }
   return false;
 }

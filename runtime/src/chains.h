@@ -13,7 +13,7 @@ namespace r2b {
 // A head (a convolution, a pool, a tensor) and the operators after it.
 struct Chain {
   // The places of FinishRow in their order: what comes later cannot be done before.
-  enum Stage { kStart, kFactor, kSlope, kLimits, kSkip, kLastLimits };
+  enum Stage { kStart, kFactor, kAddend, kSlope, kLimits, kSkip, kLastLimits };
 
   Value* current = nullptr;  // what the chain has computed so far
   int stage = kStart;
@@ -21,6 +21,7 @@ struct Chain {
   Finish finish;
   std::vector<size_t> operators;
   const Operator* mean = nullptr;  // what takes the channel sums
+  bool is_read_again = false;      // by the pass over a value that is nowhere
 };
 
 class Chains {
@@ -33,12 +34,17 @@ class Chains {
   // Takes a MUL or ADD of a constant for each channel that nothing but the chain reads;
   // null where there is none.
   const float* take_constant(Chain* chain, OperatorKind kind);
+  // Takes an ADD or SUB of a constant for each position that nothing but the chain reads.
+  WithConstantMap take_map(Chain* chain);
   // Takes one more operator, where its place in FinishRow allows it.
   bool absorb(Chain* chain, size_t index);
   // Takes the LceQuantize and the MEAN of `value`; false where there is neither.
   bool take_signs_of(Chain* chain, const Value& value);
   // Memory for the channel sums of each row of `value`.
   Value* add_sums(const Value& value);
+  // Where the operator adds a computed number for each channel, and all that is wanted
+  // of the sum are signs: true, and the chain of a pass that starts at the operator.
+  bool take_moved_signs(size_t index, Chain* chain);
 
   const std::vector<size_t>& consumers(const Value& value) const;
   bool fuses() const { return fuse_; }
@@ -56,11 +62,21 @@ class Chains {
   // What the chain's values are for in the end: signs and channel sums.
   void absorb_signs(Chain* chain);
   bool absorb_batch_norm(Chain* chain);
+  // What an operator adds to `value` as `take_moved_signs` says; null where it does not.
+  const Value* what_moves_signs(size_t index, const Value& value) const;
   const Operator& op(size_t index) const { return graph_.operators[index]; }
 
   Graph& graph_;
   const bool fuse_;
+  // What BatchNorm gives and nothing stores: `source` times `scale`, where there is one,
+  // plus `shift`.
+  struct Unstored {
+    Value* source;
+    const float *scale, *shift;
+  };
+
   std::map<const Value*, std::vector<size_t>> consumers_;
+  std::map<const Value*, Unstored> unstored_;
   std::vector<bool> done_;
 };
 

@@ -68,10 +68,11 @@ struct PackedFilter {
   std::vector<Chunk> chunks;
 };
 
+// `map` comes before all the rest; there is none where the padding is zeros.
 std::unique_ptr<Step> make_binary_convolution(
     const Kernels& kernels, const Graph& graph, const Operator& op,
-    std::shared_ptr<const PackedFilter> filter, Value* source, const Finish& finish,
-    std::string* why);
+    std::shared_ptr<const PackedFilter> filter, Value* source,
+    const WithConstantMap& map, const Finish& finish, std::string* why);
 
 // CONV_2D and FULLY_CONNECTED.
 std::unique_ptr<Step> make_real_convolution(const Kernels& kernels, const Graph& graph,

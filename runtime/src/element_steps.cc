@@ -2,45 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <cstdint>
 
+#include "exponential.h"
 #include "simple_steps.h"
 
 namespace r2b {
 
 namespace {
-
-// e^x in double, the same bits on every machine: libraries differ in the last ones.
-// x = k ln 2 + r, |r| <= ln 2 / 2, and the series of e^r to r^11, whose rest is below
-// 1e-14 and so far below what is left of it in float32.
-inline double exponential(double x) {
-  constexpr double kLog2E = 1.4426950408889634;
-  // ln 2 in two parts: k times the first is exact.
-  constexpr double kLn2High = 0x1.62e42fefa38p-1, kLn2Low = 0x1.ef35793c7673p-45;
-  constexpr double kSeries[] = {
-      1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
-      1.0 / 120,      1.0 / 24,      1.0 / 6,      1.0 / 2,     1.0,        1.0};
-  // Beyond this float32 has infinity and zero anyway. NaN takes neither branch.
-  if (x > 700.0) x = 700.0;
-  if (x < -700.0) x = -700.0;
-  // Adding 1.5 * 2^52 rounds to a whole number, which then is in the low bits.
-  constexpr double kRound = 0x1.8p52;
-  const double shifted = x * kLog2E + kRound;
-  const double k = shifted - kRound;
-  const double r = (x - k * kLn2High) - k * kLn2Low;
-  double sum = 0.0;
-  for (double term : kSeries) sum = sum * r + term;
-  uint64_t bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits + 1023) << 52;
-  double power;
-  std::memcpy(&power, &bits, sizeof power);
-  return sum * power;
-}
-
-float logistic(float x) {
-  return static_cast<float>(1.0 / (1.0 + exponential(-static_cast<double>(x))));
-}
 
 // Without the C library's, which differ in what a denormal is.
 float floor_of(float x) {
@@ -68,9 +37,24 @@ class Elementwise : public MapStep {
   }
 };
 
-using Logistic = Elementwise<float, logistic>;
 using Floor = Elementwise<float, floor_of>;
 using Cast = Elementwise<uint8_t, as_float>;
+
+class Logistic : public MapStep {
+ public:
+  Logistic(const Kernels& kernels, const Value* source, Value* output)
+      : MapStep("logistic", source, output), kernels_(kernels) {}
+
+  void run(int begin, int end, char*) const override {
+    const ptrdiff_t count = ptrdiff_t{source_.row_pixels()} * source_.channels();
+    for (int row = begin; row < end; row++) {
+      kernels_.logistic(source_.row<float>(row), count, output_->row<float>(row));
+    }
+  }
+
+ private:
+  const Kernels& kernels_;
+};
 
 class Softmax : public MapStep {
  public:
@@ -86,7 +70,9 @@ class Softmax : public MapStep {
       const float* x = reinterpret_cast<const float*>(source_.data) + start;
       float* y = reinterpret_cast<float*>(output_->data) + start;
       const double largest = *std::max_element(x, x + channels);
-      const auto power = [&](int i) { return exponential((x[i] - largest) * beta_); };
+      const auto power = [&](int i) {
+        return exponential<double, uint64_t>((x[i] - largest) * beta_);
+      };
       double sum = 0;
       for (int i = 0; i < channels; i++) sum += power(i);
       for (int i = 0; i < channels; i++) y[i] = static_cast<float>(power(i) / sum);
@@ -194,8 +180,9 @@ std::unique_ptr<Step> make_broadcast(const Operator& op, const Value* a, const V
   return std::make_unique<Broadcast>(op, a, b, output);
 }
 
-std::unique_ptr<Step> make_logistic(const Value* source, Value* output) {
-  return std::make_unique<Logistic>("logistic", source, output);
+std::unique_ptr<Step> make_logistic(const Kernels& kernels, const Value* source,
+                                    Value* output) {
+  return std::make_unique<Logistic>(kernels, source, output);
 }
 
 std::unique_ptr<Step> make_floor(const Value* source, Value* output) {

@@ -5,14 +5,14 @@
 namespace r2b {
 
 bool Finish::changes_values() const {
-  return gate != nullptr || gate_constant != nullptr || slope != nullptr ||
-         has_limits || skip != nullptr || skip_constant != nullptr;
+  return gate != nullptr || gate_constant != nullptr || addend != nullptr ||
+         slope != nullptr || has_limits || skip != nullptr || skip_constant != nullptr;
 }
 
 bool Finish::is_by_pixel() const {
   return output != nullptr && gate == nullptr && gate_constant == nullptr &&
-         skip == nullptr && skip_constant == nullptr && packed == nullptr &&
-         sums == nullptr;
+         addend == nullptr && skip == nullptr && skip_constant == nullptr &&
+         packed == nullptr && sums == nullptr;
 }
 
 void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
@@ -24,12 +24,16 @@ void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
   };
   work.num_pixels = span.num_pixels;
   work.num_channels = span.num_channels;
+  const auto of_image = [&](const Value& value) {
+    const bool is_of_images = value.shape.rank == 4 && value.shape.dims[0] > 1;
+    return value.row<float>(is_of_images ? span.row / rows_an_image : 0) + first;
+  };
   if (gate != nullptr) {
-    const bool is_of_images = gate->shape.rank == 4 && gate->shape.dims[0] > 1;
-    work.gate = gate->row<float>(is_of_images ? span.row / rows_an_image : 0) + first;
+    work.gate = of_image(*gate);
   } else if (gate_constant != nullptr) {
     work.gate = gate_constant + first;
   }
+  if (addend != nullptr) work.addend = addend + first;
   if (slope != nullptr) work.slope = slope + first;
   work.has_limits = has_limits;
   work.limits_follow_skip = limits_follow_skip;
@@ -47,7 +51,11 @@ void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
     work.output_stride = output->channels();
   }
   if (scale != nullptr) work.scale = scale + first;
-  if (shift != nullptr) work.shift = shift + first;
+  if (moves != nullptr) {
+    work.shift = of_image(*moves);
+  } else if (shift != nullptr) {
+    work.shift = shift + first;
+  }
   if (packed != nullptr) {
     work.packed = packed->row<uint32_t>(span.row) +
                   static_cast<ptrdiff_t>(span.first_pixel) * packed->channels() +
@@ -67,6 +75,7 @@ void Finish::declare(Step* step) const {
   const auto name = [step](const char* what) { step->title += what; };
   if (gate != nullptr) step->add_read(gate);
   if (gate != nullptr || gate_constant != nullptr) name(" + factor");
+  if (addend != nullptr) name(" + addend");
   if (slope != nullptr) name(" + PReLU");
   if (has_limits && !limits_follow_skip) name(" + ReLU");
   if (skip != nullptr) {
@@ -77,6 +86,10 @@ void Finish::declare(Step* step) const {
   if (has_limits && limits_follow_skip) name(" + ReLU");
   if (output != nullptr) step->writes.push_back(output);
   if (scale != nullptr || shift != nullptr) name(" + BatchNorm");
+  if (moves != nullptr) {
+    step->add_read(moves);
+    name(" + threshold");
+  }
   if (packed != nullptr) {
     step->writes.push_back(packed);
     name(" + sign");

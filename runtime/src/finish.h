@@ -19,11 +19,21 @@ struct Span {
   int first_channel, num_channels;
 };
 
+// What a graph makes of a map x and a constant with an entry for each position, values
+// [1, H, W, C]; null: nothing.
+struct WithConstantMap {
+  enum How { kSum, kDifference, kFromConstant };  // x + values, x - values, values - x
+
+  const float* values = nullptr;
+  How how = kSum;
+};
+
 // The steps of FinishRow (kernels.h) for a whole tensor; what is null is left out.
 // Constants are the graph's, one for each channel.
 struct Finish {
   const Value* gate = nullptr;  // computed, [N, 1, 1, C] or C elements
   const float* gate_constant = nullptr;
+  const float* addend = nullptr;
   const float* slope = nullptr;
   bool has_limits = false, limits_follow_skip = false;
   float lowest = 0, highest = 0;
@@ -32,6 +42,7 @@ struct Finish {
   Value* output = nullptr;
   const float* scale = nullptr;
   const float* shift = nullptr;
+  const Value* moves = nullptr;  // computed, as a gate: a shift of each image's own
   Value* packed = nullptr;
   Value* sums = nullptr;  // [rows, C]: one sum for each row of pixels
 

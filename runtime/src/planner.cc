@@ -11,10 +11,18 @@ namespace {
 // True where a larger value never becomes a smaller one. (A slope of zero makes NaN of
 // an infinity, so it does not count.)
 bool is_rising(const Finish& finish, int channels) {
-  return finish.gate_constant == nullptr && finish.skip_constant == nullptr &&
+  return finish.gate_constant == nullptr && finish.addend == nullptr &&
+         finish.skip_constant == nullptr &&
          (finish.slope == nullptr ||
           std::all_of(finish.slope, finish.slope + channels,
                       [](float slope) { return slope > 0; }));
+}
+
+// What zeros around a map need is added by position already, and in a rounding of its own.
+bool takes_map(const Operator& head, const Graph& graph) {
+  return head.kind == OperatorKind::kBinaryConvolution &&
+         graph.output(head).type == kTfLiteFloat32 &&
+         (head.padding != Padding::kSame || head.pad_with_ones);
 }
 
 }  // namespace
@@ -132,8 +140,8 @@ Value* Planner::add_bytes(const Operator& head, const IntegerLayer& layer,
   return bytes;
 }
 
-Chain Planner::chain_after(size_t index, Affine* affine) {
-  const Operator& head = op(index);
+Chain Planner::chain_after(size_t index, Head* whole) {
+  const Operator& head = whole->op;
   Chain chain;
   chain.current = &graph_.output(head);
   chain.last = index;
@@ -144,9 +152,11 @@ Chain Planner::chain_after(size_t index, Affine* affine) {
     chain.finish.has_limits = true;
     chain.stage = Chain::kLimits;
     activation_limits(head.activation, &chain.finish.lowest, &chain.finish.highest);
-  } else if (affine != nullptr) {
-    affine->factor = chains_.take_constant(&chain, OperatorKind::kMultiply);
-    affine->addend = chains_.take_constant(&chain, OperatorKind::kAdd);
+  } else if (whole->layer != nullptr) {
+    whole->affine.factor = chains_.take_constant(&chain, OperatorKind::kMultiply);
+    whole->affine.addend = chains_.take_constant(&chain, OperatorKind::kAdd);
+  } else if (takes_map(head, graph_)) {
+    whole->map = chains_.take_map(&chain);
   }
   if (chain.current->type == kTfLiteFloat32) {
     if (head.kind == OperatorKind::kDense) {
@@ -161,12 +171,13 @@ Chain Planner::chain_after(size_t index, Affine* affine) {
 bool Planner::add_head(size_t index, std::string* why) {
   const auto found = integer_layers_.find(index);
   Head head = {op(index), &graph_.input(op(index), 0),
-               found == integer_layers_.end() ? nullptr : &found->second, Affine()};
+               found == integer_layers_.end() ? nullptr : &found->second, Affine(),
+               WithConstantMap()};
   if (head.layer != nullptr) {
     head.source = add_bytes(head.op, *head.layer, why);
     if (head.source == nullptr) return false;
   }
-  Chain chain = chain_after(index, head.layer != nullptr ? &head.affine : nullptr);
+  Chain chain = chain_after(index, &head);
   if (head.layer != nullptr && !head.layer->is_quantized) {
     chain.operators.insert(chain.operators.begin(), head.layer->operators.begin(),
                            head.layer->operators.end());
@@ -203,7 +214,7 @@ std::unique_ptr<Step> Planner::make_step(const Head& head, const Chain& chain,
   }
   Value* source =
       framed(head.source, PatchLayout::frame(vertical, horizontal), chain.last);
-  return make_binary_convolution(kernels_, graph_, head.op, filter, source,
+  return make_binary_convolution(kernels_, graph_, head.op, filter, source, head.map,
                                  chain.finish, why);
 }
 
@@ -257,6 +268,10 @@ bool Planner::add_elementwise(size_t index) {
   Value* source = &graph_.input(first, 0);
   if (source->type != kTfLiteFloat32) return false;
   Chain chain;
+  if (chains_.take_moved_signs(index, &chain)) {
+    emit(chain, make_pass(kernels_, chain.current, chain.finish));
+    return true;
+  }
   chain.current = source;
   chain.last = index;
   if (chains_.absorb(&chain, index)) {
@@ -305,7 +320,7 @@ bool Planner::add_alone(size_t index, std::string* why) {
       step = make_broadcast(alone, source, &graph_.input(alone, 1), output);
       break;
     case OperatorKind::kLogistic:
-      step = make_logistic(source, output);
+      step = make_logistic(kernels_, source, output);
       break;
     case OperatorKind::kFloor:
       step = make_floor(source, output);

@@ -40,6 +40,7 @@ class Planner {
     Value* source;
     const IntegerLayer* layer;
     Affine affine;
+    WithConstantMap map;  // of a binary convolution
   };
 
   void find_frames();
@@ -52,7 +53,7 @@ class Planner {
   // The bytes that an integer layer reads; null, with a reason, where there are none.
   Value* add_bytes(const Operator& head, const IntegerLayer& layer, std::string* why);
   // What takes the operators after a head into its own pass.
-  Chain chain_after(size_t index, Affine* affine);
+  Chain chain_after(size_t index, Head* head);
   std::unique_ptr<Step> make_step(const Head& head, const Chain& chain,
                                   std::string* why);
   // A convolution whose only reader is a pool: both in one pass.

@@ -61,6 +61,7 @@ class PictureRowPass : public Step {
     whole_.num_pixels = source.row_pixels() / count;
     whole_.values_stride = whole_.output_stride = whole_.num_channels;
     whole_.gate = repeated(finish.gate_constant, count, &gate_);
+    whole_.addend = repeated(finish.addend, count, &addend_);
     whole_.slope = repeated(finish.slope, count, &slope_);
     whole_.skip = repeated(finish.skip_constant, count, &skip_);
     whole_.has_limits = finish.has_limits;
@@ -93,7 +94,7 @@ class PictureRowPass : public Step {
   const Value& source_;
   const Value& output_;
   FinishRow whole_ = {};
-  std::vector<float> gate_, slope_, skip_;
+  std::vector<float> gate_, addend_, slope_, skip_;
 };
 
 class Pool : public Step {

@@ -36,7 +36,8 @@ std::unique_ptr<Step> make_binary_max_pool(const Operator& op, const Value* sour
 std::unique_ptr<Step> make_broadcast(const Operator& op, const Value* a, const Value* b,
                                      Value* output);
 
-std::unique_ptr<Step> make_logistic(const Value* source, Value* output);
+std::unique_ptr<Step> make_logistic(const Kernels& kernels, const Value* source,
+                                    Value* output);
 std::unique_ptr<Step> make_floor(const Value* source, Value* output);
 // uint8 as floats.
 std::unique_ptr<Step> make_cast(const Value* source, Value* output);

@@ -2,6 +2,7 @@
 // plain loops written here from the contract.
 #include <algorithm>
 
+#include "exponential.h"
 #include "kernel_cases.h"
 
 using namespace r2b;
@@ -11,7 +12,7 @@ namespace {
 
 // Which steps of FinishRow a case has.
 struct Steps {
-  bool counts, gate, slope, limits, output, scale, shift, packed, sums;
+  bool counts, gate, addend, slope, limits, output, scale, shift, packed, sums;
   bool limits_follow_skip;
   enum { kNoCorrections, kSomeCorrections, kAllCorrections } corrections;
   enum { kNoSkip, kSkip, kSkipInPlace } skip;
@@ -23,6 +24,7 @@ std::string describe_steps(const Steps& steps, int channels, int pixels) {
                    {"counts", steps.counts},
                    {"corrections", steps.corrections},
                    {"gate", steps.gate},
+                   {"addend", steps.addend},
                    {"slope", steps.slope},
                    {"limits", steps.limits},
                    {"limits_follow_skip", steps.limits_follow_skip},
@@ -50,6 +52,7 @@ float finish_value(const FinishRow& row, ptrdiff_t p, int c) {
     y = row.values[p * row.values_stride + c];
   }
   if (row.gate != nullptr) y = y * row.gate[c];
+  if (row.addend != nullptr) y = y + row.addend[c];
   if (row.slope != nullptr && y < 0.0f) y = y * row.slope[c];
   const auto limit = [&] {
     if (y < row.lowest) y = row.lowest;
@@ -89,10 +92,10 @@ void test_finish(const Kernels& kernels, uint64_t seed, const Steps& steps,
     const bool has = all || random.between(0, 1);
     correction_of.push_back(has ? corrections.data() + size_t(p) * channels : nullptr);
   }
-  Guarded<float> multiplier(channels), bias(channels), gate(channels), slope(channels),
-      scale(channels), shift(channels), sums(channels);
+  Guarded<float> multiplier(channels), bias(channels), gate(channels), addend(channels),
+      slope(channels), scale(channels), shift(channels), sums(channels);
   for (Guarded<float>* vector :
-       {&multiplier, &bias, &gate, &slope, &scale, &shift, &sums}) {
+       {&multiplier, &bias, &gate, &addend, &slope, &scale, &shift, &sums}) {
     fill(*vector, random, one_special_in);
   }
   // Where nothing else is done, every third channel of the first pixel becomes zero.
@@ -119,6 +122,7 @@ void test_finish(const Kernels& kernels, uint64_t seed, const Steps& steps,
     row.values = values.data();
   }
   row.gate = steps.gate ? gate.data() : nullptr;
+  row.addend = steps.addend ? addend.data() : nullptr;
   row.slope = steps.slope ? slope.data() : nullptr;
   row.has_limits = steps.limits;
   row.limits_follow_skip = steps.limits_follow_skip;
@@ -209,6 +213,7 @@ bool steps_of(unsigned n, Steps& steps) {
   };
   steps.counts = bit();
   steps.gate = bit();
+  steps.addend = bit();
   steps.slope = bit();
   steps.limits = bit();
   steps.output = bit();
@@ -226,7 +231,7 @@ bool steps_of(unsigned n, Steps& steps) {
 void test_finishes(const Kernels& kernels) {
   const std::vector<int> channels = channel_counts();
   Steps steps = {};
-  for (unsigned n = 0; n < 512 * 9; ++n) {
+  for (unsigned n = 0; n < 1024 * 9; ++n) {
     if (!steps_of(n, steps)) continue;
     for (unsigned i = 0; i < 3; ++i) {
       steps.limits_follow_skip = (n + i) % 2 == 1;
@@ -235,14 +240,17 @@ void test_finishes(const Kernels& kernels) {
     }
   }
   Steps all = {};
-  steps_of(511 + 512 * 4, all);
+  steps_of(1023 + 1024 * 4, all);
   for (const int width : channels) {
     for (const bool counts : {true, false}) {
       for (const bool limits : {true, false}) {
-        all.counts = counts;
-        all.limits = limits;
-        test_finish(kernels, next_seed(), all, width, 9, 0);
-        test_finish(kernels, next_seed(), all, width, 9, 10);
+        for (const bool addend : {true, false}) {
+          all.counts = counts;
+          all.limits = limits;
+          all.addend = addend;
+          test_finish(kernels, next_seed(), all, width, 9, 0);
+          test_finish(kernels, next_seed(), all, width, 9, 10);
+        }
       }
     }
   }
@@ -259,7 +267,38 @@ void test_pool_rows(const Kernels& kernels) {
   }
 }
 
+void test_logistic(const Kernels& kernels, uint64_t seed, int count, float scale) {
+  Random random(seed);
+  Guarded<float> x(size_t(count), Side(random.between(0, 1))), y(x.size());
+  fill(x, random, 10);
+  std::vector<float> expected;
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] *= scale;
+    const double power = exponential<double, uint64_t>(-double(x[i]));
+    expected.push_back(float(1.0 / (1.0 + power)));
+    // The C library's is as near as a float can be, but for denormals and NaN.
+    const float near = float(1.0 / (1.0 + std::exp(-double(x[i]))));
+    CHECK(std::isnan(x[i]) || std::fabs(near) < FloatLimits::min() ||
+          std::fabs(expected[i] - near) <= near * FloatLimits::epsilon());
+  }
+  set_case(kernels, "logistic", seed, describe({{"count", count}}));
+  kernels.logistic(x.data(), count, y.data());
+  check_output("y", y, expected);
+  kernels.logistic(x.data(), count, x.data());
+  check_output("in place", x, expected);
+}
+
+void test_logistics(const Kernels& kernels) {
+  for (const int count : channel_counts()) {
+    for (const float scale : {1.0f, 30.0f, 1000.0f}) {
+      test_logistic(kernels, next_seed(), count, scale);
+    }
+  }
+}
+
 }  // namespace
+
+TEST(logistic_gives_the_same_bits_in_vectors) { for_each_table(test_logistics); }
 
 TEST(finish_row_takes_its_steps_in_order) { for_each_table(test_finishes); }
 

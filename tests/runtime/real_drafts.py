@@ -212,6 +212,19 @@ class RealDraft(GraphDraft):
             "ADD", source, addends, source.numbers.plus(Numbers(0.5, 4.0))
         )
 
+    def _mapped(self, source: Tensor) -> Tensor | None:
+        """Plus or minus a constant for each position, or that minus the map."""
+        addends = np.array([-0.0, *np.arange(-8, 9) / 2])
+        size = (1, *source.shape[1:])
+        drawn = addends[self._numbers.whole(0, len(addends) - 1, *size)]
+        pair = [source, self._constant_of(drawn)]
+        return self._add(
+            self._pick(("ADD", "SUB", "SUB")),
+            pair if self._below(2) else pair[::-1],
+            source.shape,
+            source.numbers.plus(Numbers(0.5, 4.0)),
+        )
+
     def _with_constant(
         self, name: str, source: Tensor, values: Sequence[float], numbers: Numbers
     ) -> Tensor | None:

@@ -71,7 +71,7 @@ class SharedGraph(IntegerDraft):
         source = self._map(self._is_computed) or self._map()
         kinds = (self._convolution, self._pool, self._pooled, self._binary_of)
         changed = self._pick(kinds)(source)
-        for follow in (self._prelu, self._gate):
+        for follow in (self._mapped, self._prelu, self._gate):
             if changed is not None and self._below(4) == 0:
                 changed = follow(changed)
         if changed is not None and changed.shape == source.shape:
@@ -85,10 +85,25 @@ class SharedGraph(IntegerDraft):
         for step in (self._scaled, self._shifted):
             if before is not None and self._below(3):
                 before = step(before)
-        if before is None:
+        if before is not None and self._below(3) == 0:
+            before = self._moved(before) or before
+        if before is None or before.numbers.error:
             return None
         packed = self._add("LceQuantize", [before], before.shape, SIGNS, "packed")
         return self._binary_convolution(packed)
+
+    def _moved(self, source: Tensor) -> Tensor | None:
+        """Plus a number for each channel of an image, mostly its own mean."""
+        batch, _, _, channels = source.shape
+        wanted = ("float", (batch, 1, 1, channels))
+        found = self._tensor(lambda tensor: (tensor.kind, tensor.shape) == wanted)
+        if found is None or self._below(3):
+            found = self._mean_of(source, keeps_dims=True)
+        if found is None or found.numbers.error:
+            return None
+        pair = [source, found] if self._below(2) else [found, source]
+        numbers = source.numbers.plus(found.numbers)
+        return self._add("ADD", pair, source.shape, numbers)
 
     def _quantize(self) -> Tensor | None:
         source = self._tensor(

@@ -37,8 +37,8 @@ BEGINNINGS = {
     *(*CONVOLUTIONS, *POOLS, *POOLED),
 }
 ENDINGS = {
-    *("factor", "PReLU", "ReLU", "skip", "addend", "BatchNorm", "sign"),
-    *("channel sums", "quantization"),
+    *("factor", "PReLU", "ReLU", "skip", "addend", "BatchNorm", "threshold", "sign"),
+    *("map", "channel sums", "quantization"),
 }
 # Graphs of which it is looked at what they are like.
 SOME = range(200)
@@ -203,6 +203,106 @@ def test_gates_of_a_dense_layer_are_fused_where_they_are_one(size, after_the_gat
     # Engines add up the pool and the dense layer in other orders.
     (wanted,) = shared_graph_runs.reference_outputs(graph)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+def with_thresholds_of_means(reader):
+    """Signs of what BatchNorm gives plus a share of its own mean; `reader` reads it."""
+    size, numbers = (2, 4, 8, 34), SteadyNumbers("thresholds")
+    file = GraphFile()
+    image = file.input("float", (2, 8, 16, 34))
+    window = dict.fromkeys(("filterHeight", "filterWidth", "strideH", "strideW"), 2)
+    pool = file.builtin("MAX_POOL_2D", [image], file.tensor("float", size), **window)
+
+    def with_vector(name: str, x: int, shape: tuple[int, ...]) -> int:
+        vector = file.constant("float", numbers.floats(-1, 1, 34))
+        return file.builtin(name, [x, vector], file.tensor("float", shape))
+
+    x = with_vector("ADD", with_vector("MUL", pool, size), size)
+    axes, each = file.constant("packed", np.array([1, 2])), (2, 1, 1, 34)
+    mean = file.builtin("MEAN", [x, axes], file.tensor("float", each), keepDims=True)
+    share = with_vector("MUL", mean, each)
+    pair = [share, x] if reader == "the sum's other side" else [x, share]
+    moved = file.builtin("ADD", pair, file.tensor("float", size))
+    packed = file.custom("LceQuantize", [moved], file.tensor("packed", (*size[:3], 2)))
+    blocks = HalfBlocks(
+        size[:3], 34, (3, 3), "zeros", "none", "none", False, False, 1, "last"
+    )
+    outputs = [blocks.convolution(0).write(file, packed, 2), pool]
+    read = {"BatchNorm's reader": x, "the sum's reader": moved}.get(reader)
+    if read is not None:
+        outputs.append(file.builtin("RELU", [read], file.tensor("float", size)))
+    images = [numbers.floats(-9, 9, 2, 8, 16, 34) for _ in range(2)]
+    return SimpleNamespace(
+        content=file.content(*outputs), inputs=[[each] for each in images]
+    )
+
+
+PASS = "pass + factor + addend + threshold + sign"
+
+
+@pytest.mark.parametrize(
+    ("reader", "fused"),
+    [
+        (None, True),
+        ("the sum's other side", True),
+        ("BatchNorm's reader", False),
+        ("the sum's reader", False),
+    ],
+)
+def test_signs_above_a_share_of_the_mean_take_one_pass(reader, fused):
+    graph, steps, unfused = with_thresholds_of_means(reader), set(), set()
+    found = shared_graph_runs.delegate_outputs(graph, Setting("portable"), steps)
+    alone = shared_graph_runs.delegate_outputs(
+        graph, Setting("portable", fuse=False), unfused
+    )
+    assert (PASS in steps) == fused, steps
+    assert not any("threshold" in step for step in unfused)
+    for ours, theirs in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    # Each image has thresholds of its own.
+    turned = [image[::-1] for image in graph.inputs[1]]
+    graph.inputs = [turned, turned]
+    others = shared_graph_runs.delegate_outputs(graph, Setting("portable"), set())
+    np.testing.assert_array_equal(others[0][::-1], found[0])
+
+
+def with_a_constant_map(padding, how, zero):
+    """A binary convolution, and a constant for each position, some of them `zero`."""
+    size, numbers = (2, 2, 3, 34), SteadyNumbers("maps")
+    file = GraphFile()
+    image = file.input("float", size)
+    packed = file.custom("LceQuantize", [image], file.tensor("packed", (2, 2, 3, 2)))
+    blocks = HalfBlocks(
+        size[:3], 34, (3, 3), padding, "none", "none", False, False, 1, "last"
+    )
+    y = blocks.convolution(0).write(file, packed, 2)
+    values = numbers.floats(-1, 1, 1, 2, 3, 34)
+    values[..., ::3] = zero
+    constant = file.constant("float", values)
+    pairs = {
+        "x + map": [y, constant],
+        "map + x": [constant, y],
+        "x - map": [y, constant],
+    }
+    pair = pairs.get(how, [constant, y])
+    y = file.builtin("ADD" if "+" in how else "SUB", pair, file.tensor("float", size))
+    images = numbers.floats(-9, 9, *size)
+    return SimpleNamespace(content=file.content(y), inputs=[[images], [images]])
+
+
+@pytest.mark.parametrize("how", ["x + map", "map + x", "x - map", "map - x"])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize("padding", ["ones", "zeros"])
+def test_a_constant_map_after_a_convolution_takes_no_pass(padding, zero, how):
+    graph, steps = with_a_constant_map(padding, how, zero), set()
+    (fused,) = shared_graph_runs.delegate_outputs(graph, Setting("portable"), steps)
+    (alone,) = shared_graph_runs.delegate_outputs(
+        graph, Setting("portable", fuse=False), set()
+    )
+    np.testing.assert_array_equal(fused.view("<u4"), alone.view("<u4"))
+    # Zeros around a map are rounded in between; negated, a zero would change its sign.
+    wanted = padding == "ones" and (how != "map - x" or not np.signbit(zero))
+    assert ("binary convolution + map" in steps) == wanted, steps
 
 
 def with_an_active_sum(first, last):

@@ -27,6 +27,7 @@ class FinishedWord {
     load_or_zeros(kFromCounts ? row.multiplier : nullptr, multiplier_);
     load_or_zeros(kFromCounts ? row.bias : nullptr, bias_);
     load_or_zeros(row.gate, gate_);
+    load_or_zeros(row.addend, addend_);
     load_or_zeros(row.slope, slope_);
     load_or_zeros(row.scale, scale_);
     load_or_zeros(row.shift, shift_);
@@ -83,6 +84,9 @@ class FinishedWord {
     if (row_.gate != nullptr) {
       for_each([&](int v) { y[v] = Simd::multiply(y[v], gate_[v]); });
     }
+    if (row_.addend != nullptr) {
+      for_each([&](int v) { y[v] = Simd::add(y[v], addend_[v]); });
+    }
     if (row_.slope != nullptr) {
       for_each([&](int v) { y[v] = Simd::scale_negative(y[v], slope_[v]); });
     }
@@ -117,8 +121,8 @@ class FinishedWord {
   const FinishRow row_;
   const int c_;
   const Vectors vectors_;
-  Floats multiplier_[kCount], bias_[kCount], gate_[kCount], slope_[kCount];
-  Floats scale_[kCount], shift_[kCount], sums_[kCount];
+  Floats multiplier_[kCount], bias_[kCount], gate_[kCount], addend_[kCount];
+  Floats slope_[kCount], scale_[kCount], shift_[kCount], sums_[kCount];
   const Floats lowest_, highest_;
   const typename Simd::Clamp clamp_;
 };

@@ -92,8 +92,9 @@ struct QuantizedRow {
 //   y = float(clamp(2 * count, clamp_min, clamp_max)) * multiplier + bias   (or values)
 //                                          counts are not negative, and below 2^30
 //   y += correction of this pixel          where it has one (zero padding)
-//   y *= gate; y = y < 0 ? y * slope : y; y = min(max(y, lowest), highest); y += skip
-//                                          limits_follow_skip: the last two exchanged
+//   y *= gate; y += addend; y = y < 0 ? y * slope : y
+//   y = min(max(y, lowest), highest); y += skip
+//                                          limits_follow_skip: these two exchanged
 //   output = y
 //   z = y * scale + shift; packed bit = z < 0; sums += z, pixel after pixel
 // Null pointers leave their step out. Vectors have num_channels entries.
@@ -111,6 +112,7 @@ struct FinishRow {
   ptrdiff_t values_stride;
 
   const float* gate;
+  const float* addend;
   const float* slope;
   bool has_limits, limits_follow_skip;
   float lowest, highest;
@@ -166,6 +168,8 @@ struct Kernels {
   void (*quantize_row)(const QuantizedRow& row);
 
   void (*finish_row)(const FinishRow& row);
+  // y = 1 / (1 + e^-x), in double precision; may be the same memory.
+  void (*logistic)(const float* x, ptrdiff_t count, float* y);
   // The larger of two is `a < b ? b : a`.
   void (*max_pool_row)(const PoolRow& row);
   // Sums in order, then times `factor`.

@@ -4,6 +4,7 @@
 
 #include "finish_loops.h"
 #include "integer_loops.h"
+#include "logistic.h"
 #include "vector_loops.h"
 
 namespace r2b {
@@ -31,6 +32,7 @@ constexpr Kernels make_kernels(const char* name, int binary_channel_block,
           integer_conv_row<Simd>,
           quantize_row<Simd>,
           finish_row<Simd>,
+          logistic<Simd::kLanes / 2>,
           max_pool_row<Simd>,
           mean_pool_row<Simd>};
 }

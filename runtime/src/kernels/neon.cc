@@ -3,6 +3,7 @@
 
 #if defined(__aarch64__)
 
+#include "logistic.h"
 #include "tables.h"
 
 namespace r2b {
@@ -22,6 +23,7 @@ constexpr Kernels neon_kernels = {
     neon::integer_conv_row,
     neon::quantize_row,
     neon::finish_row,
+    logistic<2>,
     neon::max_pool_row,
     neon::mean_pool_row,
 };

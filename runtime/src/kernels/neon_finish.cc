@@ -15,9 +15,13 @@ namespace {
 constexpr int kTilePixels = 4;
 constexpr int kTileChannels = 8;
 
+// Which steps rows have: any, what most of a network have, that and an addend.
+enum Steps { kAny, kUsual, kUsualAndAddend };
+
 // Eight channels' vectors.
 struct Channels {
-  float32x4_t multiplier[2], bias[2], gate[2], slope[2], scale[2], shift[2], sums[2];
+  float32x4_t multiplier[2], bias[2], gate[2], addend[2], slope[2], scale[2], shift[2],
+      sums[2];
 };
 
 // Where the next pixel's values of these channels are.
@@ -56,37 +60,42 @@ Position start_of(const FinishRow& row, int channel) {
           element_at(packed, channel / 8)};
 }
 
-template <bool kUsual>
+template <Steps kSteps>
 R2B_INLINE void load_vector(const float* vector, int channel, float neutral,
                             float32x4_t (&to)[2]) {
   unroll<2>([&](auto v) R2B_ALWAYS {
-    to[v] =
-        kUsual || vector ? vld1q_f32(vector + channel + 4 * v) : vdupq_n_f32(neutral);
+    to[v] = kSteps != kAny || vector ? vld1q_f32(vector + channel + 4 * v)
+                                     : vdupq_n_f32(neutral);
   });
 }
 
 // Steps that are left out get a value that changes nothing. Usual multipliers are
 // doubled, so that counts need not be.
-template <bool kUsual>
+template <Steps kSteps>
 R2B_INLINE Channels load_channels(const FinishRow& row, int channel) {
   Channels channels;
-  load_vector<kUsual>(row.multiplier, channel, 1.0f, channels.multiplier);
-  load_vector<kUsual>(row.bias, channel, -0.0f, channels.bias);
-  load_vector<kUsual>(row.gate, channel, 1.0f, channels.gate);
-  load_vector<kUsual>(row.slope, channel, 1.0f, channels.slope);
-  load_vector<kUsual>(row.scale, channel, 1.0f, channels.scale);
-  load_vector<kUsual>(row.shift, channel, -0.0f, channels.shift);
-  load_vector<kUsual>(row.sums, channel, 0.0f, channels.sums);
+  load_vector<kSteps>(row.multiplier, channel, 1.0f, channels.multiplier);
+  load_vector<kSteps>(row.bias, channel, -0.0f, channels.bias);
+  load_vector<kSteps>(row.gate, channel, 1.0f, channels.gate);
+  if (kSteps != kUsual)
+    load_vector<kSteps>(row.addend, channel, -0.0f, channels.addend);
+  load_vector<kSteps>(row.slope, channel, 1.0f, channels.slope);
+  load_vector<kSteps>(row.scale, channel, 1.0f, channels.scale);
+  load_vector<kSteps>(row.shift, channel, -0.0f, channels.shift);
+  load_vector<kSteps>(row.sums, channel, 0.0f, channels.sums);
   for (float32x4_t& multiplier : channels.multiplier)
-    if (kUsual) multiplier = vaddq_f32(multiplier, multiplier);
+    if (kSteps != kAny) multiplier = vaddq_f32(multiplier, multiplier);
   return channels;
 }
 
 // What most rows have: counts, no limits, everything else.
-bool is_usual(const FinishRow& row) {
-  return row.counts && row.clamp_min <= 0 && row.clamp_max == INT32_MAX && row.gate &&
-         row.slope && !row.has_limits && row.skip && row.output && row.scale &&
-         row.shift && row.packed && row.sums;
+Steps steps_of(const FinishRow& row) {
+  const bool is_usual = row.counts && row.clamp_min <= 0 &&
+                        row.clamp_max == INT32_MAX && row.gate && row.slope &&
+                        !row.has_limits && row.skip && row.output && row.scale &&
+                        row.shift && row.packed && row.sums;
+  if (!is_usual) return kAny;
+  return row.addend ? kUsualAndAddend : kUsual;
 }
 
 // Whether eight multipliers can be doubled without overflow.
@@ -97,22 +106,22 @@ R2B_INLINE bool can_double(const float* multiplier) {
   return vmaxvq_u32(is_large) == 0;
 }
 
-template <bool kUsual>
+template <Steps kSteps>
 R2B_INLINE float32x4_t from_counts(int32x4_t count, const FinishRow& row) {
-  if (kUsual) return vcvtq_f32_s32(count);
+  if (kSteps != kAny) return vcvtq_f32_s32(count);
   int32x4_t raised = vmaxq_s32(vshlq_n_s32(count, 1), vdupq_n_s32(row.clamp_min));
   return vcvtq_f32_s32(vminq_s32(raised, vdupq_n_s32(row.clamp_max)));
 }
 
 // y = what the convolution gave for the next pixel.
-template <bool kUsual, bool kPlain>
+template <Steps kSteps, bool kPlain>
 R2B_INLINE void load_pixel(const FinishRow& row, const Channels& channels, Position& at,
                            const float* correction, float32x4_t (&y)[2]) {
-  if (kUsual || row.counts) {
+  if (kSteps != kAny || row.counts) {
     int32x4x2_t counts = vld1q_s32_x2(at.counts);
     move(at.counts, row.counts_stride);
     unroll<2>([&](auto v) R2B_ALWAYS {
-      y[v] = vmulq_f32(from_counts<kUsual>(counts.val[v], row), channels.multiplier[v]);
+      y[v] = vmulq_f32(from_counts<kSteps>(counts.val[v], row), channels.multiplier[v]);
       y[v] = vaddq_f32(y[v], channels.bias[v]);
       if (!kPlain && correction) y[v] = vaddq_f32(y[v], vld1q_f32(correction + 4 * v));
     });
@@ -133,22 +142,23 @@ R2B_INLINE void limit(const FinishRow& row, float32x4_t (&y)[2]) {
 }
 
 // The next pixel up to its output.
-template <bool kUsual>
+template <Steps kSteps>
 R2B_INLINE void finish_pixel(const FinishRow& row, const Channels& channels,
                              Position& at, float32x4_t (&y)[2]) {
   unroll<2>([&](auto v) R2B_ALWAYS {
     y[v] = vmulq_f32(y[v], channels.gate[v]);
+    if (kSteps != kUsual) y[v] = vaddq_f32(y[v], channels.addend[v]);
     float32x4_t scaled = vmulq_f32(y[v], channels.slope[v]);
     y[v] = vbslq_f32(vcltzq_f32(y[v]), scaled, y[v]);
   });
-  if (!kUsual && !row.limits_follow_skip) limit(row, y);
-  if (kUsual || row.skip) {
+  if (kSteps == kAny && !row.limits_follow_skip) limit(row, y);
+  if (kSteps != kAny || row.skip) {
     float32x4x2_t skip = vld1q_f32_x2(at.skip);
     move(at.skip, row.skip_stride);
     unroll<2>([&](auto v) R2B_ALWAYS { y[v] = vaddq_f32(y[v], skip.val[v]); });
   }
-  if (!kUsual && row.limits_follow_skip) limit(row, y);
-  if (kUsual || row.output) {
+  if (kSteps == kAny && row.limits_follow_skip) limit(row, y);
+  if (kSteps != kAny || row.output) {
     float32x4x2_t output = {{y[0], y[1]}};
     vst1q_f32_x2(at.output, output);
     move(at.output, row.output_stride);
@@ -156,7 +166,7 @@ R2B_INLINE void finish_pixel(const FinishRow& row, const Channels& channels,
 }
 
 // The next kPixels pixels. kPlain: they have no corrections.
-template <int kPixels, bool kUsual, bool kPlain>
+template <int kPixels, Steps kSteps, bool kPlain>
 R2B_INLINE void finish_pixels(const FinishRow& row, int channel, int pixel,
                               Channels& channels, Position& at) {
   // A byte for each pixel, in it four bits for each vector, all alike.
@@ -165,8 +175,8 @@ R2B_INLINE void finish_pixels(const FinishRow& row, int channel, int pixel,
     const float* correction =
         kPlain || !row.corrections ? nullptr : row.corrections[pixel + p];
     float32x4_t y[2];
-    load_pixel<kUsual, kPlain>(row, channels, at, element_at(correction, channel), y);
-    finish_pixel<kUsual>(row, channels, at, y);
+    load_pixel<kSteps, kPlain>(row, channels, at, element_at(correction, channel), y);
+    finish_pixel<kSteps>(row, channels, at, y);
     unroll<2>([&](auto v) R2B_ALWAYS {
       float32x4_t z = vaddq_f32(vmulq_f32(y[v], channels.scale[v]), channels.shift[v]);
       channels.sums[v] = vaddq_f32(channels.sums[v], z);
@@ -176,7 +186,7 @@ R2B_INLINE void finish_pixels(const FinishRow& row, int channel, int pixel,
     });
     if (p % 2 == 1) order(bits, at.counts);  // no more than two at once in registers
   });
-  if (kUsual || row.packed) {
+  if (kSteps != kAny || row.packed) {
     const uint32x4_t own_bits = {0x11111111, 0x22222222, 0x44444444, 0x88888888};
     bits = vandq_u32(bits, own_bits);
     bits = vpaddq_u32(bits, bits);
@@ -188,26 +198,26 @@ R2B_INLINE void finish_pixels(const FinishRow& row, int channel, int pixel,
 }
 
 // Eight channels of all pixels. Pixels [plain_begin, plain_end) have no corrections.
-template <bool kUsual>
+template <Steps kSteps>
 void finish_channels(const FinishRow& passed, int channel, int plain_begin,
                      int plain_end) {
   FinishRow row = passed;  // what is stored does not change it
   if (!row.has_limits) row.lowest = -INFINITY, row.highest = INFINITY;
   if (!row.counts) row.multiplier = row.bias = nullptr, row.corrections = nullptr;
-  Channels channels = load_channels<kUsual>(row, channel);
+  Channels channels = load_channels<kSteps>(row, channel);
   Position at = start_of(row, channel);
   const int num_whole = row.num_pixels - row.num_pixels % kTilePixels;
   int pixel = 0;
   while (pixel < num_whole) {
     for (; pixel < smaller(plain_begin, num_whole); pixel += kTilePixels)
-      finish_pixels<kTilePixels, kUsual, false>(row, channel, pixel, channels, at);
+      finish_pixels<kTilePixels, kSteps, false>(row, channel, pixel, channels, at);
     for (; pixel + kTilePixels <= plain_end; pixel += kTilePixels)
-      finish_pixels<kTilePixels, kUsual, true>(row, channel, pixel, channels, at);
+      finish_pixels<kTilePixels, kSteps, true>(row, channel, pixel, channels, at);
     plain_begin = row.num_pixels;
   }
   for (; pixel < row.num_pixels; pixel++)
-    finish_pixels<1, kUsual, false>(row, channel, pixel, channels, at);
-  if (!kUsual && !row.sums) return;
+    finish_pixels<1, kSteps, false>(row, channel, pixel, channels, at);
+  if (kSteps == kAny && !row.sums) return;
   vst1q_f32(row.sums + channel, channels.sums[0]);
   vst1q_f32(row.sums + channel + 4, channels.sums[1]);
 }
@@ -227,6 +237,7 @@ void finish_channel(const FinishRow& row, int c) {
       y = row.values[p * row.values_stride + c];
     }
     if (row.gate) y *= row.gate[c];
+    if (row.addend) y += row.addend[c];
     if (row.slope) y = y < 0 ? y * row.slope[c] : y;
     const auto limited = [&row](float x) {
       const float raised = x < row.lowest ? row.lowest : x;
@@ -259,12 +270,14 @@ void finish_row(const FinishRow& row) {
     plain_end = plain_begin;
     while (plain_end < row.num_pixels && !row.corrections[plain_end]) plain_end++;
   }
-  bool usual = is_usual(row);
+  Steps steps = steps_of(row);
   for (int channel = 0; channel < whole; channel += kTileChannels) {
-    if (usual && can_double(row.multiplier + channel)) {
-      finish_channels<true>(row, channel, plain_begin, plain_end);
+    if (steps == kAny || !can_double(row.multiplier + channel)) {
+      finish_channels<kAny>(row, channel, plain_begin, plain_end);
+    } else if (steps == kUsual) {
+      finish_channels<kUsual>(row, channel, plain_begin, plain_end);
     } else {
-      finish_channels<false>(row, channel, plain_begin, plain_end);
+      finish_channels<kUsualAndAddend>(row, channel, plain_begin, plain_end);
     }
   }
   for (int channel = whole; channel < row.num_channels; channel++)

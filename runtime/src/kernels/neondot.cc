@@ -3,6 +3,7 @@
 
 #if defined(__aarch64__)
 
+#include "logistic.h"
 #include "neon_integer.h"
 #include "tables.h"
 
@@ -94,6 +95,7 @@ constexpr Kernels neondot_kernels = {
     integer_conv_row<DotTile>,
     neon::quantize_row,
     neon::finish_row,
+    logistic<2>,
     neon::max_pool_row,
     neon::mean_pool_row,
 };

@@ -117,15 +117,21 @@ struct PartVectors {
   typename Simd::Mask masks[kVectors];
 };
 
-// Calls body(first channel, vectors) for all channels, kVectors vectors at a time.
+// Calls body(first channel, vectors) for all channels from `c` on, kVectors vectors at a
+// time, and once for those that are left: with half as many vectors where these hold them.
 template <typename Simd, int kVectors, typename Body>
-inline void for_each_vectors(int num_channels, const Body& body) {
+inline void for_each_vectors(int num_channels, const Body& body, int c = 0) {
   constexpr int kBlock = kVectors * Simd::kLanes;
-  int c = 0;
   for (; c + kBlock <= num_channels; c += kBlock) {
     body(c, WholeVectors<Simd, kVectors>());
   }
-  if (c < num_channels) body(c, PartVectors<Simd, kVectors>(num_channels - c));
+  if (c == num_channels) return;
+  if constexpr (kVectors > 1) {
+    if (num_channels - c <= kBlock / 2) {
+      return for_each_vectors<Simd, kVectors / 2>(num_channels, body, c);
+    }
+  }
+  body(c, PartVectors<Simd, kVectors>(num_channels - c));
 }
 
 // Calls body(first channel, number of vectors) for groups of up to kVectors vectors of
@@ -255,23 +261,24 @@ constexpr int kPoolVectors = 4;
 template <typename Simd, typename Fold, typename Last>
 inline void fold_windows(const PoolRow& row, const Fold& fold, const Last& last) {
   const auto fold_channels = [&](int c, const auto& vectors) {
+    constexpr int kCount = std::decay_t<decltype(vectors)>::kCount;
     for (ptrdiff_t w = 0; w < row.num_windows; ++w) {
       const ptrdiff_t first = w * row.window_step + c;
-      typename Simd::Floats folded[kPoolVectors];
-      for (int v = 0; v < kPoolVectors; ++v) {
+      typename Simd::Floats folded[kCount];
+      for (int v = 0; v < kCount; ++v) {
         folded[v] = vectors.load(row.lines[0] + first, v);
       }
       for (int l = 0; l < row.num_lines; ++l) {
         const float* pixel = row.lines[l] + first;
         for (int t = l == 0 ? 1 : 0; t < row.num_taps; ++t) {
           const float* values = pixel + ptrdiff_t{t} * row.num_channels;
-          for (int v = 0; v < kPoolVectors; ++v) {
+          for (int v = 0; v < kCount; ++v) {
             folded[v] = fold(folded[v], vectors.load(values, v));
           }
         }
       }
       float* output = row.output + w * row.num_channels + c;
-      for (int v = 0; v < kPoolVectors; ++v) vectors.store(output, v, last(folded[v]));
+      for (int v = 0; v < kCount; ++v) vectors.store(output, v, last(folded[v]));
     }
   };
   for_each_vectors<Simd, kPoolVectors>(row.num_channels, fold_channels);
