@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "borders.h"
 #include "convolution.h"
+#include "corrections.h"
 
 namespace r2b {
 
@@ -94,14 +94,14 @@ class BinaryConvolution : public Step {
     if (output_->type == kTfLiteInt32) set_thresholds(graph.input(op, 4), bits);
     const bool is_empty = output_->shape.elements() == 0;
     if (op.padding == Padding::kSame && !op.pad_with_ones && !is_empty) {
-      set_borders(graph, op, horizontal, group_channels);
+      set_padding(graph, op, horizontal, group_channels);
     } else if (map.values != nullptr && !is_empty) {
       in_float_ = true;
       if (map.how == WithConstantMap::kFromConstant) {
         for (float& each : transform_.multiplier) each = -each;
         for (float& each : transform_.bias) each = -each;
       }
-      borders_ = Borders(map, vertical_.out, width_, channels_);
+      corrections_ = Corrections(map, vertical_.out, width_, channels_);
     }
     // With few rows the channels are divided as well, so that threads have enough.
     const int chunks = static_cast<int>(filter_->chunks.size());
@@ -166,7 +166,7 @@ class BinaryConvolution : public Step {
     finish_.packed = output_;
   }
 
-  void set_borders(const Graph& graph, const Operator& op, const Axis& horizontal,
+  void set_padding(const Graph& graph, const Operator& op, const Axis& horizontal,
                    int32_t group_channels) {
     const Value& filter = graph.input(op, 1);
     const uint32_t* words = filter.words();
@@ -183,7 +183,7 @@ class BinaryConvolution : public Step {
       const float* multiplier = graph.input(op, 2).floats();
       for (size_t i = 0; i < factors.size(); i++) factors[i] = -1.0f * multiplier[i];
     }
-    borders_ = Borders(vertical_, horizontal, sums, factors);
+    corrections_ = Corrections(vertical_, horizontal, sums, factors);
   }
 
   Patches<uint32_t> patches_of(int row, int group, const Tile& tile) const {
@@ -224,21 +224,21 @@ class BinaryConvolution : public Step {
 
   void finish(const Span& span, const Tile& tile) const {
     FinishRow work = {};
-    if (!borders_.empty()) {
-      const float* const* borders =
-          borders_.row(span.row % vertical_.out) + span.first_pixel;
+    if (!corrections_.empty()) {
+      const float* const* corrections =
+          corrections_.row(span.row % vertical_.out) + span.first_pixel;
       if (span.first_channel > 0) {
         for (int x = 0; x < span.num_pixels; x++) {
-          const float* border = borders[x];
+          const float* correction = corrections[x];
           tile.corrections[x] =
-              border == nullptr ? nullptr : border + span.first_channel;
+              correction == nullptr ? nullptr : correction + span.first_channel;
         }
-        borders = tile.corrections;
+        corrections = tile.corrections;
       }
       if (in_float_) {
-        work.corrections = borders;
+        work.corrections = corrections;
       } else {
-        count_borders(span, borders, tile.counts);
+        count_corrections(span, corrections, tile.counts);
       }
     }
     work.counts = tile.counts;
@@ -259,10 +259,10 @@ class BinaryConvolution : public Step {
     }
   }
 
-  void count_borders(const Span& span, const float* const* borders,
-                     int32_t* counts) const {
+  void count_corrections(const Span& span, const float* const* corrections,
+                         int32_t* counts) const {
     for (int x = 0; x < span.num_pixels; x++) {
-      const float* add = borders[x];
+      const float* add = corrections[x];
       for (int c = 0; add != nullptr && c < span.num_channels; c++) {
         counts[x * stride_ + c] += static_cast<int32_t>(add[c]);
       }
@@ -300,7 +300,7 @@ class BinaryConvolution : public Step {
   OutputTransform transform_;
   std::vector<float> thresholds_;
   PatchLayout patches_;
-  Borders borders_;  // of zero padding, or the graph's
+  Corrections corrections_;
 };
 
 }  // namespace

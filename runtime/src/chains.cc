@@ -164,10 +164,13 @@ WithConstantMap Chains::take_map(Chain* chain) {
   if (is_difference) {
     map.how = is_first ? WithConstantMap::kDifference : WithConstantMap::kFromConstant;
   }
-  // -0 - x is -0 for an x of 0. What x was the sum of is negated, and that is 0 again.
-  const auto is_negative_zero = [](float x) { return x == 0 && std::signbit(x); };
-  if (map.how == WithConstantMap::kFromConstant &&
-      std::any_of(map.values, map.values + other.shape.elements(), is_negative_zero)) {
+  // What is taken off is added with its sign turned. The sign of NaN would turn as well;
+  // and -0 - x is -0 for an x of 0, but what x is the sum of, turned, is 0 again.
+  const auto shows_a_turn = [](float x) {
+    return std::isnan(x) || (x == 0 && std::signbit(x));
+  };
+  if (is_difference &&
+      std::any_of(map.values, map.values + other.shape.elements(), shows_a_turn)) {
     return {};
   }
   take(chain, *index);
@@ -194,7 +197,8 @@ void Chains::absorb_signs(Chain* chain) {
   if (!absorb_batch_norm(chain)) take_signs_of(chain, *chain->current);
 }
 
-// [MUL by] and ADD of a constant, seen by nothing but LceQuantize and MEAN.
+// [MUL by] and ADD of a constant, seen by nothing but LceQuantize and MEAN, or by MEAN and
+// an addition that moves the signs.
 bool Chains::absorb_batch_norm(Chain* chain) {
   const int channels = chain->current->channels();
   for (size_t index : consumers(*chain->current)) {
@@ -258,13 +262,15 @@ const Value* Chains::what_moves_signs(size_t index, const Value& value) const {
   const bool only_signs = !moved.to_outside && moved.shape == value.shape &&
                           users.size() == 1 &&
                           op(users[0]).kind == OperatorKind::kQuantize;
-  const bool is_there = unstored_.count(&other) == 0;  // two maps of one pixel
-  return only_signs && is_there && is_gate(other, value) ? &other : nullptr;
+  // Of one shape the chain that computes `other` could take the sum for its own.
+  const bool is_apart = other.shape != value.shape;
+  return only_signs && is_apart && is_gate(other, value) ? &other : nullptr;
 }
 
 bool Chains::take_moved_signs(size_t index, Chain* chain) {
   const Operator& sum = op(index);
-  for (size_t i = 0; fuse_ && i < sum.inputs.size(); i++) {
+  if (!fuse_ || sum.kind != OperatorKind::kAdd) return false;
+  for (size_t i = 0; i < 2; i++) {
     Value& value = graph_.input(sum, i);
     const Value* moves = what_moves_signs(index, value);
     if (moves == nullptr) continue;

@@ -5,6 +5,7 @@
 #include <map>
 #include <vector>
 
+#include "corrections.h"
 #include "finish.h"
 #include "graph.h"
 
@@ -21,7 +22,7 @@ struct Chain {
   Finish finish;
   std::vector<size_t> operators;
   const Operator* mean = nullptr;  // what takes the channel sums
-  bool is_read_again = false;      // by the pass over a value that is nowhere
+  bool is_read_again = false;      // `current`, for what BatchNorm made of it
 };
 
 class Chains {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "corrections.h"
 #include "finish.h"
 #include "graph.h"
 #include "integer_layers.h"

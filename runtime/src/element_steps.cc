@@ -1,4 +1,4 @@
-// Elementwise operators that no kernel is needed for: small tensors, odd shapes.
+// Elementwise operators: small tensors, odd shapes.
 
 #include <algorithm>
 #include <cmath>

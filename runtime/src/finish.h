@@ -19,15 +19,6 @@ struct Span {
   int first_channel, num_channels;
 };
 
-// What a graph makes of a map x and a constant with an entry for each position, values
-// [1, H, W, C]; null: nothing.
-struct WithConstantMap {
-  enum How { kSum, kDifference, kFromConstant };  // x + values, x - values, values - x
-
-  const float* values = nullptr;
-  How how = kSum;
-};
-
 // The steps of FinishRow (kernels.h) for a whole tensor; what is null is left out.
 // Constants are the graph's, one for each channel.
 struct Finish {

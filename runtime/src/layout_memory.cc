@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "kernels/kernels.h"
 
@@ -97,6 +98,21 @@ bool padding_fits(const std::vector<std::unique_ptr<Step>>& steps, Size scratch)
     }
   }
   return can_be_padded(padded, plain + largest);
+}
+
+const Step* reader_of_nothing(const std::vector<std::unique_ptr<Step>>& steps) {
+  std::set<const Value*> written;
+  for (const auto& step : steps) {
+    for (const Read& read : step->reads) {
+      const Value& value = *read.value;
+      if (value.constant == nullptr && !value.from_outside &&
+          written.count(&value) == 0) {
+        return step.get();
+      }
+    }
+    written.insert(step->writes.begin(), step->writes.end());
+  }
+  return nullptr;
 }
 
 bool lay_out_memory(const std::vector<std::unique_ptr<Step>>& steps,

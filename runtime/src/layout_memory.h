@@ -16,6 +16,10 @@ namespace r2b {
 // can have many small maps.
 bool padding_fits(const std::vector<std::unique_ptr<Step>>& steps, Size scratch);
 
+// The first step that reads what neither a constant, nor something outside, nor a step
+// before it has put there; null where there is none, as it has to be.
+const Step* reader_of_nothing(const std::vector<std::unique_ptr<Step>>& steps);
+
 // Gives every value that `steps` write inside the partition its memory, which `memory`
 // then owns; false where there is not enough.
 bool lay_out_memory(const std::vector<std::unique_ptr<Step>>& steps,

@@ -140,26 +140,26 @@ Value* Planner::add_bytes(const Operator& head, const IntegerLayer& layer,
   return bytes;
 }
 
-Chain Planner::chain_after(size_t index, Head* whole) {
-  const Operator& head = whole->op;
+Chain Planner::chain_after(size_t index, Head* head) {
+  const Operator& first = head->op;
   Chain chain;
-  chain.current = &graph_.output(head);
+  chain.current = &graph_.output(first);
   chain.last = index;
   chain.operators.push_back(index);
   // LceBconv2d clamps before it scales: its activation is no step of the chain.
-  if (head.kind != OperatorKind::kBinaryConvolution &&
-      head.activation != Activation::kNone) {
+  if (first.kind != OperatorKind::kBinaryConvolution &&
+      first.activation != Activation::kNone) {
     chain.finish.has_limits = true;
     chain.stage = Chain::kLimits;
-    activation_limits(head.activation, &chain.finish.lowest, &chain.finish.highest);
-  } else if (whole->layer != nullptr) {
-    whole->affine.factor = chains_.take_constant(&chain, OperatorKind::kMultiply);
-    whole->affine.addend = chains_.take_constant(&chain, OperatorKind::kAdd);
-  } else if (takes_map(head, graph_)) {
-    whole->map = chains_.take_map(&chain);
+    activation_limits(first.activation, &chain.finish.lowest, &chain.finish.highest);
+  } else if (head->layer != nullptr) {
+    head->affine.factor = chains_.take_constant(&chain, OperatorKind::kMultiply);
+    head->affine.addend = chains_.take_constant(&chain, OperatorKind::kAdd);
+  } else if (takes_map(first, graph_)) {
+    head->map = chains_.take_map(&chain);
   }
   if (chain.current->type == kTfLiteFloat32) {
-    if (head.kind == OperatorKind::kDense) {
+    if (first.kind == OperatorKind::kDense) {
       chain.finish.output = chain.current;
     } else {
       chains_.extend(&chain);

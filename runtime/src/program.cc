@@ -143,6 +143,11 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   const FlushDenormals flushed;
   Planner planner(kernels_, &graph_, filters_, integer_layers_, fuse_);
   if (!planner.plan(&steps_, why)) return false;
+  if (const Step* step = reader_of_nothing(steps_)) {
+    *why = format("a fault of the delegate's own: \"%s\" would read what is not there",
+                  step->title.c_str());
+    return false;
+  }
   // What writes nothing is not worth a walk over rows without pixels.
   const auto writes_nothing = [](const std::unique_ptr<Step>& step) {
     return std::all_of(step->writes.begin(), step->writes.end(),

@@ -91,7 +91,7 @@ struct QuantizedRow {
 // What follows a convolution, on a row of pixels, each step in its own rounding:
 //   y = float(clamp(2 * count, clamp_min, clamp_max)) * multiplier + bias   (or values)
 //                                          counts are not negative, and below 2^30
-//   y += correction of this pixel          where it has one (zero padding)
+//   y += correction of this pixel          where it has one
 //   y *= gate; y += addend; y = y < 0 ? y * slope : y
 //   y = min(max(y, lowest), highest); y += skip
 //                                          limits_follow_skip: these two exchanged

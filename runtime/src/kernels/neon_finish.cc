@@ -88,7 +88,7 @@ R2B_INLINE Channels load_channels(const FinishRow& row, int channel) {
   return channels;
 }
 
-// What most rows have: counts, no limits, everything else.
+// What most rows have: counts, no limits, all the rest, with an addend or without.
 Steps steps_of(const FinishRow& row) {
   const bool is_usual = row.counts && row.clamp_min <= 0 &&
                         row.clamp_max == INT32_MAX && row.gate && row.slope &&

@@ -121,6 +121,7 @@ struct PartVectors {
 // time, and once for those that are left: with half as many vectors where these hold them.
 template <typename Simd, int kVectors, typename Body>
 inline void for_each_vectors(int num_channels, const Body& body, int c = 0) {
+  static_assert((kVectors & (kVectors - 1)) == 0, "halves must be whole vectors");
   constexpr int kBlock = kVectors * Simd::kLanes;
   for (; c + kBlock <= num_channels; c += kBlock) {
     body(c, WholeVectors<Simd, kVectors>());

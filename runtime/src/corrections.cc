@@ -1,5 +1,6 @@
-#include "borders.h"
+#include "corrections.h"
 
+#include <cstddef>
 #include <map>
 #include <utility>
 
@@ -24,9 +25,9 @@ std::vector<Taps> classify(const Axis& axis, std::vector<int>* class_of) {
 
 }  // namespace
 
-Borders::Borders(const Axis& vertical, const Axis& horizontal,
-                 const std::vector<int32_t>& tap_sums,
-                 const std::vector<float>& factors) {
+Corrections::Corrections(const Axis& vertical, const Axis& horizontal,
+                         const std::vector<int32_t>& tap_sums,
+                         const std::vector<float>& factors) {
   const std::vector<Taps> rows = classify(vertical, &row_class_);
   std::vector<int> column_class;
   const std::vector<Taps> columns = classify(horizontal, &column_class);
@@ -66,19 +67,19 @@ Borders::Borders(const Axis& vertical, const Axis& horizontal,
   }
 }
 
-Borders::Borders(const WithConstantMap& map, int height, int width, int channels) {
+Corrections::Corrections(const WithConstantMap& map, int height, int width,
+                         int channels) {
   const float* values = map.values;
+  if (map.how == WithConstantMap::kDifference) {
+    const ptrdiff_t count = ptrdiff_t{height} * width * channels;
+    entries_.emplace_back(values, values + count);
+    for (float& value : entries_[0]) value = -value;
+    values = entries_[0].data();
+  }
   for (int y = 0; y < height; y++) {
     row_class_.push_back(y);
     rows_.emplace_back();
-    for (int x = 0; x < width; x++, values += channels) {
-      entries_.emplace_back(values, values + channels);
-      if (map.how == WithConstantMap::kDifference) {
-        for (float& value : entries_.back()) value = -value;
-      }
-      // Where it is moved, an entry takes its memory along.
-      rows_.back().push_back(entries_.back().data());
-    }
+    for (int x = 0; x < width; x++, values += channels) rows_.back().push_back(values);
   }
 }
 
