@@ -35,6 +35,19 @@ def above(study: str, name: str, other: str, downsample: str = "real") -> str:
     return f"{difference:+} ± {interval}"
 
 
+def likely(study: str, name: str, other: str, downsample: str = "real") -> str:
+    """The same as `versus`, for a page that calls it likely that a row is better.
+
+    Raises:
+      PageError: it is shown, or not likely either: its p-value alone is 0.05 or more.
+    """
+    difference, _, alone, corrected = _compared(study, name, other, downsample)
+    found = versus(study, name, other, downsample)
+    if not (difference > 0 and alone < 0.05 <= corrected):
+        raise PageError(f"results/{study}: {name} above {other} is not likely: {found}")
+    return found
+
+
 def _compared(
     study: str, name: str, other: str, downsample: str
 ) -> tuple[decimal.Decimal, decimal.Decimal, float, float]:

@@ -174,6 +174,7 @@ def test_what_a_page_says_of_the_better_row(render, figures, monkeypatch, tmp_pa
         "baseline,gate,real,0.02,0.01,0.001,0.049\n"
         "baseline,all,real,0.03,0.01,0.0001,0.051\n"
         "gate,all,real,-0.03,0.01,0.0001,0.001\n"
+        "all,none,real,0.01,0.01,0.051,0.06\n"
     )
     above = render.ablation_figures.above
     assert above("study", "gate", "baseline") == "+2.00 ± 1.00"
@@ -181,6 +182,12 @@ def test_what_a_page_says_of_the_better_row(render, figures, monkeypatch, tmp_pa
     for name, other in (("all", "baseline"), ("baseline", "gate"), ("all", "gate")):
         with pytest.raises(figures.PageError, match=f"not show {name} above {other}"):
             above("study", name, other)
+    likely = render.ablation_figures.likely
+    assert likely("study", "all", "baseline") == "+3.00 ± 1.00 (p < 0.005, Holm 0.05)"
+    # Shown, the worse one, and neither.
+    for name, other in (("gate", "baseline"), ("baseline", "all"), ("none", "all")):
+        with pytest.raises(figures.PageError, match=f"{name} above {other} is not"):
+            likely("study", name, other)
     text = render.ablation_figures.versus("study", "all", "gate")
     assert text == "-3.00 ± 1.00 (p < 0.005, Holm < 0.005)"
 
