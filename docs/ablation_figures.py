@@ -4,6 +4,7 @@ A study is the name of a folder under results/ that `ablate` wrote.
 """
 
 import decimal
+import statistics
 
 from figures import PageError, column, row, rows, seeds_told
 
@@ -141,6 +142,12 @@ def each_percent(file: str, **columns: str) -> str:
     """Top-1 after the last stage of the runs in a file, seed by seed, in percent."""
     found = column(file, "binary_weights", **columns)
     return ", ".join(f"{100 * value:.2f}" for value in found) + " %"
+
+
+def mean_top1(study: str, name: str) -> str:
+    """Mean top-1 of a row's runs after the last stage ± standard deviation, percent."""
+    found = column(f"{study}/runs.csv", "binary_weights", row=name)
+    return f"{100 * statistics.mean(found):.2f} ± {100 * statistics.stdev(found):.2f}"
 
 
 def runs_above(study: str, higher: str, lower: str) -> str:

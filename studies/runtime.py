@@ -1,10 +1,9 @@
 """Times the runtime against LCE, for the files under results/runtime.
 
     python studies/conversion.py build/conversion --quicknet
-    python studies/runtime.py build/conversion \
-        --trained=runs/reproduction/fashion_mnist/seed_0/float32.tflite
+    python studies/runtime.py build/conversion
 
-Each file is of a call of `python -m r2b_keras.benchmark`, where all engines take turns.
+Beside the networks of that folder, the trained one that comes along. Each file is of a call of `python -m r2b_keras.benchmark`, where all engines take turns.
 """
 
 import argparse
@@ -17,6 +16,7 @@ import tempfile
 from r2b_keras import files
 
 LARGE, QUICKNET = "plain_float32.tflite", "quicknet.tflite"
+TRAINED = pathlib.Path(__file__).parent.parent / "pretrained" / "cifar100_small.tflite"
 OURS, FASTEST = "r2b_runtime", "lce_indirect_xnnpack"
 CSV = "benchmark.csv"
 
@@ -43,21 +43,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path, help="of the converted networks")
     parser.add_argument(
-        "--trained", type=pathlib.Path, required=True, help="Fashion-MNIST, float32"
-    )
-    parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("results/runtime")
     )
     given = parser.parse_args()
     large = given.folder / LARGE
-    for path in (large, given.folder / QUICKNET, given.trained):
+    for path in (large, given.folder / QUICKNET):
         if not path.exists():
             sys.exit(f"There is no {path}: make it as the head of {__file__} says.")
     both = f"--engines={FASTEST},{OURS}"
     measured = benchmark(large, "--float_baseline")
     measured["benchmark_avx2.csv"] = benchmark(large, both, kernel="avx2")[CSV]
     measured["quicknet.csv"] = benchmark(given.folder / QUICKNET)[CSV]
-    measured["fashion_mnist.csv"] = benchmark(given.trained)[CSV]
+    measured["cifar100_small.csv"] = benchmark(TRAINED)[CSV]
     given.output.mkdir(parents=True, exist_ok=True)
     for name, content in measured.items():
         with files.written_whole(given.output / name) as aside:

@@ -209,6 +209,7 @@ def test_what_a_page_says_of_all_runs(render, figures, monkeypatch, tmp_path):
         of_rows.seeds("study")
     path.write_text(path.read_text() + "b,real,1,0.8,0.9\n")
     assert of_rows.seeds("study") == "2 seeds"
+    assert of_rows.mean_top1("study", "b") == "80.00 ± 14.14"
 
 
 ROWS = """experiment,number,seed,value
