@@ -3,7 +3,8 @@
     python studies/conversion.py build/conversion --quicknet
     python studies/runtime.py build/conversion
 
-Beside the networks of that folder, the trained one that comes along. Each file is of a call of `python -m r2b_keras.benchmark`, where all engines take turns.
+Beside the networks of that folder, the trained one that comes along. Each file is of a
+call of `python -m r2b_keras.benchmark`, where all engines take turns.
 """
 
 import argparse
