@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 
+from trainings import ROOT
+
 from r2b_keras import files
 
 LARGE, QUICKNET = "plain_float32.tflite", "quicknet.tflite"
-TRAINED = pathlib.Path(__file__).parent.parent / "pretrained" / "cifar100_small.tflite"
+TRAINED = ROOT / "pretrained" / "cifar100_small.tflite"
 OURS, FASTEST = "r2b_runtime", "lce_indirect_xnnpack"
 CSV = "benchmark.csv"
 

@@ -71,18 +71,17 @@ bool Chains::absorb_addend(Chain* chain, const Operator& addend, const Value& ot
     return false;
   }
   const bool is_constant = one_for_each_channel(other, chain->current->channels());
-  if (is_constant && chain->stage < Chain::kAddend) {
+  const bool is_early = is_constant && chain->stage < Chain::kAddend;
+  if (is_early) {
     chain->finish.addend = other.floats();
-    chain->stage = Chain::kAddend;
   } else if (is_constant) {
     chain->finish.skip_constant = other.floats();
-    chain->stage = Chain::kSkip;
   } else if (other.shape == chain->current->shape && other.type == kTfLiteFloat32) {
     chain->finish.skip = &other;
-    chain->stage = Chain::kSkip;
   } else {
     return false;
   }
+  chain->stage = is_early ? Chain::kAddend : Chain::kSkip;
   return !is_limited || limit(chain, addend.activation);
 }
 

@@ -144,6 +144,24 @@ def test_what_is_not_right_is_noticed(damage):
     assert noticed >= 3
 
 
+def fused_and_alone(graph):
+    """The delegate's outputs and the steps that it made, fused and not."""
+    steps, unfused = set(), set()
+    fused = shared_graph_runs.delegate_outputs(graph, Setting("portable"), steps)
+    alone = shared_graph_runs.delegate_outputs(
+        graph, Setting("portable", fuse=False), unfused
+    )
+    return fused, alone, steps, unfused
+
+
+def convolved(file, packed, size, padding="zeros"):
+    """A binary convolution that keeps the size [N, H, W, C] of a packed map."""
+    blocks = HalfBlocks(
+        size[:3], size[3], (3, 3), padding, "none", "none", False, False, 1, "last"
+    )
+    return blocks.convolution(0).write(file, packed, size[0])
+
+
 def gated_by_a_dense_layer(size):
     """A gate in the form of larq-zoo, and what other kernels make of it.
 
@@ -168,10 +186,7 @@ def gated_by_a_dense_layer(size):
         [pooled, file.constant("float", np.eye(channels)), -1],
         file.tensor("float", (batch, channels)),
     )
-    blocks = HalfBlocks(
-        size[:3], channels, (3, 3), "zeros", "none", "none", False, False, 1, "last"
-    )
-    y = blocks.convolution(0).write(file, packed, batch)
+    y = convolved(file, packed, size)
     for name, other in (("MUL", gate), ("ADD", image)):
         y = file.builtin(name, [y, other], file.tensor("float", size))
     image = SteadyNumbers("larq-zoo").floats(-1, 1, *size)
@@ -191,11 +206,7 @@ def gated_by_a_dense_layer(size):
 )
 def test_gates_of_a_dense_layer_are_fused_where_they_are_one(size, after_the_gate):
     graph = gated_by_a_dense_layer(size)
-    steps, unfused = set(), set()
-    (found,) = shared_graph_runs.delegate_outputs(graph, Setting("portable"), steps)
-    (alone,) = shared_graph_runs.delegate_outputs(
-        graph, Setting("portable", fuse=False), unfused
-    )
+    (found,), (alone,), steps, unfused = fused_and_alone(graph)
     before = {"pass + sign + channel sums", "mean of channel sums", "dense layer"}
     assert steps == before | after_the_gate
     assert len(unfused) > len(steps)
@@ -224,10 +235,7 @@ def with_thresholds_of_means(reader, batch=2, height=4, width=8):
     pair = [share, x] if reader == "the sum's other side" else [x, share]
     moved = file.builtin("ADD", pair, file.tensor("float", size))
     packed = file.custom("LceQuantize", [moved], file.tensor("packed", (*size[:3], 2)))
-    blocks = HalfBlocks(
-        size[:3], 34, (3, 3), "zeros", "none", "none", False, False, 1, "last"
-    )
-    outputs = [blocks.convolution(0).write(file, packed, batch), pool]
+    outputs = [convolved(file, packed, size), pool]
     read = {"BatchNorm's reader": x, "the sum's reader": moved}.get(reader)
     if read is not None:
         outputs.append(file.builtin("RELU", [read], file.tensor("float", size)))
@@ -243,11 +251,7 @@ PASS = "pass + factor + addend + threshold + sign"
 @pytest.mark.parametrize("batch", [1, 2])
 def test_thresholds_of_maps_of_one_pixel(batch):
     """Whose mean is as large as the map: one could be added to the other."""
-    graph = with_thresholds_of_means(None, batch, 1, 1)
-    found = shared_graph_runs.delegate_outputs(graph, Setting("portable"), set())
-    alone = shared_graph_runs.delegate_outputs(
-        graph, Setting("portable", fuse=False), set()
-    )
+    found, alone, _, _ = fused_and_alone(with_thresholds_of_means(None, batch, 1, 1))
     for ours, theirs in zip(found, alone, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -262,11 +266,8 @@ def test_thresholds_of_maps_of_one_pixel(batch):
     ],
 )
 def test_signs_above_a_share_of_the_mean_take_one_pass(reader, fused):
-    graph, steps, unfused = with_thresholds_of_means(reader), set(), set()
-    found = shared_graph_runs.delegate_outputs(graph, Setting("portable"), steps)
-    alone = shared_graph_runs.delegate_outputs(
-        graph, Setting("portable", fuse=False), unfused
-    )
+    graph = with_thresholds_of_means(reader)
+    found, alone, steps, unfused = fused_and_alone(graph)
     assert (PASS in steps) == fused, steps
     assert not any("threshold" in step for step in unfused)
     for ours, theirs in zip(found, alone, strict=True):
@@ -284,19 +285,11 @@ def with_a_constant_map(padding, how, zero):
     file = GraphFile()
     image = file.input("float", size)
     packed = file.custom("LceQuantize", [image], file.tensor("packed", (2, 2, 3, 2)))
-    blocks = HalfBlocks(
-        size[:3], 34, (3, 3), padding, "none", "none", False, False, 1, "last"
-    )
-    y = blocks.convolution(0).write(file, packed, 2)
+    y = convolved(file, packed, size, padding)
     values = numbers.floats(-1, 1, 1, 2, 3, 34)
     values[..., ::3] = zero
     constant = file.constant("float", values)
-    pairs = {
-        "x + map": [y, constant],
-        "map + x": [constant, y],
-        "x - map": [y, constant],
-    }
-    pair = pairs.get(how, [constant, y])
+    pair = [y, constant] if how.startswith("x") else [constant, y]
     y = file.builtin("ADD" if "+" in how else "SUB", pair, file.tensor("float", size))
     images = numbers.floats(-9, 9, *size)
     return SimpleNamespace(content=file.content(y), inputs=[[images], [images]])
@@ -306,11 +299,8 @@ def with_a_constant_map(padding, how, zero):
 @pytest.mark.parametrize("zero", [0.0, -0.0])
 @pytest.mark.parametrize("padding", ["ones", "zeros"])
 def test_a_constant_map_after_a_convolution_takes_no_pass(padding, zero, how):
-    graph, steps = with_a_constant_map(padding, how, zero), set()
-    (fused,) = shared_graph_runs.delegate_outputs(graph, Setting("portable"), steps)
-    (alone,) = shared_graph_runs.delegate_outputs(
-        graph, Setting("portable", fuse=False), set()
-    )
+    graph = with_a_constant_map(padding, how, zero)
+    (fused,), (alone,), steps, _ = fused_and_alone(graph)
     np.testing.assert_array_equal(fused.view("<u4"), alone.view("<u4"))
     # Zeros around a map are rounded in between; negated, a zero would change its sign.
     wanted = padding == "ones" and ("+" in how or not np.signbit(zero))
@@ -323,10 +313,7 @@ def with_an_active_sum(first, last):
     file = GraphFile()
     image = file.input("float", size)
     packed = file.custom("LceQuantize", [image], file.tensor("packed", (2, 5, 4, 2)))
-    blocks = HalfBlocks(
-        size[:3], 34, (3, 3), "zeros", "none", "none", False, False, 1, "last"
-    )
-    y = blocks.convolution(0).write(file, packed, 2)
+    y = convolved(file, packed, size)
     if first:
         y = file.builtin(first, [y], file.tensor("float", size))
     active = {"fusedActivationFunction": ACTIVATIONS[last]}
@@ -348,11 +335,7 @@ def with_an_active_sum(first, last):
 )
 def test_a_sum_is_limited_in_its_own_pass(first, last, steps):
     graph = with_an_active_sum(first, last)
-    found = set()
-    (fused,) = shared_graph_runs.delegate_outputs(graph, Setting("portable"), found)
-    (alone,) = shared_graph_runs.delegate_outputs(
-        graph, Setting("portable", fuse=False), set()
-    )
+    (fused,), (alone,), found, _ = fused_and_alone(graph)
     assert found - {"pass + sign"} == steps
     np.testing.assert_array_equal(fused, alone)
     # Limited before the sum it would be another map.
