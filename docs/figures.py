@@ -285,6 +285,16 @@ def ratio(file: str, **columns: str) -> str:
     return f"{median} ({lower} to {upper})"
 
 
+def kernel(name: str) -> str:
+    """Cells of a set of kernels: its time and ratio in floats, then in integers."""
+    models = ("plain_float32.tflite", "integer_int8.tflite")
+    rows = [{"model": model, "kernel": name} for model in models]
+    file = "runtime/kernels.csv"
+    return " | ".join(
+        f"{float(row(file, **each)['ms']):.2f} | {ratio(file, **each)}" for each in rows
+    )
+
+
 def megabytes(file: str, **columns: str) -> float:
     """Size of a model in millions of bytes, the same for all engines of a benchmark."""
     found = set(column(file, "size_kib", **columns))

@@ -8,7 +8,6 @@ call of `python -m r2b_keras.benchmark`, where all engines take turns.
 """
 
 import argparse
-import os
 import pathlib
 import subprocess
 import sys
@@ -20,24 +19,19 @@ from r2b_keras import files
 
 LARGE, QUICKNET = "plain_float32.tflite", "quicknet.tflite"
 TRAINED = ROOT / "pretrained" / "cifar100_small.tflite"
-OURS, FASTEST = "r2b_runtime", "lce_indirect_xnnpack"
-CSV = "benchmark.csv"
+OURS, CSV = "r2b_runtime", "benchmark.csv"
 
 
-def benchmark(model: pathlib.Path, *flags: str, kernel: str = "") -> dict[str, bytes]:
+def benchmark(model: pathlib.Path, *flags: str) -> dict[str, bytes]:
     """Runs the command; returns the files that it wrote, by name.
 
     Args:
       model: the flatbuffer.
       *flags: of the command.
-      kernel: the runtime's instruction set, the best there is by default.
     """
-    settings = {**os.environ, **({"R2B_KERNEL": kernel} if kernel else {})}
     command = [sys.executable, "-m", "r2b_keras.benchmark", f"--model={model}", *flags]
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(  # noqa: S603
-            [*command, f"--output_dir={folder}"], env=settings, check=True
-        )
+        subprocess.run([*command, f"--output_dir={folder}"], check=True)  # noqa: S603
         return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
 
 
@@ -53,9 +47,7 @@ def main() -> None:
     for path in (large, given.folder / QUICKNET):
         if not path.exists():
             sys.exit(f"There is no {path}: make it as the head of {__file__} says.")
-    both = f"--engines={FASTEST},{OURS}"
     measured = benchmark(large, "--float_baseline")
-    measured["benchmark_avx2.csv"] = benchmark(large, both, kernel="avx2")[CSV]
     measured["quicknet.csv"] = benchmark(given.folder / QUICKNET)[CSV]
     measured["cifar100_small.csv"] = benchmark(TRAINED)[CSV]
     given.output.mkdir(parents=True, exist_ok=True)

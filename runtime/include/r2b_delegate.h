@@ -10,8 +10,8 @@
  *   tflite_plugin_destroy_delegate(delegate);   // after the interpreter is gone
  *
  * or load the library with LiteRT's external delegate. Options, all text:
- *   kernel   portable, sse4, avx2, avx512bw, avx512, neon, neondot; default: environment
- *            variable R2B_KERNEL, else the best that this CPU runs
+ *   kernel   portable, sse4, avx2, avxvnni, avx512bw, avx512, neon, neondot; default:
+ *            environment variable R2B_KERNEL, else the best that this CPU runs
  *   fuse     1 (default) or 0: one pass for each operator
  *   claim    all (default) or binary: only LCE's operators, the rest stays LiteRT's
  *   profile  0 (default) or 1: time each step

@@ -13,7 +13,10 @@ from r2b_runtime.board.errors import InputError, one_line
 PATH = pathlib.Path(__file__).with_name("libr2b_delegate.so")
 
 # What there is for x86-64 and for 64-bit Arm; any CPU runs the first.
-KERNELS = ("portable", "sse4", "avx2", "avx512bw", "avx512", "neon", "neondot")
+KERNELS = (
+    *("portable", "sse4", "avx2", "avxvnni", "avx512bw", "avx512"),
+    *("neon", "neondot"),
+)
 
 # The first that is installed is used. A delegate made by one runs in the others too.
 INTERPRETERS = (

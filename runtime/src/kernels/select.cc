@@ -17,6 +17,7 @@ namespace {
 struct Features {
   bool sse4 = false;      // SSE4.2, SSSE3 and POPCNT
   bool avx2 = false;      // with FMA, POPCNT and BMI2, which every such CPU has
+  bool avxvnni = false;   // the same, and AVX-VNNI
   bool avx512bw = false;  // F, BW, DQ and VL
   bool avx512 = false;    // the same, VPOPCNTDQ and VNNI
 };
@@ -47,6 +48,11 @@ Features detect() {
                       (states & kMaskState) == kMaskState;
   constexpr uint32_t kCounts = bit_AVX512VPOPCNTDQ | bit_AVX512VNNI;
   features.avx512 = features.avx512bw && (ecx & kCounts) == kCounts;
+  const uint32_t last_subleaf = eax;
+  constexpr uint32_t kAvxVnni = 1u << 4;  // which old headers do not name
+  features.avxvnni = features.avx2 && last_subleaf >= 1 &&
+                     __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) &&
+                     (eax & kAvxVnni) != 0;
   return features;
 }
 
@@ -57,7 +63,7 @@ bool has_dot_products() { return (getauxval(AT_HWCAP) >> 20 & 1) != 0; }
 
 #endif
 
-constexpr int kMostTables = 5;
+constexpr int kMostTables = 6;
 
 struct Available {
   const Kernels* tables[kMostTables + 1] = {};
@@ -68,6 +74,9 @@ struct Available {
     const Features features = detect();
     if (features.avx512) *next++ = &avx512_kernels;
     if (features.avx512bw) *next++ = &avx512bw_kernels;
+#if defined(R2B_AVXVNNI)
+    if (features.avxvnni) *next++ = &avxvnni_kernels;
+#endif
     if (features.avx2) *next++ = &avx2_kernels;
     if (features.sse4) *next++ = &sse4_kernels;
 #elif defined(__aarch64__)

@@ -9,6 +9,7 @@ namespace r2b {
 extern const Kernels portable_kernels;
 extern const Kernels sse4_kernels;
 extern const Kernels avx2_kernels;
+extern const Kernels avxvnni_kernels;
 extern const Kernels avx512bw_kernels;
 extern const Kernels avx512_kernels;
 extern const Kernels neon_kernels;
