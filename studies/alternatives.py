@@ -80,14 +80,15 @@ def networks() -> list[Network]:
     """All rows: the binary networks, then the others, with their files' names."""
     import peers
 
-    name, paper = "Real-to-Binary ResNet-18", peers.PAPER
+    # Files and accuracy are of larq-zoo's layout; the paper has 65.4 with its own.
+    name, zoo = "Real-to-Binary ResNet-18", peers.LARQ_ZOO
     found = [
         Network(
             *(f"{name}, integers", "binary", "integer_int8.tflite"),
-            *(65.4, f"{paper}, of the next row"),
+            *(65.0, f"{zoo}, of the next row"),
         ),
-        Network(name, "binary", "plain_int8.tflite", 65.4, paper),
-        Network("QuickNet", "binary", "quicknet.tflite", 63.3, peers.LARQ_ZOO),
+        Network(name, "binary", "plain_int8.tflite", 65.0, zoo),
+        Network("QuickNet", "binary", "quicknet.tflite", 63.3, zoo),
     ]
     for peer in peers.PEERS:
         stem = peer.title.lower().replace(" ", "_")

@@ -19,7 +19,6 @@ _NUM_PICTURES = 2
 SLIM = "github.com/tensorflow/models, research/slim/nets/mobilenet"
 QUANTIZE = "github.com/tensorflow/tensorflow, r1.15, contrib/quantize"
 LITE = "github.com/tensorflow/tpu, models/official/efficientnet/lite"
-PAPER = "arxiv.org/abs/2003.11535"
 LARQ_ZOO = "docs.larq.dev/zoo"
 
 

@@ -148,14 +148,20 @@ class Verification(Comparison):
 
 def _describe(difference: Difference) -> str:
     text = (
-        f"  image {difference.image}: {difference.difference:.2g}, class "
-        f"{difference.keras_class} and {difference.flatbuffer_class}; none with the "
-        f"file's decisions, {difference.num_decisions} of them others"
+        f"  image {difference.image}: scores differ by {difference.difference:.2g}, "
+        f"class {difference.keras_class} and {difference.flatbuffer_class}; "
     )
-    if not difference.num_decisions:
-        # By Keras itself, which runs batches of another size in another order.
-        return text
-    return f"{text}, {difference.layer} {difference.margin:.1e} from its threshold"
+    turned = difference.num_decisions
+    if not turned:
+        # It adds in another order.
+        return f"{text}Keras itself gives these in a batch of another size"
+    where = f"{difference.margin:.1e} from its threshold in {difference.layer}"
+    if turned == 1:
+        return f"{text}1 sign or rounding turned, {where}; with it Keras agrees"
+    return (
+        f"{text}{turned} signs or roundings turned, one {where}, the others less; with "
+        "them Keras agrees"
+    )
 
 
 def _accuse(difference: Difference) -> str:

@@ -150,10 +150,31 @@ def test_a_sign_next_to_its_threshold_explains_a_difference(
     assert difference.margin == pytest.approx(expected, rel=0.25)
     lines = found.to_text().splitlines()
     if explains:
-        assert "none with the file's decisions, 1 of them others, second " in lines[-2]
+        assert "; 1 sign or rounding turned, " in lines[-2]
+        assert lines[-2].endswith(" from its threshold in second; with it Keras agrees")
     else:
         assert lines[-2].endswith("by rounding: second decides otherwise than Keras")
     assert lines[-1] == ("accepted" if explains else "REJECTED")
+
+
+@pytest.mark.parametrize(
+    ("turned", "said"),
+    [
+        (0, "Keras itself gives these in a batch of another size"),
+        (
+            3,
+            "3 signs or roundings turned, one 1.0e-07 from its threshold in second",
+        ),
+    ],
+)
+def test_what_turned_is_said(turned, said):
+    why = {"num_decisions": turned, "layer": "second", "margin": 1e-7}
+    scores = {"difference": 0.05, "keras_class": 1, "flatbuffer_class": 2}
+    found = verification.Difference(4, **scores, **why, remaining=0, explained=True)
+    counts = {"num_different": 1, "differences": (found,)}
+    text = verification.Verification("lce", 9, 1, 0.05, 3, **counts).to_text()
+    assert f"  image 4: scores differ by 0.05, class 1 and 2; {said}" in text
+    assert text.endswith("accepted")
 
 
 def test_an_explained_image_may_change_its_class(model):
