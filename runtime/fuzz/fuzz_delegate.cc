@@ -79,12 +79,13 @@ class Life {
  public:
   Life(const uint8_t* data, size_t size, bool is_second)
       : source_(data, size), header_(source_.take_struct<Header>()) {
-    const int choice = header_.flags >> kKernelsShift & 3;
+    const int choice =
+        is_second ? header_.profile >> 1 : header_.flags >> kKernelsShift;
     const bool fuse = ((header_.flags & kFuse) != 0) != is_second;
     // Seldom, as threads cost more than the work they share.
     const bool two_threads = (header_.flags & kTwoThreads) != 0 && is_second;
     delegate_ = r2b_test::delegate_with(
-        {{"kernel", kernel_name(choice + is_second)},
+        {{"kernel", kernel_name(choice)},
          {"fuse", fuse ? "1" : "0"},
          {"claim", header_.flags & kOnlyBinary ? "binary" : "all"},
          {"profile", header_.profile & 1 ? "1" : "0"}});
@@ -184,16 +185,16 @@ class Life {
     results_.push_back(std::move(bytes));
   }
 
-  // Which NaN comes of several is the processor's choice, and a denormal that nothing
-  // is computed with may stay one or be zero.
+  // Which NaN comes of several is the processor's choice, a denormal that nothing is
+  // computed with may stay one or be zero, and of zeros of both signs a pool before a
+  // limit takes one, a pool behind it the other.
   static void make_equal(std::vector<uint8_t>* bytes) {
     for (size_t at = 0; at + 4 <= bytes->size(); at += 4) {
       float value;
       std::memcpy(&value, bytes->data() + at, 4);
       if (std::isnan(value)) std::memset(bytes->data() + at, 0xff, 4);
-      if (std::fpclassify(value) == FP_SUBNORMAL) {
-        value = std::copysign(0.0f, value);
-        std::memcpy(bytes->data() + at, &value, 4);
+      if (value == 0 || std::fpclassify(value) == FP_SUBNORMAL) {
+        std::memset(bytes->data() + at, 0, 4);
       }
     }
   }

@@ -75,11 +75,13 @@ int GraphMaker::add_integer_input(const Record& record, int input) {
 
 // Weights as floats, or as int8 that is made floats of.
 int GraphMaker::integer_weights(const Record& record, const Dims& shape) {
-  if (record.output_type & 2) return whole_floats(shape, record, 63);
+  // Beyond 63 only some kernels are exact, and the others compute in floats.
+  const int most = is_one_in(record.values, 4) ? 126 : 63;
+  if (record.output_type & 2) return whole_floats(shape, record, most);
   std::vector<int8_t> bytes(is_small(shape) ? count_of(shape) : 0);
   for (size_t i = 0; i < bytes.size(); ++i) {
-    const int byte = static_cast<int>(some_word(record.values, i) & 127);
-    bytes[i] = static_cast<int8_t>(byte - 63);
+    const int byte = static_cast<int>(some_word(record.values, i) & 255);
+    bytes[i] = static_cast<int8_t>(byte % (2 * most + 2) - most);
   }
   const int packed = host_.add_constant(kTfLiteInt8, shape, bytes);
   host_.set_quantization(packed, is_one_in(record.spare, 16) ? 0.5f : 1.0f, 0);

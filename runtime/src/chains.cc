@@ -7,12 +7,6 @@ namespace r2b {
 
 namespace {
 
-bool one_for_each_channel(const Value& value, int channels) {
-  return value.constant != nullptr && value.type == kTfLiteFloat32 &&
-         value.shape.rank >= 1 && value.shape.last() == channels &&
-         value.shape.elements() == channels;
-}
-
 // A factor computed for each channel of all images, or of each of them.
 bool is_gate(const Value& value, const Value& gated) {
   const int channels = gated.channels();
@@ -37,6 +31,37 @@ Chains::Chains(Graph* graph, bool fuse)
   }
 }
 
+const float* Chains::for_each_channel(const Value& value, int channels, Sign sign) {
+  const int64_t count = value.shape.elements();
+  if (value.constant == nullptr || value.type != kTfLiteFloat32) return nullptr;
+  const bool is_vector =
+      value.shape.rank >= 1 && value.shape.last() == channels && count == channels;
+  if (is_vector && sign == Sign::kKept) return value.floats();
+  // The sign of NaN would turn as well.
+  const float* end = value.floats() + count;
+  if ((!is_vector && count != 1) || channels < 1 ||
+      (sign == Sign::kTurned &&
+       std::any_of(value.floats(), end, [](float x) { return std::isnan(x); }))) {
+    return nullptr;
+  }
+  const float*& known = made_constants_[{&value, channels, sign}];
+  if (known != nullptr) return known;
+  Memory memory = allocate(Size(channels) * int64_t{sizeof(float)});
+  if (memory == nullptr) return nullptr;
+  auto* floats = reinterpret_cast<float*>(memory.get());
+  for (int c = 0; c < channels; c++) {
+    const float x = value.floats()[is_vector ? c : 0];
+    floats[c] = sign == Sign::kTurned ? -x : x;
+  }
+  Shape shape;
+  shape.rank = 1;
+  shape.dims[0] = channels;
+  Value* made = graph_.add_value(kTfLiteFloat32, shape);
+  made->own = std::move(memory);
+  made->constant = floats;
+  return known = floats;
+}
+
 const std::vector<size_t>& Chains::consumers(const Value& value) const {
   static const std::vector<size_t> kNone;
   const auto found = consumers_.find(&value);
@@ -54,8 +79,8 @@ Value* Chains::add_sums(const Value& value) {
 bool Chains::absorb_factor(Chain* chain, const Operator& factor, const Value& other) {
   if (chain->stage >= Chain::kFactor || factor.activation != Activation::kNone)
     return false;
-  if (one_for_each_channel(other, chain->current->channels())) {
-    chain->finish.gate_constant = other.floats();
+  if (const float* constant = for_each_channel(other, chain->current->channels())) {
+    chain->finish.gate_constant = constant;
   } else if (is_gate(other, *chain->current)) {
     chain->finish.gate = &other;
   } else {
@@ -66,17 +91,20 @@ bool Chains::absorb_factor(Chain* chain, const Operator& factor, const Value& ot
 }
 
 bool Chains::absorb_addend(Chain* chain, const Operator& addend, const Value& other) {
+  const bool is_difference = addend.kind == OperatorKind::kSubtract;
   const bool is_limited = addend.activation != Activation::kNone;
   if (chain->stage >= Chain::kSkip || (is_limited && chain->finish.has_limits)) {
     return false;
   }
-  const bool is_constant = one_for_each_channel(other, chain->current->channels());
-  const bool is_early = is_constant && chain->stage < Chain::kAddend;
+  const float* constant = for_each_channel(other, chain->current->channels(),
+                                           is_difference ? Sign::kTurned : Sign::kKept);
+  const bool is_early = constant != nullptr && chain->stage < Chain::kAddend;
   if (is_early) {
-    chain->finish.addend = other.floats();
-  } else if (is_constant) {
-    chain->finish.skip_constant = other.floats();
-  } else if (other.shape == chain->current->shape && other.type == kTfLiteFloat32) {
+    chain->finish.addend = constant;
+  } else if (constant != nullptr) {
+    chain->finish.skip_constant = constant;
+  } else if (!is_difference && other.shape == chain->current->shape &&
+             other.type == kTfLiteFloat32) {
     chain->finish.skip = &other;
   } else {
     return false;
@@ -97,10 +125,12 @@ bool Chains::limit(Chain* chain, Activation activation) const {
 bool Chains::absorb(Chain* chain, size_t index) {
   const Operator& next = op(index);
   bool taken = false;
-  if (next.kind == OperatorKind::kMultiply || next.kind == OperatorKind::kAdd) {
+  const bool is_difference = next.kind == OperatorKind::kSubtract;
+  if (next.kind == OperatorKind::kMultiply || next.kind == OperatorKind::kAdd ||
+      is_difference) {
     const bool is_first = &graph_.input(next, 0) == chain->current;
     const Value& other = graph_.input(next, is_first ? 1 : 0);
-    if (&other == chain->current ||
+    if (&other == chain->current || (is_difference && !is_first) ||
         graph_.output(next).shape != chain->current->shape) {
       return false;
     }
@@ -140,9 +170,9 @@ const float* Chains::take_constant(Chain* chain, OperatorKind kind) {
   }
   const bool is_first = &graph_.input(next, 0) == chain->current;
   const Value& other = graph_.input(next, is_first ? 1 : 0);
-  if (!one_for_each_channel(other, chain->current->channels())) return nullptr;
-  take(chain, *index);
-  return other.floats();
+  const float* constant = for_each_channel(other, chain->current->channels());
+  if (constant != nullptr) take(chain, *index);
+  return constant;
 }
 
 WithConstantMap Chains::take_map(Chain* chain) {
@@ -202,24 +232,23 @@ bool Chains::absorb_batch_norm(Chain* chain) {
   const int channels = chain->current->channels();
   for (size_t index : consumers(*chain->current)) {
     std::vector<size_t> taken = {index};
-    const float* scale = nullptr;
+    const float *scale = nullptr, *shift = nullptr;
     const Operator* next = &op(index);
     const Value* before = chain->current;
     const auto constant_of = [&](const Operator& each) {
-      return &graph_.input(each, &graph_.input(each, 0) == before ? 1 : 0);
+      const size_t place = &graph_.input(each, 0) == before ? 1 : 0;
+      return for_each_channel(graph_.input(each, place), channels);
     };
     if (done_[index] || next->activation != Activation::kNone) continue;
-    if (next->kind == OperatorKind::kMultiply &&
-        one_for_each_channel(*constant_of(*next), channels) &&
-        !graph_.output(*next).to_outside &&
-        consumers(graph_.output(*next)).size() == 1) {
-      scale = constant_of(*next)->floats();
+    if (next->kind == OperatorKind::kMultiply && !graph_.output(*next).to_outside &&
+        consumers(graph_.output(*next)).size() == 1 &&
+        (scale = constant_of(*next)) != nullptr) {
       before = &graph_.output(*next);
       taken.push_back(consumers(*before)[0]);
       next = &op(taken.back());
     }
     if (next->kind != OperatorKind::kAdd || next->activation != Activation::kNone ||
-        !one_for_each_channel(*constant_of(*next), channels)) {
+        (shift = constant_of(*next)) == nullptr) {
       continue;
     }
     const Value& shifted = graph_.output(*next);
@@ -238,11 +267,11 @@ bool Chains::absorb_batch_norm(Chain* chain) {
       continue;
     }
     if (std::any_of(users.begin(), users.end(), are_moved)) {
-      unstored_[&shifted] = {chain->current, scale, constant_of(*next)->floats()};
+      unstored_[&shifted] = {chain->current, scale, shift};
       chain->is_read_again = true;
     }
     chain->finish.scale = scale;
-    chain->finish.shift = constant_of(*next)->floats();
+    chain->finish.shift = shift;
     for (size_t i : taken) done_[i] = true;
     chain->operators.insert(chain->operators.end(), taken.begin(), taken.end());
     return take_signs_of(chain, shifted);

@@ -3,6 +3,7 @@
 #define R2B_CHAINS_H_
 
 #include <map>
+#include <tuple>
 #include <vector>
 
 #include "corrections.h"
@@ -32,8 +33,8 @@ class Chains {
 
   // Takes all that follows and fits; then sets where the values go.
   void extend(Chain* chain);
-  // Takes a MUL or ADD of a constant for each channel that nothing but the chain reads;
-  // null where there is none.
+  // Takes a MUL or ADD of a constant for all channels or for each, which nothing but the
+  // chain reads; null where there is none.
   const float* take_constant(Chain* chain, OperatorKind kind);
   // Takes an ADD or SUB of a constant for each position that nothing but the chain reads.
   WithConstantMap take_map(Chain* chain);
@@ -53,6 +54,12 @@ class Chains {
   void set_done(size_t index) { done_[index] = true; }
 
  private:
+  enum class Sign { kKept, kTurned };
+
+  // A constant as a number for each channel, what is one number repeated; null where it
+  // is neither.
+  const float* for_each_channel(const Value& value, int channels,
+                                Sign sign = Sign::kKept);
   // The next operator's place, where it is the only reader; null where there is none.
   const size_t* only_reader(const Chain& chain) const;
   void take(Chain* chain, size_t index);
@@ -78,6 +85,8 @@ class Chains {
 
   std::map<const Value*, std::vector<size_t>> consumers_;
   std::map<const Value*, Unstored> unstored_;
+  // What `for_each_channel` has made.
+  std::map<std::tuple<const Value*, int, Sign>, const float*> made_constants_;
   std::vector<bool> done_;
 };
 

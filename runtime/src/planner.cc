@@ -241,7 +241,8 @@ bool Planner::add_pooled(const Head& head, const Chain& chain, std::string* why)
   inner.output = nullptr;
   if (pool.kind == OperatorKind::kMaxPool &&
       is_rising(between, chain.current->channels())) {
-    // The largest of them, then the rest: the same bits, and fewer values to do it for.
+    // The largest of them, then the rest: the same (but for a zero's sign, where it is
+    // the limit or a product too small for a float), and fewer values to do it for.
     pooled.stage = chain.stage;
     pooled.finish.slope = between.slope;
     pooled.finish.has_limits = between.has_limits;
@@ -262,10 +263,13 @@ bool Planner::add_pooled(const Head& head, const Chain& chain, std::string* why)
   return true;
 }
 
-// MUL, ADD, PRELU, RELU, LceQuantize and MEAN over a tensor that is there already.
+// MUL, ADD, SUB, PRELU, RELU, LceQuantize and MEAN over a tensor that is there already.
 bool Planner::add_elementwise(size_t index) {
   const Operator& first = op(index);
-  Value* source = &graph_.input(first, 0);
+  const bool either_way =
+      first.kind == OperatorKind::kMultiply || first.kind == OperatorKind::kAdd;
+  const bool is_second = either_way && graph_.input(first, 0).constant != nullptr;
+  Value* source = &graph_.input(first, is_second ? 1 : 0);
   if (source->type != kTfLiteFloat32) return false;
   Chain chain;
   if (chains_.take_moved_signs(index, &chain)) {

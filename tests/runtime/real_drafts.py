@@ -205,12 +205,12 @@ class RealDraft(GraphDraft):
         )
 
     def _shifted(self, source: Tensor | None = None) -> Tensor | None:
-        """Addends, halves and whole numbers."""
+        """Halves and whole numbers, added, taken off or taken from."""
         source = source or self._map()
-        addends = np.arange(-8, 9) / 2
-        return self._with_constant(
-            "ADD", source, addends, source.numbers.plus(Numbers(0.5, 4.0))
-        )
+        addends = np.array([-0.0, *np.arange(-8, 9) / 2])
+        name = self._pick(("ADD", "ADD", "SUB"))
+        numbers = source.numbers.plus(Numbers(0.5, 4.0))
+        return self._with_constant(name, source, addends, numbers)
 
     def _mapped(self, source: Tensor) -> Tensor | None:
         """Plus or minus a constant for each position, or that minus the map."""
@@ -232,9 +232,10 @@ class RealDraft(GraphDraft):
         shape = self._pick(((channels,), (channels,), (1, 1, 1, channels), (1,)))
         drawn = np.array(values)[self._numbers.whole(0, len(values) - 1, *shape)]
         activation = self._activation() if self._below(4) == 0 else "none"
+        pair = [source, self._constant_of(drawn)]
         return self._add(
             name,
-            [source, self._constant_of(drawn)],
+            pair if self._below(4) else pair[::-1],
             source.shape,
             numbers.limited(activation),
             fusedActivationFunction=ACTIVATIONS[activation],

@@ -17,7 +17,7 @@ LAYERS, MISSES = integer_files.layers(), integer_files.near_misses()
 # Where sums are not exact, and where a LOGISTIC reads the numbers.
 LIMITS = {"no floor": 0.1, "reader": 1e-6}
 # Beyond 7 bits only some kernels are exact.
-SEVEN_BITS = {"sse4", "avx2", "avx512bw", "neon"}
+SEVEN_BITS = {"sse4", "avx2", "avx512bw"}
 
 
 def run_in_litert(case: IntegerFile) -> list[np.ndarray]:

@@ -4,11 +4,13 @@ import ast
 import ctypes
 import importlib.metadata
 import pathlib
+import platform
 import re
 import struct
 import sys
 import zipfile
 
+import delegate_runs
 import pytest
 
 import r2b_runtime
@@ -53,6 +55,26 @@ def test_the_library_exports_what_its_header_declares_and_nothing_else():
 def test_the_header_names_every_kernel():
     (names,) = re.findall(r"^ \*   kernel +([\w ,]+);", HEADER, re.MULTILINE)
     assert tuple(names.split(", ")) == library.KERNELS
+
+
+# What Linux calls the features of a CPU that a set of kernels needs.
+FEATURES = {
+    "portable": set(),
+    "sse4": {"ssse3", "sse4_1", "sse4_2", "popcnt"},
+    "avx2": {"ssse3", "sse4_2", "popcnt", "avx2", "fma", "bmi2"},
+    "avxvnni": {"avx2", "fma", "bmi2", "avx_vnni"},
+    "avx512bw": {"avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"},
+    "avx512": {"avx512bw", "avx512vl", "avx512_vpopcntdq", "avx512_vnni"},
+}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="features of x86-64")
+def test_kernels_are_those_of_this_cpu():
+    """None is left out of the build, and none is taken where it would not run."""
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+    (flags, *_) = re.findall(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    able = {name for name, needed in FEATURES.items() if needed <= set(flags.split())}
+    assert set(delegate_runs.kernels()) == able
 
 
 def tag():

@@ -1,7 +1,7 @@
-// Kernels for AVX2 with AVX-VNNI: Intel's PCs and small boards since 2021, which lack
-// AVX-512.
+// Integer kernels for AVX2 with AVX-VNNI: Intel's PCs and small boards since 2021, which
+// lack AVX-512.
 #include "avx2_simd.h"
-#include "nibble_counts.h"
+#include "integer_loops.h"
 #include "tables.h"
 
 namespace r2b {
@@ -21,7 +21,13 @@ struct AvxVnniSimd : Avx2Simd {
 
 }  // namespace
 
-constexpr Kernels avxvnni_kernels =
-    make_nibble_kernels<Avx2Bytes, AvxVnniSimd>("avxvnni");
+Kernels with_avxvnni(Kernels avx2) {
+  avx2.name = "avxvnni";
+  avx2.integer_weight_limit = AvxVnniSimd::kWeightLimit;
+  avx2.integer_filter_bytes = integer_filter_bytes<AvxVnniSimd>;
+  avx2.pack_integer_filter = pack_integer_filter<AvxVnniSimd>;
+  avx2.integer_conv_row = integer_conv_row<AvxVnniSimd>;
+  return avx2;
+}
 
 }  // namespace r2b

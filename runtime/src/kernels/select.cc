@@ -67,6 +67,7 @@ constexpr int kMostTables = 6;
 
 struct Available {
   const Kernels* tables[kMostTables + 1] = {};
+  Kernels avxvnni;
 
   Available() {
     const Kernels** next = tables;
@@ -75,7 +76,10 @@ struct Available {
     if (features.avx512) *next++ = &avx512_kernels;
     if (features.avx512bw) *next++ = &avx512bw_kernels;
 #if defined(R2B_AVXVNNI)
-    if (features.avxvnni) *next++ = &avxvnni_kernels;
+    if (features.avxvnni) {
+      avxvnni = with_avxvnni(avx2_kernels);
+      *next++ = &avxvnni;
+    }
 #endif
     if (features.avx2) *next++ = &avx2_kernels;
     if (features.sse4) *next++ = &sse4_kernels;

@@ -9,11 +9,13 @@ namespace r2b {
 extern const Kernels portable_kernels;
 extern const Kernels sse4_kernels;
 extern const Kernels avx2_kernels;
-extern const Kernels avxvnni_kernels;
 extern const Kernels avx512bw_kernels;
 extern const Kernels avx512_kernels;
 extern const Kernels neon_kernels;
 extern const Kernels neondot_kernels;
+
+// The table of AVX2 with its integer convolutions by VNNI; for a CPU that has it.
+Kernels with_avxvnni(Kernels avx2);
 
 }  // namespace r2b
 
