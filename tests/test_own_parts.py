@@ -169,6 +169,21 @@ def test_another_augmentation_that_there_is_not(other, words):
         config.Augmentation(others=(other,))
 
 
+def test_seeds_of_ones_own_augmentations_are_as_promised(monkeypatch):
+    seeds = []
+
+    def keep(images, strength, seed):
+        seeds.append(seed)
+        return images
+
+    monkeypatch.setattr(data.augmentation, "_imported", lambda _: keep)
+    batch, seed = tf.zeros([2, 3, 3, 1], tf.uint8), tf.constant([1, 2], tf.int64)
+    others = config.Augmentation(others=("brighten:1", "brighten:1"))
+    data.augmentation.augment(batch, others, seed)
+    assert [(each.dtype, each.shape) for each in seeds] == [(tf.int64, (2,))] * 2
+    assert (seeds[0] != seeds[1]).numpy().any()
+
+
 def test_augmentations_of_ones_own_have_draws_of_their_own():
     batch = tf.constant(np.full((40, 3, 3, 1), 100, np.uint8))
     seed = tf.constant([1, 2], tf.int64)

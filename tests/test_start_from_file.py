@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.normalisation import Normalisation
 from r2b_keras.trainers import Distiller, trained
+from r2b_keras.trainers import stage as training
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.library import stage_key
@@ -160,6 +162,23 @@ def test_a_run_s_network_tells_how_its_images_were_normalised(finished, tmp_path
     assert_one_sentence(result, "Stage 3", words, "change data.mean and data.std")
     assert trained.normalisation_of(str(file)) == Normalisation((0.305,), (0.376,))
     assert trained.normalisation_of(str(copy)) is None
+
+
+@pytest.mark.parametrize("std", [0.225, 0.5])
+def test_larq_zoos_weights_are_of_images_normalised_as_theirs(monkeypatch, std):
+    mean, stds = (0.485, 0.456, 0.406), (0.229, 0.224, std)
+    config = SimpleNamespace(
+        image_shape=(8, 8, 3), normalisation=Normalisation(mean, stds)
+    )
+    made = SimpleNamespace(recipe=SimpleNamespace(data=config), workdir=None)
+    network = tf.keras.Sequential([tf.keras.layers.Input((8, 8, 3))])
+    monkeypatch.setattr(training, "load_trained", lambda *_: network)
+    monkeypatch.setattr(training, "is_weights_only", lambda path: path.endswith(".h5"))
+    if std == 0.225:
+        assert training._load(made, "r2b_weights.h5") is network
+        return
+    with pytest.raises(InputError, match=r"^r2b_weights.h5 was trained on images with"):
+        training._load(made, "r2b_weights.h5")
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,30 @@ def test_damaged_teacher_is_named(finished, tmp_path):
     assert_one_sentence(result, str(model), "damaged")
 
 
+def test_a_network_that_somebody_took_is_missed(finished, tmp_path):
+    """By the stage itself and by those that rest on it."""
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
+    model = workdir / "stage_2" / "model.keras"
+    model.unlink()
+    said = "Stage 2 was trained in", f"{model} is missing", "put it back, or delete"
+    for stage in (2, 3):
+        answer = run("train", *TINY, f"--stage={stage}", f"--workdir={workdir}")
+        assert_one_sentence(answer, *said)
+    answer = run("evaluate", f"--workdir={workdir}", "--stage=2")
+    assert_one_sentence(answer, *said)
+
+
+def test_a_damaged_table_costs_no_epoch(finished, tmp_path):
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
+    shutil.rmtree(workdir / "stage_3")
+    table = workdir / "metrics.csv"
+    table.write_text(table.read_text().replace(",", ";"))
+    answer = run("train", *TINY, f"--workdir={workdir}")
+    assert_one_sentence(answer, "metrics.csv is no table")
+    assert "stage 3 epoch" not in answer.stdout
+    assert not Workdir(workdir).checkpoint(3).exists()
+
+
 def test_only_names_what_is_missing(finished, tmp_path):
     result = run("train", *TINY, "--stage=2", "--only", f"--workdir={tmp_path / 'new'}")
     assert_one_sentence(result, "teacher (stage 1)", "--only")

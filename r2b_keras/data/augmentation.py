@@ -44,7 +44,8 @@ def augment(
             images = tf.cast(tf.round(images), kind)
     for number, (change, strength) in enumerate(augmentation.changes):
         # Folded in, so that the draws of the others stay as they are.
-        own_seed = tf.random.experimental.stateless_fold_in(seed, number)
+        place = tf.constant(number, tf.int64)  # what the seed becomes
+        own_seed = tf.random.experimental.stateless_fold_in(seed, place)
         apply = _imported(change.applies)
         images = apply(tf.cast(images, tf.float32), strength, own_seed)
         images = tf.clip_by_value(images, 0.0, 255.0)

@@ -178,7 +178,8 @@ class DataConfig:
       validation_size: images of the training part that are held out for choosing.
       framing: how a picture of another size becomes an image for the network: "whole",
         all of it scaled, or "center", the central 224/256 of the side that limits.
-        Left out, it is the source's own.
+        Left out, it is the source's own; what is there stays when the source alone
+        is overridden.
 
     Raises:
       InputError: a field is of the wrong kind or outside its range.

@@ -326,7 +326,8 @@ class ImageDataset:
             if broken is None:
                 raise
             raise InputError(
-                f"{broken}: put a sound copy in its place and run the command again."
+                f"{broken}: put a sound copy in its place and run the command again, "
+                "with a new --workdir if the copy is of another size."
             ) from error
 
 

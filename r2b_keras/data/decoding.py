@@ -116,8 +116,13 @@ def decode_random_crop(
             max_attempts=100,
             use_image_if_no_bounding_boxes=True,
         )
-        extent = tf.maximum(extent[:2] * size // canvas, 1)
-        return tf.concat([begin[:2] * size // canvas, extent], axis=0)
+        # Their products are beyond 32 bits from 46,341 pixels a side on.
+        wide = [
+            tf.cast(each, tf.int64) for each in (begin[:2], extent[:2], size, canvas)
+        ]
+        begin, extent = (each * wide[2] // wide[3] for each in wide[:2])
+        extent = tf.maximum(extent, 1)
+        return tf.cast(tf.concat([begin, extent], axis=0), tf.int32)
 
     window_of_picture = _decode_window(encoded, window)
     return _to_shape(window_of_picture, shape, always_antialiased=False)

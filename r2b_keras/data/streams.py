@@ -12,6 +12,7 @@ from r2b_keras.data.encoded import EncodedExamples
 from r2b_keras.data.examples import in_parallel
 from r2b_keras.data.seeds import Epochs
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 
 # Splits of up to this many bytes are read for their labels when they are opened.
 LABELS_BYTES = 2**29
@@ -79,7 +80,17 @@ class StreamedExamples(EncodedExamples):
         """Holds out the first `size` examples: tfds has shuffled them.
 
         The labels are not looked at.
+
+        Raises:
+          InputError: it has not, so that they may be of a few classes.
         """
+        if size and self.builder.info.disable_shuffling:
+            raise InputError(
+                f"{self.builder.info.full_name} was prepared without shuffling, "
+                "expected a shuffled one, of which the first images can be held out: "
+                "prepare it with `disable_shuffling=False`, or with splits for test "
+                "and validation and data.validation_size=0."
+            )
         middle = self.start + size
         return replace(self, start=middle), replace(self, stop=middle)
 

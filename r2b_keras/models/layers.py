@@ -45,7 +45,9 @@ class SynchronizedBatchNorm(tf.keras.layers.BatchNormalization):
     Deviation: Keras's own takes E[x^2] - E[x]^2, which in float32 loses the variance of
     channels whose mean is much larger. Here each replica has its mean and variance, and
     the whole's are (Chan et al., 1979) mean = E[mean_i] and variance = E[variance_i +
-    (mean_i - mean)^2], the expectations over replicas of equally many images.
+    (mean_i - mean)^2], the expectations over replicas of equally many images. As in
+    Keras's, the moving variance is of these, 1 - 1/N of what the layer that is not
+    synchronized keeps of N values a channel.
 
     Input shape: `[B, H, W, C]`. Output shape: the same.
 

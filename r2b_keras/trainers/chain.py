@@ -53,10 +53,14 @@ def stages_to_train(
       only: train just this stage.
 
     Raises:
-      InputError: no such stage, or `only` and something it rests on is missing.
+      InputError: no such stage, or `only` and something it rests on is missing, or
+        the network of a stage that is complete.
     """
     recipe.require_stage(stage)
-    missing = [n for n in recipe.stages_needed(stage) if workdir.result(n) is None]
+    needed = recipe.stages_needed(stage)
+    for number in needed:
+        workdir.require_model(number)
+    missing = [n for n in needed if workdir.result(n) is None]
     if not only:
         return missing
     if stage not in missing:
@@ -258,7 +262,15 @@ def _train_noted(run: Run, number: int, key: str) -> None:
     """Trains a stage; the workdir has its key if all of its epochs are of that."""
     if run.workers.is_chief:
         begins = not run.workdir.checkpoint(number).exists()
-        alike = begins or run.workdir.key(number) == key
+        before = run.workdir.key(number)
+        alike = begins or before == key
+        if before is not None and not alike:
+            print(
+                f"Stage {number} goes on with other code, other packages or another "
+                "number of replicas than it began with: it ends otherwise than a stage "
+                "of one kind would.",
+                flush=True,
+            )
         run.workdir.note_key(number, key if alike else None)
     with _lack_is_told(run, number):
         train_stage(run, number)

@@ -1,4 +1,8 @@
-"""How steps are executed and on what; no number depends on it but by rounding."""
+"""How steps are executed, and on what.
+
+No number depends on it but by rounding, and by BatchNorm where there are several
+replicas: each has the statistics of its own images, unless they are synchronized.
+"""
 
 from dataclasses import dataclass
 from typing import Any

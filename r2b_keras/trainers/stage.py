@@ -11,9 +11,11 @@ from r2b_keras import data, models
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.files import written_whole
-from r2b_keras.models import build_network
+from r2b_keras.models import build_network, larq_zoo
 from r2b_keras.models.integers import picture_layer
+from r2b_keras.models.saved import is_weights_only
 from r2b_keras.networks import BINARIZATIONS, Network
+from r2b_keras.normalisation import Normalisation
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.trainers import (
     averaging,
@@ -67,11 +69,12 @@ def train_stage(run: Run, number: int) -> StageResult:
 
     Raises:
       InputError: the teacher or the start weights are missing or do not fit, the
-        checkpoint is damaged, or a picture is broken.
+        checkpoint or `metrics.csv` is damaged, or a picture is broken.
       NonFiniteLossError: the loss left the reals.
     """
     stage, dataset = run.recipe.stages[number], run.dataset
     steps_per_epoch = dataset.steps_per_epoch(stage.batch_size)
+    run.workdir.metrics(number)  # a damaged file would cost the epoch before it
     run.workdir.stage(number).mkdir(exist_ok=True)
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(_seed(run, number) % _NUM_SEEDS)
@@ -132,6 +135,8 @@ def _load(run: Run, reference: int | str) -> tf.keras.Model:
         known = layer.normalisation
     elif isinstance(reference, str):
         known = normalisation_of(reference)
+        if known is None and is_weights_only(reference):
+            known = Normalisation(larq_zoo.MEAN, larq_zoo.STD)
     if known is not None and known != config.normalisation:
         raise InputError(
             f"{reference} was trained on images with {known}, expected that of the "

@@ -58,6 +58,7 @@ def load_student(workdir: Workdir, number: int) -> tf.keras.Model:
       InputError: the file is missing or damaged; the message names it.
     """
     path = workdir.model(number)
+    workdir.require_model(number)
     if not path.exists():
         raise InputError(
             f"Stage {number} is not trained in {workdir.path} ({path} is missing): run "
@@ -79,8 +80,8 @@ def load_images(workdir: Workdir, data_dir: str | None = None) -> data.ImageData
       data_dir: where they lie, None for the source's own places.
 
     Raises:
-      InputError: they are missing, damaged, or not those of the run: of classes with
-        other names, for one.
+      InputError: they are missing, damaged, or not those of the run. (Of sets that are
+        kept in memory the classes may have other names, in the same order.)
     """
     config, wanted = workdir.recipe().data, workdir.identity().get("data_fingerprint")
     dataset = data.load(config, data_dir)

@@ -113,6 +113,19 @@ class Workdir:
         """Finished student of a stage."""
         return self.stage(number) / "model.keras"
 
+    def require_model(self, number: int) -> None:
+        """Refuses a stage that is complete but for its student, which somebody took.
+
+        Raises:
+          InputError: the file is missing.
+        """
+        path = self.model(number)
+        if self.result(number) is not None and not path.exists():
+            raise InputError(
+                f"Stage {number} was trained in {self.path}, but {path} is missing: "
+                f"put it back, or delete the folder {path.parent} to train it again."
+            )
+
     def result(self, number: int) -> StageResult | None:
         """Result of a stage, None while it is not complete.
 

@@ -167,3 +167,18 @@ def test_windows_have_the_least_area(crops):
 
     # Windows are whole pixels, and cut where they are longer than the picture.
     assert min(shares(0.08)) < 0.3 < 0.7 * 0.64 < min(shares(0.64))
+
+
+def test_windows_of_a_wide_panorama():
+    """Side times side is beyond 32 bits: a window of the whole would be one column."""
+    panorama = np.zeros((8, 60000, 3), np.uint8)
+    panorama[:, ::2] = 200
+    content = tf.io.encode_png(panorama)
+    crops = [
+        decoding.decode_random_crop(
+            content, (8, 8, 3), "whole", 0.5, tf.constant([seed, 7])
+        ).numpy()
+        for seed in range(4)
+    ]
+    # Of many columns the mean, of one its own value.
+    assert all(abs(crop.mean() - 100) < 20 for crop in crops)

@@ -22,7 +22,15 @@ NUM_TRAIN, NUM_TEST = 60, 10
 
 
 def prepare(
-    data_dir, set_name, splits, shape, label=None, files=None, more=None, keys=True
+    data_dir,
+    set_name,
+    splits,
+    shape,
+    label=None,
+    files=None,
+    more=None,
+    keys=True,
+    shuffled=True,
 ):
     """Prepares a set whose image k is filled with the value k.
 
@@ -35,6 +43,7 @@ def prepare(
       files: paths by k, for images taken from a file as they are.
       more: further features by name, each with the value of all examples.
       keys: whether the set says which features are the supervised ones.
+      shuffled: whether tfds has shuffled it.
     """
     files = files or {}
     more_features = {key: feature for key, (feature, _) in (more or {}).items()}
@@ -55,6 +64,7 @@ def prepare(
                     {"image": image, "label": label, **more_features}
                 ),
                 supervised_keys=("image", "label") if keys else None,
+                disable_shuffling=not shuffled,
             )
 
         def _split_generators(self, dl_manager):
@@ -164,6 +174,18 @@ def test_labels_of_streamed_sets_are_looked_at(tmp_path, monkeypatch):
         open_set("tfds:unlabelled", tmp_path)
     monkeypatch.setattr("r2b_keras.data.streams.LABELS_BYTES", 0)
     assert open_set("tfds:lacking", tmp_path)._train.labels is None
+
+
+@pytest.mark.parametrize("held_out", [0, 4])
+def test_of_an_unshuffled_stream_nothing_is_held_out(tmp_path, held_out):
+    """Its first images may be all of a class."""
+    splits, shape = {"train": (0, 20), "test": (20, 26)}, (None, None, 3)
+    prepare(tmp_path, "in_order", splits, shape, shuffled=False)
+    if not held_out:
+        assert open_set("tfds:in_order", tmp_path, held_out=0).num_train == 20
+        return
+    with pytest.raises(InputError, match="in_order/1.0.0 was prepared without shuff"):
+        open_set("tfds:in_order", tmp_path, held_out=held_out)
 
 
 def test_images_of_any_size_stay_encoded(prepared):

@@ -186,8 +186,8 @@ def test_a_stage_that_rests_on_something_else_is_not_shared(tmp_path, trained, b
 
 
 @pytest.mark.parametrize("before", [None, "other code", "the same"])
-def test_a_stage_that_began_otherwise_is_not_shared(tmp_path, trained, before):
-    """Its checkpoint may be of other code, or of more devices."""
+def test_a_stage_that_began_otherwise_is_not_shared(tmp_path, trained, before, capsys):
+    """Its checkpoint may be of other code, or of more devices, which is said."""
     stages = StageLibrary(tmp_path / "library")
     target = noted(tmp_path / "b", stage_key(WHOLE, DIGITS, 0))
     key = stage_key(WHOLE, DIGITS, 1)
@@ -198,6 +198,8 @@ def test_a_stage_that_began_otherwise_is_not_shared(tmp_path, trained, before):
     assert trained == [1]
     assert target.key(1) == (key if before == "the same" else None)
     assert (stages.path / key).is_dir() == (before == "the same")
+    said = "Stage 1 goes on with other code" in capsys.readouterr().out
+    assert said == (before == "other code")
 
 
 def test_key_ignores_a_teacher_that_is_not_heard():
