@@ -63,7 +63,9 @@ def main() -> int:
     print(benchmark_report.to_text(rows), flush=True)
     if output_dir:
         _write(output_dir, rows, machine)
-    return 0
+    # Of engines that nobody named some may run nothing.
+    failed = any(row.problem for row in rows)
+    return command.EXIT_PROBLEM if engines and failed else 0
 
 
 def prepare_folder(path: str, models: list[str]) -> pathlib.Path:

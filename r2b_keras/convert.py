@@ -74,7 +74,9 @@ def main() -> int:
         aside.write_bytes(result.flatbuffer)
     print(f"{written}\n{result.to_text()}")
     if result.accepted:
-        rejected.unlink(missing_ok=True)
+        left = pathlib.Path(f"{FLAGS.output}{REJECTED}")
+        if left.is_file() and not left.is_symlink():  # a link is the user's
+            left.unlink()
         return 0
     print(
         f"The flatbuffer does not do what the network does: it is kept as {rejected} "

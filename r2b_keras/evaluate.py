@@ -316,10 +316,14 @@ def _compare(
     A file of rounded weights is told from its float32 file where it is made; here its
     agreement is all there is to judge it by.
     """
-    from r2b_keras.converters import real_weights, rounded_verification, verification
+    from r2b_keras.converters import (
+        real_weights,
+        rounded_verification,
+        score_comparison,
+    )
 
     top1 = float(np.mean(reference.scores.argmax(axis=1) == labels))
-    agreement = verification.agreement(reference.scores, scores)
+    agreement = score_comparison.agreement(reference.scores, scores)
     if real_weights.are_rounded(flatbuffer.model):
         problem = rounded_verification.problem_of_quality(reference.scores, scores)
         verdict = f"REJECTED: {problem}" if problem else "accepted"

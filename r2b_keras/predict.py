@@ -113,13 +113,16 @@ def _card_of_flags(path: str, loaded: Engine, given: dict[str, object]) -> Model
         "std": f"--std ({numbers})",
         "framing": "--framing (whole or center)",
     }
+    input_type = loaded.input_type.name
+    if input_type == "uint8":
+        # Its normalisation is inside.
+        given = {"mean": (0.0,) * shape[-1], "std": (1.0,) * shape[-1], **given}
     missing = [text for name, text in needed.items() if name not in given]
     if missing:
         raise InputError(
             f"{path} has no model card that tells its classes and preprocessing: give "
             f"{', '.join(missing)}."
         )
-    input_type = loaded.input_type.name
     return ModelCard(
         image_shape=shape,  # type: ignore[arg-type]
         input_type=input_type,

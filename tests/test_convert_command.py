@@ -146,6 +146,16 @@ def test_a_wrong_conversion_is_kept_aside(finished, converted, tmp_path, monkeyp
     assert card.read(output.read_bytes()).stage == 3
 
 
+def test_a_link_at_the_rejected_file_s_place_is_kept(finished, tmp_path):
+    output, mine = tmp_path / "model.tflite", tmp_path / "mine"
+    mine.write_bytes(b"of something else")
+    link = tmp_path / "model.tflite.rejected"
+    link.symlink_to(mine)
+    arguments = (f"--workdir={finished[0]}", f"--output={output}", "--num_images=5")
+    assert run("convert", *arguments)[0] == 0
+    assert link.is_symlink() and mine.read_bytes() == b"of something else"
+
+
 def test_a_file_that_takes_pixels(finished, converted, tmp_path):
     """The same answers as of the file that takes what the network saw."""
     output, picture = tmp_path / "model.tflite", tmp_path / "digit.png"

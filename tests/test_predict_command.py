@@ -15,6 +15,7 @@ from r2b_keras.converters import convert, engines
 from r2b_keras.converters.card import attach
 from r2b_keras.data import decoding
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 from tests.commands import assert_one_sentence, refusal, run
 from tests.converters.small_flatbuffers import binary, dense
 from tests.data.picture_kinds import turned_by_half
@@ -254,6 +255,13 @@ def test_a_model_of_pixels_without_a_card():
     given = {name: getattr(CARD, name) for name in names}
     found = predict._card_of_flags("model.tflite", loaded, given)
     assert found == dataclasses.replace(CARD, input_type="uint8")
+    # Nothing is made of its pixels.
+    del given["mean"], given["std"]
+    found = predict._card_of_flags("model.tflite", loaded, given)
+    assert (found.class_names, found.input_type) == (CARD.class_names, "uint8")
+    loaded.input_type = np.dtype("float32")
+    with pytest.raises(InputError, match="give --mean .1 number., --std"):
+        predict._card_of_flags("model.tflite", loaded, given)
 
 
 def test_models_that_are_none(model):

@@ -88,9 +88,12 @@ def _expected(place: Place) -> str:
     if type(layer) not in (lq.layers.QuantConv2D, lq.layers.QuantDense):
         kind = type(layer).__name__
         return f"larq's own QuantConv2D or QuantDense, which {kind} is not"
+    if getattr(layer, "data_format", None) == "channels_first":
+        return "data_format='channels_last'"
     return (
         "a kernel of -1 and +1 or of one magnitude in each filter, in groups of "
-        "multiples of 32 channels if at all, and a padding with 0 or 1"
+        "multiples of 32 channels if at all, a padding with 0 or 1, and an output that "
+        "the scores rest on and that no other layer of equal weights computes too"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from r2b_keras.converters import graph
 from r2b_keras.environment import tf
+from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
 
 
@@ -49,13 +50,22 @@ def in_float32(model: tf.keras.Model) -> tf.keras.Model:
       A new network, or the given one where it computes in float32 already.
 
     Raises:
-      InputError: it is no model of Keras 2.
+      InputError: it is no model of Keras 2, or its configuration does not make it
+        again.
     """
     keras_2.check(model, "model")
     if not other_types(model) or not graph.is_graph(model):
         return model
     copy = type(model).from_config(_with_float32(model.get_config()))
-    copy.set_weights(model.get_weights())
+    try:
+        copy.set_weights(model.get_weights())
+    except ValueError as error:
+        # Of a layer that several models share Keras makes one for each.
+        raise InputError(
+            f"Model {model.name!r} computes in {', '.join(sorted(other_types(model)))} "
+            "and cannot be rebuilt in float32 from its configuration, whose weights "
+            "are others: build it with the policy float32 and load its weights."
+        ) from error
     return copy
 
 

@@ -95,8 +95,9 @@ def finish(model: tf.keras.Model, tables: tflite_file.Model) -> None:
         if not found:
             raise InputError(
                 f"Layer {layer.name!r} of model {model.name!r} is an integer layer, but"
-                " would not be one in the file: expected a network in which only "
-                "r2b_keras's own layers compute with its weights."
+                " would not be one in the file: expected a network whose scores rest "
+                "on it, and in which only r2b_keras's own layers compute with its "
+                "weights."
             )
         for operator in found:
             _merge_factors(tables, operator)

@@ -38,7 +38,7 @@ def sites(model: tflite_file.Model) -> list[Site]:
         if tflite_file.operator_name(model, operator) not in KINDS:
             continue
         maker = makers.get(int(operator.inputs[WEIGHTS]))
-        if maker is None or not real_weights.is_whole(model, maker):
+        if maker is None or not real_weights.is_whole(model, graph, maker):
             continue
         quantized = int(operator.inputs[0])
         found.append(Site(quantized, _steps(model, makers, quantized)))
@@ -50,7 +50,9 @@ def _steps(
 ) -> int | None:
     """The tensor of which ADD 0.5, FLOOR and the limits make `quantized`.
 
-    None for a picture: pixels, by a CAST, with or without an offset.
+    None for a picture: pixels, by a CAST, with or without an offset. (One that is made
+    again of normalised pixels, as where something else reads these, is rounded as
+    activations are, and has an offset.)
     """
 
     def kind(index: int) -> str:
@@ -65,7 +67,8 @@ def _steps(
     if kind(source(quantized, "SUB", "ADD")) == "CAST":
         return None
     # The converter may round before it flattens a map.
-    rounded = source(quantized, "RESHAPE", "MINIMUM", "MAXIMUM")
+    limits = ("MINIMUM", "MAXIMUM", "RELU")
+    rounded = source(quantized, "RESHAPE", "SUB", "ADD", *limits)
     added = int(makers[rounded].inputs[0]) if kind(rounded) == "FLOOR" else -1
     if kind(added) != "ADD":
         raise InputError(

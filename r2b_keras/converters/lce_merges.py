@@ -96,6 +96,8 @@ def take_barriers_out(model: tflite_file.Model) -> None:
             else:
                 kept.append(operator)
         subgraph.operators = kept
+        outputs = [source.get(int(i), int(i)) for i in subgraph.outputs]
+        subgraph.outputs = np.array(outputs, np.int32)
 
 
 def _is_barrier(model: tflite_file.Model, subgraph: Any, operator: Any) -> bool:

@@ -50,11 +50,18 @@ def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
 
     Raises:
       InputError: its one output is neither a probability nor a logit, as far as its
-        last layer tells.
+        last layer tells; or there are several, each with a sigmoid of its own.
     """
-    if model.output_shape[-1] != 1:
-        return model
     activation = _last_activation(model)
+    num_classes = model.output_shape[-1]
+    if num_classes != 1:
+        if activation == "sigmoid":
+            raise InputError(
+                f"Model {model.name!r} ends in {num_classes} sigmoids, expected the "
+                "scores of classes of which one is right: logits, or a softmax. Leave "
+                "the sigmoid out; the best class stays the best."
+            )
+        return model
     if activation not in ("sigmoid", "linear"):
         raise InputError(
             f"Model {model.name!r} has one output, made by "
@@ -70,12 +77,19 @@ def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
 
 def _last_activation(model: tf.keras.Model) -> str | None:
     """Name of the activation or kind of the layer that gives a network's output."""
-    if not graph.is_graph(model):
-        return None
-    layer = model.outputs[0].node.layer
+    return _activation_of(model.outputs[0]) if graph.is_graph(model) else None
+
+
+def _activation_of(output: tf.Tensor) -> str | None:
+    layer, _, place = output._keras_history
     if isinstance(layer, tf.keras.Model):
-        return _last_activation(layer)
-    dense = isinstance(layer, tf.keras.layers.Dense | tf.keras.layers.Activation)
-    if not dense:
+        # Which of its outputs it is.
+        return _activation_of(layer.outputs[place]) if graph.is_graph(layer) else None
+    if not isinstance(layer, tf.keras.layers.Dense | tf.keras.layers.Activation):
         return type(layer).__name__
-    return getattr(layer.activation, "__name__", type(layer.activation).__name__)
+    name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
+    # As after a layer in 16 bits, for an output in 32: it changes nothing.
+    is_alone = isinstance(layer, tf.keras.layers.Activation)
+    if is_alone and name == "linear":
+        return _activation_of(output.node.keras_inputs[0])
+    return name

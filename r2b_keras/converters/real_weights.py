@@ -119,15 +119,15 @@ def _rounded(model: tflite_file.Model) -> list[Any]:
         graph.tensors[operator.inputs[0]]
         for graph, operator in tflite_file.operators(model, _DEQUANTIZE)
         if tflite_file.constant(model, graph.tensors[operator.inputs[0]])
-        and not is_whole(model, operator)
+        and not is_whole(model, graph, operator)
     ]
 
 
-def is_whole(model: tflite_file.Model, operator: Any) -> bool:
+def is_whole(model: tflite_file.Model, graph: Any, operator: Any) -> bool:
     """Whether an operator makes float32 of a constant of whole numbers, as they are."""
     if tflite_file.operator_name(model, operator) != _DEQUANTIZE:
         return False
-    tensor = model.subgraphs[0].tensors[operator.inputs[0]]
+    tensor = graph.tensors[operator.inputs[0]]
     if tensor.type != _schema.TensorType.INT8 or tensor.quantization is None:
         return False
     scales, zeros = tensor.quantization.scale, tensor.quantization.zeroPoint

@@ -6,8 +6,8 @@ weights alone, and an engine makes of these weights what they stand for. How man
 answers rounding costs is then a matter of quality, with a bound of its own.
 
 Operators, filters and all other constants have to be those of the float32 file to the
-bit, and a rounded weight the nearest that its kind has; this is written without the
-code that rounds.
+bit, and a rounded weight the nearest that its kind has; but for what tells that a
+constant is rounded, this is written without the code that rounds.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ import numpy as np
 from r2b_keras.converters import (
     engines,
     real_weights,
+    score_comparison,
     tflite_edit,
     tflite_file,
     verification,
@@ -40,7 +41,7 @@ _FLOAT32_ROUNDING = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
-class RoundedVerification(verification.Comparison):
+class RoundedVerification(score_comparison.Comparison):
     """How well a flatbuffer with rounded weights agrees with Keras.
 
     Attributes:
@@ -87,7 +88,7 @@ def verify(
     for name in names:
         scores = reference.predict(engines.load(rounded, name), images)
         wide_scores = reference.predict(engines.load(wide, name), part)
-        fields = verification.compared(name, expected, scores)
+        fields = score_comparison.compared(name, expected, scores)
         problem = wrong or _problem_of_numbers(scores)
         problem = problem or _problem_of_engine(wide_scores, scores[:_NUM_COMPARED])
         problem = problem or problem_of_quality(expected, scores)
@@ -107,7 +108,7 @@ def _problem_of_engine(wide: np.ndarray, scores: np.ndarray) -> str | None:
 
     All scores would then be others; a sign next to its threshold turns in few images.
     """
-    if np.mean(verification.differs(wide, scores)) <= 0.5:
+    if np.mean(score_comparison.differs(wide, scores)) <= 0.5:
         return None
     return "the engine computes with other weights than the file has"
 
@@ -124,11 +125,11 @@ def problem_of_quality(expected: np.ndarray, scores: np.ndarray) -> str | None:
     """
     if problem := _problem_of_numbers(scores):
         return problem
-    lead, loss = verification.lead_and_loss(expected, scores)
+    lead, loss = score_comparison.lead_and_loss(expected, scores)
     lost = float(np.mean(loss) / max(np.mean(lead), np.finfo(np.float32).tiny))
     if lost <= MOST_LOST:
         return None
-    changed = round((1 - verification.agreement(expected, scores)) * len(scores))
+    changed = round((1 - score_comparison.agreement(expected, scores)) * len(scores))
     return (
         f"rounding changes the answers of {changed} of {len(scores)} images, and takes "
         f"{lost:.1%} of the best class's lead over the second, expected "
@@ -218,7 +219,7 @@ def _without_rounding(
         stored = graph.tensors[operator.inputs[0]]
         name = tflite_file.operator_name(model, operator)
         is_constant = bool(tflite_file.constant(model, stored))
-        whole = real_weights.is_whole(model, operator)
+        whole = real_weights.is_whole(model, graph, operator)
         if name == "DEQUANTIZE" and is_constant and not whole:
             found[int(operator.outputs[0])] = _read(model, stored)
         else:

@@ -4,8 +4,9 @@ Each comes with its model card and with real images to verify with.
 """
 
 import dataclasses
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -236,15 +237,31 @@ def _images(
         return np.concatenate([images for images, _ in batches.as_numpy_iterator()])
 
 
+def _files_below(folder: str) -> Iterator[pathlib.Path]:
+    """All files; folders of classes may be links, as those that are trained on."""
+    seen = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(parent)
+        if place in seen:  # a link that leads up
+            folders.clear()
+            continue
+        seen.add(place)
+        yield from (pathlib.Path(parent, name) for name in names)
+
+
 def _pictures(card: ModelCard, folder: str | None, limit: int) -> np.ndarray:
     if folder is None:
         raise InputError(
             "There are no images to verify the conversion with: give a folder of real "
             "JPEG, PNG or WebP pictures, --verify_images=DIR."
         )
+    if not os.path.isdir(folder):
+        raise InputError(
+            f"--verify_images={folder} is no folder, expected one with pictures."
+        )
     paths = sorted(
         path
-        for path in pathlib.Path(folder).rglob("*")
+        for path in _files_below(folder)
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
     if not paths:

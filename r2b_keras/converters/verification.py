@@ -10,6 +10,7 @@ their inputs to.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from r2b_keras.converters import (
     engines,
     pixels,
     real_weights,
+    score_comparison,
     sign_proof,
     tflite_file,
 )
@@ -29,11 +31,6 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.normalisation import Normalisation
 
-# Of scores, as a share of the image's largest one, or of the root mean square of all
-# where that is more. Intact files of random networks, of up to 16 binary layers, were
-# off by up to 2.4e-5 with the same signs (twenty seeds, 72 images each), and those of
-# larq-zoo's network at 224x224 by 1.2e-6.
-ROUNDING = 1e-4
 # Of what a sign is taken of, as a share of its channel's root mean square. Of the signs
 # that turned in those files, none was more than 1.7e-5 from its threshold. Of what an
 # integer layer rounds, as a share of the root mean square of all of it.
@@ -85,34 +82,7 @@ class Difference:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
-    """A flatbuffer's scores beside Keras's.
-
-    Attributes:
-      engine: what ran the flatbuffer.
-      num_images: images compared.
-      agreement: share of images with Keras's best class.
-      largest_difference: of all scores.
-      largest_score: the largest magnitude among Keras's scores.
-    """
-
-    engine: str
-    num_images: int
-    agreement: float
-    largest_difference: float
-    largest_score: float
-
-    def first_line(self) -> str:
-        """What was compared, for people."""
-        return (
-            f"{self.num_images} images, engine {self.engine}: top-1 agreement "
-            f"{self.agreement:.2%}, largest difference {self.largest_difference:.2g} "
-            f"of scores up to {self.largest_score:.3g}"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Verification(Comparison):
+class Verification(score_comparison.Comparison):
     """How well a flatbuffer agrees with Keras.
 
     Attributes:
@@ -246,6 +216,10 @@ class Reference:
     def _network(self) -> SignedNetwork:
         return SignedNetwork(self._model)
 
+    @functools.cached_property
+    def _limits(self) -> np.ndarray:
+        return score_comparison.limits(self.scores)
+
     def predict(self, engine: engines.Engine, images: np.ndarray) -> np.ndarray:
         """An engine's scores of images `[N, H, W, C]` as the network sees them.
 
@@ -283,7 +257,7 @@ class Reference:
                 f"The flatbuffer gives scores of the shape {converted.shape}, the "
                 f"Keras network {self.scores.shape}: expected a file made of that one."
             )
-        numbers = np.flatnonzero(differs(self.scores, converted))
+        numbers = np.flatnonzero(score_comparison.differs(self.scores, converted))
         differences: list[Difference] = []
         if len(numbers):
             tapped = _tapped(flatbuffer.content)
@@ -300,8 +274,9 @@ class Reference:
                 differences += self._explain(followed, part, converted)
                 if not all(difference.explained for difference in differences):
                     break
+        _require_one_network(differences, len(self.scores))
         return Verification(
-            **compared(engine, self.scores, converted),
+            **score_comparison.compared(engine, self.scores, converted),
             num_different=len(numbers),
             differences=tuple(differences),
         )
@@ -312,9 +287,10 @@ class Reference:
         """Judges images, by their numbers, that were followed sign by sign."""
         deviations = np.abs(self.scores - converted).max(axis=1)
         remaining = np.abs(followed.scores - converted[numbers]).max(axis=1)
-        right = remaining <= _limits(self.scores)[numbers]
+        near = np.abs(followed.scores - converted[numbers]) <= self._limits[numbers]
+        right = near.all(axis=1)
         right &= followed.margins <= THRESHOLD_ROUNDING
-        classes = [_best(x) for x in (self.scores, converted)]
+        classes = [score_comparison.best_class(x) for x in (self.scores, converted)]
         return [
             Difference(
                 image=int(number),
@@ -331,15 +307,23 @@ class Reference:
         ]
 
 
-def compared(engine: str, expected: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """The fields of a `Comparison`, of scores `[N, K]` by Keras and by an engine."""
-    return {
-        "engine": engine,
-        "num_images": len(expected),
-        "agreement": agreement(expected, scores),
-        "largest_difference": float(np.abs(scores - expected).max()),
-        "largest_score": float(np.abs(expected).max()),
-    }
+def _require_one_network(differences: Sequence[Difference], num_images: int) -> None:
+    """Refuses a network whose scores in a graph are not those of its layers in turn.
+
+    By rounding they differ in few images. These scores are of a graph, as accuracies
+    are, and what images are followed through are the layers.
+
+    Raises:
+      InputError: they differ in more than half of the images.
+    """
+    unlike = sum(each.explained and not each.num_decisions for each in differences)
+    if unlike > max(3, num_images / 2):
+        raise InputError(
+            f"Keras itself gives {unlike} of {num_images} images other scores in one "
+            "graph, by which it is evaluated, than layer by layer, which the file "
+            "agrees with: a layer is computed wrongly there, such as "
+            "BatchNormalization(axis=1) after a convolution; exchange it."
+        )
 
 
 def _predict(model: tf.keras.Model, images: Images) -> np.ndarray:
@@ -361,45 +345,3 @@ def _predict_part(model: tf.keras.Model, images: np.ndarray) -> Any:
         )
     with exactly():
         return model.predict_on_batch(images)
-
-
-def differs(expected: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Whether each image's scores, of `[N, K]`, differ by more than rounding."""
-    # Not finite counts as different too.
-    return ~(np.abs(expected - scores).max(axis=1) <= _limits(expected))
-
-
-def _limits(expected: np.ndarray) -> np.ndarray:
-    """How far rounding may move the scores of each image, `[N]`."""
-    overall = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64))))
-    return ROUNDING * np.maximum(np.abs(expected).max(axis=1), max(overall, 1e-30))
-
-
-def agreement(expected: np.ndarray, scores: np.ndarray) -> float:
-    """Share of images with the same best class."""
-    return float(np.mean(_best(expected) == _best(scores)))
-
-
-def lead_and_loss(
-    expected: np.ndarray, scores: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How far each image's best class leads, and what another answer costs.
-
-    Args:
-      expected: scores `[N, K]`.
-      scores: others, whose best classes are the answers.
-
-    Returns:
-      Of the expected scores, `[N]` each: the best less the second, and the best less
-      that of the answer.
-    """
-    answers = _best(scores)[:, None]
-    ranked = np.sort(expected, axis=1)
-    answered = np.take_along_axis(expected, answers, axis=1)[:, 0]
-    return ranked[:, -1] - ranked[:, -2], ranked[:, -1] - answered
-
-
-def _best(scores: np.ndarray) -> np.ndarray:
-    """Best class of each image; the first of several."""
-    best: np.ndarray = scores.argmax(axis=1)
-    return best

@@ -340,7 +340,13 @@ REFUSED = {
         lambda: after_a_binary_layer(
             nets.binary_convolution(8, pad_values=-1.0, name="wrong")
         ),
-        BINARY + ".*and a padding with 0 or 1.$",
+        BINARY + ".*a padding with 0 or 1, and an output that the scores rest on.*",
+    ),
+    "channels first": (
+        lambda: after_a_binary_layer(
+            nets.binary_convolution(8, data_format="channels_first", name="wrong")
+        ),
+        BINARY + "data_format='channels_last'.$",
     ),
     "any size": (
         lambda: tf.keras.Sequential(

@@ -87,6 +87,21 @@ def test_code_has_to_be_built_anew(policy):
     assert "build it with the policy float32" in message and "in_float32" not in message
 
 
+@pytest.mark.filterwarnings("ignore:.*float16")
+def test_a_layer_that_models_share_is_told(policy):
+    """Of its configuration Keras makes two."""
+    policy("mixed_bfloat16")
+    image = tf.keras.Input((4, 4, 3))
+    shared = layers.Conv2D(3, 1)
+    inner = tf.keras.Model(image, shared(image), name="inner")
+    outer = tf.keras.Sequential([inner, shared], name="outer")
+    again = tf.keras.Input((4, 4, 3))
+    x = layers.Flatten()(outer(inner(again)))
+    model = tf.keras.Model(again, layers.Dense(2)(x), name="mine")
+    message = refusal(in_float32, model)
+    assert "'mine' computes in" in message and "build it with the policy" in message
+
+
 def test_weights_of_64_bits_are_rounded(policy):
     policy("float64")
     model = ours()

@@ -13,6 +13,7 @@ from r2b_keras.converters import (
     engines,
     integer_sites,
     real_weights,
+    sign_taps,
     tflite_file,
     verify,
 )
@@ -80,6 +81,21 @@ def half_blocks(real_layers="integer"):
 def file_of(real_layers, normalisation=None):
     """The same, converted."""
     return convert(half_blocks(real_layers), normalisation=normalisation)
+
+
+def test_a_last_layer_whose_factors_are_1():
+    """The multiplication behind it folds away, and its output is the file's."""
+    image = tf.keras.Input((2, 2, 3))
+    last = IntegerDense(4, use_bias=False)
+    model = tf.keras.Model(image, last(layers.Flatten()(image)))
+    kernel = np.random.default_rng(4).integers(-63, 64, (12, 4)).astype("f4")
+    kernel[0] = 63
+    last.set_weights([kernel, np.float32(127)])
+    images = np.random.default_rng(5).integers(-90, 90, (6, 2, 2, 3)).astype("f4")
+    expected = model.predict_on_batch(images)
+    content = convert(model)
+    for engine in ("litert", "r2b_runtime"):
+        np.testing.assert_array_equal(run(content, images, engine), expected)
 
 
 def test_rounding_behind_a_real_layer_stays_apart():
@@ -163,7 +179,7 @@ def test_what_is_in_the_file(kind):
     whole = [
         graph.tensors[each.inputs[0]]
         for each in graph.operators
-        if real_weights.is_whole(content, each)
+        if real_weights.is_whole(content, content.subgraphs[0], each)
     ]
     found = {
         tflite_file.shape(tensor): tflite_file.constant(content, tensor)
@@ -226,5 +242,10 @@ def test_what_reads_the_input_beside_the_picture_layer_gets_it_normalised():
     model = tf.keras.Model(image, layers.Flatten()(layers.Add()([x, image])))
     images = random_pixels(3)
     expected = model(pictures.normalize(images, NORMALISATION)).numpy()
-    found = run(convert(model), images, "litert")
+    content = convert(model)
+    found = run(content, images, "litert")
     np.testing.assert_allclose(found, expected, atol=1e-5)
+    # What a turned sign elsewhere in such a network is followed by.
+    tapped = sign_taps.Tapped(content)
+    scores, _, _ = tapped.run(tapped.load("litert"), images)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)

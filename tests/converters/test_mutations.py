@@ -9,7 +9,13 @@ from sklearn.datasets import load_sample_images
 
 from r2b_keras import models
 from r2b_keras.board import pictures
-from r2b_keras.converters import convert, engines, tflite_file, verification
+from r2b_keras.converters import (
+    convert,
+    engines,
+    score_comparison,
+    tflite_file,
+    verification,
+)
 from r2b_keras.environment import tf
 from r2b_keras.models import larq_zoo
 from tests.converters import mutations
@@ -119,7 +125,7 @@ def count_moved(model, flatbuffer, images, mutated_files, engine):
     for name, mutated in mutated_files:
         scores = reference.predict(engines.load(mutated, engine), images)
         found = reference.compare(mutated, engine, scores)
-        moves = bool(verification.differs(intact, scores).any())
+        moves = bool(score_comparison.differs(intact, scores).any())
         assert found.accepted == (not moves), (name, found.to_text())
         num_moved += moves
     return num_moved

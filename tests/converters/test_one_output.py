@@ -40,14 +40,30 @@ def inner(*last):
     return tf.keras.Model(x, layers.Dense(1, *last)(x))
 
 
+def both():
+    """A logit, and the probability of it."""
+    x = tf.keras.Input((8,))
+    logit = layers.Dense(1)(x)
+    return tf.keras.Model(x, [logit, layers.Activation("sigmoid")(logit)])
+
+
 # Last layers, and what makes the probability of class 1 of their output.
 PROBABILITIES = [
     [layers.Dense(1, activation="sigmoid")],
     [layers.Dense(1), layers.Activation("sigmoid")],
     [lq.layers.QuantDense(1, activation="sigmoid")],
     [inner("sigmoid")],
+    # As networks in 16 bits end.
+    [layers.Dense(1, activation="sigmoid"), layers.Activation("linear")],
+    [both(), lambda pair: pair[1]],
 ]
-LOGITS = [[layers.Dense(1)], [layers.Dense(1, activation="linear")], [inner()]]
+LOGITS = [
+    [layers.Dense(1)],
+    [layers.Dense(1, activation="linear")],
+    [layers.Dense(1), layers.Activation("linear", dtype="float32")],
+    [inner()],
+    [both(), lambda pair: pair[0]],
+]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +105,19 @@ def accepted(model, images):
 def test_networks_with_more_outputs_stay():
     model = network(layers.Dense(2))
     assert with_two_outputs(model) is model
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        [layers.Dense(3, activation="sigmoid")],
+        [layers.Dense(3), layers.Activation("sigmoid"), layers.Activation("linear")],
+    ],
+)
+def test_several_sigmoids_are_refused(last):
+    """Each says yes or no for itself: a softmax of them would be of nothing."""
+    with pytest.raises(InputError, match="'mine' ends in 3 sigmoids, expected the sco"):
+        with_two_outputs(network(*last))
 
 
 @pytest.mark.parametrize(

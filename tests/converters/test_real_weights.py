@@ -398,4 +398,5 @@ def test_a_matrix_of_one_row_is_rounded_too():
     assert not real_weights.are_rounded(tflite_file.parse(exact))
     smaller = tflite_file.parse(shrunk(exact, "int8"))
     assert real_weights.are_rounded(smaller)
-    assert not real_weights.is_whole(smaller, smaller.subgraphs[0].operators[0])
+    (graph,) = smaller.subgraphs
+    assert not real_weights.is_whole(smaller, graph, graph.operators[0])

@@ -8,6 +8,7 @@ from r2b_keras.converters import (
     engines,
     real_weights,
     rounded_verification,
+    score_comparison,
     tflite_file,
     verification,
 )
@@ -56,7 +57,7 @@ def test_rounded_files_in_every_engine(network, kind):
         found = judge(network, rounded, kind, engine)
         # Of weights that were not trained, many answers may change.
         assert found.problem is None or "changes the answers" in found.problem
-        agreement = verification.agreement(network[1].scores, scores)
+        agreement = score_comparison.agreement(network[1].scores, scores)
         assert (found.agreement, found.num_images) == (agreement, 30)
         assert found.to_text().startswith(f"30 images, engine {engine}: top-1 agree")
         np.testing.assert_array_equal(

@@ -98,6 +98,25 @@ def test_a_workdir_with_pictures_of_ones_own(finished, folder):
     assert len(source.images) == 2
 
 
+def test_folders_of_pictures_may_be_links(finished, folder, tmp_path):
+    """As those that are trained on; one that leads up is no second one."""
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("1.png", "b"):
+        (linked / name).symlink_to(folder / name)
+    (linked / "up").symlink_to(linked)
+    (linked / "album.jpg").mkdir()
+    source = sources.from_workdir(finished[0], verify_images=str(linked))
+    assert source.images.shape == (3, 8, 8, 1)
+
+
+@pytest.mark.parametrize("name", ["1.png", "nowhere"])
+def test_what_is_no_folder_of_pictures_is_told(finished, folder, name):
+    load = functools.partial(sources.from_workdir, finished[0])
+    message = refusal(load, verify_images=str(folder / name))
+    assert f"{name} is no folder, expected one with" in message
+
+
 def assert_balanced(found, images, labels):
     """Some images of a part, each once and of each class its share."""
     assert len(np.unique(found, axis=0)) == len(found)
@@ -254,9 +273,8 @@ def test_pictures_that_cannot_be_used(tmp_path, folder):
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "notes.txt").touch()
-    for path in (empty, tmp_path / "none"):
-        message = refusal(load, verify_images=str(path))
-        assert f"--verify_images={path} holds no JPEG, PNG or WebP pictures" in message
+    message = refusal(load, verify_images=str(empty))
+    assert f"--verify_images={empty} holds no JPEG, PNG or WebP pictures" in message
     broken = empty / "broken.jpg"
     broken.write_bytes((folder / "b" / "3.jpeg").read_bytes()[:-200])
     message = refusal(load, verify_images=str(empty))

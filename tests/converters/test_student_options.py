@@ -11,6 +11,7 @@ from r2b_keras.board import pictures
 from r2b_keras.converters import (
     convert,
     integer_sites,
+    score_comparison,
     tflite_file,
     verification,
 )
@@ -48,7 +49,7 @@ def check_equal(model, flatbuffer):
         assert found.accepted and found.agreement == 1.0, found.to_text()
         # What depends on the image does so in a batch, too.
         scores = nets.run(flatbuffer, images, engine, batch_size=4)
-        assert not verification.differs(expected, scores).any()
+        assert not score_comparison.differs(expected, scores).any()
     assert mutations.num_filters(flatbuffer) == len(quantized(model)) == 4
 
 

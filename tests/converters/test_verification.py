@@ -10,6 +10,7 @@ from r2b_keras.board import pictures
 from r2b_keras.converters import (
     convert,
     pixels,
+    score_comparison,
     sign_proof,
     sign_taps,
     tflite_file,
@@ -35,8 +36,8 @@ def scores(num, largest=1024.0):
 
 def test_the_tolerance_is_a_share_of_the_image_s_largest_score():
     """1e-4 of 1024, to the last digit of float32, whatever its sign."""
-    limit = np.float32(verification.ROUNDING * 1024)
-    while float(limit) > verification.ROUNDING * 1024:
+    limit = np.float32(score_comparison.ROUNDING * 1024)
+    while float(limit) > score_comparison.ROUNDING * 1024:
         limit = np.nextafter(limit, np.float32(0))
     for value, within in (
         (limit, True),
@@ -47,8 +48,55 @@ def test_the_tolerance_is_a_share_of_the_image_s_largest_score():
         for sign in (1, -1):
             converted = sign * scores(3)
             converted[2, 0] = value
-            found = verification.differs(sign * scores(3), converted)
+            found = score_comparison.differs(sign * scores(3), converted)
             np.testing.assert_array_equal(found, [False, False, not within])
+
+
+@pytest.mark.parametrize("masked", [-1e9, 1e6])
+def test_a_class_that_is_masked_hides_no_other(masked):
+    """Its score is the largest of all, and rounded as nothing else is."""
+    generator = np.random.default_rng(0)
+    expected = generator.normal(size=(20, NUM_CLASSES)).astype(np.float32)
+    expected[:, 3] += np.float32(masked)
+    near, wrong, wrong_there = (expected.copy() for _ in range(3))
+    near *= 1 + np.float32(1e-6)
+    wrong[:, :3] *= -1
+    wrong_there[:, 3] *= 1.001
+    assert not score_comparison.differs(expected, near).any()
+    assert score_comparison.differs(expected, wrong).all()
+    assert score_comparison.differs(expected, wrong_there).all()
+
+
+def test_probabilities_that_are_nearly_1_are_no_mask():
+    """Those of other classes have its rounding, which is of the sum of all."""
+    expected = np.full((5, NUM_CLASSES), 1e-6, np.float32)
+    expected[:, 0] -= np.arange(5, dtype=np.float32) * 1e-7
+    expected[:, 1] = 1 - expected[:, [0, 2, 3]].sum(axis=1)
+    near = expected * (1 + np.float32(1e-3) * (expected < 0.5))
+    assert not score_comparison.differs(expected, near).any()
+
+
+@pytest.mark.parametrize(("unlike", "refused"), [(3, False), (5, False), (6, True)])
+def test_a_network_that_is_two_is_refused(unlike, refused):
+    """In a graph and layer by layer; few images may be so by rounding."""
+    scores = {"difference": 0.05, "keras_class": 1, "flatbuffer_class": 2}
+    found = [
+        verification.Difference(
+            number,
+            **scores,
+            num_decisions=int(number >= unlike),
+            layer="second",
+            margin=1e-7,
+            remaining=0,
+            explained=True,
+        )
+        for number in range(10)
+    ]
+    if not refused:
+        verification._require_one_network(found, 10)
+        return
+    with pytest.raises(InputError, match="^Keras itself gives 6 of 10 images other"):
+        verification._require_one_network(found, 10)
 
 
 def test_images_that_differ_and_were_not_followed_are_not_accepted():
@@ -64,11 +112,14 @@ def test_an_image_without_large_scores_has_the_tolerance_of_all():
     rms = np.sqrt((1024**2 + 512**2) / 8)
     for share, within in ((0.99, True), (1.01, False)):
         converted = expected.copy()
-        converted[1, 3] = share * verification.ROUNDING * rms
-        assert list(verification.differs(expected, converted)) == [False, not within]
+        converted[1, 3] = share * score_comparison.ROUNDING * rms
+        assert list(score_comparison.differs(expected, converted)) == [
+            False,
+            not within,
+        ]
     nothing = np.zeros((1, 4))
-    assert not verification.differs(nothing, nothing).any()
-    assert verification.differs(nothing, np.full((1, 4), 1e-20)).all()
+    assert not score_comparison.differs(nothing, nothing).any()
+    assert score_comparison.differs(nothing, np.full((1, 4), 1e-20)).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -76,14 +127,14 @@ def test_an_image_without_large_scores_has_the_tolerance_of_all():
 def test_scores_that_are_no_numbers_differ(value, column):
     converted = scores(3)
     converted[1, column] = value
-    found = verification.differs(scores(3), converted)
+    found = score_comparison.differs(scores(3), converted)
     np.testing.assert_array_equal(found, [False, True, False])
 
 
 def test_agreement_of_best_classes():
     converted = scores(10)
     converted[:3, 0] = 2000
-    assert verification.agreement(scores(10), converted) == 0.7
+    assert score_comparison.agreement(scores(10), converted) == 0.7
 
 
 def images(num):

@@ -114,7 +114,7 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
       scores: `[K]`.
 
     Returns:
-      `[K]` float64, not negative, of sum 1.
+      `[K]` float64, not negative, of sum 1 (within `SUM_TOLERANCE`).
     """
     scores = scores.astype(np.float64)
     if scores.min() >= 0 and abs(scores.sum() - 1) <= SUM_TOLERANCE:
