@@ -1,6 +1,7 @@
-"""The sweep, damaged files and whole networks on a machine without TensorFlow.
+"""Operators, layers, damaged files and networks on a machine without TensorFlow.
 
     python tests/runtime/on_arm.py sweep [FIRST STEP]
+    python tests/runtime/on_arm.py integers [FIRST STEP]
     python tests/runtime/on_arm.py damaged [FIRST STEP]
     python tests/runtime/on_arm.py models FOLDER
 
@@ -19,6 +20,7 @@ from dataclasses import replace
 
 import damaged_files
 import delegate_runs
+import integer_files
 import model_runs
 import numpy as np
 from delegate_runs import Setting
@@ -40,6 +42,24 @@ def sweep(first: int, step: int) -> list[str]:
             groups[case.kind][place] += count
     for kind, (num_cases, num_runs, num_wrong) in groups.items():
         print(f"{kind}: {num_cases} cases, {num_runs} runs, {num_wrong} wrong")
+    return wrong
+
+
+def integers(first: int, step: int) -> list[str]:
+    """Integer layers with every kernel, against LiteRT's own, to the bit."""
+    able, wrong = delegate_runs.kernels(), []
+    layers = integer_files.layers()[first::step]
+    for layer in layers:
+        (wanted, *_) = delegate_runs.alone(layer.content(signs=False), layer.inputs())
+        for kernel in able:
+            setting = Setting(kernel, threads=2)
+            (found, *_), steps = delegate_runs.explained(
+                layer.content(), [layer.inputs()], setting
+            )
+            # Weights of these are of 7 bits, which all kernels take.
+            if "integer" not in steps or not np.array_equal(found, wanted):
+                wrong.append(f"{layer.name} {setting}: {steps}")
+    print(f"integers: {len(layers)} layers, {len(wrong)} wrong")
     return wrong
 
 
@@ -74,6 +94,9 @@ def models(folder: str) -> list[str]:
     return wrong
 
 
+GROUPS = {"sweep": sweep, "integers": integers, "damaged": damaged}
+
+
 def main(group: str, *arguments: str) -> int:
     print(f"{group} on {platform.machine()}, kernels {delegate_runs.kernels()}")
     start = time.monotonic()
@@ -81,7 +104,7 @@ def main(group: str, *arguments: str) -> int:
         wrong = models(*arguments)
     else:
         first, step = map(int, arguments or ("0", "1"))
-        wrong = {"sweep": sweep, "damaged": damaged}[group](first, step)
+        wrong = GROUPS[group](first, step)
     for line in wrong[:20]:
         print("WRONG", line)
     print(f"{group}: {len(wrong)} wrong, {time.monotonic() - start:.0f} s", flush=True)
@@ -89,6 +112,6 @@ def main(group: str, *arguments: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] not in (["sweep"], ["damaged"], ["models"]):
+    if not sys.argv[1:] or sys.argv[1] not in {*GROUPS, "models"}:
         sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))

@@ -4,6 +4,7 @@ import delegate_runs
 import flatbuffers
 import integer_files
 import numpy as np
+import on_arm
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from delegate_runs import Setting
@@ -89,6 +90,18 @@ def test_a_wrong_answer_is_noticed(setting):
     wanted[0] = np.nextafter(wanted[0], np.float32(np.inf))
     with pytest.raises(AssertionError, match="stem"):
         check(LAYERS[0], setting, wanted)
+
+
+def test_what_boards_are_checked_by(monkeypatch):
+    assert on_arm.integers(0, 30) == []
+    right = delegate_runs.alone
+
+    def wrong(*given):
+        return [right(*given)[0] + np.float32(1e-3)]
+
+    monkeypatch.setattr(delegate_runs, "alone", wrong)
+    found = on_arm.integers(0, 30)
+    assert len(found) == len(delegate_runs.kernels()) * len(LAYERS[::30])
 
 
 class EmptyBuffer:
