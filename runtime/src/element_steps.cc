@@ -112,8 +112,36 @@ class Broadcast : public MapStep {
   int units() const override { return static_cast<int>(output_->shape.pixels()); }
 
   void run(int begin, int end, char*) const override {
+    switch (kind_) {
+      case OperatorKind::kMultiply:
+        return walk(begin, end, [](float a, float b) { return a * b; });
+      case OperatorKind::kAdd:
+        return walk(begin, end, [](float a, float b) { return a + b; });
+      case OperatorKind::kSubtract:
+        return walk(begin, end, [](float a, float b) { return a - b; });
+      case OperatorKind::kMaximum:  // the second where one is NaN
+        return walk(begin, end, [](float a, float b) { return a > b ? a : b; });
+      default:
+        return walk(begin, end, [](float a, float b) { return a < b ? a : b; });
+    }
+  }
+
+ private:
+  template <typename Combine>
+  void walk(int begin, int end, const Combine& combine) const {
     const Shape& shape = output_->shape;
     const int channels = output_->channels();
+    const float *a = data(source_), *b = data(other_);
+    auto* y = reinterpret_cast<float*>(output_->data);
+    // Each has all of the result's numbers, or one: a run of them is like a row.
+    const int64_t step_a = step_of(source_), step_b = step_of(other_);
+    const ptrdiff_t first = static_cast<ptrdiff_t>(begin) * channels;
+    if (step_a >= 0 && step_b >= 0) {
+      const ptrdiff_t count = static_cast<ptrdiff_t>(end - begin) * channels;
+      return combine_row(a + first * step_a, step_a, b + first * step_b, step_b,
+                         y + first, count, combine);
+    }
+    const int last = shape.rank > 0 ? shape.rank - 1 : 0;
     for (int pixel = begin; pixel < end; pixel++) {
       int64_t rest = pixel, at_a = 0, at_b = 0;
       for (int i = shape.rank - 2; i >= 0; i--) {
@@ -121,18 +149,35 @@ class Broadcast : public MapStep {
         at_b += rest % shape.dims[i] * steps_b_[i];
         rest /= shape.dims[i];
       }
-      const float* a = data(source_) + at_a;
-      const float* b = data(other_) + at_b;
-      float* y = reinterpret_cast<float*>(output_->data) +
-                 static_cast<ptrdiff_t>(pixel) * channels;
-      const int last = shape.rank > 0 ? shape.rank - 1 : 0;
-      for (int c = 0; c < channels; c++) {
-        y[c] = limited(combined(a[c * steps_a_[last]], b[c * steps_b_[last]]));
-      }
+      combine_row(a + at_a, steps_a_[last], b + at_b, steps_b_[last],
+                  y + static_cast<ptrdiff_t>(pixel) * channels, channels, combine);
     }
   }
 
- private:
+  // The steps are 0 or 1: loops that know it are in vectors.
+  template <typename Combine>
+  void combine_row(const float* a, int64_t step_a, const float* b, int64_t step_b,
+                   float* y, ptrdiff_t count, const Combine& combine) const {
+    const auto limited = [lowest = lowest_, highest = highest_](float value) {
+      const float above = value < lowest ? lowest : value;
+      return highest < above ? highest : above;
+    };
+    if (step_a == 0) {
+      for (ptrdiff_t i = 0; i < count; i++) y[i] = limited(combine(*a, b[i * step_b]));
+    } else if (step_b == 0) {
+      for (ptrdiff_t i = 0; i < count; i++) y[i] = limited(combine(a[i], *b));
+    } else {
+      for (ptrdiff_t i = 0; i < count; i++) y[i] = limited(combine(a[i], b[i]));
+    }
+  }
+
+  // From a number to the next of the whole result: 1, 0 for a single one, -1 where it is
+  // neither.
+  int64_t step_of(const Value& value) const {
+    const int64_t count = value.shape.elements();
+    return count == output_->shape.elements() ? 1 : count == 1 ? 0 : -1;
+  }
+
   static const float* data(const Value& value) {
     return value.constant != nullptr ? static_cast<const float*>(value.constant)
                                      : reinterpret_cast<const float*>(value.data);
@@ -145,26 +190,6 @@ class Broadcast : public MapStep {
       steps[i] = j < 0 || shape.dims[j] == 1 ? 0 : step;
       if (j >= 0) step *= shape.dims[j];
     }
-  }
-
-  float combined(float a, float b) const {
-    switch (kind_) {
-      case OperatorKind::kMultiply:
-        return a * b;
-      case OperatorKind::kAdd:
-        return a + b;
-      case OperatorKind::kSubtract:
-        return a - b;
-      case OperatorKind::kMaximum:
-        return a > b ? a : b;  // the second where one is NaN
-      default:
-        return a < b ? a : b;
-    }
-  }
-
-  float limited(float value) const {
-    const float above = value < lowest_ ? lowest_ : value;
-    return highest_ < above ? highest_ : above;
   }
 
   OperatorKind kind_;
