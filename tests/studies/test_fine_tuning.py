@@ -95,7 +95,10 @@ def test_from_scratch_is_the_strong_baseline_on_these_pictures(study):
     tuned = as_run(study, "fine-tuned", 10)
     assert found.data == dataclasses.replace(tuned.data, framing=found.data.framing)
     for one, other in zip(found.stages, baseline.stages, strict=True):
-        same = {"epochs": other.epochs, "batch_size": other.batch_size}
+        # What is expected of it is of other images.
+        assert one.expected is None
+        names = ("epochs", "batch_size", "expected")
+        same = {name: getattr(other, name) for name in names}
         assert dataclasses.replace(one, **same) == other
 
 
