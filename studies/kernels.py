@@ -9,14 +9,13 @@ rounds of the median inference, in milliseconds, and median and quartiles of its
 in each round, to the file's first row.
 """
 
-import argparse
 import functools
 import pathlib
 import statistics
 import sys
 from collections.abc import Sequence
 
-from turns import keep, ratio_columns, take_turns
+from turns import keep, ratio_columns, rounds_of, take_turns
 
 from r2b_runtime import Interpreter
 from r2b_runtime.board.errors import InputError
@@ -57,17 +56,7 @@ def to_rows(
 
 def main() -> None:
     """Measures, prints and writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=pathlib.Path, help="of the converted networks")
-    parser.add_argument("--rounds", type=int, default=20, help="at least 2")
-    parser.add_argument("--runs", type=int, default=20, help="inferences of a turn")
-    parser.add_argument("--output", type=pathlib.Path, default=OUTPUT)
-    given = parser.parse_args()
-    if given.rounds < 2 or given.runs < 1:
-        sys.exit(
-            f"--rounds is {given.rounds} and --runs {given.runs}, expected at least 2 "
-            "for quartiles and at least 1."
-        )
+    given = rounds_of(__doc__, OUTPUT)
     rows = []
     for model in MODELS:
         path = given.folder / model

@@ -11,7 +11,6 @@ taken within each round. Writes a row for each engine and situation: medians ove
 rounds of the median inference, in milliseconds, and median and quartiles of the ratio.
 """
 
-import argparse
 import contextlib
 import functools
 import pathlib
@@ -23,7 +22,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from turns import keep, ratio_columns, take_turns
+from turns import keep, ratio_columns, rounds_of, take_turns
 
 import r2b_runtime
 
@@ -97,14 +96,7 @@ def to_row(
 
 def main() -> None:
     """Measures, prints and writes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=pathlib.Path, help="of the converted networks")
-    parser.add_argument("--rounds", type=int, default=20, help="at least 2")
-    parser.add_argument("--runs", type=int, default=20, help="inferences of a turn")
-    parser.add_argument("--output", type=pathlib.Path, default=OUTPUT)
-    given = parser.parse_args()
-    if given.rounds < 2:
-        sys.exit(f"--rounds is {given.rounds}, expected at least 2 for quartiles.")
+    given = rounds_of(__doc__, OUTPUT)
     for name, _ in ENGINES.values():
         if not (given.folder / name).exists():
             sys.exit(f"There is no {given.folder / name}: make it with conversion.py.")

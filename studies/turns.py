@@ -1,7 +1,9 @@
 """Comparisons in turns, and the table that each study prints and writes."""
 
+import argparse
 import pathlib
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -38,6 +40,30 @@ def take_turns(
         measured = {place: turns[place]() for place in order}
         found.append(tuple(measured[place] for place in range(len(turns))))
     return found
+
+
+def rounds_of(doc: str, output: pathlib.Path) -> argparse.Namespace:
+    """What a study that times converted networks in rounds is told.
+
+    Args:
+      doc: of the study; its first line is the command's help.
+      output: where its table goes unless told otherwise.
+
+    Returns:
+      `folder`, `rounds`, `runs` and `output`.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("folder", type=pathlib.Path, help="of the converted networks")
+    parser.add_argument("--rounds", type=int, default=20, help="at least 2")
+    parser.add_argument("--runs", type=int, default=20, help="inferences of a turn")
+    parser.add_argument("--output", type=pathlib.Path, default=output)
+    given = parser.parse_args()
+    if given.rounds < 2 or given.runs < 1:
+        sys.exit(
+            f"--rounds is {given.rounds} and --runs {given.runs}, expected at least 2 "
+            "for quartiles and at least 1."
+        )
+    return given
 
 
 def ratio_columns(ratios: Sequence[float]) -> dict[str, float]:

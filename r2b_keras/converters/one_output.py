@@ -77,7 +77,9 @@ def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
 
 def _last_activation(model: tf.keras.Model) -> str | None:
     """Name of the activation or kind of the layer that gives a network's output."""
-    return _activation_of(model.outputs[0]) if graph.is_graph(model) else None
+    if not graph.is_graph(model) or len(model.outputs) != 1:
+        return None
+    return _activation_of(model.outputs[0])
 
 
 def _activation_of(output: tf.Tensor) -> str | None:
@@ -89,7 +91,6 @@ def _activation_of(output: tf.Tensor) -> str | None:
         return type(layer).__name__
     name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
     # As after a layer in 16 bits, for an output in 32: it changes nothing.
-    is_alone = isinstance(layer, tf.keras.layers.Activation)
-    if is_alone and name == "linear":
+    if isinstance(layer, tf.keras.layers.Activation) and name == "linear":
         return _activation_of(output.node.keras_inputs[0])
     return name

@@ -286,9 +286,8 @@ class Reference:
     ) -> list[Difference]:
         """Judges images, by their numbers, that were followed sign by sign."""
         deviations = np.abs(self.scores - converted).max(axis=1)
-        remaining = np.abs(followed.scores - converted[numbers]).max(axis=1)
-        near = np.abs(followed.scores - converted[numbers]) <= self._limits[numbers]
-        right = near.all(axis=1)
+        apart = np.abs(followed.scores - converted[numbers])
+        right = (apart <= self._limits[numbers]).all(axis=1)
         right &= followed.margins <= THRESHOLD_ROUNDING
         classes = [score_comparison.best_class(x) for x in (self.scores, converted)]
         return [
@@ -300,7 +299,7 @@ class Reference:
                 num_decisions=int(followed.num_decisions[place]),
                 layer=followed.layers[place],
                 margin=float(followed.margins[place]),
-                remaining=float(remaining[place]),
+                remaining=float(apart[place].max()),
                 explained=bool(right[place]),
             )
             for place, number in enumerate(numbers)

@@ -116,13 +116,13 @@ def decode_random_crop(
             max_attempts=100,
             use_image_if_no_bounding_boxes=True,
         )
-        # Their products are beyond 32 bits from 46,341 pixels a side on.
-        wide = [
-            tf.cast(each, tf.int64) for each in (begin[:2], extent[:2], size, canvas)
-        ]
-        begin, extent = (each * wide[2] // wide[3] for each in wide[:2])
-        extent = tf.maximum(extent, 1)
-        return tf.cast(tf.concat([begin, extent], axis=0), tf.int32)
+
+        def of_picture(of_canvas: tf.Tensor) -> tf.Tensor:
+            # The product is beyond 32 bits from 46,341 pixels a side on.
+            wide = tf.cast(of_canvas[:2], tf.int64) * tf.cast(size, tf.int64)
+            return tf.cast(wide // tf.cast(canvas, tf.int64), tf.int32)
+
+        return tf.concat([of_picture(begin), tf.maximum(of_picture(extent), 1)], axis=0)
 
     window_of_picture = _decode_window(encoded, window)
     return _to_shape(window_of_picture, shape, always_antialiased=False)

@@ -107,6 +107,14 @@ def test_networks_with_more_outputs_stay():
     assert with_two_outputs(model) is model
 
 
+def test_networks_of_several_outputs_are_not_judged_here():
+    image = tf.keras.Input((4, 4, 1))
+    x = layers.Flatten()(image)
+    outputs = [layers.Dense(3, activation="sigmoid")(x) for _ in range(2)]
+    model = tf.keras.Model(image, outputs)
+    assert with_two_outputs(model) is model
+
+
 @pytest.mark.parametrize(
     "last",
     [

@@ -53,3 +53,15 @@ def test_the_median_inference_is_timed_without_the_first(load, monkeypatch):
             clock[0] += next(self.seconds)
 
     assert load("threads").median_ms(Interpreter(), 3) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("wrong", ["--rounds=1", "--runs=0"])
+def test_too_few_rounds_are_told_at_once(load, monkeypatch, wrong):
+    turns = load("turns")
+    monkeypatch.setattr("sys.argv", ["study.py", "folder"])
+    given = turns.rounds_of("A study.", turns.pathlib.Path("out.csv"))
+    assert (given.rounds, given.runs, given.output.name) == (20, 20, "out.csv")
+    monkeypatch.setattr("sys.argv", ["study.py", "folder", wrong])
+    name, _, number = wrong.partition("=")
+    with pytest.raises(SystemExit, match=f"{name} (is )?{number}.* at least 2"):
+        turns.rounds_of("A study.", turns.pathlib.Path("out.csv"))
