@@ -73,8 +73,9 @@ def as_run(study, start, count):
 
 
 def test_the_recipe_goes_on_from_the_network_of_the_other_one(study):
-    known = recipes.get(study.RECIPE)
+    known = recipes.apply_overrides(recipes.get(study.RECIPE), study.known_changes())
     tuned = as_run(study, "fine-tuned", 10)
+    assert [stage.epochs for stage in known.stages] == list(study.EPOCHS.values())
     assert tuned.stages == recipes.get(study.FINE_TUNING).stages
     assert tuned.stages[0].student == known.stages[-1].student
     for name in ("image_shape", "mean", "std", "framing"):
