@@ -127,12 +127,12 @@ def shown(first: str, second: str) -> str:
     return found
 
 
-def over_seeds(claim: str, digits: int = 1) -> str:
+def over_seeds(claim: str) -> str:
     """Where a share of images lies over seeds, or by how few it was measured."""
     known = rows("claims.csv", claim=claim)
     if not known:
         return seeds_told(len(seeds_of(*claim.split(": ", 1))))
-    low, high = (percent(known[0][end], digits) for end in ("low", "high"))
+    low, high = (percent(known[0][end], 1) for end in ("low", "high"))
     return f"{low} to {high}"
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from absl import flags
 
 from r2b_keras import command, import_flag, path_flags, recipes, run_settings
+from r2b_keras.checks import some
 from r2b_keras.errors import InputError
 from r2b_keras.trainers import PRECISIONS
 
@@ -97,10 +98,9 @@ def _state(ablation: Ablation, run: Plan) -> str:
 
 
 def _tell(failed: Sequence[Plan], count: int, ablation: Ablation) -> str:
-    names = ", ".join(run.name for run in failed[:5])
-    more = " and more" if len(failed) > 5 else ""
+    names = some([run.name for run in failed])
     return (
-        f"{len(failed)} of {count} runs failed ({names}{more}), table.md says why: "
+        f"{len(failed)} of {count} runs failed ({names}), table.md says why: "
         "the same command does not train them again unless their records, "
         f"failed.json in their folders in {ablation.path}/runs, are deleted."
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import flags
 
-from r2b_keras import command, drawing, environment, files, path_flags, threads_flag
+from r2b_keras import command, drawing, files, path_flags, threads_flag
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ def prepare_folder(path: str, models: list[str]) -> pathlib.Path:
     Raises:
       InputError: it cannot be made, or a file in it cannot be written or is one of the
         models.
-      EnvironmentProblem: matplotlib is not installed.
     """
     folder = pathlib.Path(path)
     try:
@@ -86,7 +85,6 @@ def prepare_folder(path: str, models: list[str]) -> pathlib.Path:
         ) from error
     for name in (CSV, PNG):
         files.check_output(folder / name, "--output_dir", models)
-    environment.check_packages(environment.DRAWING_PACKAGES)
     return folder
 
 
@@ -109,7 +107,7 @@ def _write(folder: pathlib.Path, rows: list[Measurement], machine: Machine) -> N
 def start() -> NoReturn:
     """Runs the command and exits."""
     define_flags()
-    command.run(main, needs_tensorflow=False, kept="")
+    command.run(main, kept="")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """What a setting may be: each check raises `InputError`, in one sentence."""
 
 import difflib
+import itertools
 import math
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from numbers import Integral, Real
 from typing import Any
 
 from r2b_keras.errors import InputError
 
 _LARGEST_COUNT = 2**31 - 1
+MOST_TOLD = 5
 
 
 def is_number(value: Any) -> bool:
@@ -33,6 +35,13 @@ def one_of(word: object, words: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(word), words, 1)
     end = f"; did you mean {near[0]!r}?" if near else "."
     return f"expected one of {', '.join(words)}{end}"
+
+
+def some(words: Collection[str], separator: str = ", ") -> str:
+    """The first few words, and how many more there are, for a sentence."""
+    told = separator.join(itertools.islice(words, MOST_TOLD))
+    more = len(words) - MOST_TOLD
+    return f"{told} and {more} more" if more > 0 else told
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -61,7 +61,6 @@ def _raise_again(lost: sys.UnraisableHookArgs) -> None:
 
 def run(
     main: Callable[..., int],
-    needs_tensorflow: bool = True,
     arguments: bool = False,
     kept: str = "; finished epochs are kept",
 ) -> NoReturn:
@@ -74,7 +73,6 @@ def run(
 
     Args:
       main: the command; returns the exit code.
-      needs_tensorflow: False for a command that also runs on boards without it.
       arguments: whether `main` takes the list of what is no option; other commands
         refuse such arguments.
       kept: ends the sentence about a command that was stopped.
@@ -85,7 +83,7 @@ def run(
             for flag in declared:  # --help shows those of the script alone
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(
-        lambda given: _run(main, given, needs_tensorflow, arguments, kept),
+        lambda given: _run(main, given, arguments, kept),
         flags_parser=_parse,
     )
     raise SystemExit(0)
@@ -115,7 +113,6 @@ def refuse_unused(values: flags.FlagValues, names: Sequence[str], why: str) -> N
 def _run(
     main: Callable[..., int],
     given: Sequence[str],
-    needs_tensorflow: bool,
     arguments: bool,
     kept: str,
 ) -> int:
@@ -132,7 +129,7 @@ def _run(
                 f"Unknown argument {given[1]!r}: every option is written "
                 "--name=value, see --help."
             )
-        environment.check(needs_tensorflow)
+        environment.check()
         code = main(list(given[1:])) if arguments else main()
         sys.stdout.flush()
         return code

@@ -23,20 +23,19 @@ MINIMUM_PYTHON = (3, 10)
 FIRST_UNSUPPORTED_PYTHON = (3, 13)
 KERAS_VARIABLE = "TF_USE_LEGACY_KERAS"
 
-# Module, package that has it, and what else is to be said: of every command, of those
-# that train or convert, and of those that only run a converted network.
+# Module, package that has it, and what else is to be said: what commands import at
+# once, and what they import when they are asked to do something.
 COMMAND_PACKAGES = (("absl", "absl-py", ""), ("numpy", "numpy", ""))
-TENSORFLOW_PACKAGES = (
+PACKAGES = (
     ("tensorflow", "tensorflow", ""),
     # Keras 2, as larq does not run on Keras 3.
     ("tf_keras", "tf-keras", ", in the version that tensorflow has"),
     ("larq", "larq", ""),
+    ("keras_tuner", "keras-tuner", ""),
+    ("matplotlib", "matplotlib", ""),
+    ("PIL", "pillow", ""),
+    ("ai_edge_litert", "ai-edge-litert", ""),
 )
-# What only sweeps need.
-TUNING_PACKAGES = (("keras_tuner", "keras-tuner", ""),)
-# What only charts need: networks are timed on boards without them.
-DRAWING_PACKAGES = (("matplotlib", "matplotlib", ""),)
-DEVICE_PACKAGES = (("PIL", "pillow", ""), ("ai_edge_litert", "ai-edge-litert", ""))
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     __all__ = ["hparams", "kt", "lq", "tf"]
 
 
-class EnvironmentProblem(RuntimeError):  # noqa: N818 - a problem, told in one sentence
+class EnvironmentProblem(RuntimeError):
     """This Python environment cannot run the package; the message says why."""
 
 
@@ -109,19 +108,11 @@ def check_keras() -> None:
         )
 
 
-def check(needs_tensorflow: bool = True) -> None:
-    """Raises `EnvironmentProblem` if this environment cannot run the package.
-
-    Args:
-      needs_tensorflow: False for what only runs converted networks.
-    """
+def check() -> None:
+    """Raises `EnvironmentProblem` if this environment cannot run the package."""
     check_python()
-    check_packages(COMMAND_PACKAGES)
-    if needs_tensorflow:
-        check_packages(TENSORFLOW_PACKAGES)
-        check_keras()
-    else:
-        check_packages(DEVICE_PACKAGES)
+    check_packages(COMMAND_PACKAGES + PACKAGES)
+    check_keras()
 
 
 def check_at_import() -> None:
@@ -214,8 +205,6 @@ def __getattr__(name: str) -> Any:
     """Checks the environment and imports TensorFlow (`tf`), or what imports it."""
     if name in _MODULES:
         check()
-        if name == "kt":
-            check_packages(TUNING_PACKAGES)
         with held_back_stderr(show_on_error=True):
             return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from r2b_keras import files, locks, recipes
+from r2b_keras.checks import some
 from r2b_keras.errors import InputError
-
-MOST_NAMED = 5
 
 
 class FolderInUseError(InputError):
@@ -137,10 +136,9 @@ def _require_same(
 ) -> None:
     found = recipes.differences(recipes.completed(saved), wanted)
     if found:
-        more = " and more" if len(found) > MOST_NAMED else ""
         raise InputError(
-            f"{folder} was made by another {by}: {'; '.join(found[:MOST_NAMED])}"
-            f"{more}. Choose another --workdir, or give the same {settings}."
+            f"{folder} was made by another {by}: {some(found, '; ')}. "
+            f"Choose another --workdir, or give the same {settings}."
         )
 
 

@@ -1,6 +1,6 @@
 """Names pictures: `python -m r2b_keras.predict --model=model.tflite PICTURE...`.
 
-Runs on boards without TensorFlow, as far as the engine does.
+Starts at once: it imports no TensorFlow unless the engine does.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _card_of_flags(path: str, loaded: Engine, given: dict[str, object]) -> Model
 def start() -> NoReturn:
     """Runs the command and exits."""
     define_flags()
-    command.run(main, needs_tensorflow=False, arguments=True, kept="")
+    command.run(main, arguments=True, kept="")
 
 
 if __name__ == "__main__":

@@ -250,7 +250,7 @@ def _run(experiment: Experiment, step: Step, seed: int, workdir: pathlib.Path) -
     places = {"folder": folder, "seed": seed, "stages": workdir / "stages"}
     name, *rest = (argument.format(**places) for argument in step.arguments)
     print(f"python -m r2b_keras.{name} {' '.join(rest)}", flush=True)
-    result = subprocess.run(  # noqa: S603
+    result = subprocess.run(
         [sys.executable, "-m", f"r2b_keras.{name}", *rest],
         stdout=subprocess.PIPE if step.output else None,
         text=True,

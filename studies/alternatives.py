@@ -37,7 +37,7 @@ COUNTER = (
 )
 INSTRUCTIONS, TABLE, CHART = "instructions.csv", "alternatives.csv", "alternatives.png"
 # Arithmetic, and how it is drawn.
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "binary": {"color": drawing.VERMILLION, "marker": "D"},
     "int8": {"color": drawing.BLUE, "marker": "o"},
     "float32": {"color": drawing.GREEN, "marker": "s"},
@@ -144,7 +144,7 @@ def count_instructions(
     """
     rows = []
     for core in CORES:
-        printed = subprocess.run(  # noqa: S603
+        printed = subprocess.run(
             [COUNTER, userland, *(folder / network.file for network in found)],
             env={**os.environ, "QEMU_CPU": core},
             stdout=subprocess.PIPE,

@@ -162,12 +162,8 @@ def draw(rows: list[dict[str, Any]]) -> Any:
         ]
         for count, values in zip(PICTURES, found, strict=True):
             axes.plot([count] * len(values), values, "o", color=colour, alpha=0.5)
-        axes.plot(
-            PICTURES,
-            [np.mean(values) if values else np.nan for values in found],
-            color=colour,
-            label=start,
-        )
+        means = [float(np.mean(values)) if values else np.nan for values in found]
+        axes.plot(PICTURES, means, color=colour, label=start)
     axes.set_xscale("log")
     axes.set_xticks(PICTURES, [str(count) for count in PICTURES])
     axes.set_xlabel("pictures of each of ten new classes")
@@ -190,7 +186,8 @@ def main() -> None:
     chain = WORK / "runs" / "known"
     train(RECIPE, chain, WORK / "known", *(f"--override={c}" for c in known_changes()))
     trained = chain / f"stage_{len(recipes.get(RECIPE).stages) - 1}" / "model.keras"
-    rows, failed = [], []
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
     for count, start, seed in itertools.product(PICTURES, STARTS, SEEDS):
         with trainings.noting(failed, f"{start}, {count} pictures, seed {seed}"):
             rows.append(run(count, seed, start, trained))

@@ -9,6 +9,7 @@ assumption, listed below with its source. Writes imagenet_hours.csv and assumpti
 
 import argparse
 import pathlib
+from typing import Any
 
 from r2b_keras import files, recipes
 
@@ -91,7 +92,8 @@ def main() -> None:
             steps = TRAIN_IMAGES // stage.batch_size * stage.epochs
             hours.append(steps * stage.batch_size / speed / 3600)
             fastest = max(fastest, speed)
-        row = {"gpus": gpus, "images_per_gpu": stages[0].batch_size // gpus}
+        row: dict[str, Any] = {"gpus": gpus}
+        row |= {"images_per_gpu": stages[0].batch_size // gpus}
         row |= {f"stage_{n}_hours": f"{h:.1f}" for n, h in enumerate(hours)}
         row |= {"all_hours": f"{sum(hours):.0f}", "images_per_second": f"{fastest:.0f}"}
         rows.append(row | {"cores_for_the_images": f"{fastest / core:.0f}"})

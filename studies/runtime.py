@@ -31,7 +31,7 @@ def benchmark(model: pathlib.Path, *flags: str) -> dict[str, bytes]:
     """
     command = [sys.executable, "-m", "r2b_keras.benchmark", f"--model={model}", *flags]
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([*command, f"--output_dir={folder}"], check=True)  # noqa: S603
+        subprocess.run([*command, f"--output_dir={folder}"], check=True)
         return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
 
 

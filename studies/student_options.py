@@ -142,7 +142,8 @@ def main() -> None:
     chosen = [name for name in OPTIONS if name in (CHAIN, *given.options)]
     if importlib.util.find_spec(ENGINE) is None:
         sys.exit(f"{ENGINE} is not installed, in which networks are timed: install it.")
-    rows, networks, failed = [], {}, []
+    rows, networks = [], {}
+    failed: list[str] = []
     for seed in given.seeds:
         for name in chosen:
             with trainings.noting(failed, f"training {name} with seed {seed}"):

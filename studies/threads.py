@@ -64,7 +64,7 @@ def median_ms(interpreter: Interpreter, num_runs: int) -> float:
 @contextlib.contextmanager
 def busy_process() -> Iterator[None]:
     """A process that keeps a core busy."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])  # noqa: S603
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         time.sleep(0.1)
         yield

@@ -74,8 +74,10 @@ def ours(number: int, options: argparse.Namespace) -> tf.keras.Model:
             logit_matching=LOGITS[number],
         ),
     )
-    networks = (build_network(net, shape, NUM_CLASSES) for net in (student, teacher))
-    return make_distiller(stage, *networks, 1000, Execution())
+    built, taught_by = (
+        build_network(net, shape, NUM_CLASSES) for net in (student, teacher)
+    )
+    return make_distiller(stage, built, taught_by, 1000, Execution())
 
 
 def larq_zoos(number: int, options: argparse.Namespace) -> tf.keras.Model:

@@ -39,7 +39,7 @@ def command(folder: pathlib.Path, name: str, *flags: str, **options: Any) -> Non
     """
     hold(folder)
     given = [sys.executable, "-m", f"r2b_keras.{name}", *flags]
-    subprocess.run(given, check=True, **options)  # noqa: S603
+    subprocess.run(given, check=True, **options)
 
 
 def train(

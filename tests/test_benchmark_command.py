@@ -14,6 +14,7 @@ from r2b_keras import benchmark, files
 from r2b_keras.converters import benchmark_baseline, benchmark_worker, benchmarking
 from r2b_keras.errors import InputError
 from tests import commands
+from tests.networks import build_model
 
 QUICK = ("--rounds=2", "--seconds=0.01")
 
@@ -198,11 +199,10 @@ def test_models_are_not_overwritten(tmp_path):
 
 @pytest.mark.slow
 def test_binary_network_beside_its_real_one(tmp_path):
-    from r2b_keras import models
     from r2b_keras.converters import card, convert
 
     layout = {"width": 8, "blocks": (1, 1), "stem": "small"}
-    network = models.build("real_to_binary18", "binary", (28, 28, 1), 10, **layout)
+    network = build_model("real_to_binary18", "binary", (28, 28, 1), 10, **layout)
     names = tuple("0123456789")
     model_card = card.ModelCard(names, (28, 28, 1), (0.5,), (0.5,), network=layout)
     flatbuffer = card.attach(convert(network), model_card)

@@ -68,3 +68,11 @@ def test_code_of_a_user_that_is_none(tmp_path, monkeypatch, written, kind):
 def test_an_unknown_word_is_told_all_and_what_is_near(word, end):
     words = iter(["name", "width"])
     assert checks.one_of(word, words) == f"expected one of name, width{end}"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, ""), (1, "0"), (5, "0, 1, 2, 3, 4"), (7, "0, 1, 2, 3, 4 and 2 more")],
+)
+def test_the_first_of_many_and_how_many_more(count, told):
+    assert checks.some([str(number) for number in range(count)]) == told

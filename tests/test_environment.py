@@ -44,7 +44,7 @@ CONVERTERS = ("binary_operators", "card", "engines", "real_weights", "tflite_fil
     [
         (["r2b_keras"], (*KERAS, "numpy", "sklearn")),
         (["r2b_keras.data", "r2b_keras.data.config"], (*KERAS, "numpy")),
-        # What boards and `predict` take.
+        # What `predict` takes.
         ([f"r2b_keras.converters.{name}" for name in CONVERTERS], KERAS),
         (["r2b_runtime"], (*KERAS, "numpy", "PIL", "ai_edge_litert", "r2b_keras")),
     ],

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from r2b_keras import data, evaluate, models, recipes
+from r2b_keras import data, evaluate, recipes
 from r2b_keras.board.card import NAME, ModelCard
 from r2b_keras.converters import card, engines, tflite_edit, tflite_file, verification
 from r2b_keras.converters.float32 import other_types
@@ -20,6 +20,7 @@ from r2b_keras.trainers.trained import load_student
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import flags_of, refusal, run
 from tests.converters import mutations, small_flatbuffers
+from tests.networks import build_model
 
 # In the recipe `digits`.
 DIGITS = ModelCard(tuple("0123456789"), (8, 8, 1), (0.305,), (0.376,), recipe="digits")
@@ -141,7 +142,7 @@ def test_a_stage_of_mixed_precision_is_compared_in_float32(finished, monkeypatch
     options = {"width": 4, "blocks": (1,), "stem": "small"}
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        mixed = models.build("real_to_binary18", "binary", (8, 8, 1), 3, **options)
+        mixed = build_model("real_to_binary18", "binary", (8, 8, 1), 3, **options)
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
     monkeypatch.setattr(trained, "load_student", lambda workdir, stage: mixed)

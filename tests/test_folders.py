@@ -34,7 +34,7 @@ def test_other_settings_are_refused_by_name(tmp_path):
         f"{tmp_path} was made by another run: seed: 0 -> 1. Choose another --workdir, "
         "or give the same seed."
     )
-    with pytest.raises(InputError, match="e: None -> 1 and more. Choose"):
+    with pytest.raises(InputError, match="e: None -> 1 and 1 more. Choose"):
         claim(tmp_path, {**OWN, **dict.fromkeys("abcdef", 1)})
     assert (tmp_path / "recipe.json").read_bytes() == before
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2b_keras import models, predict
+from r2b_keras import predict
 from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import convert, engines
 from r2b_keras.converters.card import attach
@@ -19,6 +19,7 @@ from r2b_keras.errors import InputError
 from tests.commands import assert_one_sentence, refusal, run
 from tests.converters.small_flatbuffers import binary, dense
 from tests.data.picture_kinds import turned_by_half
+from tests.networks import build_model
 from tests.test_environment import HIDE_MODULE, run_python
 
 LABELS = ("apple", "bear", "chair", "dolphin", "elephant", "flower", "grüne Gurke")
@@ -86,7 +87,7 @@ def keras_model(name, binarization, images):
     """
     tf.keras.utils.set_random_seed(5)
     options = {"width": 8, "blocks": (1, 1), "stem": "small"}
-    model = models.build(name, binarization, SHAPE, len(LABELS), **options)
+    model = build_model(name, binarization, SHAPE, len(LABELS), **options)
     logits = model.get_layer("logits")
     scores = model(images, training=False).numpy() - logits.bias.numpy()
     # Logits of mean 0 and standard deviation 1.5 over the pictures.
@@ -135,10 +136,13 @@ def test_pictures_get_the_labels_that_keras_gives_them(
         )
 
 
-def test_without_tensorflow_in_a_terminal_that_cannot_show_all(model, paths, tmp_path):
+def test_it_starts_at_once_in_a_terminal_that_cannot_show_all(model, paths, tmp_path):
+    """Without TensorFlow, whose import takes seconds."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "sys.modules.update(dict.fromkeys(('tensorflow', 'tf_keras', 'larq')))\n"
+        "import atexit, sys\n"
+        "slow = {'tensorflow', 'tf_keras', 'larq'}\n"
+        "tell = lambda: print(*slow & set(sys.modules), end='', file=sys.stderr)\n"
+        "atexit.register(tell)\n"
     )
     result = run_python(
         *("-m", "r2b_keras.predict", f"--model={model}", "--top=100", paths[0]),

@@ -134,7 +134,7 @@ def main():
     time.sleep(60)
     return 0
 
-command.run(main, needs_tensorflow=False)
+command.run(main)
 """
 
 

@@ -14,6 +14,7 @@ from r2b_keras.converters import engines
 from r2b_keras.environment import lq, tf
 from r2b_keras.trainers import Distiller
 from r2b_keras.trainers.workdir import Workdir
+from tests.networks import build_model
 
 layers = tf.keras.layers
 SIGN = lq.quantizers.SteSign(clip_value=1.25)
@@ -102,7 +103,7 @@ def test_the_page_about_them(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "larq_zoo", zoo)
     monkeypatch.setattr(sys, "argv", ["zoo.py", "QuickNet"])
     monkeypatch.chdir(tmp_path)
-    teacher = models.build("resnet18", "real", (32, 32, 1), 10, width=4, blocks=(1,))
+    teacher = build_model("resnet18", "real", (32, 32, 1), 10, width=4, blocks=(1,))
     folder = tmp_path / "runs" / "digits_32" / "stage_0"
     folder.mkdir(parents=True)
     teacher.save(folder / "model.keras")

@@ -1,6 +1,6 @@
 """Changes to the tables of a `.tflite` file: more operators, other sizes, less ballast.
 
-Needs no TensorFlow, so that boards can use it too.
+Imports no TensorFlow.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """A `.tflite` file as objects: read, checked, changed and written again.
 
-Needs no TensorFlow, so that boards can use it too. The tables and their fields are
-those of TensorFlow Lite's schema, version 3.
+Imports no TensorFlow. The tables and their fields are those of TensorFlow Lite's
+schema, version 3.
 """
 
 import collections

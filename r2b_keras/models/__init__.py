@@ -9,7 +9,7 @@ from r2b_keras.models.binarizers import (
     MagnitudeAwareSign,
     StandardizedSign,
 )
-from r2b_keras.models.building import build, build_network, names
+from r2b_keras.models.building import build_network
 from r2b_keras.models.integers import IntegerConv2D, IntegerDense, PictureConv2D
 from r2b_keras.models.intermediates import intermediate_names, with_intermediates
 from r2b_keras.models.layers import (
@@ -47,11 +47,9 @@ __all__ = [
     "StandardizedSign",
     "SynchronizedBatchNorm",
     "Tanh",
-    "build",
     "build_network",
     "intermediate_names",
     "load",
     "model_size",
-    "names",
     "with_intermediates",
 ]

@@ -1,12 +1,10 @@
 """Networks from their descriptions; the names are in `r2b_keras.networks`."""
 
-import dataclasses
 import pkgutil
 from typing import Any
 
-from r2b_keras.checks import is_count, one_of, require, require_code, require_count
+from r2b_keras.checks import is_count, require, require_code, require_count
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
 from r2b_keras.models import blocks, stems
 from r2b_keras.networks import FAMILIES, Network
 from r2b_keras.normalisation import Normalisation
@@ -15,11 +13,6 @@ layers = tf.keras.layers
 
 # Name of the last layer of every network.
 CLASSIFIER = "logits"
-
-
-def names() -> tuple[str, ...]:
-    """Names that `build` knows."""
-    return tuple(FAMILIES)
 
 
 def build_network(
@@ -67,41 +60,6 @@ def build_network(
     x = layers.GlobalAveragePooling2D(name="pool", dtype=dtype)(x)
     logits = blocks.classifier(x, num_classes, network, CLASSIFIER)
     return tf.keras.Model(inputs, logits, name=f"{network.name}_{network.binarization}")
-
-
-def build(
-    name: str,
-    binarization: str,
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    normalisation: Normalisation | None = None,
-    **options: Any,
-) -> tf.keras.Model:
-    """Builds a network by name.
-
-    Args:
-      name: one of `names()`.
-      binarization: "real" for `resnet18`; "soft" (tanh, real weights),
-        "binary_activations" or "binary" for the others.
-      input_shape: `(H, W, C)` of the images, in pixels.
-      num_classes: width of the last layer.
-      normalisation: see `build_network`.
-      **options: fields of `r2b_keras.networks.Network`, for example `width=16`.
-
-    Returns:
-      A Keras model from images `[B, H, W, C]` to logits `[B, num_classes]`.
-
-    Raises:
-      InputError: an unknown name, binarization, option or value.
-    """
-    known = [field.name for field in dataclasses.fields(Network)[2:]]
-    for option in options:
-        if option not in known:
-            raise InputError(
-                f"Unknown option {option!r} of {name}, {one_of(option, known)}"
-            )
-    network = Network(name, binarization, **options)
-    return build_network(network, input_shape, num_classes, normalisation)
 
 
 def _check_sizes(input_shape: Any, num_classes: Any) -> None:

@@ -32,11 +32,12 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
 
+from r2b_keras.checks import some
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError, one_line
 from r2b_keras.models.building import build_network
@@ -221,7 +222,7 @@ def _list_stored(path: str) -> dict[str, _Stored]:
         group.visititems(add)
     if duplicates:
         raise InputError(
-            f"{path} has several arrays for {_first(duplicates)}: expected each weight "
+            f"{path} has several arrays for {some(duplicates)}: expected each weight "
             "of larq-zoo's network once."
         )
     return found
@@ -319,7 +320,7 @@ def _check_match(
 ) -> None:
     """Raises `InputError` unless names, shapes and kinds of number are the same."""
     if not stored.keys() & wanted.keys():
-        content = f"the weights {_first(stored)}" if stored else "no weights"
+        content = f"the weights {some(stored)}" if stored else "no weights"
         raise InputError(
             f"{path} holds {content}, expected those of larq-zoo's {_NETWORK_NAME!r}, "
             f"such as {_NETWORK_NAME}_block_1_conv2d/kernel, or others of the same "
@@ -327,25 +328,18 @@ def _check_match(
         )
     problems = []
     if missing := [name for name in wanted if name not in stored]:
-        problems.append(f"it lacks {_first(missing)}")
+        problems.append(f"it lacks {some(missing)}")
     if unknown := [name for name in stored if name not in wanted]:
-        problems.append(f"it has {_first(unknown)} besides")
+        problems.append(f"it has {some(unknown)} besides")
     unfit = []
     for name in [name for name in wanted if name in stored]:
         array, shape = stored[name], _stored_shape(name, wanted[name])
         if not _fits(name, array, wanted[name]):
             unfit.append(f"{name} ({array.dtype} {array.shape}, not float {shape})")
     if unfit:
-        problems.append(f"of another shape or kind is {_first(unfit)}")
+        problems.append(f"of another shape or kind is {some(unfit)}")
     if problems:
         raise InputError(
             f"{path} does not fit larq-zoo's {_NETWORK_NAME!r} by name and shape: "
             f"{'; '.join(problems)}."
         )
-
-
-def _first(names: Collection[str], limit: int = 3) -> str:
-    """The first of some names, and how many more there are."""
-    shown = ", ".join(list(names)[:limit])
-    more = len(names) - limit
-    return f"{shown} and {more} more" if more > 0 else shown

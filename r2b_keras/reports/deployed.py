@@ -53,15 +53,11 @@ def find(workdir: pathlib.Path) -> list[pathlib.Path]:
     return sorted(path for path in found if not path.name.startswith(files.PARTIAL))
 
 
-def inspect(
-    flatbuffers: dict[str, bytes], rounds: int = ROUNDS, seconds: float = SECONDS
-) -> tuple[list[Deployed], list[str]]:
+def inspect(flatbuffers: dict[str, bytes]) -> tuple[list[Deployed], list[str]]:
     """Reads files and measures them, side by side in one run.
 
     Args:
       flatbuffers: contents by the names that the files get.
-      rounds: see `benchmarking.benchmark`.
-      seconds: the same.
 
     Returns:
       The files, and a sentence for each engine that should run one and does not.
@@ -82,7 +78,7 @@ def inspect(
         problems += [sentence for sentence in sentences if sentence not in problems]
     rows: list[Measurement] = []
     if flatbuffers:
-        measured = benchmarking.benchmark(flatbuffers, chosen, 1, rounds, seconds)
+        measured = benchmarking.benchmark(flatbuffers, chosen, 1, ROUNDS, SECONDS)
         rows = [row for row in measured if not row.problem]
         problems += [row.problem for row in measured if row.problem]
     return [

@@ -7,6 +7,7 @@ from typing import Any
 
 from r2b_keras import files, folders
 from r2b_keras.board import machine
+from r2b_keras.checks import some
 from r2b_keras.errors import InputError
 from r2b_keras.trainers.manifest import PACKAGES
 
@@ -17,7 +18,6 @@ CONSTRAINTS = "constraints.txt"
 CODE = "code.txt"
 _MANIFEST = "manifest.json"
 # Names in a message.
-_MOST_NAMED = 5
 
 
 def check(root: pathlib.Path, results: pathlib.Path) -> None:
@@ -49,7 +49,7 @@ def _check_committed(root: pathlib.Path, results: pathlib.Path) -> None:
     changed = [name for name in names if own not in (root / name).resolve().parents]
     if changed:
         raise InputError(
-            f"The checkout has changes that are not committed ({_some(changed)}), "
+            f"The checkout has changes that are not committed ({some(changed)}), "
             "expected none: commit them or put them away, then record."
         )
 
@@ -73,7 +73,7 @@ def _check_versions(constraints: str) -> None:
     if different:
         raise InputError(
             f"Other versions are installed than {CONSTRAINTS} has "
-            f"({_some(different)}), expected those: make the environment anew with "
+            f"({some(different)}), expected those: make the environment anew with "
             "`make clean test`, then record."
         )
 
@@ -155,7 +155,7 @@ def hold(workdir: pathlib.Path, code: str) -> None:
 def _git(root: pathlib.Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
         raise InputError(
             "There is no git, expected it: results are recorded with the revision "
@@ -167,8 +167,3 @@ def _git(root: pathlib.Path, *arguments: str) -> str:
             "expected a checkout with a commit."
         ) from error
     return result.stdout
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMED])
-    return shown + (" and more" if len(names) > _MOST_NAMED else "")

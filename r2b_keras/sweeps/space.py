@@ -280,7 +280,7 @@ def _sample(ends: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
             corner = [other[side] for other in ends]
             corner[place] = value
             found.append(tuple(corner))
-    draw = random.Random(0)  # noqa: S311 - a sample, not a secret
+    draw = random.Random(0)
     missing = _MOST_CORNERS - len(found)
     return found + [tuple(map(draw.choice, ends)) for _ in range(missing)]
 

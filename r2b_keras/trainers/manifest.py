@@ -56,7 +56,7 @@ def _git(folder: pathlib.Path, *arguments: str) -> str | None:
     """What git prints, None where it fails or is not installed."""
     command = ["git", "-C", str(folder), *arguments]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return None
     return result.stdout.strip() if result.returncode == 0 else None

@@ -4,6 +4,8 @@ import functools
 
 import pytest
 
+from tests.networks import build_model
+
 
 @pytest.fixture
 def built_once(monkeypatch):
@@ -23,12 +25,12 @@ def _build_network(network, input_shape, num_classes):
 @pytest.fixture(scope="session")
 def weighted():
     """A binary network with every kind of real weight, and its flatbuffer."""
-    from r2b_keras import converters, models
+    from r2b_keras import converters
     from r2b_keras.environment import tf
     from tests.converters import binary_networks
 
     tf.keras.utils.set_random_seed(3)
     options = {"width": 64, "blocks": (1, 1), "stem": "cifar"}
-    model = models.build("real_to_binary18", "binary", (8, 8, 3), 100, **options)
+    model = build_model("real_to_binary18", "binary", (8, 8, 3), 100, **options)
     binary_networks.randomize(model)
     return model, converters.convert(model)

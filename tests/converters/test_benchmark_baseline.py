@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from r2b_keras import models
 from r2b_keras.converters import benchmark_baseline, card, engines
 from r2b_keras.converters.flatbuffer import convert
 from r2b_keras.converters.tflite_file import count_operators
 from r2b_keras.networks import Network
+from tests.networks import build_model
 
 LAYOUT = {"width": 8, "blocks": (1, 1), "stem": "small"}
 
@@ -19,7 +19,7 @@ def card_with(network):
 
 @pytest.fixture(scope="module")
 def binary():
-    model = models.build("real_to_binary18", "binary", (12, 9, 3), 5, **LAYOUT)
+    model = build_model("real_to_binary18", "binary", (12, 9, 3), 5, **LAYOUT)
     network = {"name": "real_to_binary18", "binarization": "binary", "reduction": 4}
     return card.attach(convert(model), card_with({**network, **LAYOUT}))
 
@@ -27,7 +27,7 @@ def binary():
 def test_baseline_has_the_layout_of_the_card(binary):
     flatbuffer = benchmark_baseline.float_baseline(binary)
     assert flatbuffer == benchmark_baseline.float_baseline(binary)
-    expected = convert(models.build("resnet18", "real", (12, 9, 3), 5, **LAYOUT))
+    expected = convert(build_model("resnet18", "real", (12, 9, 3), 5, **LAYOUT))
     assert count_operators(flatbuffer) == count_operators(expected)
     assert len(flatbuffer) == pytest.approx(len(expected), rel=0.01)
     # Two convolutions a block, one in its shortcut, and the stem.

@@ -193,7 +193,7 @@ def test_a_runtime_that_does_not_load_says_so_itself(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_larqs_engine_imports_tensorflow_which_a_board_may_lack(tmp_path):
+def test_larqs_engine_without_tensorflow_is_told(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HIDE_MODULE.format("tensorflow"))
     (tmp_path / "model.tflite").write_bytes(binary())
     code = (

@@ -6,7 +6,6 @@ import binary_networks as nets
 import numpy as np
 import pytest
 
-from r2b_keras import models
 from r2b_keras.converters import converted_checks, engines, verify
 from r2b_keras.converters.binary_flow import Flow, Place, Values, trace
 from r2b_keras.converters.flatbuffer import convert
@@ -14,6 +13,7 @@ from r2b_keras.converters.tflite_file import count_operators
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from r2b_keras.normalisation import Normalisation
+from tests.networks import build_model
 
 layers = tf.keras.layers
 SHAPE = (13, 12, 3)
@@ -81,7 +81,7 @@ def dense_net():
 
 def ours():
     options = {"width": 8, "blocks": (1, 1), "stem": "cifar"}
-    return models.build("real_to_binary18", "binary", SHAPE, 5, **options)
+    return build_model("real_to_binary18", "binary", SHAPE, 5, **options)
 
 
 NETWORKS = {

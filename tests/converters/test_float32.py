@@ -16,6 +16,7 @@ from r2b_keras.converters import (
     verification,
 )
 from r2b_keras.environment import lq, tf
+from tests.networks import build_model
 
 layers = tf.keras.layers
 POLICIES = ("mixed_bfloat16", "mixed_float16", "float16")
@@ -29,7 +30,7 @@ def policy():
 
 
 def ours():
-    return models.build("real_to_binary18", "binary", (8, 8, 1), 3, **OPTIONS)
+    return build_model("real_to_binary18", "binary", (8, 8, 1), 3, **OPTIONS)
 
 
 def nested():

@@ -6,7 +6,6 @@ import functools
 import numpy as np
 import pytest
 
-from r2b_keras import models
 from r2b_keras.board import pictures
 from r2b_keras.converters import (
     convert,
@@ -23,6 +22,7 @@ from r2b_keras.models import IntegerConv2D, IntegerDense, PictureConv2D
 from r2b_keras.normalisation import Normalisation
 from tests.converters.binary_networks import randomize
 from tests.converters.small_flatbuffers import shrunk
+from tests.networks import build_model
 
 layers = tf.keras.layers
 SHAPE = (9, 10, 3)
@@ -66,7 +66,7 @@ def half_blocks(real_layers="integer"):
     """Our network; its ranges and BatchNorm's statistics are those of some images."""
     tf.keras.utils.set_random_seed(0)
     options = {"width": 16, "blocks": (1, 1), "stem": "imagenet"}
-    model = models.build(
+    model = build_model(
         *("real_to_binary18", "binary", (32, 32, 3), 5),
         normalisation=NORMALISATION,
         real_layers=real_layers,

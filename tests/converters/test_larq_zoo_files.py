@@ -142,10 +142,10 @@ def test_other_networks_of_larq_zoo_are_told(network, kind, tmp_path):
 @pytest.mark.usefixtures("built_once")
 def test_foreign_weights(tmp_path):
     path = tmp_path / "weights.h5"
-    write_file(path, {f"conv2d_{i}/kernel": (3,) for i in range(5)})
+    write_file(path, {f"conv2d_{i}/kernel": (3,) for i in range(7)})
     message = refused(path)
     assert f"{path} holds the weights conv2d_0/kernel, conv2d_1/kernel, " in message
-    assert "conv2d_2/kernel and 2 more, expected those" in message
+    assert "conv2d_4/kernel and 2 more, expected those" in message
     assert "or others of the same shapes in the order of its layers" in message
     write_file(path, {})
     assert f"{path} holds no weights, expected those" in refused(path)
@@ -253,7 +253,7 @@ NORM = "r2b_bnn_block_9b_batch_norm"
 MISFITS = [
     (
         without("block_9b_b"),
-        f"it lacks {NORM}/gamma, {NORM}/beta, {NORM}/moving_mean and 1 more.",
+        f"it lacks {', '.join(each for each in SHAPES if 'block_9b_b' in each)}.",
     ),
     # Half a classifier.
     (without(KERNEL), f"it lacks {KERNEL}."),

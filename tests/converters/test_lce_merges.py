@@ -8,7 +8,6 @@ from flatbuffers import flexbuffers
 from random_networks import Offset, where
 from small_flatbuffers import binary, changed
 
-from r2b_keras import models
 from r2b_keras.converters import engines, lce_merges, lce_process, tflite_file, verify
 from r2b_keras.converters import flatbuffer as flatbuffers
 from r2b_keras.converters.flatbuffer import convert
@@ -16,6 +15,7 @@ from r2b_keras.converters.tflite_file import count_operators
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from r2b_keras.models.layers import ChannelScale, OuterProductScale
+from tests.networks import build_model
 
 layers = tf.keras.layers
 SHAPE = (6, 7, 32)
@@ -278,7 +278,7 @@ def test_network_with_outer_product_scales():
     """XNOR-Net++'s factors, alone behind the convolution and before a PReLU."""
     shape = (8, 9, 3)
     options = {"width": 8, "blocks": (1, 1), "stem": "cifar"}
-    model = models.build(
+    model = build_model(
         "strong_baseline18",
         "binary",
         shape,

@@ -25,6 +25,7 @@ from tests.converters.binary_networks import (
     random_images,
     randomize,
 )
+from tests.networks import build_model
 
 layers = tf.keras.layers
 SHAPE = (8, 8, 3)
@@ -62,7 +63,7 @@ def packed_between():
 def half_blocks():
     """Gates, PReLU, learned factors and skips: ours."""
     options = {"width": 16, "blocks": (1,), "stem": "cifar"}
-    return models.build("real_to_binary18", "binary", SHAPE, 5, **options)
+    return build_model("real_to_binary18", "binary", SHAPE, 5, **options)
 
 
 def half_blocks_of_today():
@@ -75,7 +76,7 @@ def half_blocks_of_today():
         "weight_quantile": 0.9,
     }
     options |= {"width": 16, "blocks": (1,), "stem": "cifar"}
-    return models.build("real_to_binary18", "binary", SHAPE, 5, **options)
+    return build_model("real_to_binary18", "binary", SHAPE, 5, **options)
 
 
 def integer_half_blocks():
@@ -84,7 +85,7 @@ def integer_half_blocks():
     Ranges are as small as some activations that are beyond them.
     """
     options = {"width": 16, "blocks": (1, 1), "stem": "cifar"}
-    model = models.build(
+    model = build_model(
         *("real_to_binary18", "binary", SHAPE, 5),
         NORMALISATION,
         **{**options, "real_layers": "integer"},

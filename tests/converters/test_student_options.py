@@ -21,6 +21,7 @@ from r2b_keras.models.layers import ChannelShift, InstanceThreshold
 from tests.converters import binary_networks as nets
 from tests.converters import mutations
 from tests.models.student_options import TODAY
+from tests.networks import build_model
 
 SHAPE = (8, 8, 3)
 
@@ -29,7 +30,7 @@ def build(**options):
     """Weights off the middle, so that it matters what is done before their sign."""
     tf.keras.utils.set_random_seed(3)
     options = {"width": 32, "blocks": (1, 1), "stem": "cifar", **options}
-    model = models.build("real_to_binary18", "binary", SHAPE, 5, **options)
+    model = build_model("real_to_binary18", "binary", SHAPE, 5, **options)
     for layer in quantized(model):
         kernel = layer.get_weights()[0]
         offset = 0.5 * kernel.std() * np.sign(kernel.mean((0, 1, 2)))
@@ -69,7 +70,7 @@ def test_the_stem_of_quicknet(real_layers):
     options = {"width": 16, "blocks": (1,), "stem": "quicknet"}
     network = ("real_to_binary18", "binary", shape, 5, normalisation)
     tf.keras.utils.set_random_seed(3)
-    model = models.build(*network, real_layers=real_layers, **options)
+    model = build_model(*network, real_layers=real_layers, **options)
     nets.randomize(model)
     pixels = np.random.default_rng(2).integers(0, 256, (12, *shape), np.uint8)
     images = pictures.normalize(pixels, normalisation)

@@ -8,6 +8,7 @@ import pytest
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.networks import BINARIZATIONS, FAMILIES, RESCALINGS, Network
+from tests.networks import build_model
 
 ALL = [(name, p) for name, kind in FAMILIES.items() for p in kind.binarizations]
 BINARY = ("real_to_binary18", "binary")
@@ -26,7 +27,7 @@ OPTIONS = [
 
 
 def build(name, binarization, input_shape=(8, 8, 3), num_classes=5, **options):
-    return models.build(
+    return build_model(
         name, binarization, input_shape, num_classes, **{**TINY, **options}
     )
 
@@ -143,7 +144,7 @@ def test_layouts(blocks, strided):
 )
 def test_real_resnets_have_the_published_number_of_parameters(blocks, parameters):
     """Those of torchvision's resnet18 and resnet34, running statistics aside."""
-    model = models.build("resnet18", "real", (32, 32, 3), 1000, blocks=blocks)
+    model = build_model("resnet18", "real", (32, 32, 3), 1000, blocks=blocks)
     trainable = model.trainable_weights
     assert sum(int(np.prod(weight.shape)) for weight in trainable) == parameters
 
@@ -271,16 +272,6 @@ def test_a_binarization_that_the_network_does_not_have(name, binarization, known
     message = f"{name}.*'{binarization}'.* one of {known}\\."
     with pytest.raises(ValueError, match=message):
         build(name, binarization)
-
-
-@pytest.mark.parametrize(
-    ("option", "nearest"),
-    [("widht", "width"), ("down_sample", "downsample"), ("padvalue", "pad_value")],
-)
-def test_an_unknown_option_names_the_nearest(option, nearest):
-    message = f"'{option}' of resnet18, expected one of width, .* mean '{nearest}'\\?"
-    with pytest.raises(ValueError, match=message):
-        build("resnet18", "real", **{option: 1})
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3, 1), (0, 8, 3), (8, 8, None), 8])

@@ -10,6 +10,7 @@ from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import IntegerConv2D, IntegerDense, PictureConv2D, integers
 from r2b_keras.normalisation import Normalisation
+from tests.networks import build_model
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMALISATION = Normalisation(MEAN, STD)
@@ -18,7 +19,7 @@ OPTIONS = {"width": 8, "blocks": (1, 1), "stem": "small", "real_layers": "intege
 
 def build(name="real_to_binary18", binarization="binary", shape=(8, 8, 3), **options):
     options = {**OPTIONS, **options}
-    return models.build(name, binarization, shape, 5, NORMALISATION, **options)
+    return build_model(name, binarization, shape, 5, NORMALISATION, **options)
 
 
 def random_pixels(*shape, seed=0):
@@ -201,7 +202,7 @@ def test_networks_of_every_binarization(name, binarization, num_layers, tmp_path
 def test_a_float_network_is_as_before():
     options = {**OPTIONS, "real_layers": "float"}
     tf.keras.utils.set_random_seed(3)
-    plain = models.build("real_to_binary18", "binary", (8, 8, 3), 5, **options)
+    plain = build_model("real_to_binary18", "binary", (8, 8, 3), 5, **options)
     assert not integers.integer_layers(plain)
     tf.keras.utils.set_random_seed(3)
     whole = build()
@@ -259,9 +260,9 @@ def test_convolutions_have_an_activation_and_no_bias(make):
 
 def test_what_is_refused():
     with pytest.raises(InputError, match="'integer', and such a network needs to kn"):
-        models.build("resnet18", "real", (8, 8, 3), 5, **OPTIONS)
+        build_model("resnet18", "real", (8, 8, 3), 5, **OPTIONS)
     with pytest.raises(InputError, match="of 3 channels, expected 1, as its mean"):
-        models.build(
+        build_model(
             "resnet18", "real", (8, 8, 3), 5, Normalisation((0,), (1,)), **OPTIONS
         )
     with pytest.raises(

@@ -6,6 +6,7 @@ import pytest
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from tests.networks import build_model
 
 layers = tf.keras.layers
 
@@ -39,7 +40,7 @@ def larq_model():
 
 
 def test_our_networks_give_blocks_and_logits():
-    model = models.build(
+    model = build_model(
         "real_to_binary18", "binary", (8, 8, 3), 5, width=8, blocks=(1, 1), stem="cifar"
     )
     names = models.intermediate_names(model)

@@ -6,6 +6,7 @@ import pytest
 from r2b_keras import models
 from r2b_keras.environment import tf
 from tests.models import student_options
+from tests.networks import build_model
 
 OPTIONS = {"width": 8, "blocks": (1,), "stem": "cifar"}
 TODAY = {**student_options.TODAY, "stem": "quicknet"}
@@ -13,7 +14,7 @@ POLICIES = ["mixed_bfloat16", "mixed_float16"]
 
 
 def build(name, binarization, shape=(8, 8, 3), **options):
-    return models.build(name, binarization, shape, 5, **{**OPTIONS, **options})
+    return build_model(name, binarization, shape, 5, **{**OPTIONS, **options})
 
 
 def images():

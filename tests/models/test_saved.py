@@ -13,6 +13,7 @@ import pytest
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from tests.networks import build_model
 
 layers = tf.keras.layers
 # HDF5 is what some of the files must be.
@@ -37,7 +38,7 @@ def refused(path):
 @pytest.mark.slow
 def test_a_fresh_process_loads_a_network(tmp_path):
     options = {"width": 8, "blocks": (1, 1), "stem": "cifar"}
-    model = models.build("real_to_binary18", "soft", (8, 8, 3), 5, **options)
+    model = build_model("real_to_binary18", "soft", (8, 8, 3), 5, **options)
     model.save(tmp_path / "model.keras")
     image = np.linspace(-1, 1, 192, dtype="float32").reshape(1, 8, 8, 3)
     np.save(tmp_path / "image.npy", image)

@@ -4,11 +4,11 @@ import numpy as np
 import numpy_reference as reference
 import pytest
 
-from r2b_keras import models
 from r2b_keras.environment import tf
 from r2b_keras.models.stems import stem
 from r2b_keras.networks import Network
 from r2b_keras.reports import operations
+from tests.networks import build_model
 
 EPSILON = 1e-3
 
@@ -67,7 +67,7 @@ def test_what_the_stems_cost():
         "quicknet": 112 * 112 * 27 * 16 + 56 * 56 * (9 * 16 + 16 * 64),
     }
     for name, macs in expected.items():
-        model = models.build(
+        model = build_model(
             *("real_to_binary18", "binary", (224, 224, 3), 10), stem=name, blocks=(1,)
         )
         (part,) = [x for x in operations.count(model) if x.name == "stem"]

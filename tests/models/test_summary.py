@@ -4,12 +4,13 @@ import pytest
 
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
+from tests.networks import build_model
 
 
 @pytest.fixture(scope="module")
 def larq_zoo_network():
     """ImageNet's network with larq-zoo's choices."""
-    return models.build(
+    return build_model(
         "real_to_binary18",
         "binary",
         (224, 224, 3),
@@ -45,7 +46,7 @@ def test_larq_summary_prints_the_gate(larq_zoo_network):
 
 
 def test_a_tiny_network_by_hand():
-    model = models.build(
+    model = build_model(
         "real_to_binary18", "binary", (4, 4, 1), 3, width=8, blocks=(1,), stem="cifar"
     )
     size = models.model_size(model)
@@ -76,7 +77,7 @@ def test_bytes_are_rounded_up():
 
 def test_half_binary_networks_have_no_binary_operations():
     for binarization in ("soft", "binary_activations"):
-        model = models.build(
+        model = build_model(
             "real_to_binary18", binarization, (4, 4, 1), 3, width=8, blocks=(1,)
         )
         size = models.model_size(model)

@@ -10,6 +10,7 @@ from r2b_keras.environment import lq, tf
 from r2b_keras.models import blocks
 from r2b_keras.models.binarizers import EPSILON, StandardizedSign
 from r2b_keras.networks import WEIGHT_STANDARDIZATIONS, Network
+from tests.networks import build_model
 
 CASES = list(itertools.product(WEIGHT_STANDARDIZATIONS, (1.0, 0.9, 0.6)))
 SHAPE = (3, 3, 5, 4)
@@ -145,7 +146,7 @@ def test_saved_and_loaded(tmp_path, binarizer):
     from r2b_keras import models
 
     options = {"weight_standardization": "standardize", "weight_quantile": 0.85}
-    model = models.build(
+    model = build_model(
         *("real_to_binary18", "binary", (5, 5, 1), 3),
         **{"width": 4, "blocks": (1,), "stem": "cifar", "activation_clip": 1.5},
         activation_binarizer=binarizer,

@@ -21,6 +21,7 @@ from r2b_keras.reports import (
 )
 from r2b_keras.trainers.trained import load_student
 from r2b_keras.trainers.workdir import Workdir
+from tests.networks import build_model
 
 
 def test_worst_mistakes():
@@ -142,7 +143,7 @@ def test_representatives_by_hand():
 
 def test_operations_of_the_papers_network():
     """1.676e9 binary operations (Sec. 4.1's table), to the last one."""
-    model = models.build("real_to_binary18", "binary", (224, 224, 3), 1000)
+    model = build_model("real_to_binary18", "binary", (224, 224, 3), 1000)
     parts = {part.name: part for part in operations.count(model)}
     whole, size = operations.total(list(parts.values())), models.model_size(model)
     binary = parts["convolutions, one-bit weights"]
@@ -160,7 +161,7 @@ def test_operations_of_the_papers_network():
 
 
 def test_operations_of_real_weights():
-    model = models.build("resnet18", "real", (8, 8, 1), 10, width=4, stem="cifar")
+    model = build_model("resnet18", "real", (8, 8, 1), 10, width=4, stem="cifar")
     parts = {part.name: part for part in operations.count(model)}
     assert "convolutions, one-bit weights" not in parts and "gates" not in parts
     # Per group: four convolutions of C to C at its size, the first of a half as many.

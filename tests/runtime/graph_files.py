@@ -61,7 +61,7 @@ def pack(bits: np.ndarray) -> np.ndarray:
 class _AlignedBuffer(schema.BufferT):
     """A buffer at the alignment that the generated writer forgets."""
 
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802
+    def Pack(self, builder: flatbuffers.Builder) -> int:
         place = None
         if self.data:
             builder.StartVector(1, len(self.data), _ALIGNMENT)

@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
-from r2b_keras import models
 from r2b_keras.environment import tf
+from tests.networks import build_model
 
 layers = tf.keras.layers
 
@@ -48,7 +48,7 @@ def real_to_binary(binarization="binary", name="real_to_binary18", **options):
 @functools.cache
 def _built(policy, binarization, name, **options):
     options = {"width": 4, "blocks": (1, 1), "stem": "cifar", **options}
-    return models.build(name, binarization, IMAGE_SHAPE, NUM_CLASSES, **options)
+    return build_model(name, binarization, IMAGE_SHAPE, NUM_CLASSES, **options)
 
 
 def randomize(model, seed=0):

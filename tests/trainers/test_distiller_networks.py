@@ -18,6 +18,7 @@ from r2b_keras.environment import lq, tf
 from r2b_keras.trainers import Distiller
 from r2b_keras.trainers.handover import hand_over
 from r2b_keras.trainers.schedules import LearningRate
+from tests.networks import build_model
 
 layers = tf.keras.layers
 
@@ -118,7 +119,7 @@ def test_larq_network_under_a_keras_teacher():
 @pytest.mark.slow
 def test_fully_binary_network_learns_32_images_by_heart():
     pictures, labels = digits(32)
-    student = models.build(
+    student = build_model(
         "real_to_binary18",
         "binary",
         (8, 8, 1),

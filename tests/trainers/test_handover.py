@@ -24,6 +24,7 @@ from r2b_keras.trainers.handover import (
     named_weights,
     require_real_weights,
 )
+from tests.networks import build_model
 
 # Those that recipes take for able to; the tests hold the networks to it.
 ABSORBING = {name for name, entry in RESCALINGS.items() if entry.absorbs_magnitude}
@@ -99,7 +100,7 @@ def test_network_of_the_same_binarization_then_computes_the_same():
 def of_classes():
     """The same network for other classes."""
     options = {"width": 4, "blocks": (1, 1), "stem": "cifar"}
-    return models.build("real_to_binary18", "soft", IMAGE_SHAPE, 5, **options)
+    return build_model("real_to_binary18", "soft", IMAGE_SHAPE, 5, **options)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ def test_what_nothing_can_absorb_is_refused(rescaling):
 def test_binary_weights_start_with_maps_of_the_size_of_real_ones(rescaling):
     options = {"width": 16, "blocks": (1, 1), "stem": "cifar", "rescaling": rescaling}
     before, after = (
-        models.build("real_to_binary18", binarization, IMAGE_SHAPE, 3, **options)
+        build_model("real_to_binary18", binarization, IMAGE_SHAPE, 3, **options)
         for binarization in ("binary_activations", "binary")
     )
     hand_over(before, after)
@@ -325,7 +326,7 @@ def test_layouts_are_equal_only_where_the_weights_are():
 def integer_network(real_layers, binarization="binary", seed=0):
     options = {**SMALL, "stem": "small", "real_layers": real_layers}
     normalisation = models.Normalisation((0.5,), (0.25,))
-    model = models.build(
+    model = build_model(
         "real_to_binary18", binarization, (8, 8, 1), 3, normalisation, **options
     )
     x = np.random.default_rng(seed).normal(size=(4, 8, 8, 1)).astype(np.float32)

@@ -16,7 +16,6 @@ from small_networks import (
     values,
 )
 
-from r2b_keras import models
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Optimizer
@@ -30,6 +29,7 @@ from r2b_keras.trainers.optimizers import (
     l2_factors,
     make_optimizer,
 )
+from tests.networks import build_model
 
 REAL_KERNELS = {
     "stem_conv/kernel",
@@ -305,7 +305,7 @@ def test_the_documented_patterns_are_of_the_binary_kernels(blocks, downsample):
     texts = re.findall(r'"(block_\S*:0.2:0)"', Optimizer.__doc__)
     texts = texts[: 2 if downsample == "binary" else 1]
     options = {"width": 4, "blocks": blocks, "downsample": downsample}
-    model = models.build("real_to_binary18", "binary", (32, 32, 3), 5, **options)
+    model = build_model("real_to_binary18", "binary", (32, 32, 3), 5, **options)
     binary = {
         f"{layer.name}/kernel"
         for layer in model.layers
