@@ -5,8 +5,12 @@ A study is the name of a folder under results/ that `ablate` wrote.
 
 import decimal
 import statistics
+import typing
 
 from figures import PageError, column, row, rows, seeds_told
+
+from r2b_keras.ablations import comparison
+from r2b_keras.ablations.runs import Outcome
 
 
 def versus(study: str, name: str, other: str, downsample: str = "real") -> str:
@@ -70,6 +74,26 @@ def _compared(
     )
 
 
+def in_one_family(studies: tuple[str, ...], name: str, other: str) -> str:
+    """Holm's p of two rows among all pairs of rows of several studies of one recipe."""
+    kinds = typing.get_type_hints(Outcome)
+    found = {
+        (line["row"], line["downsample"], line["seed"]): Outcome(
+            **{
+                field: kind(line[field]) if line[field] else None
+                for field, kind in kinds.items()
+                if field != "validation"
+            },
+            validation=None,
+        )
+        for study in studies
+        for line in rows(f"{study}/runs.csv")
+    }
+    pairs = comparison.compare(list(found.values()))
+    (pair,) = (each for each in pairs if {each.first, each.second} == {name, other})
+    return _p_value(pair.p_holm_all_pairs)
+
+
 def _points(fraction: str) -> decimal.Decimal:
     """A fraction in a file as points; a half of the last digit is a whole one."""
     points = 100 * decimal.Decimal(fraction)
@@ -121,6 +145,18 @@ def by_seed(
     return ", ".join(
         f"{100 * (ours[seed] - theirs[seed]):+.2f}" for seed in sorted(ours)
     )
+
+
+def by_seed_above(file: str, study: str, name: str) -> str:
+    """Top-1 of a row of a study less that of the runs in a file, in points, by seed."""
+    theirs = {each["seed"]: float(each["binary_weights"]) for each in rows(file)}
+    ours = {
+        each["seed"]: float(each["binary_weights"])
+        for each in rows(f"{study}/runs.csv", row=name, downsample="real")
+    }
+    if not ours or ours.keys() != theirs.keys():
+        raise PageError(f"results/{file} has not the seeds of {name} in {study}")
+    return ", ".join(f"{100 * (ours[seed] - theirs[seed]):+.2f}" for seed in ours)
 
 
 def seeds(study: str) -> str:

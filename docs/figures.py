@@ -96,6 +96,20 @@ def difference(first: str, second: str) -> str:
     return f"{value} ({told}, {count} seeds)"
 
 
+def above_mean(first: str, second: str) -> str:
+    """How many points one number's mean over its seeds is above another's.
+
+    Args:
+      first: "experiment: number", a share of images.
+      second: what is taken from it, of other seeds perhaps.
+    """
+    ours, theirs = (
+        statistics.mean(seeds_of(*name.split(": ", 1)).values())
+        for name in (first, second)
+    )
+    return f"{100 * (ours - theirs):+.2f}"
+
+
 def _interval(first: str, second: str) -> tuple[float, float, float, int]:
     """The mean difference, the ends of its interval (NaN for one seed), and seeds."""
     ours, theirs = (seeds_of(*name.split(": ", 1)) for name in (first, second))

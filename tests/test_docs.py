@@ -192,6 +192,44 @@ def test_what_a_page_says_of_the_better_row(render, figures, monkeypatch, tmp_pa
     assert text == "-3.00 ± 1.00 (p < 0.005, Holm < 0.005)"
 
 
+def test_families_that_are_joined_have_larger_p_values(render, figures):
+    of_rows = render.ablation_figures
+    table, last = "cifar100_ablation", "cifar100_last_stage"
+    for study, *pair in (
+        (table, "all", "progressive"),
+        (table, "gate", "baseline"),
+        (last, "all", "all_taught_by_stage_2"),
+    ):
+        own = of_rows.in_one_family((study,), *pair)
+        # By the file that `ablate` wrote.
+        assert of_rows.versus(study, *pair).endswith(f"Holm {own})")
+        both = of_rows.in_one_family((table, last), *pair)
+        assert float(both) > float(own)
+        assert both == of_rows.in_one_family((last, table), *reversed(pair))
+
+
+def test_runs_less_others_of_a_file(render, figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    (tmp_path / "study").mkdir()
+    head = "row,downsample,seed,binary_weights\n"
+    runs, other = tmp_path / "study" / "runs.csv", tmp_path / "study" / "rate.csv"
+    runs.write_text(f"{head}a,real,0,0.9\na,real,1,0.8\na,binary,0,0.1\nb,real,0,0\n")
+    other.write_text(f"{head}c,real,1,0.81\nc,real,0,0.5\n")
+    by_seed_above = render.ablation_figures.by_seed_above
+    assert by_seed_above("study/rate.csv", "study", "a") == "+40.00, -1.00"
+    with pytest.raises(figures.PageError, match="has not the seeds of b in study"):
+        by_seed_above("study/rate.csv", "study", "b")
+
+
+def test_means_over_other_seeds(figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    (tmp_path / "seeds.csv").write_text(
+        "experiment,number,seed,value\none,top-1,0,0.5\none,top-1,1,0.7\n"
+        "other,top-1,3,0.65\n"
+    )
+    assert figures.above_mean("one: top-1", "other: top-1") == "-5.00"
+
+
 def test_what_a_page_says_of_all_runs(render, figures, monkeypatch, tmp_path):
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
     path = tmp_path / "study" / "runs.csv"

@@ -56,6 +56,9 @@ def build(kind: str, folder: Path, sources: Path = ROOT) -> Path:
     return archive
 
 
+NOTICE = "LICENSE.WordNet"
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     return build("wheel", tmp_path_factory.mktemp("wheel"))
@@ -80,6 +83,9 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     metadata_folder = f"r2b_keras-{r2b_keras.__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"r2b_keras", metadata_folder}
     assert f"{metadata_folder}/licenses/LICENSE" in names
+    # It wants to lie beside every copy of the names.
+    assert {f"r2b_keras/data/{n}" for n in ("imagenet_classes.txt", NOTICE)} <= names
+    assert f"{metadata_folder}/licenses/r2b_keras/data/{NOTICE}" in names
     assert our_modules() <= names
     assert {"r2b_keras/train.py", "r2b_keras/recipes/claims.csv"} <= names
     assert not [name for name in names if "test" in name or "__pycache__" in name]
@@ -93,7 +99,8 @@ def test_metadata(metadata):
     assert metadata["Name"] == "r2b-keras"
     assert metadata["Version"] == r2b_keras.__version__
     assert set(metadata["Requires-Python"].split(",")) == {">=3.10", "<3.13"}
-    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-Expression"] == "Apache-2.0 AND LicenseRef-WordNet"
+    assert metadata.get_all("License-File") == ["LICENSE", f"r2b_keras/data/{NOTICE}"]
     assert metadata["Description-Content-Type"] == "text/markdown"
 
 

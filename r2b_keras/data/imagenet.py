@@ -2,8 +2,8 @@
 
 `imagenet_classes.txt` has a line for each class, in the order of the numbers, which is
 that of the labels: the number of its set of synonyms in WordNet 3.0 (Princeton
-University) and the first of the synonyms. Where two classes share that one, a word in
-brackets tells them apart.
+University; `LICENSE.WordNet`) and the first of the synonyms. Where two classes share
+that one, a word in brackets tells them apart.
 """
 
 import functools
