@@ -6,6 +6,7 @@ A study is the name of a folder under results/ that `ablate` wrote.
 import decimal
 import statistics
 import typing
+from typing import Any
 
 from figures import PageError, column, row, rows, seeds_told
 
@@ -76,22 +77,23 @@ def _compared(
 
 def in_one_family(studies: tuple[str, ...], name: str, other: str) -> str:
     """Holm's p of two rows among all pairs of rows of several studies of one recipe."""
-    kinds = typing.get_type_hints(Outcome)
     found = {
-        (line["row"], line["downsample"], line["seed"]): Outcome(
-            **{
-                field: kind(line[field]) if line[field] else None
-                for field, kind in kinds.items()
-                if field != "validation"
-            },
-            validation=None,
-        )
+        (line["row"], line["downsample"], line["seed"]): _outcome(line)
         for study in studies
         for line in rows(f"{study}/runs.csv")
     }
     pairs = comparison.compare(list(found.values()))
     (pair,) = (each for each in pairs if {each.first, each.second} == {name, other})
     return _p_value(pair.p_holm_all_pairs)
+
+
+def _outcome(line: dict[str, str]) -> Outcome:
+    """A row of `runs.csv`; what was not measured is empty there."""
+    kinds = typing.get_type_hints(Outcome)
+    read = {name: kind if kind in (int, str) else float for name, kind in kinds.items()}
+    values: dict[str, Any] = dict.fromkeys(kinds)
+    values |= {name: read[name](text) for name, text in line.items() if text}
+    return Outcome(**values)
 
 
 def _points(fraction: str) -> decimal.Decimal:

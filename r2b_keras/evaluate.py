@@ -56,7 +56,7 @@ def main() -> int:
     if FLAGS.model is not None:
         return _print_flatbuffer()
     command.refuse_unused(
-        FLAGS, ["recipe", "engine", *threads_flag.NAMES], "is for a --model"
+        FLAGS, ["recipe", "engine", threads_flag.NAME], "is for a --model"
     )
     if FLAGS.workdir is None:
         raise InputError(
@@ -220,12 +220,6 @@ def _check_fits(own: ModelCard | None, engine: Any, dataset: ImageDataset) -> No
                 f"{expected[name]!r}: give the --workdir that it was trained in, or "
                 "the --recipe of its images."
             )
-    if own and not own.upright and config.entry.may_be_turned:
-        raise InputError(
-            f"{FLAGS.model} was made for pictures as they are stored, and those of "
-            f"{config.source} are turned by their EXIF orientation: train the network "
-            "again, and convert that."
-        )
 
 
 def _predict(

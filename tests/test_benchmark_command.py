@@ -98,7 +98,7 @@ def test_bad_input_is_one_sentence(model, tmp_path, arguments, words):
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("flag", ["--threads=0", "--num_threads=1025"])
+@pytest.mark.parametrize("flag", ["--threads=0", "--threads=1025"])
 def test_threads_are_within_one_range_in_every_command(model, flag):
     result = run(f"--model={model}", flag, *QUICK)
     assert result.returncode == 1 and "range [1, 1024]" in result.stderr

@@ -11,7 +11,7 @@ from r2b_keras import data, evaluate, recipes
 from r2b_keras.board.card import NAME, ModelCard
 from r2b_keras.converters import card, engines, tflite_edit, tflite_file, verification
 from r2b_keras.converters.float32 import other_types
-from r2b_keras.data import DataConfig, imagenet
+from r2b_keras.data import imagenet
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.measured import FINGERPRINTS
@@ -268,7 +268,7 @@ def test_files_of_other_shapes_are_refused(without_card, tmp_path):
 @pytest.mark.parametrize(
     ("given", "unused"),
     [
-        (["--workdir=run"], ["--recipe=digits", "--engine=lce", "--num_threads=2"]),
+        (["--workdir=run"], ["--recipe=digits", "--engine=lce", "--threads=2"]),
         (["--workdir=run"], ["--threads=2"]),
         (["--workdir=run", "--model=m.tflite"], ["--recipe=digits"]),
         (["--model=m.tflite"], ["--stage=0"]),
@@ -294,23 +294,6 @@ def test_imagenets_classes_by_name_or_number(model_given):
     other = ModelCard(names[::-1], (8, 8, 1), (0.305,), (0.376,))
     with pytest.raises(InputError, match="a class 'great white shark', and.* 'tench'"):
         evaluate._check_fits(other, engine, dataset)
-
-
-@pytest.mark.parametrize("source", ["folder", "tfds:some", "digits"])
-def test_cards_of_pictures_as_they_are_stored(model_given, source):
-    """Other sources have no pictures that a camera could have turned."""
-    config = DataConfig(source, (8, 8, 1), (0.3,), (0.4,), 0, "whole")
-    names = ("cat", "dog")
-    engine = SimpleNamespace(input_shape=(1, 8, 8, 1), num_classes=2)
-    images = SimpleNamespace(config=config, num_classes=2, class_names=names)
-    own = ModelCard(names, (8, 8, 1), (0.3,), (0.4,))
-    evaluate._check_fits(own, engine, images)
-    stored = dataclasses.replace(own, upright=False)
-    if source == "digits":
-        evaluate._check_fits(stored, engine, images)
-        return
-    with pytest.raises(InputError, match=f"those of {source} are turned by their EXIF"):
-        evaluate._check_fits(stored, engine, images)
 
 
 @pytest.mark.parametrize("defect", [False, True])

@@ -140,7 +140,7 @@ class Ablation:
         """
         identity = self._whole_identity()
         folders.claim(self.path, _MARK, identity, *_WORDS)
-        # One from before a field was added lacks it.
+        # A field that is newer than the folder is in it from now on.
         files.write_json(self.path / _MARK, identity)
 
     def check(self) -> None:

@@ -29,13 +29,10 @@ class SourceEntry:
         `r2b_keras.data.sources.Source`.
       framing: of recipes that do not say how; "center" for photographs, whose subject
         is in the middle.
-      may_be_turned: whether its images come from files that may have an EXIF
-        orientation.
     """
 
     opens: str
     framing: str = "whole"
-    may_be_turned: bool = False
 
 
 _MODULES = "r2b_keras.data.sources"
@@ -45,9 +42,9 @@ SOURCES = {
     "digits": SourceEntry(f"{_MODULES}.digits:open_source"),
     "fashion_mnist": SourceEntry(f"{_MODULES}.fashion_mnist:open_source"),
     "idx": SourceEntry(f"{_MODULES}.idx:open_source"),
-    "folder": SourceEntry(f"{_MODULES}.folder:open_source", "center", True),
-    "tfds:": SourceEntry(_TFDS, may_be_turned=True),
-    "tfds:imagenet2012": SourceEntry(_TFDS, "center", may_be_turned=True),
+    "folder": SourceEntry(f"{_MODULES}.folder:open_source", "center"),
+    "tfds:": SourceEntry(_TFDS),
+    "tfds:imagenet2012": SourceEntry(_TFDS, "center"),
 }
 
 

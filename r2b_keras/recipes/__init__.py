@@ -20,7 +20,6 @@ from r2b_keras.recipes.codec import (
     describe,
     differences,
     from_dict,
-    renamed,
     to_dict,
 )
 from r2b_keras.recipes.overrides import apply_overrides
@@ -41,7 +40,6 @@ __all__ = [
     "from_dict",
     "get",
     "names",
-    "renamed",
     "run_settings",
     "to_dict",
 ]

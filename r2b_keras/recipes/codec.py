@@ -8,18 +8,6 @@ from typing import Any
 
 from r2b_keras.errors import InputError
 from r2b_keras.recipes.schema import DESCRIPTIONS, Recipe
-from r2b_keras.recipes.stage_parts import Expected
-
-# Fields that older files have and that nothing reads any longer.
-_DROPPED: dict[Any, tuple[str, ...]] = {Expected: ("deviation",)}
-# Fields by the names that older files have: "precision" is the arithmetic's alone.
-OLD_NAMES = {"precision": "binarization"}
-
-
-def renamed(values: dict[str, Any]) -> dict[str, Any]:
-    """Gives the fields of a network, or of a stage's result, their names of today."""
-    today = {old: new for old, new in OLD_NAMES.items() if new not in values}
-    return {today.get(name, name): value for name, value in values.items()}
 
 
 def to_dict(value: Any) -> Any:
@@ -73,10 +61,8 @@ def _decode(kind: Any, value: Any) -> Any:
     options = [option for option in typing.get_args(kind) if option is not type(None)]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        dropped = _DROPPED.get(kind, ())
-        kept = {k: item for k, item in renamed(value).items() if k not in dropped}
-        _check_names(kind, kept)
-        return kind(**{key: _decode(hints[key], item) for key, item in kept.items()})
+        _check_names(kind, value)
+        return kind(**{key: _decode(hints[key], item) for key, item in value.items()})
     if value is None:
         return None
     if typing.get_origin(kind) is tuple:

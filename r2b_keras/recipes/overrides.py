@@ -10,7 +10,7 @@ from typing import Any
 
 from r2b_keras.checks import one_of
 from r2b_keras.errors import InputError
-from r2b_keras.recipes.codec import DEFAULT, OLD_NAMES
+from r2b_keras.recipes.codec import DEFAULT
 from r2b_keras.recipes.schema import DESCRIPTIONS, Recipe, Stage
 
 ANY_STAGE = "*"
@@ -98,10 +98,8 @@ def _check_field(value: Any, key: str) -> None:
     names = [field.name for field in dataclasses.fields(value)]
     settings = [name for name in names if name not in words]
     if key not in settings:
-        today = OLD_NAMES.get(key)
-        meant = today if today in settings else key
         raise InputError(
-            f"{type(value).__name__} has no field {key!r}, {one_of(meant, settings)}"
+            f"{type(value).__name__} has no field {key!r}, {one_of(key, settings)}"
         )
 
 

@@ -184,19 +184,12 @@ class _Lasting:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes up what was saved."""
-        if "trials" in state:
-            found = [_TRIAL.from_state(each) for each in state["trials"]]
-        else:
-            # Older sweeps have a file for each, as Keras Tuner has. One of a trial that
-            # the state does not know is what a kill has left.
-            paths = self._file.parent.glob("trial_*/trial.json")
-            loaded = [_TRIAL.load(str(path)) for path in sorted(paths)]
-            found = [t for t in loaded if t.trial_id in state["start_order"]]
+        found = [_TRIAL.from_state(each) for each in state["trials"]]
         self.trials = {trial.trial_id: trial for trial in found}
         super().set_state(state)  # type: ignore[misc]
         self._losses.update(state["losses"])
-        self._lost = state.get("lost", [])
-        self._training = state.get("training")
+        self._lost = state["lost"]
+        self._training = state["training"]
 
     def reload(self) -> None:
         """Reads the saved state, if any; workers that are alive keep their trials."""

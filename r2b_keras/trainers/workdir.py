@@ -137,7 +137,7 @@ class Workdir:
             return None
         values = files.read_json(path)
         try:
-            return StageResult(**recipes.renamed(values))
+            return StageResult(**values)
         except (TypeError, AttributeError) as error:
             raise InputError(
                 f"{path} is not a stage's result ({error}): delete the folder "

@@ -144,13 +144,6 @@ def test_unknown_and_missing_fields_are_told():
     assert card.read(with_fields(stage=...)).stage is None
 
 
-def test_cards_from_before_orientation_was_looked_at():
-    """Their networks were trained on pictures as they are stored."""
-    assert card.read(with_fields()).upright is True
-    assert card.read(with_fields(upright=...)).upright is False
-    assert card.read(with_fields(upright=False)).upright is False
-
-
 @pytest.mark.parametrize(
     "content",
     [

@@ -86,20 +86,6 @@ def test_a_file_that_is_no_recipe_is_named_with_what_is_wrong(tmp_path, damage, 
     assert words in str(error.value)
 
 
-def test_fields_have_their_names_of_today():
-    plain = to_dict(chain())
-    old = json.loads(json.dumps(plain))
-    for a_stage in old["stages"]:
-        a_stage["student"]["precision"] = a_stage["student"].pop("binarization")
-    assert from_dict(old) == chain()
-    # The arithmetic's precision, beside the recipe, keeps its name.
-    found = completed({"recipe": old, "precision": "float32"})
-    assert found == {"recipe": plain, "precision": "float32"}
-    old["stages"][0]["student"]["binarization"] = "real"
-    with pytest.raises(InputError, match="no recipe.*'precision'"):
-        from_dict(old)
-
-
 def test_fields_that_a_file_is_too_old_for_have_their_defaults():
     plain = to_dict(chain())
     old = json.loads(json.dumps(plain))

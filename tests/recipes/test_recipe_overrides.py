@@ -1,12 +1,9 @@
 """Changes of a recipe by `path=value`: what they do, and what they say when refused."""
 
-import dataclasses
-
 import pytest
 from chains import chain
 
 from r2b_keras.errors import InputError
-from r2b_keras.networks import Network
 from r2b_keras.recipes import apply_overrides, describe, differences, to_dict
 
 
@@ -121,12 +118,6 @@ REFUSED = [
         "'stages'?",
     ),
     ("x=10", "Recipe has no field 'x', expected one of data, stages."),
-    (
-        "stages.3.student.precision=real",
-        "Network has no field 'precision', expected one of "
-        f"{', '.join(field.name for field in dataclasses.fields(Network))}; did you "
-        "mean 'binarization'?",
-    ),
     (
         "stages.3.schedule.dropepochs=1",
         "Schedule has no field 'dropepochs', expected one of kind, drop_epochs, "

@@ -175,24 +175,6 @@ def test_a_trial_that_is_stopped_again_and_again_is_not_given_up(tmp_path):
     assert make(tmp_path)._losses["0"] == 0
 
 
-def test_the_state_of_an_older_sweep_is_read(tmp_path):
-    """Its trials lie beside the state; one that was cut off there never began."""
-    oracle = make(tmp_path)
-    end(oracle, oracle.create_trial("tuner0"), 0.7)
-    running = oracle.create_trial("tuner0")
-    path = tmp_path / "tuner" / "oracle.json"
-    state = json.loads(path.read_text())
-    for name in ("training", "trials", "lost"):
-        del state[name]
-    oracle.create_trial("tuner1")
-    path.write_text(json.dumps(state))
-    new = make(tmp_path)
-    assert sorted(new.trials) == ["0", "1"] and new.trials["0"].score == 0.7
-    again = new.create_trial("tuner0")
-    assert again.hyperparameters.values == running.hyperparameters.values
-    assert make(tmp_path).create_trial("tuner0").trial_id == "1"
-
-
 def test_workers_wait_while_a_trial_may_come_back(tmp_path):
     alive = set(ALIVE)
     oracle = make(tmp_path, max_trials=2, alive=alive)

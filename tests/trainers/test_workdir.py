@@ -204,15 +204,6 @@ def test_a_stage_that_is_wanted_and_not_complete_is_told_so(tmp_path):
         workdir.finished_stage(3)
 
 
-def test_result_from_before_a_field_was_renamed(tmp_path):
-    workdir = Workdir(tmp_path)
-    workdir.stage(1).mkdir()
-    old = dataclasses.asdict(RESULT)
-    old["precision"] = old.pop("binarization")
-    (workdir.stage(1) / "result.json").write_text(json.dumps(old))
-    assert workdir.result(1) == RESULT
-
-
 def test_folder_from_before_a_field_was_added_trained_with_its_default(tmp_path):
     Workdir(tmp_path).claim(identity())
     path = tmp_path / "recipe.json"

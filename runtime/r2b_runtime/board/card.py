@@ -36,8 +36,7 @@ class ModelCard:
       std: one positive number per channel.
       framing: "whole" scales the whole picture to the input's size; "center" takes the
         central 224/256 of its shorter side first, as is usual on ImageNet.
-      upright: whether pictures are turned by their EXIF orientation first; networks
-        of cards that do not say so were trained on pictures as they are stored.
+      upright: whether pictures are turned by their EXIF orientation first.
       recipe: name of the recipe it was trained with, or None.
       stage: the recipe's stage, or None.
       accuracy: top-1 of the Keras model on the recipe's test set, a fraction, or None.
@@ -220,7 +219,7 @@ def from_fields(values: dict[str, Any]) -> ModelCard:
     """
     unknown = sorted(values.keys() - {x.name for x in dataclasses.fields(ModelCard)})
     try:
-        return ModelCard(**{"upright": False, **values})
+        return ModelCard(**values)
     except TypeError as error:
         problem = f"does not know {', '.join(unknown)}" if unknown else "finds too few"
         raise InputError(
