@@ -34,8 +34,8 @@ class _PathParser(flags.ArgumentParser):
 
 
 def define(name: str, default: str | None, description: str) -> None:
-    """Declares a flag that takes one path."""
-    flags.DEFINE(_PathParser(), name, default, description)
+    """Declares a flag that takes one path, and is given once."""
+    flags.DEFINE(_PathParser(), name, default, description, allow_overwrite=False)
 
 
 def define_multi(name: str, description: str) -> None:

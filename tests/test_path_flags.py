@@ -70,3 +70,9 @@ def test_paths_that_cannot_be(values):
         parser.parse("~nobody_here/run")
     result = commands.run("train", "--workdir=")
     assert result.returncode == 1 and "--workdir=: nothing came" in result.stderr
+
+
+def test_a_path_that_is_given_twice():
+    result = commands.run("predict", "--model=a.tflite", "--model=b.tflite", "c.png")
+    assert result.returncode == 1
+    assert "--model=b.tflite: already defined as a.tflite" in result.stderr

@@ -60,6 +60,18 @@ def test_a_file_does_what_its_stage_does(finished, tmp_path, stage, flags):
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
+def test_a_recipe_that_goes_on_from_a_network_asks_for_it():
+    """From nothing it would train as well, to a much lower accuracy."""
+    recipe = recipes.get("pictures/fine_tuning")
+    with pytest.raises(
+        InputError, match=r"none is named: give its file with --start_f"
+    ):
+        files_of(recipe)
+    named = ["stages.0.start_from=pretrained/cifar100_small.keras"]
+    files = files_of(recipes.apply_overrides(recipe, named))["files"]
+    assert [path.rpartition("/")[2] for path in files] == ["cifar100_small.keras"]
+
+
 def test_the_classifier_may_be_of_other_classes(tmp_path):
     """Everything else is taken over; what is not is said."""
     other = Workdir(tmp_path).model(0)
@@ -70,7 +82,7 @@ def test_the_classifier_may_be_of_other_classes(tmp_path):
     given = f"--start_from={other}"
     result = train(folder, "--stage=3", given, *flags, *ALONE, *STILL)
     assert result.returncode == 0, result.stderr
-    assert "classifier starts anew" in result.stdout
+    assert f"It starts from {other}. The classifier starts anew" in result.stdout
     assert "has 4 classes, these images 10" in result.stdout
     before, after = (
         {name: weight.numpy() for name, weight in named_weights(model).items()}

@@ -24,14 +24,13 @@ that follows is ours, and was not tuned:
 goes on from a network that knows other pictures, for tens of a class of one's own. FILE
 is the model.keras of a last stage of `cifar100_small`, or of any network of its layers;
 pictures have its size, 32x32. One stage, minutes on one core; all of it ours.
-Without `--start_from` the same network starts from nothing.
 """
 
 import dataclasses
 
 from r2b_keras.data.config import Augmentation, DataConfig
 from r2b_keras.recipes import chains, cifar100_small, short
-from r2b_keras.recipes.schema import Recipe, Stage
+from r2b_keras.recipes.schema import TO_BE_NAMED, Recipe, Stage
 from r2b_keras.recipes.stage_parts import Optimizer, Schedule
 
 _SETTINGS = short.settings(
@@ -49,6 +48,7 @@ _FINE_TUNING = Stage(
     _KNOWN.stages[-1].student,
     epochs=40,
     batch_size=32,
+    start_from=TO_BE_NAMED,
     # A classifier for new classes has everything to learn, all else little.
     optimizer=Optimizer(learning_rate=5e-4, groups=("logits/*:4",)),
     schedule=Schedule("cosine"),

@@ -18,6 +18,9 @@ from r2b_keras.recipes.stage_parts import Expected, Losses, Optimizer, Schedule
 # Fields of `Recipe` and `Stage` that tell people about them and change no training.
 DESCRIPTIONS = ("summary", "expected")
 
+# For `Stage.start_from`: the network of one's own that is named on the command line.
+TO_BE_NAMED = "(--start_from)"
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -30,7 +33,8 @@ class Stage:
       teacher: number of the earlier stage whose finished network teaches, path of a
         saved network that does, or None.
       start_from: number of the earlier stage whose finished weights it starts with,
-        path of a saved network with such weights, or None for a fresh start.
+        path of a saved network with such weights, `TO_BE_NAMED` where a recipe needs
+        one, or None for a fresh start.
       absorb_magnitude: multiply each learned factor per channel by the mean magnitude
         of the filter before it, which becomes binary; for the step from real to binary
         weights. XNOR-Net's analytic factors have that magnitude by themselves.

@@ -110,8 +110,8 @@ def _make_student(run: Run, stage: Stage) -> tf.keras.Model:
     student = _build(run, stage.student)
     if stage.start_from is not None:
         new = _start(run, stage, stage.start_from, student)
-        if new and run.workers.is_chief:
-            print(new, flush=True)
+        if isinstance(stage.start_from, str) and run.workers.is_chief:
+            print(f"It starts from {stage.start_from}. {new}".rstrip(), flush=True)
     return student
 
 

@@ -10,6 +10,7 @@ from r2b_keras.models import larq_zoo
 from r2b_keras.models.saved import is_weights_only
 from r2b_keras.normalisation import Normalisation
 from r2b_keras.recipes import Recipe
+from r2b_keras.recipes.schema import TO_BE_NAMED
 from r2b_keras.trainers.workdir import Workdir
 
 
@@ -109,6 +110,11 @@ def files_of(recipe: Recipe) -> dict[str, dict[str, str]]:
 
 
 def _fingerprint(path: str) -> str:
+    if path == TO_BE_NAMED:
+        raise InputError(
+            "This recipe goes on from a trained network, and none is named: give its "
+            "file with --start_from=FILE, such as pretrained/cifar100_small.keras."
+        )
     try:
         return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
     except OSError as error:

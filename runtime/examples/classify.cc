@@ -44,6 +44,7 @@ int ReadNumber(std::istream& file) {
 
 Picture ReadPicture(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error("There is no picture " + path + ".");
   std::string magic;
   file >> magic;
   Picture picture;

@@ -92,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     file = _Parser(add_help=False)
     file.add_argument("model", metavar="MODEL", help="a .tflite file")
-    file.add_argument("--json", action="store_true", help="print one JSON object")
+    told = "print JSON; watch: an object a line"
+    file.add_argument("--json", action="store_true", help=told)
     common = _Parser(add_help=False, parents=[file])
     common.add_argument("--threads", type=_threads, default=1, help="default: 1")
     common.add_argument("--kernel", help="instruction set, the CPU's best if unset")

@@ -148,7 +148,8 @@ def _header(stream: IO[bytes], name: str) -> tuple[int, int] | None:
         raise InputError(
             f"{name} holds {b' '.join(words)[:40]!r} where a frame was to begin, "
             "expected PPM pictures of 8 bits (P6), as "
-            "`ffmpeg -i FILE -f image2pipe -c:v ppm -pix_fmt rgb24 -` writes them."
+            "`ffmpeg -i FILE -fps_mode vfr -f image2pipe -c:v ppm -pix_fmt rgb24 -` "
+            "writes them."
         )
     width, height = int(words[1]), int(words[2])
     if min(width, height) < 1 or max(width, height) > _LARGEST_SIDE:
@@ -289,6 +290,12 @@ def _of_camera() -> Frames:
             f"start here ({one_line(error)}): run `sudo apt install python3-picamera2` "
             "and make the virtual environment with --system-site-packages, or name "
             "another source, such as /dev/video0."
+        ) from error
+    except ValueError as error:
+        # So ends what was built for NumPy 1, as Bookworm's camera package, in another.
+        raise InputError(
+            f"The package picamera2 does not start with NumPy {np.__version__} "
+            f'({one_line(error)}): run `pip install "numpy<2"` in this environment.'
         ) from error
     try:
         camera = module.Picamera2()

@@ -267,7 +267,7 @@ class Interpreter:
         if isinstance(images, (list, tuple)) and any(map(_is_picture, images)):
             self._require_card()
             return images, True
-        shape = self.input_shape[1:]
+        given, shape = images, self.input_shape[1:]
         if isinstance(images, (list, tuple)) and not images:
             return np.zeros((0, *shape), self.input_type), False
         try:
@@ -277,6 +277,12 @@ class Interpreter:
                 f"The images are of several shapes, the network takes {('N', *shape)}: "
                 "scale the pictures."
             ) from error
+        if images.dtype.kind in "OS":
+            raise InputError(
+                f"The images are of the type {_type_name(given)}, expected paths, "
+                "Pillow's images or arrays, or a list of these: open encoded pictures "
+                "with Pillow."
+            )
         if images.dtype == np.uint8:
             if self.input_type == np.uint8 and images.shape[1:] == shape:
                 return images, False
@@ -295,7 +301,25 @@ class Interpreter:
                 f"The images are of {images.dtype}, the network takes {takes}: give "
                 "pictures as they are, as arrays, paths or Pillow's images."
             )
+        self._check_range(images)
         return images, False
+
+    def _check_range(self, images: np.ndarray) -> None:
+        """Refuses images that no picture would become by the model card's mean and std.
+
+        With three times the range of pixels to either side: noise may be added.
+        """
+        if self._card is None or not images.size:
+            return
+        mean, std = np.array(self._card.mean), np.array(self._card.std)
+        low, high = np.min(-mean / std), np.max((1 - mean) / std)
+        slack = 3 * (high - low)
+        if not (low - slack <= images.min() and images.max() <= high + slack):
+            raise InputError(
+                f"The images have numbers from {images.min():g} to {images.max():g}, "
+                f"and pictures {low:.3g} to {high:.3g}: give pixels as uint8, or "
+                "(pixel / 255 - mean) / std by the model card."
+            )
 
     def _require_card(self) -> None:
         """Refuses pictures where there is no card that says how to prepare them."""
@@ -340,6 +364,12 @@ def _is_picture(given: object) -> bool:
     if isinstance(given, np.ndarray):
         return given.dtype == np.uint8 and given.ndim < 4
     return isinstance(given, (str, os.PathLike)) or hasattr(given, "getexif")
+
+
+def _type_name(given: object) -> str:
+    """Of what was given, or of what is in it."""
+    inside = given[0] if isinstance(given, (list, tuple)) and given else given
+    return type(inside).__name__
 
 
 def _count(name: str, value: int) -> int:

@@ -63,6 +63,8 @@ def read(path: str | os.PathLike[str]) -> bytes:
       InputError: there is no such file, or it is empty or something else.
     """
     name = os.fspath(path)
+    if not name or "\0" in name:
+        raise InputError(f"The model's name is {name!r}, expected that of a file.")
     try:
         content = pathlib.Path(path).read_bytes()
     except FileNotFoundError:

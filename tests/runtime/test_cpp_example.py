@@ -112,7 +112,7 @@ def test_what_the_program_refuses(program, files, tmp_path):
         ((model, picture, MEAN, "0.2,0.3,"), "STD is 0.2,0.3,, expected one"),
         ((model, cut), "There are 125 pixels, expected 126."),
         ((model, text), "text.txt is no PPM or PGM picture"),
-        ((model, tmp_path / "none.ppm"), "none.ppm is no PPM"),
+        ((model, tmp_path / "none.ppm"), "There is no picture "),
         ((other, picture), "the network's 64x1, 1 channels"),
         ((broken, picture), "LiteRT cannot"),
         ((tmp_path / "none.tflite", picture), "LiteRT cannot read"),

@@ -1,5 +1,7 @@
 """Pictures of every kind into networks that take pixels, and into those of float32."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -128,6 +130,13 @@ def test_grey_pictures(files):
         (np.zeros((0, 9, 3), np.uint8), r"of the shape \(0, 9, 3\), expected uint8"),
         ("missing.png", "There is no picture missing.png"),
         ([np.zeros(3), np.zeros(4)], "are of several shapes, the network takes"),
+        (b"\xff\xd8\xff", "are of the type bytes, expected paths, Pillow's images or"),
+        (None, "are of the type NoneType, expected paths"),
+        ([None, None], "are of the type NoneType, expected paths"),
+        (io.BytesIO(b"\xff\xd8\xff"), "are of the type BytesIO, expected paths"),
+        (iter([]), "are of the type list_iterator, expected paths"),
+        ("", "A picture's name is '', expected that of a file"),
+        ("a\0b.png", "A picture's name is 'a.x00b.png', expected that of a file"),
     ],
 )
 def test_refused(files, images, sentence):

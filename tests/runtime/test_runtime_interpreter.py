@@ -285,6 +285,27 @@ def test_images_of_another_kind_and_layout():
         assert f"are of {np.dtype(kind)}, the network takes float32" in message
 
 
+def test_numbers_that_no_picture_becomes():
+    """Pixels as floats, which would be named without a word, and wrongly."""
+    interpreter = Interpreter(attach(dense_of_card(), DENSE_CARD))
+    shape = (2, *interpreter.input_shape[1:])
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    mean, std = np.float32(DENSE_CARD.mean), np.float32(DENSE_CARD.std)
+    known = (pixels / np.float32(255) - mean) / std
+    expected = interpreter.predict(pixels)
+    np.testing.assert_allclose(interpreter.predict(known), expected, atol=1e-5)
+    # Noise is no mistake.
+    noisy = known + np.random.default_rng(0).normal(size=known.shape).astype("f4")
+    assert interpreter.predict(noisy).shape == expected.shape
+    as_floats = pixels.astype(np.float32)
+    for wrong in (as_floats, -as_floats.astype(np.float64), known * np.nan):
+        message = refusal(interpreter.predict, wrong)
+        assert f"numbers from {wrong.min():g} to {wrong.max():g}, and pict" in message
+        assert "give pixels as uint8" in message
+    # Without a card nobody knows.
+    assert Interpreter(dense()).predict(images(1, (1, 64, 1)) * 300).shape == (1, 3)
+
+
 def test_a_run_leaves_earlier_scores_alone():
     interpreter = Interpreter(binary())
     x = images(2)
@@ -362,6 +383,8 @@ def test_networks_that_cannot_be_run(content, words):
 def test_files_that_there_are_none(tmp_path):
     assert "There is no file" in refusal(Interpreter, tmp_path / "none.tflite")
     assert "(Is a directory)" in refusal(Interpreter, tmp_path)
+    for name in ("", "a\0.tflite"):
+        assert f"The model's name is {name!r}" in refusal(Interpreter, name)
     assert "is float, expected the path" in refusal(Interpreter, 1.5)
 
 

@@ -432,6 +432,18 @@ def test_cameras_that_there_are_none(run, model, monkeypatch):
     assert error.count("\n") == 1
 
 
+def test_a_camera_package_of_another_numpy(run, model, monkeypatch, tmp_path):
+    """Bookworm's, beside the NumPy that LiteRT brings along."""
+    (tmp_path / "picamera2.py").write_text(
+        "raise ValueError('numpy.dtype size changed\\nExpected 96, got 88')"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    code, _, error = run("watch", model)
+    assert code == 1 and error.count("\n") == 1
+    assert f"does not start with NumPy {np.__version__} (numpy.dtype size" in error
+    assert 'run `pip install "numpy<2"`' in error
+
+
 def test_without_a_model_card(run, model, tmp_path):
     path = tmp_path / "bare.tflite"
     path.write_bytes(dense())

@@ -66,6 +66,8 @@ LARGEST_PLAIN_SHRINKING = 2.0
 LUMA = (19595, 38470, 7471)
 # Modes whose levels may have any range, but those of an older Pillow's PNG of 16 bits.
 _WIDE = ("I", "F")
+# By this name every Pillow has it, Debian 11's too.
+_BILINEAR = Image.BILINEAR  # type: ignore[attr-defined]
 # What Pillow raises for files that are broken in one way or another.
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError),
@@ -239,6 +241,8 @@ def _named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def _content(path: str | os.PathLike[str]) -> bytes:
     name = os.fspath(path)
+    if not name or "\0" in name:
+        raise InputError(f"A picture's name is {name!r}, expected that of a file.")
     try:
         content = pathlib.Path(path).read_bytes()
     except FileNotFoundError:
@@ -363,7 +367,7 @@ def _resize_antialiased(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """Bilinear, the triangle as wide as the step; Pillow's, in float32."""
     channels = [
         Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32)).resize(
-            (size[1], size[0]), Image.Resampling.BILINEAR
+            (size[1], size[0]), _BILINEAR
         )
         for channel in range(image.shape[2])
     ]
