@@ -1,5 +1,6 @@
 // Integer layers, from a picture or from floats, and what is nearly one.
 #include <algorithm>
+#include <limits>
 
 #include "graph_maker.h"
 #include "numbers.h"
@@ -65,6 +66,12 @@ int GraphMaker::add_integer_input(const Record& record, int input) {
   std::vector<std::pair<int, float>> limits = {{kMaximum, lowest},
                                                {kMinimum, lowest + range}};
   if (record.output_type & 1) std::swap(limits[0], limits[1]);
+  // One that limits nothing, before, between or behind them.
+  if (is_one_in(record.values, 16)) {
+    const auto place = limits.begin() + record.operand % 3;
+    limits.insert(place, {record.spare & 1 ? kMaximum : kMinimum,
+                          std::numeric_limits<float>::quiet_NaN()});
+  }
   for (const auto& [code, limit] : limits) {
     std::vector<int> pair = {x, number_constant(limit)};
     if (is_one_in(record.operand, 16)) std::swap(pair[0], pair[1]);

@@ -39,6 +39,9 @@ TYPES = (
     "float8_e5m2",
 )
 
+# More dimensions than LiteRT's operators have, and more letters than people read.
+_MOST_SIDES, _LONGEST_NAME = 8, 1000
+
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
@@ -140,7 +143,8 @@ def _walk(model: Table) -> None:
     for graph in model.tables(_MODEL_GRAPHS):
         tensors = list(graph.tables(_GRAPH_TENSORS))
         for tensor in tensors:
-            _tensor(tensor)
+            tensor.length(_TENSOR_NAME)
+            _sides(tensor)
             if tensor.word(_TENSOR_BUFFER) >= len(buffers):
                 raise ValueError("a tensor has no buffer")
         _check_places(tensors, graph.integers(_GRAPH_INPUTS))
@@ -192,9 +196,14 @@ def _check_places(found: Sequence[Table], places: Sequence[int]) -> None:
 def _tensor(table: Table) -> Tensor:
     number = table.byte(_TENSOR_TYPE)
     kind = TYPES[number] if number < len(TYPES) else f"type {number}"
-    name = table.content(_TENSOR_NAME).decode(errors="backslashreplace")
-    shape = table.integers(_TENSOR_SHAPE)
-    open_sides = table.integers(_TENSOR_SIGNATURE)
-    if len(open_sides) == len(shape):
-        shape = shape[:1] + open_sides[1:]
-    return Tensor(name, shape, kind)
+    # Many tensors of a damaged file may share a name as long as the file, as well as a
+    # shape.
+    name = table.content(_TENSOR_NAME, _LONGEST_NAME).decode(errors="backslashreplace")
+    return Tensor(name, _sides(table), kind)
+
+
+def _sides(table: Table) -> tuple[int, ...]:
+    """The shape of a tensor, -1 for sides that are open."""
+    shape = table.integers(_TENSOR_SHAPE, _MOST_SIDES)
+    open_sides = table.integers(_TENSOR_SIGNATURE, _MOST_SIDES)
+    return shape[:1] + open_sides[1:] if len(open_sides) == len(shape) else shape

@@ -39,18 +39,24 @@ class Table:
         """A number of 32 bits without a sign."""
         return self._number("<I", number)
 
-    def content(self, number: int) -> bytes:
-        """A string or a list of bytes."""
+    def content(self, number: int, most: int | None = None) -> bytes:
+        """A string or a list of bytes, its first `most` bytes if that is given."""
         start, count = self._vector(number, 1)
-        return bytes(self._file[start : start + count])
+        return bytes(self._file[start : start + count][:most])
 
     def length(self, number: int) -> int:
         """Of a string or a list of bytes, which is not read."""
         return self._vector(number, 1)[1]
 
-    def integers(self, number: int) -> tuple[int, ...]:
-        """A list of numbers of 32 bits."""
+    def integers(self, number: int, most: int | None = None) -> tuple[int, ...]:
+        """A list of numbers of 32 bits.
+
+        Raises:
+          ValueError: also where it has more than `most`.
+        """
         start, count = self._vector(number, 4)
+        if most is not None and count > most:
+            raise ValueError(f"a list has {count} numbers, at most {most} are known")
         return struct.unpack_from(f"<{count}i", self._file, start)
 
     def tables(self, number: int) -> Iterator[Table]:

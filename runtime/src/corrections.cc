@@ -67,6 +67,14 @@ Corrections::Corrections(const Axis& vertical, const Axis& horizontal,
   }
 }
 
+Size Corrections::bytes(const Axis& vertical, const Axis& horizontal, int channels) {
+  std::vector<int> unused;
+  const Size rows = static_cast<int64_t>(classify(vertical, &unused).size());
+  const Size columns = static_cast<int64_t>(classify(horizontal, &unused).size());
+  return rows * columns * channels * int64_t{sizeof(float)} +
+         rows * horizontal.out * int64_t{sizeof(const float*)};
+}
+
 Corrections::Corrections(const WithConstantMap& map, int height, int width,
                          int channels) {
   const float* values = map.values;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "shapes.h"
+#include "sizes.h"
 
 namespace r2b {
 
@@ -31,6 +32,8 @@ class Corrections {
   // tap_sums: [channels][vertical.kernel][horizontal.kernel]; factors: [channels].
   Corrections(const Axis& vertical, const Axis& horizontal,
               const std::vector<int32_t>& tap_sums, const std::vector<float>& factors);
+  // Bytes that those take, in advance.
+  static Size bytes(const Axis& vertical, const Axis& horizontal, int channels);
   // Of a constant map of height x width x channels, which has to outlive them.
   Corrections(const WithConstantMap& map, int height, int width, int channels);
 

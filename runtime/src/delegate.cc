@@ -32,9 +32,18 @@ struct Options {
   bool profile = false;
 };
 
+// What a delegate and its kernels share. Python's garbage collector may end the delegate
+// before the interpreters that it was given to: whoever ends last takes this along.
+struct Shared {
+  Options options;
+  Threads threads;   // of all kernels
+  std::mutex mutex;  // of what follows: interpreters may live in several threads
+  std::vector<struct Kernel*> kernels;
+};
+
 // A partition of one interpreter, and why it cannot run, if it cannot.
 struct Kernel {
-  struct Delegate* delegate;
+  std::shared_ptr<Shared> shared;
   Program program;
   std::string broken;
 };
@@ -42,10 +51,7 @@ struct Kernel {
 // The delegate's own side of TfLiteDelegate.
 struct Delegate {
   TfLiteDelegate base = {};
-  Options options;
-  Threads threads;   // of all its kernels
-  std::mutex mutex;  // of what follows: interpreters may live in several threads
-  std::vector<Kernel*> kernels;
+  std::shared_ptr<Shared> shared = std::make_shared<Shared>();
 };
 
 void report(TfLiteContext* context, const std::string& why) {
@@ -122,27 +128,26 @@ thread_local const ConstantSources* applied_sources = nullptr;
 
 void* init_kernel(TfLiteContext* context, const char* buffer, size_t) {
   const auto& params = *reinterpret_cast<const TfLiteDelegateParams*>(buffer);
-  auto* delegate = static_cast<Delegate*>(params.delegate->data_);
-  const Options& options = delegate->options;
+  const auto& shared = static_cast<const Delegate*>(params.delegate->data_)->shared;
+  const Options& options = shared->options;
   auto kernel = std::unique_ptr<Kernel>(new Kernel{
-      delegate,
-      Program(*options.kernels, &delegate->threads, options.fuse, options.profile),
-      ""});
+      shared,
+      Program(*options.kernels, &shared->threads, options.fuse, options.profile), ""});
   // What goes wrong here can be said in prepare only.
   if (!kernel->program.read(context, params, *applied_sources, &kernel->broken) &&
       kernel->broken.empty()) {
     kernel->broken = "the partition cannot be read";
   }
-  std::lock_guard<std::mutex> lock(delegate->mutex);
-  delegate->kernels.push_back(kernel.get());
+  std::lock_guard<std::mutex> lock(shared->mutex);
+  shared->kernels.push_back(kernel.get());
   return kernel.release();
 }
 
 void free_kernel(TfLiteContext*, void* data) {
   auto* kernel = static_cast<Kernel*>(data);
   {
-    std::lock_guard<std::mutex> lock(kernel->delegate->mutex);
-    auto& kernels = kernel->delegate->kernels;
+    std::lock_guard<std::mutex> lock(kernel->shared->mutex);
+    auto& kernels = kernel->shared->kernels;
     kernels.erase(std::remove(kernels.begin(), kernels.end(), kernel), kernels.end());
   }
   delete kernel;
@@ -179,8 +184,8 @@ TfLiteStatus prepare_delegate(TfLiteContext* context, TfLiteDelegate* base) {
     report(context, "LiteRT gives no execution plan");
     return kTfLiteError;
   }
-  const auto& delegate = *static_cast<const Delegate*>(base->data_);
-  if (!find_our_nodes(context, *plan, delegate.options.only_binary, &claim, &why)) {
+  const Options& options = static_cast<const Delegate*>(base->data_)->shared->options;
+  if (!find_our_nodes(context, *plan, options.only_binary, &claim, &why)) {
     report(context, why);
     return kTfLiteError;
   }
@@ -206,10 +211,10 @@ TfLiteStatus prepare_delegate(TfLiteContext* context, TfLiteDelegate* base) {
 
 // A text of each kernel that lives; none ends meanwhile.
 template <typename Text>
-std::string of_all_kernels(Delegate* delegate, Text text_of) {
-  const std::lock_guard<std::mutex> lock(delegate->mutex);
+std::string of_all_kernels(Shared* shared, Text text_of) {
+  const std::lock_guard<std::mutex> lock(shared->mutex);
   std::string text;
-  for (const Kernel* kernel : delegate->kernels) {
+  for (const Kernel* kernel : shared->kernels) {
     text += text_of(kernel->program.report());
   }
   return text;
@@ -242,7 +247,8 @@ R2B_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(
   constexpr int64_t kAllowDynamicTensors = 1;
   auto delegate = std::make_unique<r2b::Delegate>();
   std::string why;
-  if (!r2b::parse_options(keys, values, num_options, &delegate->options, &why)) {
+  r2b::Options* options = &delegate->shared->options;
+  if (!r2b::parse_options(keys, values, num_options, options, &why)) {
     why = "r2b_delegate: " + why + ".";
     if (report_error != nullptr) {
       report_error(why.c_str());
@@ -265,9 +271,9 @@ R2B_EXPORT const char* r2b_delegate_version(void) { return R2B_VERSION; }
 
 R2B_EXPORT size_t r2b_delegate_explanation(TfLiteDelegate* base, char* text,
                                            size_t size) {
-  auto& delegate = *static_cast<r2b::Delegate*>(base->data_);
-  const char* kernels = delegate.options.kernels->name;
-  return r2b::copy_text(r2b::of_all_kernels(&delegate,
+  r2b::Shared* shared = static_cast<r2b::Delegate*>(base->data_)->shared.get();
+  const char* kernels = shared->options.kernels->name;
+  return r2b::copy_text(r2b::of_all_kernels(shared,
                                             [kernels](const r2b::Report& report) {
                                               return report.explanation(kernels);
                                             }),
@@ -275,9 +281,9 @@ R2B_EXPORT size_t r2b_delegate_explanation(TfLiteDelegate* base, char* text,
 }
 
 R2B_EXPORT size_t r2b_delegate_profile(TfLiteDelegate* base, char* text, size_t size) {
-  auto& delegate = *static_cast<r2b::Delegate*>(base->data_);
+  r2b::Shared* shared = static_cast<r2b::Delegate*>(base->data_)->shared.get();
   return r2b::copy_text(
-      r2b::of_all_kernels(&delegate,
+      r2b::of_all_kernels(shared,
                           [](const r2b::Report& report) { return report.profile(); }),
       text, size);
 }

@@ -36,6 +36,7 @@ bool read_value(const TfLiteContext& context, int tensor, Value* value,
     *why = format("tensor %d has no shape of up to %d dimensions", tensor, kMaxRank);
     return false;
   }
+  value->shape.open(from.dims_signature);
   if (from.allocation_type != kTfLiteMmapRo || from.data == nullptr) return true;
   const int64_t elements = value->shape.elements();
   if (elements < 0 || element_bytes(from.type) == 0 ||
@@ -123,14 +124,16 @@ bool Graph::read(TfLiteContext* context, const TfLiteIntArray* nodes,
   return true;
 }
 
-bool Graph::infer_shapes(TfLiteContext* context, std::string* why) {
+bool Graph::infer_shapes(TfLiteContext* context, bool is_load, std::string* why) {
   for (auto& value : values) {
-    if (value->from_outside &&
-        !value->shape.read(context->tensors[value->tensor].dims)) {
+    if (!value->from_outside) continue;
+    const TfLiteTensor& tensor = context->tensors[value->tensor];
+    if (!value->shape.read(tensor.dims)) {
       *why = format("tensor %d has no shape of up to %d dimensions", value->tensor,
                     kMaxRank);
       return false;
     }
+    if (is_load) value->shape.open(tensor.dims_signature);
   }
   for (const Operator& op : operators) {
     std::vector<const Value*> inputs;

@@ -87,7 +87,8 @@ class Graph {
             const TfLiteIntArray* outputs, const ConstantSources& sources,
             std::string* why);
   // Takes the shapes of what comes from outside, infers all others.
-  bool infer_shapes(TfLiteContext* context, std::string* why);
+  // is_load: inputs may still get other shapes, those that the file leaves open.
+  bool infer_shapes(TfLiteContext* context, bool is_load, std::string* why);
 
   std::vector<Operator> operators;
   std::vector<std::unique_ptr<Value>> values;
@@ -114,7 +115,7 @@ class Graph {
                Indices* indices, std::string* why);
 };
 
-// Describes a tensor of LiteRT's, with its data where it is constant.
+// Describes a tensor of LiteRT's as it is loaded, with its data where it is constant.
 bool read_value(const TfLiteContext& context, int tensor, Value* value,
                 std::string* why);
 

@@ -228,7 +228,10 @@ class LayoutCheck {
       return refuse("tensor %d has type %d and allocation type %d", index, type,
                     allocation);
     }
-    if (!is_shape(tensor.dims)) return refuse("tensor %d has no shape", index);
+    if (!is_shape(tensor.dims, 0)) return refuse("tensor %d has no shape", index);
+    if (tensor.dims_signature != nullptr && !is_shape(tensor.dims_signature, -1)) {
+      return refuse("the signature of tensor %d is none", index);
+    }
     if (!is_bool(tensor, offsetof(TfLiteTensor, data_is_stale)) ||
         !is_bool(tensor, offsetof(TfLiteTensor, is_variable))) {
       return refuse("a bool of tensor %d is none", index);
@@ -236,12 +239,12 @@ class LayoutCheck {
     return true;
   }
 
-  bool is_shape(const TfLiteIntArray* dims) {
+  bool is_shape(const TfLiteIntArray* dims, int least) {
     int rank;
     if (!memory_.read(dims, &rank) || rank < 0 || rank > kMaxHostRank) return false;
     for (int i = 0; i < rank; ++i) {
       int extent;
-      if (!read_element(dims, i, &extent) || extent < 0) return false;
+      if (!read_element(dims, i, &extent) || extent < least) return false;
     }
     return true;
   }

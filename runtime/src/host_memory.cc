@@ -68,11 +68,12 @@ void HostMemory::find_code() {
   char line[512];
   bool at_start = true;
   while (std::fgets(line, sizeof line, maps) != nullptr) {
-    Range range;
+    Range range = {};
     char rights[5] = "";
     const char* form = "%" SCNxPTR "-%" SCNxPTR " %4s";
     if (at_start && std::sscanf(line, form, &range.begin, &range.end, rights) == 3 &&
         rights[2] == 'x') {
+      range.is_writable = rights[1] == 'w';
       code_.push_back(range);
     }
     at_start = std::strchr(line, '\n') != nullptr;
@@ -80,20 +81,21 @@ void HostMemory::find_code() {
   std::fclose(maps);
 }
 
-bool HostMemory::is_in_code(const void* pointer) const {
+const HostMemory::Range* HostMemory::code_at(const void* pointer) const {
   const uintptr_t address = reinterpret_cast<uintptr_t>(pointer);
   for (const Range& range : code_) {
-    if (address >= range.begin && address < range.end) return true;
+    if (address >= range.begin && address < range.end) return &range;
   }
-  return false;
+  return nullptr;
 }
 
 bool HostMemory::might_be_code(const void* pointer) const {
-  return pointer != nullptr && (code_.empty() || is_in_code(pointer));
+  return pointer != nullptr && (code_.empty() || code_at(pointer) != nullptr);
 }
 
 bool HostMemory::might_be_data(const void* pointer) const {
-  return code_.empty() || !is_in_code(pointer);
+  const Range* code = code_at(pointer);
+  return code == nullptr || code->is_writable;
 }
 
 }  // namespace r2b

@@ -27,18 +27,21 @@ class HostMemory {
   // A zero byte comes within `max_length` bytes, all of them readable.
   bool is_text(const char* text, size_t max_length) const;
 
-  // Whether it points into a program's code; null does not. Where the system does not
-  // tell, `might_be_code` is always true and `might_be_data` too.
+  // Whether it points into a program's code; null does not. Memory that can be written
+  // and executed, as of programs that translate others, might be either. Where the system
+  // does not tell, `might_be_code` is always true and `might_be_data` too.
   bool might_be_code(const void* pointer) const;
   bool might_be_data(const void* pointer) const;
 
  private:
   struct Range {
     uintptr_t begin, end;
+    bool is_writable;
   };
   void find_code();
   bool is_readable(uintptr_t address) const;
-  bool is_in_code(const void* pointer) const;
+  // What holds it of what can be executed; null where nothing does.
+  const Range* code_at(const void* pointer) const;
 
   int pipe_[2];
   std::vector<Range> code_;

@@ -138,7 +138,9 @@ class Finder {
       return nullptr;
     }
     const Value* other = nullptr;
-    return number_of(op, &other) != nullptr ? other : nullptr;
+    const float* limit = number_of(op, &other);
+    // One that is NaN limits nothing: all become NaN, or none does.
+    return limit != nullptr && !std::isnan(*limit) ? other : nullptr;
   }
 
   // The FLOOR before the operators that limit the layer's input, or null.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "corrections.h"
 #include "simple_steps.h"
 
 namespace r2b {
@@ -212,10 +213,31 @@ std::unique_ptr<Step> Planner::make_step(const Head& head, const Chain& chain,
                  &horizontal, why)) {
     return nullptr;
   }
+  if (!fits_with_tables(head, vertical, horizontal)) {
+    *why =
+        "the operators' windows reach over their inputs in so many ways that there is "
+        "no memory for what padding adds to each";
+    return nullptr;
+  }
   Value* source =
       framed(head.source, PatchLayout::frame(vertical, horizontal), chain.last);
   return make_binary_convolution(kernels_, graph_, head.op, filter, source, head.map,
                                  chain.finish, why);
+}
+
+// Counts what a binary convolution adds to its positions, of all of them together: a
+// filter may be many operators'.
+bool Planner::fits_with_tables(const Head& head, const Axis& vertical,
+                               const Axis& horizontal) {
+  const int channels = graph_.input(head.op, 1).shape.dims[0];
+  const Size map = Size(vertical.out) * horizontal.out * channels * 4;
+  if (head.op.padding == Padding::kSame && !head.op.pad_with_ones) {
+    tables_ = tables_ + Corrections::bytes(vertical, horizontal, channels);
+  } else if (head.map.how == WithConstantMap::kDifference) {
+    tables_ = tables_ + map;
+  }
+  largest_ = std::max(largest_, map);
+  return can_be_padded(tables_, largest_);
 }
 
 bool Planner::add_pooled(const Head& head, const Chain& chain, std::string* why) {

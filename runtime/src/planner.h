@@ -13,6 +13,7 @@
 #include "graph.h"
 #include "integer_layers.h"
 #include "kernels/kernels.h"
+#include "sizes.h"
 #include "step.h"
 
 namespace r2b {
@@ -56,6 +57,9 @@ class Planner {
   Chain chain_after(size_t index, Head* head);
   std::unique_ptr<Step> make_step(const Head& head, const Chain& chain,
                                   std::string* why);
+  // False where what is added to the positions of all binary convolutions takes many
+  // times the memory of what one of them gives.
+  bool fits_with_tables(const Head& head, const Axis& vertical, const Axis& horizontal);
   // A convolution whose only reader is a pool: both in one pass.
   bool add_pooled(const Head& head, const Chain& chain, std::string* why);
   bool add_elementwise(size_t index);
@@ -74,6 +78,7 @@ class Planner {
   const Filters& filters_;
   const IntegerLayers& integer_layers_;
   Chains chains_;
+  Size tables_ = 0, largest_ = 0;  // bytes, see fits_with_tables
   std::vector<std::pair<size_t, std::unique_ptr<Step>>> steps_;
 };
 

@@ -2,8 +2,6 @@
 #ifndef R2B_POOL_WINDOWS_H_
 #define R2B_POOL_WINDOWS_H_
 
-#include <vector>
-
 #include "kernels/kernels.h"
 #include "shapes.h"
 
@@ -18,16 +16,9 @@ class PoolWindows {
         vertical_(vertical),
         horizontal_(horizontal),
         channels_(channels) {
-    for (int x = 0; x < horizontal.out; x++) {
-      const int first = horizontal.first_tap(x);
-      const int taps = horizontal.end_tap(x) - first;
-      const int pixel = x * horizontal.stride - horizontal.before + first;
-      // Beside a border windows have fewer pixels, each other ones.
-      const bool is_like_last = !stretches_.empty() && stretches_.back().taps == taps &&
-                                stretches_.back().first_tap == first;
-      if (!is_like_last) stretches_.push_back({first, taps, pixel, 0});
-      stretches_.back().windows++;
-    }
+    while (begin_whole_ < width() && !is_whole(begin_whole_)) begin_whole_++;
+    end_whole_ = begin_whole_;
+    while (end_whole_ < width() && is_whole(end_whole_)) end_whole_++;
   }
 
   // Rows of an image, and pixels of a row.
@@ -43,7 +34,8 @@ class PoolWindows {
   // room for most_rows().
   template <typename LineOf>
   void run(int y, const LineOf& line_of, const float** lines, float* output) const {
-    for (const Stretch& stretch : stretches_) {
+    for (int x = 0; x < width();) {
+      const Stretch stretch = stretch_at(x);
       int num_lines = 0;
       for (int row = first_row(y); row < end_row(y); row++) {
         lines[num_lines++] =
@@ -63,16 +55,31 @@ class PoolWindows {
         kernels_.mean_pool_row(work, 1.0f / static_cast<float>(count));
       }
       output += static_cast<ptrdiff_t>(stretch.windows) * channels_;
+      x += stretch.windows;
     }
   }
 
  private:
   // Windows side by side that have the same taps inside of the source.
   struct Stretch {
-    int first_tap, taps;
+    int taps;
     int first_pixel;  // of the source, in the first window
     int windows;
   };
+
+  // Beside a border windows have fewer pixels, each other ones. They are worked out anew
+  // for each row, as there may be many: as many as the row has pixels.
+  Stretch stretch_at(int x) const {
+    const int first = horizontal_.first_tap(x);
+    const int pixel = x * horizontal_.stride - horizontal_.before + first;
+    const bool is_inside = x == begin_whole_ && begin_whole_ < end_whole_;
+    return {horizontal_.end_tap(x) - first, pixel, is_inside ? end_whole_ - x : 1};
+  }
+
+  bool is_whole(int x) const {
+    return horizontal_.first_tap(x) == 0 &&
+           horizontal_.end_tap(x) == horizontal_.kernel;
+  }
 
   int top(int y) const { return y * vertical_.stride - vertical_.before; }
 
@@ -80,7 +87,7 @@ class PoolWindows {
   bool is_max_;
   Axis vertical_, horizontal_;
   int channels_;
-  std::vector<Stretch> stretches_;
+  int begin_whole_ = 0, end_whole_ = 0;  // windows that hold all of their taps
 };
 
 }  // namespace r2b

@@ -70,7 +70,7 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
   if (params.nodes_to_replace == nullptr) return *why = "no nodes were given", false;
   if (!graph_.read(context, params.nodes_to_replace, params.output_tensors, sources,
                    why) ||
-      !graph_.infer_shapes(context, why)) {
+      !graph_.infer_shapes(context, true, why)) {
     return false;
   }
   num_read_values_ = graph_.values.size();
@@ -138,7 +138,8 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   steps_.clear();
   memory_.clear();
   graph_.values.resize(num_read_values_);
-  if (!graph_.infer_shapes(context, why) || !resize_outputs(context, why)) return false;
+  if (!graph_.infer_shapes(context, false, why) || !resize_outputs(context, why))
+    return false;
   // What is worked out here once is worked out as if in a run.
   const FlushDenormals flushed;
   Planner planner(kernels_, &graph_, filters_, integer_layers_, fuse_);

@@ -22,6 +22,15 @@ bool Shape::read(const TfLiteIntArray* array) {
   return true;
 }
 
+void Shape::open(const TfLiteIntArray* signature) {
+  // Of a map [N, H, W, C]. Larger than any window, and no map of that size is too large.
+  constexpr int32_t kUsualSide = 256;
+  if (rank != 4 || signature == nullptr || signature->size != rank) return;
+  for (int i = 1; i < 3; i++) {
+    if (signature->data[i] == -1) dims[i] = kUsualSide;
+  }
+}
+
 int64_t Shape::elements() const {
   Size count = 1;
   bool is_empty = false;

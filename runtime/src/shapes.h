@@ -20,6 +20,9 @@ struct Shape {
 
   // False where the rank is above kMaxRank, or an extent is negative.
   bool read(const TfLiteIntArray* array);
+  // Lets heights and widths of which `signature` says that they are open (-1) be some
+  // usual one: a file has 1 for them.
+  void open(const TfLiteIntArray* signature);
   // Number of elements; -1 where it is 2^31 or more, or would be without the dimensions
   // that are 0: their other dimensions are no larger than those of tensors.
   int64_t elements() const;

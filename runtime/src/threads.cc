@@ -158,10 +158,14 @@ int Threads::Team::start(int num_threads) {
 }
 
 bool Threads::Team::start_helper(Helper* helper) {
-  // Signals are for the program's own threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  // Signals are for the program's own threads, but for those of a thread's own faults,
+  // which end the program without its handler where they are blocked.
+  sigset_t blocked, before;
+  sigfillset(&blocked);
+  for (int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) {
+    sigdelset(&blocked, own);
+  }
+  pthread_sigmask(SIG_SETMASK, &blocked, &before);
   const bool started = pthread_create(&helper->id, nullptr, serve, helper) == 0;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return started;

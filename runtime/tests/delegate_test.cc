@@ -384,6 +384,23 @@ TEST(an_interpreter_may_end_in_any_state) {
   CHECK(prepared.life.start());
 }
 
+// As Python's garbage collector ends them, where both are in one cycle.
+TEST(a_delegate_may_end_before_its_interpreters) {
+  Delegate shared = make_delegate(Settings());
+  HalfBlock first{Settings()}, second{Settings()};
+  for (HalfBlock* block : {&first, &second}) {
+    CHECK(block->life.host.apply(shared.get()) == kTfLiteOk);
+    CHECK(block->life.host.allocate() == kTfLiteOk);
+    block->check_run(1);
+  }
+  shared.reset();
+  for (HalfBlock* block : {&first, &second}) {
+    block->check_run(2);
+    block->resize(2, 3, 4);
+    block->check_run(3);
+  }
+}
+
 TEST_MAIN
 
 // LiteRT 2.3 keeps a zero point for each channel, 1.4 and 2.1 one where all are alike.

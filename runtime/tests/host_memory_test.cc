@@ -64,6 +64,22 @@ TEST(memory_is_copied) {
   CHECK(memory.read(&pi, &number) && number == pi);
 }
 
+// As under valgrind, whose heap can be executed.
+TEST(memory_that_is_written_and_executed_might_be_either) {
+  char* const page = static_cast<char*>(
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  CHECK(!r2b::HostMemory().might_be_code(page) &&
+        r2b::HostMemory().might_be_data(page));
+  if (mprotect(page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) == 0) {
+    const r2b::HostMemory memory;
+    CHECK(memory.might_be_code(page) && memory.might_be_data(page));
+  }
+  CHECK_EQUAL(mprotect(page, 4096, PROT_READ | PROT_EXEC), 0);
+  const r2b::HostMemory memory;
+  CHECK(memory.might_be_code(page) && !memory.might_be_data(page));
+  munmap(page, 4096);
+}
+
 TEST(texts_end_before_memory_does) {
   const r2b::HostMemory memory;
   Guarded<char> text(6);

@@ -92,6 +92,31 @@ TEST(every_row_is_done_once) {
   }
 }
 
+// A fault in a helper is for the host's handler, an alarm for the host's threads.
+TEST(helpers_leave_signals_to_the_host_but_for_their_own_faults) {
+  static std::atomic<int> num_wrong{0};
+  Threads threads;
+  threads.reserve(2);
+  Rows rows(50);
+  rows.meanwhile = [](Rows* all, int thread) {
+    if (thread != 0) {
+      sigset_t blocked;
+      pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+      for (int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
+        num_wrong += sigismember(&blocked, own) != 0;
+      }
+      for (int other : {SIGALRM, SIGTERM, SIGINT, SIGPROF}) {
+        num_wrong += sigismember(&blocked, other) != 1;
+      }
+      all->done_by_others.fetch_add(1);
+    }
+    while (all->done_by_others.load() == 0) sleep_for(1);
+  };
+  rows.run(&threads, 2);
+  CHECK(rows.done_by_others > 0);
+  CHECK_EQUAL(num_wrong.load(), 0);
+}
+
 TEST(rounds_follow_each_other_without_mixing) {
   Threads threads;
   threads.reserve(3);

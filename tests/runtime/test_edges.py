@@ -39,6 +39,33 @@ def test_a_product_and_its_sum_are_rounded_once(kernel, sign):
     np.testing.assert_array_equal(found, np.full((1, 1, 8, 5), sign * start))
 
 
+@pytest.mark.parametrize("operator", ["MAXIMUM", "MINIMUM"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_limit_that_is_no_number(operator, place):
+    """Before whole numbers of 0 to 255, which would else be an integer layer's."""
+    limits = [("MAXIMUM", 0.0), ("MINIMUM", 255.0)]
+    limits.insert(place, (operator, np.nan))
+    file, shape = GraphFile(), (1, 4, 4, 3)
+    x = file.input("float", shape)
+    for name, number in (("MUL", 10), ("ADD", 0.5), ("FLOOR", None), *limits):
+        second = [] if number is None else [file.constant("float", np.array(number))]
+        x = file.builtin(name, [x, *second], file.tensor("float", shape))
+    weights = np.random.default_rng(1).integers(-5, 6, (4, 1, 1, 3))
+    y = file.builtin(
+        "CONV_2D",
+        [x, file.constant("float", weights), file.constant("float", np.zeros(4))],
+        file.tensor("float", (1, 4, 4, 4)),
+        **{"strideH": 1, "strideW": 1},
+    )
+    content = with_signs(file, y, (1, 4, 4, 4))
+    image = np.random.default_rng(0).uniform(0, 3, shape).astype(np.float32)
+    found, expected = (
+        delegate_runs.outputs(content, [image], Setting(KERNELS[0], fuse))[0]
+        for fuse in (True, False)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("fuse", [True, False])
 def test_thresholds_at_both_ends_of_the_counts(kernel, fuse):

@@ -145,6 +145,23 @@ def test_what_is_left_out_or_of_no_buffer():
     assert "no buffer" in refusal(model_file.check, tensor(dense, 1, buffer=1000))
 
 
+def test_shapes_and_names_longer_than_any():
+    """Each is read for every tensor: a small file may have many of a shared one."""
+
+    def sides(model, graph):
+        graph.tensors[0].shape = np.ones(9, np.int32)
+
+    for find in (model_file.check, model_file.read_tensors):
+        message = refusal(find, changed(dense(), sides))
+        assert "a list has 9 numbers, at most 8 are known" in message
+
+    def name(model, graph):
+        graph.tensors[graph.inputs[0]].name = b"x" * 5000
+
+    (given,), _ = model_file.read_tensors(changed(dense(), name))
+    assert given.name == "x" * 1000
+
+
 def test_types_are_those_of_the_schema():
     types = vars(schema.TensorType).items()
     numbers = {number: name.lower() for name, number in types if type(number) is int}

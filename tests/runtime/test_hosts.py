@@ -1,0 +1,141 @@
+"""What a host may do: end things in any order, round otherwise, leave sides open."""
+
+import ctypes
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter as LiteRT
+from graph_files import BINARY_OPTIONS, GraphFile
+
+import r2b_runtime
+from tests.converters.small_flatbuffers import BINARY_SHAPE, binary
+
+CYCLE = """
+import gc, sys
+import r2b_runtime
+
+class Camera:
+    def __init__(self, content):
+        self.network = r2b_runtime.Interpreter(content, num_threads=2)
+        self.on_frame = self.named
+
+    def named(self, frame):
+        return self.network.predict(frame)
+
+content = open(sys.argv[1], "rb").read()
+for _ in range(3):
+    Camera(content)
+    gc.collect()
+print("ended")
+"""
+
+
+def test_garbage_that_holds_an_interpreter(tmp_path):
+    """Python may end the delegate first, then the interpreter that has it."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(binary())
+    # Memory that is freed is filled, and not given out again at once.
+    strict = "glibc.malloc.tcache_count=0:glibc.malloc.perturb=165"
+    result = subprocess.run(
+        [sys.executable, "-c", CYCLE, path],
+        env={**os.environ, "GLIBC_TUNABLES": strict},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, "ended\n"), result.stderr
+
+
+# fenv.h's FE_UPWARD.
+UPWARD = {"x86_64": 0x800, "aarch64": 0x400000}
+
+
+def test_a_host_that_rounds_upwards():
+    """Its mode is that of its own thread; helpers would round otherwise."""
+    x = np.random.default_rng(0).normal(size=(8, *BINARY_SHAPE)).astype(np.float32)
+    interpreters = [r2b_runtime.Interpreter(binary(), n, batch_size=4) for n in (1, 2)]
+    expected = interpreters[0].predict(x)
+    libm = ctypes.CDLL("libm.so.6")
+    upward = UPWARD[platform.machine()]
+    assert libm.fesetround(upward) == 0
+    try:
+        found = [each.predict(x) for each in interpreters for _ in range(5)]
+        kept = libm.fegetround()
+    finally:
+        libm.fesetround(0)
+    assert kept == upward
+    for scores in found:
+        np.testing.assert_array_equal(scores, expected)
+
+
+def network(side, valid):
+    """A convolution, its signs, a binary convolution, and the mean of each channel.
+
+    Files with open sides have 1 for them, as Larq's converter writes them.
+    """
+    file, generator = GraphFile(), np.random.default_rng(1)
+    lost = 2 if valid else 0
+    shapes = [(1, *[max(side - n * lost, 1)] * 2, 32) for n in (1, 2)]
+    x = file.input("float", (1, side, side, 3))
+    weights = file.constant("float", generator.normal(size=(32, 3, 3, 3)))
+    bias = file.constant("float", np.zeros(32))
+    window = {"strideH": 1, "strideW": 1, "padding": int(valid)}
+    y = file.builtin(
+        "CONV_2D", [x, weights, bias], file.tensor("float", shapes[0]), **window
+    )
+    signs = file.custom("LceQuantize", [y], file.tensor("packed", (*shapes[0][:3], 1)))
+    words = generator.integers(-(2**31), 2**31, (32, 3, 3, 1))
+    ones, zeros = (file.constant("float", make(32)) for make in (np.ones, np.zeros))
+    result = file.custom(
+        "LceBconv2d",
+        [signs, file.constant("packed", words), ones, zeros, -1],
+        file.tensor("float", shapes[1]),
+        BINARY_OPTIONS | {"channels_in": 32, "padding": int(valid)},
+    )
+    axes = file.constant("packed", np.array([1, 2]))
+    means = file.builtin("MEAN", [result, axes], file.tensor("float", (1, 32)))
+    if side == 1:
+        for tensor in file.graph.tensors:
+            if len(tensor.shape) == 4 and tensor.buffer == 0:
+                channels = tensor.shape[3]
+                tensor.shapeSignature = np.array([1, -1, -1, channels], np.int32)
+    return file.content(means)
+
+
+@pytest.mark.parametrize("valid", [False, True])
+def test_height_and_width_that_a_file_leaves_open(valid):
+    """They come by `resize_tensor_input`, after the delegate has looked at the file."""
+    scores = []
+    for side in (9, 1):
+        delegate = r2b_runtime.delegate()
+        interpreter = LiteRT(
+            model_content=network(side, valid), experimental_delegates=[delegate]
+        )
+        (given,), (got,) = (
+            interpreter.get_input_details(),
+            interpreter.get_output_details(),
+        )
+        for size in (9, 6, 9):
+            if side == 1 or size == side:
+                interpreter.resize_tensor_input(given["index"], (1, size, size, 3))
+                interpreter.allocate_tensors()
+        x = np.random.default_rng(2).normal(size=(1, 9, 9, 3)).astype(np.float32)
+        interpreter.set_tensor(given["index"], x)
+        interpreter.invoke()
+        scores.append(interpreter.get_tensor(got["index"]))
+        assert "binary convolution" in r2b_runtime.library.explanation(delegate)
+    np.testing.assert_array_equal(*scores)
+
+
+def test_open_sides_that_get_too_few_pixels():
+    interpreter = LiteRT(
+        model_content=network(1, True), experimental_delegates=[r2b_runtime.delegate()]
+    )
+    (given,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(given["index"], (1, 4, 4, 3))
+    with pytest.raises(RuntimeError, match="reaches over 3 does not fit an input of 2"):
+        interpreter.allocate_tensors()
