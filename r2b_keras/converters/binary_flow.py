@@ -20,6 +20,7 @@ import numpy as np
 
 from r2b_keras.converters import graph
 from r2b_keras.environment import lq, tf
+from r2b_keras.models.quantized import QUANTIZERS, quantized_kernels
 
 Layer: TypeAlias = tf.keras.layers.Layer
 # Where a sign is told from what is nearly one: both zeros, and both sides.
@@ -137,10 +138,7 @@ def binary_kernel(layer: Layer) -> np.ndarray | None:
     Weights are binary where their quantizer says so or where they have one magnitude in
     each filter.
     """
-    for name, weights in graph.KERNELS.items():
-        quantizer, variable = getattr(layer, name, None), getattr(layer, weights, None)
-        if quantizer is None or variable is None:
-            continue
+    for variable, quantizer in quantized_kernels(layer):
         # In a trace, too, the numbers.
         with tf.init_scope(), lq.context.quantized_scope(True):
             kernel: np.ndarray = tf.convert_to_tensor(variable).numpy()
@@ -294,7 +292,7 @@ def _ends_in_a_sign(layer: Layer) -> bool:
 def _innermost(model: tf.keras.Model) -> list[Layer]:
     """The layers of a network that are no networks and no part of a quantized layer."""
     layers = [x for x in model.submodules if isinstance(x, tf.keras.layers.Layer)]
-    parts = {id(getattr(x, name, None)) for x in layers for name in graph.QUANTIZERS}
+    parts = {id(getattr(x, name, None)) for x in layers for name in QUANTIZERS}
     return [
         layer
         for layer in layers

@@ -9,13 +9,6 @@ from typing import Any, TypeAlias
 from r2b_keras.environment import tf
 
 Layer: TypeAlias = tf.keras.layers.Layer
-# A kernel by the name of what quantizes it.
-KERNELS = {
-    "kernel_quantizer": "kernel",
-    "depthwise_quantizer": "depthwise_kernel",
-    "pointwise_quantizer": "pointwise_kernel",
-}
-QUANTIZERS = ("input_quantizer", *KERNELS)
 
 
 def is_graph(model: tf.keras.Model) -> bool:

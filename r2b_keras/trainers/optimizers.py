@@ -6,6 +6,7 @@ from typing import Any
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.models.quantized import quantized_kernels
 from r2b_keras.recipes.stage_parts import Group, Optimizer
 from r2b_keras.trainers.handover import named_weights
 from r2b_keras.trainers.schedules import LearningRate
@@ -144,10 +145,8 @@ def decayed_variables(model: tf.keras.Model) -> list[tf.Variable]:
 
 def _is_real_kernel(layer: tf.keras.layers.Layer, variable: tf.Variable) -> bool:
     name = variable.name.split("/")[-1].split(":")[0]
-    # Larq: `kernel` has a `kernel_quantizer`, `depthwise_kernel` a
-    # `depthwise_quantizer`.
-    quantizer = f"{name.removesuffix('kernel').rstrip('_') or 'kernel'}_quantizer"
-    return "kernel" in name and getattr(layer, quantizer, None) is None
+    latent = any(variable is kernel for kernel, _ in quantized_kernels(layer))
+    return "kernel" in name and not latent
 
 
 def groups_by_weight(settings: Optimizer, model: tf.keras.Model) -> dict[str, Group]:

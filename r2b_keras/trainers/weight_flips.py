@@ -5,22 +5,20 @@ from typing import Any
 import numpy as np
 
 from r2b_keras.environment import lq, tf
+from r2b_keras.models.quantized import quantized_kernels
 
 NAME = "flipped_weights"
 
 
 def binary_kernels(model: tf.keras.Model) -> list[tf.Variable]:
     """The latent weights behind one-bit quantizers, in the order of the layers."""
-    found = []
-    for layer in model.submodules:
-        if not isinstance(layer, tf.keras.layers.Layer):
-            continue
-        for kind in ("kernel", "depthwise", "pointwise"):
-            quantizer = getattr(layer, f"{kind}_quantizer", None)
-            name = kind if kind == "kernel" else f"{kind}_kernel"
-            if getattr(quantizer, "precision", None) == 1 and hasattr(layer, name):
-                found.append(getattr(layer, name))
-    return found
+    return [
+        kernel
+        for layer in model.submodules
+        if isinstance(layer, tf.keras.layers.Layer)
+        for kernel, quantizer in quantized_kernels(layer)
+        if getattr(quantizer, "precision", None) == 1
+    ]
 
 
 def signs(kernels: list[tf.Variable]) -> list[np.ndarray]:
