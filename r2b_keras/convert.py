@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from absl import flags
 
 from r2b_keras import card_flags, command, files, import_flag, path_flags
+from r2b_keras.board.card import INPUT_TYPES, REAL_WEIGHTS
 from r2b_keras.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "real_weights",
         "float32",
-        ["float32", "float16", "int8"],
+        REAL_WEIGHTS,
         "How weights that are not binary are stored.",
     )
     flags.DEFINE_enum(
         "input",
         "float32",
-        ["float32", "uint8"],
+        INPUT_TYPES,
         "What the file takes: images that are normalised, or pixels; a network of "
         "integer layers takes pixels in any case.",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from r2b_runtime import library, model_file, refusals
-from r2b_runtime.board.card import ModelCard, require_tflite
+from r2b_runtime.board.card import INPUT_TYPES, ModelCard, require_tflite
 from r2b_runtime.board.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Picture: TypeAlias = str | os.PathLike[str] | Image | np.ndarray
     Images: TypeAlias = Picture | Sequence[Picture]
 
-# Of what a network may take and give.
-_INPUT_TYPES, _OUTPUT_TYPES = ("float32", "uint8"), ("float32",)
+# Of what a network may give.
+_OUTPUT_TYPES = ("float32",)
 # What the delegate uses at most; LiteRT would take any number at its word.
 _MAX_THREADS = 64
 
@@ -182,7 +182,7 @@ class Interpreter:
                 experimental_delegates=[self.delegate],
             )
             self._input = refusals.only(
-                litert.get_input_details(), "input", _INPUT_TYPES
+                litert.get_input_details(), "input", INPUT_TYPES
             )
             refusals.only(litert.get_output_details(), "output", _OUTPUT_TYPES)
             own, *sides = map(int, self._input["shape"])
