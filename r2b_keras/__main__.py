@@ -6,7 +6,8 @@ import os
 import runpy
 import sys
 
-from r2b_keras import __version__, checks, environment, standard_streams
+from r2b_keras import __version__, checks, environment, help_output
+from r2b_keras.board import terminal
 
 COMMANDS = {
     "train": "train a recipe's chain of stages",
@@ -31,8 +32,8 @@ def main() -> None:
         sys.path.insert(0, os.getcwd())  # as `python -m` does, for `--import`
         runpy.run_module(f"r2b_keras.{name}", run_name="__main__", alter_sys=True)
     elif name in ("--help", "-h", "help"):
-        standard_streams.open_closed()
-        with standard_streams.showing_help():
+        terminal.open_closed()
+        with help_output.showing_help():
             print(overview())
     elif name == "--version":
         print(f"r2b_keras {__version__}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from absl import app, flags, logging
 
-from r2b_keras import environment, standard_streams
-from r2b_keras.board.terminal import tell
+from r2b_keras import environment, help_output
+from r2b_keras.board import terminal
+from r2b_keras.board.terminal import Terminated, say
 from r2b_keras.errors import (
     InputError,
     MemoryLackError,
@@ -33,14 +33,6 @@ EXIT_PROBLEM = 1
 # As sysexits.h has it: nothing is wrong with the command, it may be run again.
 EXIT_AGAIN = 75
 _MOMENT_SECONDS = 0.05
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, handled as Ctrl-C is."""
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 def _raise_again(lost: sys.UnraisableHookArgs) -> None:
@@ -77,7 +69,7 @@ def run(
         refuse such arguments.
       kept: ends the sentence about a command that was stopped.
     """
-    standard_streams.open_closed()
+    terminal.open_closed()
     for module, declared in flags.FLAGS.flags_by_module_dict().items():
         if module.startswith("r2b_keras."):
             for flag in declared:  # --help shows those of the script alone
@@ -92,11 +84,11 @@ def run(
 def _parse(arguments: Sequence[str]) -> list[str]:
     """What is no option, after the program's name; a wrong option is one sentence."""
     try:
-        with standard_streams.showing_help():
+        with help_output.showing_help():
             return list(flags.FLAGS(arguments))
     except (flags.Error, ValueError) as error:
         told = str(error).removeprefix("flag ").rstrip(" ?")
-        raise SystemExit(_say(f"{told}; see --help.", EXIT_PROBLEM)) from None
+        raise SystemExit(say(f"{told}; see --help.", EXIT_PROBLEM)) from None
 
 
 def refuse_unused(values: flags.FlagValues, names: Sequence[str], why: str) -> None:
@@ -116,13 +108,10 @@ def _run(
     arguments: bool,
     kept: str,
 ) -> int:
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    terminal.begin()
     sys.unraisablehook = _raise_again
     # Keras's hints about slow callbacks and retracing are of no use to a user.
     logging.set_verbosity(logging.ERROR)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files and classes may hold what the terminal cannot show.
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if given[1:] and not arguments:
             raise InputError(
@@ -134,23 +123,23 @@ def _run(
         sys.stdout.flush()
         return code
     except Terminated:
-        return _say(f"Stopped by SIGTERM{kept}.", 128 + signal.SIGTERM)
+        return say(f"Stopped by SIGTERM{kept}.", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        return _say(f"Stopped by Ctrl-C{kept}.", 128 + signal.SIGINT)
+        return say(f"Stopped by Ctrl-C{kept}.", 128 + signal.SIGINT)
     except _TO_BE_MENDED as error:
-        return _say(str(error), EXIT_PROBLEM)
+        return say(str(error), EXIT_PROBLEM)
     except WorkerLostError as error:
-        _say(str(error), EXIT_AGAIN)
+        say(str(error), EXIT_AGAIN)
         # At once: TensorFlow's threads that served the lost worker cannot be ended in
         # order, and some of the time Python would complain of them. All that the run
         # goes on from is written.
         os._exit(EXIT_AGAIN)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough.
-        standard_streams.drop_output()
+        terminal.drop_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
-        return _say(_describe(error, kept), EXIT_PROBLEM)
+        return say(_describe(error, kept), EXIT_PROBLEM)
 
 
 def _describe(error: OSError, kept: str) -> str:
@@ -165,12 +154,3 @@ def _describe(error: OSError, kept: str) -> str:
         f"{reason}{where}: free space or mend the permissions, then "
         f"run the same command again{kept}."
     )
-
-
-def _say(sentence: str, code: int) -> int:
-    try:
-        sys.stdout.flush()
-    except OSError:
-        standard_streams.drop_output()
-    tell(sentence)
-    return code

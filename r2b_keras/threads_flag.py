@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from absl import flags
 
+from r2b_keras.board.terminal import MOST_THREADS
+
 NAME = "threads"
-# A hundred thousand stop the machine.
-MOST = 1024
 
 
 def define() -> None:
     """Declares it."""
-    flags.DEFINE_integer(NAME, 1, "Threads that an inference may use.", 1, MOST)
+    about = "Threads that an inference may use."
+    flags.DEFINE_integer(NAME, 1, about, 1, MOST_THREADS)

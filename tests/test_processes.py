@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from r2b_keras import threads_flag
 from tests import commands
 
 NAMES = (
@@ -92,13 +91,12 @@ def test_output_that_cannot_be_written(command, output, code, words):
         assert result.stderr == ""
 
 
-@pytest.mark.parametrize("name", threads_flag.NAMES)
 @pytest.mark.parametrize(
     ("count", "words"), [(1024, "no file none.tflite"), (1025, "range [1, 1024]")]
 )
-def test_threads_beyond_any_machine_s(name, count, words):
+def test_threads_beyond_any_machine_s(count, words):
     """A hundred thousand stop the machine."""
-    options = ("predict", "--model=none.tflite", f"--{name}={count}", "a.png")
+    options = ("predict", "--model=none.tflite", f"--threads={count}", "a.png")
     result = commands.run_process(*options)
     assert result.returncode == 1 and words in result.stderr
     commands.assert_one_sentence(result)

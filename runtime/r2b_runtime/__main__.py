@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import signal
@@ -20,26 +19,22 @@ from typing import TYPE_CHECKING, NoReturn
 
 import r2b_runtime
 from r2b_runtime import library
+from r2b_runtime.board import terminal
 from r2b_runtime.board.errors import InputError
-from r2b_runtime.board.terminal import on_one_line, tell
+from r2b_runtime.board.terminal import (
+    MOST_THREADS,
+    Terminated,
+    on_one_line,
+    say,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import FrameType
 
     from r2b_runtime.board.card import ModelCard
     from r2b_runtime.interpreter import Interpreter
 
 EXIT_PROBLEM, EXIT_USAGE = 1, 2
-MOST_THREADS = 1024
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, by which services are stopped, handled as Ctrl-C is."""
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,40 +42,35 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         sentence = f"{message[:1].upper()}{message[1:]} (see --help)."
-        raise SystemExit(_say(sentence, EXIT_USAGE))
+        raise SystemExit(say(sentence, EXIT_USAGE))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns the exit code."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        # Closed, as some services start their programs: the next file would be in
-        # their place, and native code would write into it.
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))
-    signal.signal(signal.SIGTERM, _raise_terminated)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files and classes may hold what the terminal cannot show.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    terminal.open_closed()
+    terminal.begin()
     try:
         try:
             options = _parser().parse_args(arguments)
             code: int = options.command(options)
-        finally:
-            sys.stdout.flush()  # of help too, which exits
+        except SystemExit:
+            sys.stdout.flush()  # of help
+            raise
+        sys.stdout.flush()
         return code
     except InputError as error:
-        return _say(str(error), EXIT_PROBLEM)
-    except _Terminated:
-        return _say("Stopped by SIGTERM.", 128 + signal.SIGTERM)
+        return say(str(error), EXIT_PROBLEM)
+    except Terminated:
+        return say("Stopped by SIGTERM.", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        return _say("Stopped by Ctrl-C.", 128 + signal.SIGINT)
+        return say("Stopped by Ctrl-C.", 128 + signal.SIGINT)
     except BrokenPipeError:
-        _drop_output()  # the reader (`| head`) has seen enough
+        terminal.drop_output()  # the reader (`| head`) has seen enough
         return 128 + signal.SIGPIPE
     except OSError as error:
-        _drop_output()
+        terminal.drop_output()
         reason = error.strerror or str(error)
-        return _say(f"{reason}: free space or mend the permissions.", EXIT_PROBLEM)
+        return say(f"{reason}: free space or mend the permissions.", EXIT_PROBLEM)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -246,7 +236,7 @@ def _benchmark(options: argparse.Namespace) -> int:
     from r2b_runtime import profiling, rows, timing
 
     if options.row and (options.profile or options.explain):
-        return _say(
+        return say(
             "--row is given with --profile or --explain, expected it without: it shows "
             "no steps, and timing each of them takes time.",
             EXIT_USAGE,
@@ -292,17 +282,6 @@ def _info(options: argparse.Namespace) -> int:
     found = info.of_file(options.model)
     print(json.dumps(dataclasses.asdict(found)) if options.json else found.to_text())
     return 0
-
-
-def _drop_output() -> None:
-    """Keeps Python from flushing at exit what could not be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(sentence: str, code: int) -> int:
-    sys.stdout.flush()
-    tell(sentence)
-    return code
 
 
 if __name__ == "__main__":
