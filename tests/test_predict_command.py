@@ -272,8 +272,8 @@ def test_models_that_are_none(model):
     content = model.read_bytes()
     place = content.index(b"apple")
     for damaged, words in (
-        (b"", "The file is empty, not a .tflite file: expected"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(100), "is no .tflite file"),
+        (b"", f"{model} is empty, not a .tflite file: expected"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), f"{model} is no .tflite file"),
         (content[: len(content) // 2], "damaged"),
         (content[:place] + b"\xff\xff" + content[place + 2 :], "damaged"),
         (attach(content, ModelCard(LABELS, (64, 1, 1), (0,), (1,))), "(64, 1, 1)"),

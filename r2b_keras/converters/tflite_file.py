@@ -51,11 +51,11 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Content of a `.tflite` file.
 
     Raises:
-      InputError: there is no such file, or it cannot be read.
+      InputError: there is no such file, or it cannot be read, or is no such file.
     """
     name = os.fspath(path)
     try:
-        return pathlib.Path(path).read_bytes()
+        content = pathlib.Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(
             f"There is no file {name}: expected a converted network, made with "
@@ -69,6 +69,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise InputError(
             f"{name} cannot be read ({error.strerror}): expected a .tflite file."
         ) from error
+    require_tflite(content, name)
+    return content
 
 
 def read_named(paths: Sequence[str]) -> dict[str, bytes]:

@@ -330,24 +330,28 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
     assert "(Permission denied)" in refusal(tflite_file.read_bytes, tmp_path / "a")
 
 
+# What every such file begins with.
+HEADER = b"\x1c\0\0\0TFL3"
+
+
 def test_files_by_names_of_their_own(tmp_path):
     paths = [tmp_path / "a" / "x", tmp_path / "b" / "x", tmp_path / "b" / "y"]
     for number, path in enumerate(paths):
         path.parent.mkdir(exist_ok=True)
-        path.write_text(str(number))
+        path.write_bytes(HEADER + bytes([number]))
     first, second, third = map(str, paths)
     found = tflite_file.read_named([first, third, second, third, third])
     assert found == {
-        first: b"0",
-        "y": b"2",
-        second: b"1",
-        "y #2": b"2",
-        "y #3": b"2",
+        first: HEADER + b"\0",
+        "y": HEADER + b"\2",
+        second: HEADER + b"\1",
+        "y #2": HEADER + b"\2",
+        "y #3": HEADER + b"\2",
     }
     assert list(found) == [first, "y", second, "y #2", "y #3"]
     latin = tmp_path / "caf\udce9"
-    latin.write_text("3")
-    assert tflite_file.read_named([str(latin)]) == {"caf\\udce9": b"3"}
+    latin.write_bytes(HEADER)
+    assert tflite_file.read_named([str(latin)]) == {"caf\\udce9": HEADER}
 
 
 def test_metadata_follow_their_buffer():
