@@ -100,7 +100,7 @@ def evaluate_stage(workdir: Workdir, stage: int, data_dir: str | None = None) ->
 def _print_flatbuffer() -> int:
     """Evaluates a flatbuffer, beside its Keras model where there is one."""
     from r2b_keras import data
-    from r2b_keras.converters import card, engines, tflite_file, verification
+    from r2b_keras.converters import card, engines, pixels, tflite_file, verification
     from r2b_keras.converters.float32 import exactly
     from r2b_keras.trainers import evaluation
     from r2b_keras.trainers.trained import load_images
@@ -122,9 +122,7 @@ def _print_flatbuffer() -> int:
     student = _student(workdir, own) if workdir else None
     normalisation = dataset.config.normalisation
     predict = [
-        lambda images: engine.predict(
-            normalisation.pixels(images) if engine.takes_pixels else images
-        ),
+        lambda images: engine.predict(pixels.for_engine(engine, images, normalisation)),
         *([student.predict_on_batch] if student else []),
     ]
     with exactly():
