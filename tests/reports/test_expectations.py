@@ -186,16 +186,6 @@ def test_keys_of_shared_stages_do_not_know_what_is_expected():
         assert stage_key({}, other, number) == stage_key({}, DIGITS, number)
 
 
-def test_recipes_saved_with_deviations_are_read():
-    plain = recipes.to_dict(DIGITS)
-    for stage in plain["stages"]:
-        old = stage["expected"]
-        stage["expected"] = {"top1": 0.5, "source": old["source"], "deviation": 0.01}
-    read = recipes.from_dict(plain)
-    assert [stage.expected for stage in read.stages] == [Expected(0.5, "measured")] * 4
-    assert recipes.differences(plain, recipes.to_dict(DIGITS)) == []
-
-
 @pytest.mark.parametrize(
     ("expected", "top1", "words"),
     [

@@ -90,6 +90,7 @@ def test_what_pages_call_larger_is_refuted_by_equal_numbers():
     assert len(found) >= 1, "no page says which is larger, or not by `shown`"
     for pair in found:
         statement = STATEMENTS[" - ".join(pair)]
+        assert statement.text in CLAIMED, "of too few seeds to be made again"
         without = with_value(statement, 0.0)
         (verdict,) = comparison.compare([statement], CLAIMED, RECORDED, without)
         assert not verdict.holds
