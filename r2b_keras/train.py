@@ -11,12 +11,13 @@ from absl import flags
 from r2b_keras import command, import_flag, path_flags, recipes, run_settings
 from r2b_keras.errors import InputError
 from r2b_keras.networks import BINARIZATIONS
+from r2b_keras.recipes.stage_parts import Group
 from r2b_keras.trainers import MOST_SEED, PRECISIONS, STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from r2b_keras.recipes import Recipe
+    from r2b_keras.recipes import Recipe, Stage
     from r2b_keras.trainers.workdir import StageResult, Workdir
 
 FLAGS = flags.FLAGS
@@ -106,12 +107,13 @@ def _files(stage: int) -> list[str]:
 
 
 def _refuse_unheard(named: Recipe, recipe: Recipe) -> None:
-    """Refuses a file as a teacher, or taps, where a stage has no loss of them.
+    """Refuses what a stage is given and does nothing with, such as taps without a loss.
 
-    Only where the command line names them: of a sweep's trials some may have no weights
+    Only where the command line names it: of a sweep's trials some may have no weights
     for a teacher, and their recipes can be trained again.
     """
     for number, stage in enumerate(recipe.stages):
+        _refuse_unheard_settings(number, named.stages[number], stage)
         taps = stage.losses.taps
         if taps != named.stages[number].losses.taps and not stage.losses.attention:
             raise InputError(
@@ -127,6 +129,28 @@ def _refuse_unheard(named: Recipe, recipe: Recipe) -> None:
                 f"logit_matching or stages.{number}.losses.attention above 0, or leave "
                 "the teacher out."
             )
+
+
+def _refuse_unheard_settings(number: int, before: Stage, stage: Stage) -> None:
+    """Refuses what is about labels that weigh nothing, or a decay that there is not."""
+    for name in ("label_smoothing", "class_weights"):
+        value = getattr(stage.losses, name)
+        is_new = value != getattr(before.losses, name)
+        if value and is_new and not stage.losses.cross_entropy:
+            raise InputError(
+                f"stages.{number}.losses.{name} is given, and the labels of stage "
+                f"{number} weigh nothing: set stages.{number}.losses.cross_entropy "
+                "above 0, or leave it out."
+            )
+    groups = stage.optimizer.groups
+    decays = [text for text in groups if Group.parse(text).decay not in (0, 1)]
+    is_new = groups != before.optimizer.groups
+    if decays and is_new and not stage.optimizer.weight_decay:
+        raise InputError(
+            f"stages.{number}.optimizer.groups has {decays[0]!r}, a factor of a weight "
+            f"decay, and stage {number} has none: set stages.{number}.optimizer."
+            "weight_decay above 0, or leave the factor out."
+        )
 
 
 def list_recipes() -> str:

@@ -23,6 +23,8 @@ from tests.commands import (
     stored_weights,
 )
 
+LABELS = "losses.cross_entropy=0.5"
+
 
 def test_prints_a_line_per_epoch_and_the_table(finished):
     workdir, result = finished
@@ -287,6 +289,29 @@ def test_list_and_dry_run_train_nothing(tmp_path):
     dry = run("train", *TINY, "--dry_run", f"--workdir={tmp_path / 'new'}")
     assert dry.returncode == 0 and "width: 8" in dry.stdout
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "told", "mended"),
+    [
+        ("losses.class_weights=balanced", "the labels of stage 3 weigh", LABELS),
+        ("losses.label_smoothing=0.1", "the labels of stage 3 weigh nothing", LABELS),
+        (
+            "optimizer.groups=logits/*:4,logits/*:1:5",
+            "has 'logits/*:1:5', a factor of a weight decay, and stage 3 has none",
+            "optimizer.weight_decay=0.1",
+        ),
+    ],
+)
+def test_what_would_change_nothing_is_refused(tmp_path, setting, told, mended):
+    flags = ["train", "--recipe=digits", f"--workdir={tmp_path / 'run'}"]
+    flags += [f"--override=stages.3.{x}" for x in ("losses.cross_entropy=0", setting)]
+    name = setting.partition("=")[0]
+    message = refusal(*flags)
+    assert f"stages.3.{name} " in message and told in message
+    assert f"stages.3.{mended.partition('=')[0]} above 0" in message
+    given = (*flags, f"--override=stages.3.{mended}", "--dry_run")
+    assert run(*given).returncode == 0
 
 
 def test_groups_of_no_weight_are_told_before_any_stage_trains(tmp_path):

@@ -126,11 +126,6 @@ class Distiller(tf.keras.Model):
         require_fraction_below_1("label_smoothing", label_smoothing)
         self._label_smoothing = label_smoothing
         self._class_weights = _ordered(class_weights)
-        if not cross_entropy_weight and (label_smoothing or class_weights):
-            raise InputError(
-                "The cross-entropy's weight is 0, expected one above 0 beside "
-                "label_smoothing or class_weights, which change nothing else."
-            )
         self._check_teacher(teacher, taps)
         self._temperature, self._attention_form = temperature, attention_form
         # Tuples and closures: Keras would track layers and variables, and the teacher

@@ -79,7 +79,6 @@ def test_fields_end_where_their_sentence_says(make, field, bad, good, expected):
 
 RISING = "expected positive, rising epochs."
 FOR_STEPS = "expected epochs for the kind 'step' and none for any other."
-FOR_LABELS = "expected none where the labels weigh nothing: losses.cross_entropy is 0."
 BOTH_SIDES = "expected fractions to both sides of 0.9, or None twice."
 TO_BINARY = (
     "absorb_magnitude is true, expected false for a stage without start_from or with "
@@ -162,23 +161,6 @@ TOGETHER = [
         "All weights of losses are 0, expected at least one above 0: there is nothing "
         "to train with.",
         lambda: Losses(cross_entropy=0.0, logit_matching=TINY),
-    ),
-    # What would change nothing.
-    (
-        lambda: Losses(cross_entropy=0.0, logit_matching=1.0, label_smoothing=0.1),
-        f"losses.label_smoothing is 0.1, {FOR_LABELS}",
-        lambda: Losses(cross_entropy=TINY, logit_matching=1.0, label_smoothing=0.1),
-    ),
-    (
-        lambda: Losses(cross_entropy=0.0, attention=1.0, class_weights=("balanced",)),
-        f"losses.class_weights is ('balanced',), {FOR_LABELS}",
-        lambda: Losses(cross_entropy=TINY, attention=1.0, class_weights=("balanced",)),
-    ),
-    (
-        lambda: Optimizer(groups=("logits/*:4", "logits/*:1:5")),
-        "optimizer.groups is 'logits/*:1:5', expected no factor of a weight decay "
-        "where optimizer.weight_decay is 0.",
-        lambda: Optimizer(groups=("logits/*:1:5",), weight_decay=TINY),
     ),
     (
         lambda: Expected(ABOVE_1, "paper"),

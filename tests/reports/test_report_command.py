@@ -144,7 +144,7 @@ def test_what_cannot_be_read_or_written(finished, tmp_path):
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(b"not a network")
     result = run("report", workdir, output, f"--model={damaged}")
-    assert_one_sentence(result, "damaged.tflite: ")
+    assert_one_sentence(result, "damaged.tflite is no .tflite file")
     assert not (tmp_path / "report.html").exists()
     other = tmp_path / "other.html"
     os.link(damaged, other)

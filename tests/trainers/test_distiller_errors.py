@@ -85,19 +85,6 @@ def test_no_loss_at_all():
         Distiller(student_network(), cross_entropy_weight=0.0)
 
 
-@pytest.mark.parametrize(
-    "given", [{"label_smoothing": 0.1}, {"class_weights": [1.0, 1.0, 5.0]}]
-)
-def test_what_changes_labels_that_weigh_nothing(given):
-    with pytest.raises(
-        InputError, match="cross-entropy's weight is 0, expected one ab"
-    ):
-        Distiller(
-            *(student_network(), student_network()),
-            **{"cross_entropy_weight": 0.0, "logit_weight": 1.0, **given},
-        )
-
-
 def test_teacher_of_other_classes():
     other = tf.keras.Model(
         (inputs := layers.Input(IMAGE_SHAPE)),
