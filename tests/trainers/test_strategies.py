@@ -143,10 +143,11 @@ def gradients(name, synchronized):
     return [m.ravel().tolist() for m in moved], logs
 
 def build(synchronized):
-    return build_model(
-        "real_to_binary18", "soft", (5, 7, 2), 3, width=4, blocks=(1, 1), stem="cifar",
+    network = models.Network(
+        "real_to_binary18", "soft", width=4, blocks=(1, 1), stem="cifar",
         synchronized_batch_norm=synchronized,
     )
+    return models.build_network(network, (5, 7, 2), 3)
 
 print(json.dumps([gradients(*case) for case in (
     ("none", True), ("mirrored", True), ("mirrored", False)
@@ -334,7 +335,6 @@ APART = """
 from r2b_keras import recipes
 from r2b_keras.trainers.chain import train_chain
 from r2b_keras.trainers.workdir import Workdir
-from tests.networks import build_model
 recipe = recipes.apply_overrides(recipes.get("digits"), [
     "stages.*.epochs=1", "stages.*.student.width=4", "stages.*.student.blocks=1",
     "stages.*.student.real_layers=integer", "stages.*.batch_size=16",
