@@ -133,32 +133,43 @@ def by_seed(
     """
     kinds = (downsample, other_downsample or downsample)
     ours, theirs = (
-        {
-            int(line["seed"]): float(line["binary_weights"])
-            for line in rows(f"{study}/runs.csv", row=row, downsample=kind)
-        }
+        _top1s(f"{study}/runs.csv", row=row, downsample=kind)
         for row, kind in zip((name, other), kinds, strict=True)
     )
-    if not ours or ours.keys() != theirs.keys():
-        raise PageError(
-            f"results/{study}/runs.csv has seeds {sorted(ours)} of {name} and "
-            f"{sorted(theirs)} of {other}"
-        )
-    return ", ".join(
-        f"{100 * (ours[seed] - theirs[seed]):+.2f}" for seed in sorted(ours)
+    return _less(
+        ours,
+        theirs,
+        f"results/{study}/runs.csv has seeds {sorted(ours)} of {name} and "
+        f"{sorted(theirs)} of {other}",
     )
 
 
 def by_seed_above(file: str, study: str, name: str) -> str:
-    """Top-1 of a row of a study less that of the runs in a file, in points, by seed."""
-    theirs = {each["seed"]: float(each["binary_weights"]) for each in rows(file)}
-    ours = {
-        each["seed"]: float(each["binary_weights"])
-        for each in rows(f"{study}/runs.csv", row=name, downsample="real")
+    """Top-1 of a row of a study less that of the runs in a file, in points, by seed.
+
+    Raises:
+      PageError: they have not the same seeds.
+    """
+    ours = _top1s(f"{study}/runs.csv", row=name, downsample="real")
+    problem = f"results/{file} has not the seeds of {name} in {study}"
+    return _less(ours, _top1s(file), problem)
+
+
+def _top1s(file: str, **columns: str) -> dict[int, float]:
+    """Top-1 after the last stage of the runs with these values, by seed."""
+    return {
+        int(line["seed"]): float(line["binary_weights"])
+        for line in rows(file, **columns)
     }
+
+
+def _less(ours: dict[int, float], theirs: dict[int, float], problem: str) -> str:
+    """Differences in points, seed by seed; `problem` where seeds are not the same."""
     if not ours or ours.keys() != theirs.keys():
-        raise PageError(f"results/{file} has not the seeds of {name} in {study}")
-    return ", ".join(f"{100 * (ours[seed] - theirs[seed]):+.2f}" for seed in ours)
+        raise PageError(problem)
+    return ", ".join(
+        f"{100 * (ours[seed] - theirs[seed]):+.2f}" for seed in sorted(ours)
+    )
 
 
 def seeds(study: str) -> str:

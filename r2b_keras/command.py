@@ -74,10 +74,7 @@ def run(
         if module.startswith("r2b_keras."):
             for flag in declared:  # --help shows those of the script alone
                 flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(
-        lambda given: _run(main, given, arguments, kept),
-        flags_parser=_parse,
-    )
+    app.run(lambda given: _run(main, given, arguments, kept), flags_parser=_parse)
     raise SystemExit(0)
 
 

@@ -51,7 +51,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Content of a `.tflite` file.
 
     Raises:
-      InputError: there is no such file, or it cannot be read, or is no such file.
+      InputError: there is none, it cannot be read, or it is something else.
     """
     name = os.fspath(path)
     try:

@@ -21,12 +21,7 @@ import r2b_runtime
 from r2b_runtime import library
 from r2b_runtime.board import terminal
 from r2b_runtime.board.errors import InputError
-from r2b_runtime.board.terminal import (
-    MOST_THREADS,
-    Terminated,
-    on_one_line,
-    say,
-)
+from r2b_runtime.board.terminal import MOST_THREADS, Terminated, on_one_line, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -301,25 +301,17 @@ class Interpreter:
                 f"The images are of {images.dtype}, the network takes {takes}: give "
                 "pictures as they are, as arrays, paths or Pillow's images."
             )
-        self._check_range(images)
+        if self._picture_range is not None:
+            refusals.check_range(images, *self._picture_range)
         return images, False
 
-    def _check_range(self, images: np.ndarray) -> None:
-        """Refuses images that no picture would become by the model card's mean and std.
-
-        With three times the range of pixels to either side: noise may be added.
-        """
-        if self._card is None or not images.size:
-            return
+    @functools.cached_property
+    def _picture_range(self) -> tuple[float, float] | None:
+        """What the pixels 0 and 255 become by the model card; None without one."""
+        if self._card is None:
+            return None
         mean, std = np.array(self._card.mean), np.array(self._card.std)
-        low, high = np.min(-mean / std), np.max((1 - mean) / std)
-        slack = 3 * (high - low)
-        if not (low - slack <= images.min() and images.max() <= high + slack):
-            raise InputError(
-                f"The images have numbers from {images.min():g} to {images.max():g}, "
-                f"and pictures {low:.3g} to {high:.3g}: give pixels as uint8, or "
-                "(pixel / 255 - mean) / std by the model card."
-            )
+        return float(np.min(-mean / std)), float(np.max((1 - mean) / std))
 
     def _require_card(self) -> None:
         """Refuses pictures where there is no card that says how to prepare them."""

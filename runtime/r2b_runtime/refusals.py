@@ -103,3 +103,19 @@ def cannot_batch(batch_size: int, reason: str) -> InputError:
         f"This network does not run batches of {batch_size} images ({reason}): leave "
         "batch_size at 1."
     )
+
+
+def check_range(images: np.ndarray, low: float, high: float) -> None:
+    """Refuses images that no picture would become, whose pixels lie from low to high.
+
+    With three times that range to either side: noise may be added.
+    """
+    if not images.size:
+        return
+    least, most, slack = images.min(), images.max(), 3 * (high - low)
+    if not (low - slack <= least and most <= high + slack):
+        raise InputError(
+            f"The images have numbers from {least:g} to {most:g}, and pictures "
+            f"{low:.3g} to {high:.3g}: give pixels as uint8, or "
+            "(pixel / 255 - mean) / std by the model card."
+        )
