@@ -47,10 +47,10 @@ def main() -> int:
 
     if FLAGS.experiment:
         command.refuse_unused(FLAGS, ["quick"], "chooses experiments itself")
-    chosen = experiments.choose(FLAGS.experiment, FLAGS.quick, FLAGS.record)
+    chosen = experiments.choose(FLAGS.experiment, FLAGS.quick)
     if FLAGS.list:
         for each in experiments.EXPERIMENTS:
-            mark = "quick" if each.is_quick else "to do" if each.is_planned else ""
+            mark = "quick" if each.is_quick else ""
             print(f"{each.name:<46} {mark:<6} {each.summary}")
         return 0
     _check_package()

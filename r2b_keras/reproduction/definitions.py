@@ -49,7 +49,6 @@ class Experiment:
       num_seeds: how many `--record` trains, from 0 on.
       is_compared: its numbers move so much with the seed that only differences to
         others are claimed.
-      is_planned: nothing is recorded of it yet: only `--record` runs it.
     """
 
     name: str
@@ -60,7 +59,6 @@ class Experiment:
     num_images: int
     num_seeds: int
     is_compared: bool = False
-    is_planned: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

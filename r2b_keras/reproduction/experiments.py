@@ -88,7 +88,6 @@ def _experiment(
     is_quick: bool = False,
     is_compared: bool = False,
     num_seeds: int = LEAST_SEEDS,
-    is_planned: bool = False,
 ) -> Experiment:
     """An experiment on one of the two sets; its name begins with that of the recipe.
 
@@ -103,7 +102,6 @@ def _experiment(
       is_quick: see `Experiment`.
       is_compared: the same.
       num_seeds: the same.
-      is_planned: the same.
     """
     folders = ("--workdir={folder}", "--seed={seed}", "--library={stages}")
     train = ("train", f"--recipe={recipe}", *folders, *flags)
@@ -126,7 +124,6 @@ def _experiment(
         num_images=359 if name.startswith("digits") else 10_000,
         num_seeds=num_seeds,
         is_compared=is_compared,
-        is_planned=is_planned,
     )
 
 
@@ -196,7 +193,6 @@ EXPERIMENTS = (
         converted=_INTEGERS,
         in_runtime=tuple(_INTEGERS),
         num_seeds=3,
-        is_planned=True,
     ),
     _experiment(
         "cifar100_small",
@@ -294,28 +290,21 @@ def compared_with(terms: Collection[Term]) -> set[Term]:
     return {other for pair in pairs if pair & set(terms) for other in pair - set(terms)}
 
 
-def choose(names: list[str], quick: bool, to_record: bool = False) -> list[Experiment]:
-    """The experiments of these names; without names, all recorded, or the quick ones.
+def choose(names: list[str], quick: bool) -> list[Experiment]:
+    """The experiments of these names; without names, all, or the quick ones.
 
     Args:
       names: some names, or none.
       quick: whether only quick ones are wanted.
-      to_record: whether they are run to be recorded.
 
     Raises:
-      InputError: an unknown name, one of which nothing is claimed without another, or
-        nothing recorded that it could be compared with.
+      InputError: an unknown name, or one of which nothing is claimed without another.
     """
     known = {experiment.name: experiment for experiment in EXPERIMENTS}
     for name in names:
         if name not in known:
             raise InputError(
                 f"Unknown experiment {name!r}, expected some of {', '.join(known)}."
-            )
-        if known[name].is_planned and not to_record:
-            raise InputError(
-                f"Nothing is recorded of {name!r} yet that new runs could be compared "
-                "with: run it with --record."
             )
         partners = _partners(name) if known[name].is_compared else set()
         if partners and not partners & set(names):
@@ -325,8 +314,7 @@ def choose(names: list[str], quick: bool, to_record: bool = False) -> list[Exper
             )
     if names:
         return [known[name] for name in dict.fromkeys(names)]
-    recorded = [each for each in EXPERIMENTS if not each.is_planned]
-    return [each for each in recorded if each.is_quick or not quick]
+    return [each for each in EXPERIMENTS if each.is_quick or not quick]
 
 
 def _partners(name: str) -> set[str]:

@@ -20,7 +20,6 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 RESULTS = ROOT / "results"
 CLAIMED = claims.read(RESULTS / seeds.CLAIMS)
 RECORDED = seeds.read(RESULTS / seeds.FILE)
-DONE = [experiment for experiment in EXPERIMENTS if not experiment.is_planned]
 STATEMENTS = {statement.text: statement for statement in statements()}
 NUMBERS = (
     Number("top-1", "stage_0/result.json", "top1"),
@@ -105,7 +104,7 @@ def test_claims_are_what_the_seeds_give(tmp_path):
     assert (tmp_path / "seeds.csv").read_text() == (RESULTS / seeds.FILE).read_text()
 
 
-@pytest.mark.parametrize("experiment", DONE, ids=lambda each: each.name)
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
 def test_committed_runs_are_those_of_seed_0_and_of_the_recipe(experiment):
     folder = RESULTS / experiment.name
     for term, value in seeds.of_run(experiment, folder).items():
@@ -125,12 +124,12 @@ def test_committed_runs_are_those_of_seed_0_and_of_the_recipe(experiment):
     assert saved["precision"] == flags.get("precision", "float32")
 
 
-@pytest.mark.parametrize("experiment", DONE, ids=lambda each: each.name)
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
 def test_committed_runs_are_of_committed_code(experiment):
     checkout.check_run(RESULTS / experiment.name)
 
 
-@pytest.mark.parametrize("experiment", DONE, ids=lambda each: each.name)
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
 def test_committed_tables_are_what_training_prints(experiment):
     workdir = Workdir(RESULTS / experiment.name)
     found = (workdir.result(number) for number in range(len(workdir.recipe().stages)))
@@ -138,22 +137,6 @@ def test_committed_tables_are_what_training_prints(experiment):
     wanted = text[1:].partition("\n\n")[0].splitlines()
     lines = (workdir.path / "table.txt").read_text().splitlines()
     assert not [line for line in wanted if line not in lines]
-
-
-def test_of_what_is_planned_nothing_is_recorded():
-    """Else it would be neither tested nor tried again."""
-    planned = {experiment.name for experiment in EXPERIMENTS} - {x.name for x in DONE}
-    assert not planned & {term.experiment for term in RECORDED}
-    assert not planned & {path.name for path in RESULTS.iterdir()}
-
-
-def test_what_is_planned_is_run_to_be_recorded_alone(monkeypatch):
-    later = dataclasses.replace(SMALL, is_planned=True)
-    monkeypatch.setattr(experiments, "EXPERIMENTS", (later, OTHER))
-    assert choose([], quick=False) == choose([], quick=True) == [OTHER]
-    assert choose(["small"], quick=False, to_record=True) == [later]
-    with pytest.raises(InputError, match="Nothing is recorded of 'small' yet"):
-        choose(["small"], quick=False)
 
 
 def test_commands_write_the_files_that_follow_them_read():
@@ -393,7 +376,7 @@ def test_what_is_no_table_of_seeds(tmp_path, text):
 
 
 def test_what_quick_and_names_choose():
-    assert choose([], quick=False) == DONE
+    assert choose([], quick=False) == list(EXPERIMENTS)
     quick = [experiment.name for experiment in choose([], quick=True)]
     assert quick == ["digits", "digits_strong_baseline"]
     pair = ["digits", "digits_without_absorb_magnitude"]
