@@ -335,6 +335,34 @@ def table(file: str) -> str:
     return "\n".join(lines[first:last])
 
 
+def fine_tuned(pictures: int) -> str:
+    """Cells of that many pictures of a class: each start's mean top-1 and its range."""
+    file, cells = "fine_tuning/fine_tuning.csv", []
+    for start in ("fine-tuned", "fine-tuned for longer", "from scratch"):
+        top1 = column(file, "top1", pictures=str(pictures), start=start)
+        found = [100 * each for each in top1]
+        mean = statistics.mean(found)
+        cells.append(f"{mean:.1f} % ({min(found):.1f} to {max(found):.1f})")
+    return " | ".join(cells)
+
+
+def student_options() -> str:
+    """What each option of later papers gave, less the chain of its seed, in points."""
+    file, names = "student_options.csv", ("top1", "held_out")
+    chain = {each["seed"]: each for each in rows(file, option="none")}
+    lines = [["option", "after", "seeds", "test images", "images held out"]]
+    for option in dict.fromkeys(each["option"] for each in rows(file)):
+        own = rows(file, option=option)
+        gains = [
+            [float(each[name]) - float(chain[each["seed"]][name]) for each in own]
+            for name in names
+        ]
+        if option != "none":
+            means = (f"{100 * statistics.mean(found):+.2f}" for found in gains)
+            lines.append([option, own[0]["after"], str(len(own)), *means])
+    return tables.markdown(lines)
+
+
 def part(name: str) -> str:
     """Cells of a part of the profile: milliseconds, and their share of the network.
 

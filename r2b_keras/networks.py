@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from r2b_keras.checks import (
-    is_number,
     one_of,
     require,
     require_choice,
@@ -95,11 +94,6 @@ BINARIZERS = {
     "approx_sign": "larq.quantizers:ApproxSign",
     "swish_sign": "larq.quantizers:SwishSign",
 }
-# Those of activations whose gradient has a bound, which they take as `clip_value`.
-CLIPPED_BINARIZERS = {
-    "ste_sign": "larq.quantizers:SteSign",
-    "approx_sign": "r2b_keras.models.binarizers:ClippedApproxSign",
-}
 
 
 @dataclass(frozen=True)
@@ -131,11 +125,6 @@ FAMILIES = {
 DOWNSAMPLES = ("real", "binary")
 # How the layers that stay real compute.
 REAL_LAYERS = ("float", "integer")
-# What activations are compared with before they are binarized: BatchNorm's bias, or
-# that and a share of the image's own mean.
-THRESHOLDS = ("learned", "mean")
-# What is done to a filter's weights before their sign is taken.
-WEIGHT_STANDARDIZATIONS = ("none", "center", "standardize")
 # How many pixels of a picture, in height and in width, become one behind a stem.
 STEMS = {"imagenet": 4, "cifar": 1, "small": 2, "quicknet": 4}
 _CHOICES: dict[str, Iterable[str]] = {
@@ -147,15 +136,7 @@ _CHOICES: dict[str, Iterable[str]] = {
     "gate_width": ("out", "in"),
     "activation_binarizer": BINARIZERS,
     "weight_binarizer": BINARIZERS,
-    "thresholds": THRESHOLDS,
-    "weight_standardization": WEIGHT_STANDARDIZATIONS,
 }
-
-
-def require_quantile(name: str, value: Any) -> None:
-    """Refuses what is no quantile that weights can be clamped to."""
-    holds = is_number(value) and 0.5 < value <= 1
-    require(holds, name, value, "a number above 0.5 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -194,22 +175,6 @@ class Network:
         weights of 7 bits and inputs of 8, in training too, see
         `r2b_keras.models.integers`. Gates and the depthwise convolution of the stem
         "quicknet" stay real-valued. Ours.
-      prelu_shifts: a learned shift of each channel before the PReLU of a half block,
-        `prelu(x - a)`, a from 0 (of RPReLU, ReActNet, Liu et al., ECCV 2020; its shift
-        after the PReLU would change no output here, see
-        `r2b_keras.models.layers.ChannelShift`).
-      thresholds: "learned", BatchNorm's bias alone, or "mean", with a learned share of
-        the mean of the image's own map, see `r2b_keras.models.layers`.
-      activation_clip: b, an activation's sign passes its gradient on where |x| <= b:
-        as it is by "ste_sign", times 2 - 2 |x| / b by "approx_sign"; others have no
-        such bound. PokeBNN (Zhang et al., CVPR 2022) gains by a larger one than 1.
-      weight_standardization: "center" takes the mean of a filter's weights off before
-        their sign is taken, "standardize" makes their variance 1 as well, see
-        `r2b_keras.models.binarizers`; deployed are the signs alone. With
-        `weight_binarizer` "ste_sign" only.
-      weight_quantile: clamps a filter's weights to between their quantiles of this and
-        of 1 minus this before their sign, such as 0.9; 1 clamps nothing. With
-        `weight_binarizer` "ste_sign" only.
 
     Raises:
       InputError: a value that no network can have; the message names the field.
@@ -232,11 +197,6 @@ class Network:
     batch_norm_epsilon: float = 1e-5
     synchronized_batch_norm: bool = False
     real_layers: str = "float"
-    prelu_shifts: bool = False
-    thresholds: str = "learned"
-    activation_clip: float = 1.0
-    weight_standardization: str = "none"
-    weight_quantile: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuses values that no network can have."""
@@ -268,26 +228,8 @@ class Network:
         momentum, epsilon = self.batch_norm_momentum, self.batch_norm_epsilon
         require_fraction_below_1("Network.batch_norm_momentum", momentum)
         require_positive("Network.batch_norm_epsilon", epsilon)
-        for field in ("synchronized_batch_norm", "prelu_shifts"):
-            require_flag(f"Network.{field}", getattr(self, field))
-        self._check_binarizers()
-
-    def _check_binarizers(self) -> None:
-        """Refuses options of binarizers that the chosen ones do not have."""
-        require_positive("Network.activation_clip", self.activation_clip)
-        require_quantile("Network.weight_quantile", self.weight_quantile)
-        own = self.rescaling and RESCALINGS[self.rescaling].weight_binarizer
-        activations, weights = self.activation_binarizer, own or self.weight_binarizer
-        for field, binarizer, able in (
-            ("activation_clip", activations, tuple(CLIPPED_BINARIZERS)),
-            ("weight_standardization", weights, ("ste_sign",)),
-            ("weight_quantile", weights, ("ste_sign",)),
-        ):
-            value, default = getattr(self, field), getattr(Network, field)
-            names = " or ".join(map(repr, able))
-            expected = f"{default!r} with the binarizer {binarizer!r}, or {names}"
-            fits = value == default or binarizer in able
-            require(fits, f"Network.{field}", value, expected)
+        synchronized = self.synchronized_batch_norm
+        require_flag("Network.synchronized_batch_norm", synchronized)
 
     def _check_blocks(self) -> None:
         blocks: Any = self.blocks
@@ -323,20 +265,12 @@ class Network:
         if binarization.weights == "sign" and own:
             found[f"RESCALINGS[{rescaling!r}].weight_binarizer"] = own
         if binarization.activations == "sign":
-            entry, code = self.activation_binarizer_code
-            found[entry] = code
+            name = self.activation_binarizer
+            found[f"BINARIZERS[{name!r}]"] = BINARIZERS[name]
         if binarization.weights == "sign" and not own:
             name = self.weight_binarizer
             found[f"BINARIZERS[{name!r}]"] = BINARIZERS[name]
         return found
-
-    @property
-    def activation_binarizer_code(self) -> tuple[str, str]:
-        """What makes signs of activations: its entry, and the code "module:name"."""
-        name = self.activation_binarizer
-        if self.activation_clip == 1:
-            return f"BINARIZERS[{name!r}]", BINARIZERS[name]
-        return f"CLIPPED_BINARIZERS[{name!r}]", CLIPPED_BINARIZERS[name]
 
     def map_layout(self) -> dict[str, object]:
         """What decides how many blocks there are and how large their feature maps."""
@@ -357,8 +291,6 @@ class Network:
         layout["stem_activation"] = self.stem_activation
         layout["downsample"] = self.downsample
         layout["rescaling"] = self.rescaling_used
-        layout["prelu_shifts"] = self.prelu_shifts
-        layout["thresholds"] = self.thresholds
         if RESCALINGS[self.rescaling_used].gated:
             layout["reduction"] = self.reduction
             layout["gate_width"] = self.gate_width

@@ -47,14 +47,6 @@ def network(**options):
         ("batch_norm_epsilon", float("nan"), "a positive number"),
         ("batch_norm_epsilon", float("inf"), "a positive number"),
         ("synchronized_batch_norm", 1, "true or false"),
-        ("prelu_shifts", 1, "true or false"),
-        ("thresholds", "median", "one of learned, mean"),
-        ("activation_clip", 0.0, "a positive number"),
-        ("activation_clip", "1.5", "a positive number"),
-        ("weight_standardization", "whiten", "one of none, center, standardize"),
-        ("weight_quantile", 0.5, "a number above 0.5 and at most 1"),
-        ("weight_quantile", 1.01, "a number above 0.5 and at most 1"),
-        ("weight_quantile", True, "a number above 0.5 and at most 1"),
     ],
 )
 def test_refused(field, value, expected):
@@ -62,25 +54,6 @@ def test_refused(field, value, expected):
         InputError, match=f"Network.{field} is .*, expected .*{expected}"
     ):
         network(**{field: value})
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "binarizer"),
-    [
-        ("activation_clip", 1.5, {"activation_binarizer": "swish_sign"}),
-        ("weight_standardization", "center", {"weight_binarizer": "swish_sign"}),
-        ("weight_quantile", 0.9, {"weight_binarizer": "approx_sign"}),
-        ("weight_quantile", 0.9, {"rescaling": "analytic"}),
-    ],
-)
-def test_an_option_of_the_binarizer_that_it_has_not(field, value, binarizer):
-    default = getattr(Network, field)
-    with pytest.raises(
-        InputError, match=f"{field} is .*, expected {default!r} with .*, or 'ste_sign'"
-    ):
-        network(**{field: value}, **binarizer)
-    # Each alone is well.
-    assert network(**binarizer) != network(**{field: value})
 
 
 def test_the_stem_that_wants_a_width_of_fours():

@@ -4,11 +4,7 @@ Importing this imports TensorFlow; what describes a network, `r2b_keras.networks
 not.
 """
 
-from r2b_keras.models.binarizers import (
-    ClippedApproxSign,
-    MagnitudeAwareSign,
-    StandardizedSign,
-)
+from r2b_keras.models.binarizers import MagnitudeAwareSign
 from r2b_keras.models.building import build_network
 from r2b_keras.models.integers import IntegerConv2D, IntegerDense, PictureConv2D
 from r2b_keras.models.intermediates import intermediate_names, with_intermediates
@@ -16,8 +12,6 @@ from r2b_keras.models.layers import (
     ActivationScale,
     ChannelGating,
     ChannelScale,
-    ChannelShift,
-    InstanceThreshold,
     OuterProductScale,
     SynchronizedBatchNorm,
     Tanh,
@@ -33,9 +27,6 @@ __all__ = [
     "Binarization",
     "ChannelGating",
     "ChannelScale",
-    "ChannelShift",
-    "ClippedApproxSign",
-    "InstanceThreshold",
     "IntegerConv2D",
     "IntegerDense",
     "MagnitudeAwareSign",
@@ -44,7 +35,6 @@ __all__ = [
     "Normalisation",
     "OuterProductScale",
     "PictureConv2D",
-    "StandardizedSign",
     "SynchronizedBatchNorm",
     "Tanh",
     "build_network",

@@ -9,21 +9,10 @@ import pkgutil
 from typing import Any
 
 from r2b_keras.environment import lq, tf
-from r2b_keras.models.binarizers import StandardizedSign
 from r2b_keras.models.integers import IntegerConv2D, IntegerDense
-from r2b_keras.models.layers import (
-    ChannelShift,
-    InstanceThreshold,
-    SynchronizedBatchNorm,
-    Tanh,
-)
+from r2b_keras.models.layers import SynchronizedBatchNorm, Tanh
 from r2b_keras.models.rescalings import Convolution
-from r2b_keras.networks import (
-    BINARIZATIONS,
-    BINARIZERS,
-    RESCALINGS,
-    Network,
-)
+from r2b_keras.networks import BINARIZATIONS, BINARIZERS, RESCALINGS, Network
 
 layers = tf.keras.layers
 
@@ -101,13 +90,11 @@ def activation(x: tf.Tensor, kind: str, name: str) -> tf.Tensor:
 def quantizers(network: Network) -> dict[str, Any]:
     """Arguments that give a larq layer the network's binarization."""
     of_weights = _of_weights(network)
-    bounded = of_weights and getattr(of_weights, "clip_value", 1.0) is not None
     return {
         "input_quantizer": _of_inputs(network),
         "kernel_quantizer": of_weights,
-        # A latent weight beyond larq's bound, 1, gets no gradient and would stay there
-        # for ever. Where nothing is bounded, a clip would only move a filter's mean.
-        "kernel_constraint": "weight_clip" if bounded else None,
+        # A latent weight beyond +-1 gets no gradient and would stay there for ever.
+        "kernel_constraint": of_weights and "weight_clip",
     }
 
 
@@ -117,18 +104,12 @@ def _of_inputs(network: Network) -> Any:
         return None
     if kind == "tanh":
         return Tanh()
-    _, code = network.activation_binarizer_code
-    clip = network.activation_clip
-    clipped = {} if clip == 1 else {"clip_value": clip}
-    return pkgutil.resolve_name(code)(**clipped)
+    return pkgutil.resolve_name(BINARIZERS[network.activation_binarizer])()
 
 
 def _of_weights(network: Network) -> Any:
     if BINARIZATIONS[network.binarization].weights == "real":
         return None
-    standardization, quantile = network.weight_standardization, network.weight_quantile
-    if standardization != "none" or quantile < 1:
-        return StandardizedSign(standardization, quantile)
     own = RESCALINGS[network.rescaling_used].weight_binarizer
     return pkgutil.resolve_name(own or BINARIZERS[network.weight_binarizer])()
 
@@ -177,8 +158,7 @@ def binary_half_block(
     """BatchNorm -> sign -> 3x3 convolution -> re-scaling -> PReLU, plus its own skip.
 
     Half of a block of Fig. 1 (left). BatchNorm's bias is the learned threshold of the
-    sign. Where the network says so, a share of the image's own mean is added to that
-    threshold, and a learned shift precedes the PReLU.
+    sign.
 
     Args:
       x: `[B, H, W, C_in]`.
@@ -195,16 +175,11 @@ def binary_half_block(
     if strides != 1:
         skip = shortcut(x, filters, network, f"{name}_shortcut")
     normalised = batch_norm(x, network, f"{name}_batch_norm")
-    signed = normalised
-    if network.thresholds == "mean":
-        signed = InstanceThreshold(name=f"{name}_instance_threshold")(normalised)
-    x = quantized_convolution(signed, filters, 3, strides, network, f"{name}_conv")
+    x = quantized_convolution(normalised, filters, 3, strides, network, f"{name}_conv")
     rescaling = RESCALINGS[network.rescaling_used].layers
     if rescaling:
-        convolution = Convolution(x, normalised, signed, 3, strides, network, name)
+        convolution = Convolution(x, normalised, 3, strides, network, name)
         x = pkgutil.resolve_name(rescaling)(convolution)
-    if network.prelu_shifts:
-        x = ChannelShift(name=f"{name}_shift")(x)
     x = activation(x, "prelu", f"{name}_prelu")
     return layers.Add(name=output)([x, skip])
 

@@ -1,4 +1,4 @@
-"""Layers around a binary convolution: gates, scales, shifts, thresholds and more.
+"""Layers around a binary convolution: gates, scales and more.
 
 Each is a serialisable Keras layer. Larq supplies the quantized convolutions and the
 sign functions; what follows is what it does not have.
@@ -74,27 +74,8 @@ class SynchronizedBatchNorm(tf.keras.layers.BatchNormalization):
         return mean, replica.all_reduce(average, spread)
 
 
-class _PerChannel(tf.keras.layers.Layer):
-    """A layer with one learned number for each channel of `[B, H, W, C]`.
-
-    Attributes:
-      weight_name: of its variable.
-      start: what initialises it.
-    """
-
-    weight_name: str
-    start: str
-
-    def build(self, input_shape: Any) -> None:
-        """Adds the numbers, shape `[C]`."""
-        self.per_channel = self.add_weight(
-            name=self.weight_name, shape=(input_shape[-1],), initializer=self.start
-        )
-        super().build(input_shape)
-
-
 @_register
-class ChannelScale(_PerChannel):
+class ChannelScale(tf.keras.layers.Layer):
     """Multiplies each channel by a learned factor: alpha of Eq. 3.
 
     Also the per-channel Gamma of XNOR-Net++ (Bulat & Tzimiropoulos, 2019). Starts at 1.
@@ -102,66 +83,16 @@ class ChannelScale(_PerChannel):
     Input shape: `[B, H, W, C]`. Output shape: the same.
     """
 
-    weight_name, start = "scale", "ones"
-
-    @property
-    def factor_per_channel(self) -> tf.Variable:
-        """The factors `[C]`: what can absorb the size of weights."""
-        return self.per_channel
+    def build(self, input_shape: Any) -> None:
+        """Adds the factors, shape `[C]`: what can absorb the size of weights."""
+        self.factor_per_channel = self.add_weight(
+            name="scale", shape=(input_shape[-1],), initializer="ones"
+        )
+        super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs * scale`."""
-        return inputs * self.per_channel
-
-
-@_register
-class ChannelShift(_PerChannel):
-    """Adds a learned number to each channel: the shift within ReActNet's RPReLU.
-
-    y = x + b; its gradient goes on to x as it is, and b gets the sum of it over batch
-    and map. b starts at 0. RPReLU is prelu(x - a) + c (Liu et al., ECCV 2020):
-    a layer of this kind with b = -a before the PReLU has its bend anywhere.
-
-    Deviation: there is no c. Whatever reads a half block's output takes a constant of
-    each channel off again: a BatchNorm does, behind a shortcut's pooling and
-    convolution too, and after the last block the classifier has a bias: c would change
-    no output of the network. (It would move the attention maps of Eq. 2, which sum
-    squares as they are.) In ReActNet signs read it with no BatchNorm before them.
-
-    Input shape: `[B, H, W, C]`. Output shape: the same.
-    """
-
-    weight_name, start = "shift", "zeros"
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns `inputs + shift`."""
-        return inputs + self.per_channel
-
-
-@_register
-class InstanceThreshold(_PerChannel):
-    """Takes a share of its own mean off each channel of an image, before its sign.
-
-    y = x - a m, m = the mean of the channel over the image's map, a learned for each
-    channel from 0. Whatever fixed threshold is needed is BatchNorm's bias before it.
-    Backward, of the gradient g by y: x gets g - a mean(g), the mean over the map, and a
-    gets -sum(m g) over batch and map.
-
-    The threshold a m depends on the image, as in INSTA-BNN (Lee et al., ICCV 2023) and
-    DyBNN (2021, arXiv 2110.05185).
-
-    Deviation: INSTA-BNN has the mean of x^3 for that of x, and DyBNN two dense layers
-    of the means. The mean of x is what the gate of Eq. 3 pools already, and it can be
-    summed where x is written, before any sign is taken.
-
-    Input shape: `[B, H, W, C]`. Output shape: the same.
-    """
-
-    weight_name, start = "share", "zeros"
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns `inputs - share * mean`, as a sum, which the runtime merges."""
-        return inputs + -self.per_channel * channel_means(inputs, self.variable_dtype)
+        return inputs * self.factor_per_channel
 
 
 @_register

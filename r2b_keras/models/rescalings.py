@@ -23,9 +23,7 @@ class Convolution:
 
     Attributes:
       output: `[B, H', W', C_out]`.
-      normalised: BatchNorm's output before it, `[B, H, W, C_in]`.
-      binarized: what it took signs of, the same but for thresholds that depend on the
-        image.
+      normalised: what it binarized, BatchNorm's output `[B, H, W, C_in]`.
       kernel_size: height and width of its window, in pixels.
       strides: its stride, in pixels.
       network: options.
@@ -34,7 +32,6 @@ class Convolution:
 
     output: tf.Tensor
     normalised: tf.Tensor
-    binarized: tf.Tensor
     kernel_size: int
     strides: int
     network: Network
@@ -44,7 +41,7 @@ class Convolution:
 def activation_scale(of: Convolution) -> tf.Tensor:
     """XNOR-Net's K (Eq. 1); its alpha comes with the weights' binarizer."""
     name = f"{of.name}_activation_scale"
-    factor = ActivationScale(of.kernel_size, of.strides, name=name)(of.binarized)
+    factor = ActivationScale(of.kernel_size, of.strides, name=name)(of.normalised)
     return layers.Multiply(name=f"{of.name}_rescale")([of.output, factor])
 
 

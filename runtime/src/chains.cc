@@ -219,15 +219,14 @@ void Chains::extend(Chain* chain) {
                         return std::find(mine.begin(), mine.end(), i) == mine.end();
                       });
   const bool useless = chain->finish.packed == nullptr && chain->finish.sums == nullptr;
-  if (wanted || useless || chain->is_read_again) chain->finish.output = chain->current;
+  if (wanted || useless) chain->finish.output = chain->current;
 }
 
 void Chains::absorb_signs(Chain* chain) {
   if (!absorb_batch_norm(chain)) take_signs_of(chain, *chain->current);
 }
 
-// [MUL by] and ADD of a constant, seen by nothing but LceQuantize and MEAN, or by MEAN and
-// an addition that moves the signs.
+// [MUL by] and ADD of a constant, seen by nothing but LceQuantize and MEAN.
 bool Chains::absorb_batch_norm(Chain* chain) {
   const int channels = chain->current->channels();
   for (size_t index : consumers(*chain->current)) {
@@ -254,64 +253,20 @@ bool Chains::absorb_batch_norm(Chain* chain) {
     const Value& shifted = graph_.output(*next);
     const std::vector<size_t>& users = consumers(shifted);
     const auto is_mean = [this](size_t i) { return graph_.is_mean(op(i)); };
-    const auto are_moved = [&](size_t i) {
-      return users.size() == 2 && what_moves_signs(i, shifted) != nullptr;
-    };
     const bool only_signs =
         !shifted.to_outside && shifted.shape == chain->current->shape &&
         std::all_of(users.begin(), users.end(), [&](size_t i) {
-          return op(i).kind == OperatorKind::kQuantize || is_mean(i) || are_moved(i);
+          return op(i).kind == OperatorKind::kQuantize || is_mean(i);
         });
     if (!only_signs || users.size() > 2 || users.empty() ||
         (users.size() == 2 && is_mean(users[0]) == is_mean(users[1]))) {
       continue;
-    }
-    if (std::any_of(users.begin(), users.end(), are_moved)) {
-      unstored_[&shifted] = {chain->current, scale, shift};
-      chain->is_read_again = true;
     }
     chain->finish.scale = scale;
     chain->finish.shift = shift;
     for (size_t i : taken) done_[i] = true;
     chain->operators.insert(chain->operators.end(), taken.begin(), taken.end());
     return take_signs_of(chain, shifted);
-  }
-  return false;
-}
-
-const Value* Chains::what_moves_signs(size_t index, const Value& value) const {
-  const Operator& sum = op(index);
-  if (sum.kind != OperatorKind::kAdd || sum.activation != Activation::kNone) {
-    return nullptr;
-  }
-  const Value& other = graph_.input(sum, &graph_.input(sum, 0) == &value ? 1 : 0);
-  const Value& moved = graph_.output(sum);
-  const std::vector<size_t>& users = consumers(moved);
-  const bool only_signs = !moved.to_outside && moved.shape == value.shape &&
-                          users.size() == 1 &&
-                          op(users[0]).kind == OperatorKind::kQuantize;
-  // Of one shape the chain that computes `other` could take the sum for its own.
-  const bool is_apart = other.shape != value.shape;
-  return only_signs && is_apart && is_gate(other, value) ? &other : nullptr;
-}
-
-bool Chains::take_moved_signs(size_t index, Chain* chain) {
-  const Operator& sum = op(index);
-  if (!fuse_ || sum.kind != OperatorKind::kAdd) return false;
-  for (size_t i = 0; i < 2; i++) {
-    Value& value = graph_.input(sum, i);
-    const Value* moves = what_moves_signs(index, value);
-    if (moves == nullptr) continue;
-    chain->current = &value;
-    if (const auto found = unstored_.find(&value); found != unstored_.end()) {
-      chain->current = found->second.source;
-      chain->finish.gate_constant = found->second.scale;
-      chain->finish.addend = found->second.shift;
-    }
-    chain->finish.moves = moves;
-    chain->last = index;
-    chain->operators.push_back(index);
-    return take_signs_of(chain, graph_.output(sum));
   }
   return false;
 }

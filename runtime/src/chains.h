@@ -23,7 +23,6 @@ struct Chain {
   Finish finish;
   std::vector<size_t> operators;
   const Operator* mean = nullptr;  // what takes the channel sums
-  bool is_read_again = false;      // `current`, for what BatchNorm made of it
 };
 
 class Chains {
@@ -44,9 +43,6 @@ class Chains {
   bool take_signs_of(Chain* chain, const Value& value);
   // Memory for the channel sums of each row of `value`.
   Value* add_sums(const Value& value);
-  // Where the operator adds a computed number for each channel, and all that is wanted
-  // of the sum are signs: true, and the chain of a pass that starts at the operator.
-  bool take_moved_signs(size_t index, Chain* chain);
 
   const std::vector<size_t>& consumers(const Value& value) const;
   bool fuses() const { return fuse_; }
@@ -70,21 +66,11 @@ class Chains {
   // What the chain's values are for in the end: signs and channel sums.
   void absorb_signs(Chain* chain);
   bool absorb_batch_norm(Chain* chain);
-  // What an operator adds to `value` as `take_moved_signs` says; null where it does not.
-  const Value* what_moves_signs(size_t index, const Value& value) const;
   const Operator& op(size_t index) const { return graph_.operators[index]; }
 
   Graph& graph_;
   const bool fuse_;
-  // What BatchNorm gives and nothing stores: `source` times `scale`, where there is one,
-  // plus `shift`.
-  struct Unstored {
-    Value* source;
-    const float *scale, *shift;
-  };
-
   std::map<const Value*, std::vector<size_t>> consumers_;
-  std::map<const Value*, Unstored> unstored_;
   // What `for_each_channel` has made.
   std::map<std::tuple<const Value*, int, Sign>, const float*> made_constants_;
   std::vector<bool> done_;

@@ -24,12 +24,9 @@ void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
   };
   work.num_pixels = span.num_pixels;
   work.num_channels = span.num_channels;
-  const auto of_image = [&](const Value& value) {
-    const bool is_of_images = value.shape.rank == 4 && value.shape.dims[0] > 1;
-    return value.row<float>(is_of_images ? span.row / rows_an_image : 0) + first;
-  };
   if (gate != nullptr) {
-    work.gate = of_image(*gate);
+    const bool is_of_images = gate->shape.rank == 4 && gate->shape.dims[0] > 1;
+    work.gate = gate->row<float>(is_of_images ? span.row / rows_an_image : 0) + first;
   } else if (gate_constant != nullptr) {
     work.gate = gate_constant + first;
   }
@@ -51,11 +48,7 @@ void Finish::run(const Kernels& kernels, FinishRow work, const Span& span,
     work.output_stride = output->channels();
   }
   if (scale != nullptr) work.scale = scale + first;
-  if (moves != nullptr) {
-    work.shift = of_image(*moves);
-  } else if (shift != nullptr) {
-    work.shift = shift + first;
-  }
+  if (shift != nullptr) work.shift = shift + first;
   if (packed != nullptr) {
     work.packed = packed->row<uint32_t>(span.row) +
                   static_cast<ptrdiff_t>(span.first_pixel) * packed->channels() +
@@ -86,10 +79,6 @@ void Finish::declare(Step* step) const {
   if (has_limits && limits_follow_skip) name(" + ReLU");
   if (output != nullptr) step->writes.push_back(output);
   if (scale != nullptr || shift != nullptr) name(" + BatchNorm");
-  if (moves != nullptr) {
-    step->add_read(moves);
-    name(" + threshold");
-  }
   if (packed != nullptr) {
     step->writes.push_back(packed);
     name(" + sign");

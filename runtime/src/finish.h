@@ -33,7 +33,6 @@ struct Finish {
   Value* output = nullptr;
   const float* scale = nullptr;
   const float* shift = nullptr;
-  const Value* moves = nullptr;  // computed, as a gate: a shift of each image's own
   Value* packed = nullptr;
   Value* sums = nullptr;  // [rows, C]: one sum for each row of pixels
 

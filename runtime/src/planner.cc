@@ -294,10 +294,6 @@ bool Planner::add_elementwise(size_t index) {
   Value* source = &graph_.input(first, is_second ? 1 : 0);
   if (source->type != kTfLiteFloat32) return false;
   Chain chain;
-  if (chains_.take_moved_signs(index, &chain)) {
-    emit(chain, make_pass(kernels_, chain.current, chain.finish));
-    return true;
-  }
   chain.current = source;
   chain.last = index;
   if (chains_.absorb(&chain, index)) {

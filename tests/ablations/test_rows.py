@@ -167,13 +167,13 @@ def test_what_overrides_make_alike_is_trained_once(overrides, copies):
 
 
 def test_a_row_that_a_recipe_cannot_have_stands_in_no_other_s_way():
-    """Analytic factors have a weight binarizer of their own, without a quantile."""
-    override = ["stages.*.student.weight_quantile=0.9"]
+    """Without labels, rows without a teacher have nothing to train with."""
+    override = ["stages.3.losses.cross_entropy=0"]
     recipe = recipes.apply_overrides(recipes.get("cifar100_small"), override)
-    (row,) = rows.find(["gate"], recipe)
-    assert rows.make_recipe(recipe, row, "real").stages[3].student.weight_quantile
-    (row,) = rows.find(["analytic"], recipe)
-    with pytest.raises(InputError, match="weight_quantile"):
+    (row,) = rows.find(["all"], recipe)
+    assert rows.make_recipe(recipe, row, "real").stages[3].losses.needs_teacher
+    (row,) = rows.find(["baseline"], recipe)
+    with pytest.raises(InputError, match="nothing to train with"):
         rows.make_recipe(recipe, row, "real")
 
 

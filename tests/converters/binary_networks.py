@@ -56,8 +56,6 @@ def randomize(model, seed=0):
             layer.alpha.assign(rng.uniform(0.1, 0.5, layer.alpha.shape))
         elif type(layer).__name__ in ("ChannelScale", "OuterProductScale"):
             layer.set_weights([rng.uniform(0.2, 1, w.shape) for w in layer.weights])
-        elif type(layer).__name__ in ("ChannelShift", "InstanceThreshold"):
-            layer.per_channel.assign(rng.normal(0, 0.5, layer.per_channel.shape))
     return model
 
 

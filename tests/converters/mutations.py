@@ -43,18 +43,6 @@ def real_constants(flatbuffer):
     return [index for index, size in sizes.items() if size > 4]
 
 
-def constants_equal_to(flatbuffer, values):
-    """Indices of the float32 constants with these values, in whatever shape."""
-    model = tflite_file.parse(flatbuffer)
-    content = values.astype("<f4").tobytes()
-    tensors = model.subgraphs[0].tensors
-    return [
-        index
-        for index in real_constants(flatbuffer)
-        if tflite_file.constant(model, tensors[index]) == content
-    ]
-
-
 def with_real_constant(flatbuffer, index, change, kind="<f4"):
     """One float32 constant, or one of another kind, changed as `REAL_CHANGES` say."""
 

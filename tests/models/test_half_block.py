@@ -53,7 +53,7 @@ class HalfBlock:
         pad = self.network.pad_value
         return reference.convolve(reference.sign(x), signs, strides, pad)
 
-    def rescaled(self, x, normalized, signed):
+    def rescaled(self, x, normalized):
         kind = self.network.rescaling
         if kind in ("channel_scale", "gate_and_scale"):
             x = x * self.weights["half_scale/scale"]
@@ -64,7 +64,7 @@ class HalfBlock:
             for part in ("height", "width", "channel"):
                 x = x * self.weights[f"half_scale/{part}_scale"]
         if kind == "analytic":
-            x = x * reference.activation_scale(signed, 3, self.strides)
+            x = x * reference.activation_scale(normalized, 3, self.strides)
         return x
 
     def skip(self, x):
@@ -80,15 +80,8 @@ class HalfBlock:
 
     def __call__(self, x):
         normalized = self.batch_norm(x, "half_batch_norm")
-        signed = normalized
-        if self.network.thresholds == "mean":
-            means = normalized.mean((1, 2), keepdims=True)
-            share = self.weights["half_instance_threshold/share"]
-            signed = normalized - share * means
-        y = self.signed_convolution(signed, "half_conv", self.strides)
-        y = self.rescaled(y, normalized, signed)
-        if self.network.prelu_shifts:
-            y = y + self.weights["half_shift/shift"]
+        y = self.signed_convolution(normalized, "half_conv", self.strides)
+        y = self.rescaled(y, normalized)
         y = reference.prelu(y, self.weights["half_prelu/alpha"])
         return y + self.skip(x)
 
@@ -105,17 +98,6 @@ class HalfBlock:
 @pytest.mark.parametrize("rescaling", RESCALINGS)
 def test_half_block(rescaling, strides, downsample, pad_value, size):
     check_half_block(rescaling, strides, downsample, pad_value, size)
-
-
-# Each option that a paper since has added, with what is beside it.
-OPTIONS = [{"prelu_shifts": True}, {"thresholds": "mean"}]
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options))
-@pytest.mark.parametrize("rescaling", ["gate_and_scale", "none", "analytic"])
-def test_half_block_with_an_option(rescaling, options):
-    check_half_block(rescaling, 1, "real", 0.0, (6, 7), **options)
-    check_half_block(rescaling, 2, "binary", 0.0, (7, 6), **options)
 
 
 def check_half_block(rescaling, strides, downsample, pad_value, size, **options):
@@ -143,24 +125,6 @@ def check_half_block(rescaling, strides, downsample, pad_value, size, **options)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(found, expected, atol=1e-5 * scale, rtol=1e-5)
     assert model.layers[-1].name == "end"
-
-
-def test_a_shift_after_the_prelu_would_change_nothing():
-    """Why there is none: constants of each channel do not reach the next half block."""
-    network = Network("real_to_binary18", "binary", downsample="real")
-    image = tf.keras.Input((6, 6, CHANNELS))
-    outputs = blocks.binary_half_block(image, FILTERS, 2, network, "half", "end")
-    model = tf.keras.Model(image, outputs)
-    x = np.random.default_rng(4).normal(size=(5, 6, 6, CHANNELS)).astype("float32")
-    constant = np.random.default_rng(5).normal(size=CHANNELS).astype("float32")
-    # In training, where BatchNorm measures; float32 rounds sums with the constant.
-    found, expected = model(x + constant, training=True), model(x, training=True)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    skipped = blocks.binary_half_block(image, CHANNELS, 1, network, "same", "skip")
-    model = tf.keras.Model(image, skipped)
-    found, expected = model(x + constant, training=True), model(x, training=True)
-    # Past the convolution it goes on, to the next reader.
-    np.testing.assert_allclose(found, expected + constant, atol=1e-4)
 
 
 def test_real_block():

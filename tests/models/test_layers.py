@@ -9,8 +9,6 @@ from r2b_keras.models.layers import (
     ActivationScale,
     ChannelGating,
     ChannelScale,
-    ChannelShift,
-    InstanceThreshold,
     OuterProductScale,
     Tanh,
 )
@@ -44,71 +42,6 @@ def test_channel_scale_multiplies_each_channel(shape):
     by_input, by_scale = gradients(layer, x, upstream)
     np.testing.assert_allclose(by_input, upstream * scale, rtol=1e-12)
     np.testing.assert_allclose(by_scale, (upstream * x).sum((0, 1, 2)), rtol=1e-9)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_channel_shift_adds_to_each_channel(shape):
-    layer = ChannelShift(dtype="float64")
-    x, shift, upstream = random(shape), random(shape[-1], 1), random(shape, 2)
-    np.testing.assert_array_equal(layer(x), x)  # starts at 0
-    layer.set_weights([shift])
-    np.testing.assert_array_equal(layer(x), x + shift)
-    by_input, by_shift = gradients(layer, x, upstream)
-    np.testing.assert_array_equal(by_input, upstream)
-    np.testing.assert_allclose(by_shift, upstream.sum((0, 1, 2)), rtol=1e-9)
-
-
-def test_a_shift_before_a_prelu():
-    """y = f(x - a) with f of slope s below 0, and its gradients."""
-    x = np.array([-2.0, -0.5, 0.0, 0.25, 0.5, 3.0]).reshape(1, 1, 6, 1)
-    upstream, a, s = random(x.shape), 0.25, 0.1
-    shift = ChannelShift(dtype="float64")
-    prelu = tf.keras.layers.PReLU(shared_axes=[1, 2], dtype="float64")
-    inputs = tf.constant(x)
-    prelu(shift(inputs))  # builds them
-    shift.per_channel.assign([-a])
-    prelu.alpha.assign([[[s]]])
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        y = prelu(shift(inputs))
-    weights = shift.per_channel, prelu.alpha
-    by_input, *by_weights = tape.gradient(y, [inputs, *weights], tf.constant(upstream))
-
-    above, below = x > a, x < a
-    np.testing.assert_allclose(y, (above + s * ~above) * (x - a), rtol=1e-12)
-    # Keras's PReLU passes nothing on at its bend.
-    slope = above + s * below
-    np.testing.assert_allclose(by_input, upstream * slope, rtol=1e-12)
-    expected = upstream * slope, upstream * below * (x - a)
-    for found, each in zip(by_weights, expected, strict=True):
-        np.testing.assert_allclose(np.sum(found), each.sum(), rtol=1e-9)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_instance_threshold_takes_off_a_share_of_each_mean(shape):
-    layer = InstanceThreshold(dtype="float64")
-    x, share, upstream = random(shape), random(shape[-1], 1), random(shape, 2)
-    share[:2] = 0.0, -1.5
-    np.testing.assert_array_equal(layer(x), x)  # starts at 0
-    layer.set_weights([share])
-    means = x.mean((1, 2), keepdims=True)
-    np.testing.assert_allclose(layer(x), x - share * means, rtol=1e-9)
-    by_input, by_share = gradients(layer, x, upstream)
-    expected = upstream - share * upstream.mean((1, 2), keepdims=True)
-    np.testing.assert_allclose(by_input, expected, rtol=1e-9, atol=1e-12)
-    expected = -(means * upstream).sum((0, 1, 2))
-    np.testing.assert_allclose(by_share, expected, rtol=1e-9, atol=1e-12)
-
-
-def test_instance_threshold_of_a_large_map_in_half_precision():
-    policy = tf.keras.mixed_precision.Policy("mixed_float16")
-    layer = InstanceThreshold(dtype=policy)
-    x = np.full((1, 112, 112, 3), 20.0)
-    layer(x)
-    layer.set_weights([np.full(3, 0.5)])
-    y = layer(x)
-    assert y.dtype == tf.float16
-    np.testing.assert_allclose(np.float32(y), 10.0, rtol=2e-3)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -249,8 +182,6 @@ def test_tanh_and_its_gradient():
 LAYERS = [
     Tanh(name="squash"),
     ChannelScale(name="alpha"),
-    ChannelShift(name="shift"),
-    InstanceThreshold(name="threshold"),
     OuterProductScale(name="gamma", trainable=False),
     ActivationScale(3, strides=2, name="k", dtype="float64"),
     ChannelGating(units=6, bottleneck=3, name="gate", trainable=False),

@@ -5,11 +5,9 @@ import pytest
 
 from r2b_keras import models
 from r2b_keras.environment import tf
-from tests.models import student_options
 from tests.networks import build_model
 
 OPTIONS = {"width": 8, "blocks": (1,), "stem": "cifar"}
-TODAY = {**student_options.TODAY, "stem": "quicknet"}
 POLICIES = ["mixed_bfloat16", "mixed_float16"]
 
 
@@ -29,7 +27,7 @@ def images():
         ("real_to_binary18", "binary", {"rescaling": "gate_and_scale"}),
         ("real_to_binary18", "binary", {"rescaling": "analytic"}),
         ("real_to_binary18", "binary", {"rescaling": "outer_product_scale"}),
-        ("real_to_binary18", "binary", TODAY),
+        ("real_to_binary18", "binary", {"stem": "quicknet"}),
     ],
 )
 def test_a_step_with_float32_logits_and_weights(policy, name, binarization, options):

@@ -37,7 +37,7 @@ BEGINNINGS = {
     *(*CONVOLUTIONS, *POOLS, *POOLED),
 }
 ENDINGS = {
-    *("factor", "PReLU", "ReLU", "skip", "addend", "BatchNorm", "threshold", "sign"),
+    *("factor", "PReLU", "ReLU", "skip", "addend", "BatchNorm", "sign"),
     *("map", "channel sums", "quantization"),
 }
 # Graphs of which it is looked at what they are like.
@@ -214,69 +214,6 @@ def test_gates_of_a_dense_layer_are_fused_where_they_are_one(size, after_the_gat
     # Engines add up the pool and the dense layer in other orders.
     (wanted,) = shared_graph_runs.reference_outputs(graph)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
-
-
-def with_thresholds_of_means(reader, batch=2, height=4, width=8):
-    """Signs of what BatchNorm gives plus a share of its own mean; `reader` reads it."""
-    size, numbers = (batch, height, width, 34), SteadyNumbers("thresholds")
-    file, image_size = GraphFile(), (batch, 2 * height, 2 * width, 34)
-    image = file.input("float", image_size)
-    window = dict.fromkeys(("filterHeight", "filterWidth", "strideH", "strideW"), 2)
-    pool = file.builtin("MAX_POOL_2D", [image], file.tensor("float", size), **window)
-
-    def with_vector(name: str, x: int, shape: tuple[int, ...]) -> int:
-        vector = file.constant("float", numbers.floats(-1, 1, 34))
-        return file.builtin(name, [x, vector], file.tensor("float", shape))
-
-    x = with_vector("ADD", with_vector("MUL", pool, size), size)
-    axes, each = file.constant("packed", np.array([1, 2])), (batch, 1, 1, 34)
-    mean = file.builtin("MEAN", [x, axes], file.tensor("float", each), keepDims=True)
-    share = with_vector("MUL", mean, each)
-    pair = [share, x] if reader == "the sum's other side" else [x, share]
-    moved = file.builtin("ADD", pair, file.tensor("float", size))
-    packed = file.custom("LceQuantize", [moved], file.tensor("packed", (*size[:3], 2)))
-    outputs = [convolved(file, packed, size), pool]
-    read = {"BatchNorm's reader": x, "the sum's reader": moved}.get(reader)
-    if read is not None:
-        outputs.append(file.builtin("RELU", [read], file.tensor("float", size)))
-    images = [numbers.floats(-9, 9, *image_size) for _ in range(2)]
-    return SimpleNamespace(
-        content=file.content(*outputs), inputs=[[each] for each in images]
-    )
-
-
-PASS = "pass + factor + addend + threshold + sign"
-
-
-@pytest.mark.parametrize("batch", [1, 2])
-def test_thresholds_of_maps_of_one_pixel(batch):
-    """Whose mean is as large as the map: one could be added to the other."""
-    found, alone, _, _ = fused_and_alone(with_thresholds_of_means(None, batch, 1, 1))
-    for ours, theirs in zip(found, alone, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-@pytest.mark.parametrize(
-    ("reader", "fused"),
-    [
-        (None, True),
-        ("the sum's other side", True),
-        ("BatchNorm's reader", False),
-        ("the sum's reader", False),
-    ],
-)
-def test_signs_above_a_share_of_the_mean_take_one_pass(reader, fused):
-    graph = with_thresholds_of_means(reader)
-    found, alone, steps, unfused = fused_and_alone(graph)
-    assert (PASS in steps) == fused, steps
-    assert not any("threshold" in step for step in unfused)
-    for ours, theirs in zip(found, alone, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    # Each image has thresholds of its own.
-    turned = [image[::-1] for image in graph.inputs[1]]
-    graph.inputs = [turned, turned]
-    others = shared_graph_runs.delegate_outputs(graph, Setting("portable"), set())
-    np.testing.assert_array_equal(others[0][::-1], found[0])
 
 
 def with_a_constant_map(padding, how, zero):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from small_workdirs import finished
 
-from r2b_keras import networks, recipes
+from r2b_keras import recipes
 from r2b_keras.data import config as data_config
 from r2b_keras.recipes import Losses, Schedule
 from r2b_keras.trainers import chain, library
@@ -81,32 +81,14 @@ def test_key_follows_code_of_one_s_own(tmp_path, monkeypatch):
     assert key_of(both) != first
 
 
-def test_key_follows_a_clipped_binarizer_of_one_s_own(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(networks.CLIPPED_BINARIZERS, "approx_sign", "own_clip:Clip")
-    found = []
-    for clip in ("1", "1.5"):
-        for code in ("class Clip:\n    pass", "class Clip:\n    clip = 2"):
-            (tmp_path / "own_clip.py").write_text(code)
-            sys.modules.pop("own_clip", None)
-            changes = (
-                "stages.2.student.activation_binarizer=approx_sign",
-                f"stages.2.student.activation_clip={clip}",
-            )
-            found.append(key(2, *changes))
-    # Without a clip it is not asked for.
-    assert found[0] == found[1] and len(set(found[1:])) == 3
-
-
 @pytest.mark.parametrize(
     "override",
     [
         "stages.2.epochs=3",
         "stages.1.epochs=3",
         "stages.0.student.width=8",
-        "stages.1.student.activation_clip=1.5",
-        "stages.*.student.thresholds=mean",
-        "stages.2.student.weight_quantile=0.9",
+        "stages.1.student.pad_value=1",
+        "stages.2.student.weight_binarizer=approx_sign",
         "data.validation_size=0",
     ],
 )
