@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "convolution.h"
@@ -32,17 +33,24 @@ class PooledConvolution : public Step {
   Size scratch_bytes() const override {
     const Size ring = Size(whole_lines(rows_.width())) * held_;
     return (ring + whole_lines(windows_.width())) * sizeof(float) +
-           rows_.lines_bytes() + Size(windows_.most_rows()) * sizeof(float*);
+           rows_.lines_bytes() + Size(windows_.most_rows()) * sizeof(float*) +
+           Size(kWorkBytes);
   }
 
   void run(int begin, int end, char* scratch) const override {
-    Work work;
-    work.ring = reinterpret_cast<float*>(scratch);
-    work.pooled = work.ring + whole_lines(rows_.width()) * held_;
-    char* lines = reinterpret_cast<char*>(work.pooled + whole_lines(windows_.width()));
-    work.lines = rows_.begin(lines);
-    work.pool_lines =
+    Work* work = new (scratch) Work;
+    work->ring = reinterpret_cast<float*>(scratch + kWorkBytes);
+    work->pooled = work->ring + whole_lines(rows_.width()) * held_;
+    char* lines = reinterpret_cast<char*>(work->pooled + whole_lines(windows_.width()));
+    work->lines = rows_.begin(lines);
+    work->pool_lines =
         reinterpret_cast<const float**>(lines + rows_.lines_bytes().count());
+    go_on(begin, end, scratch);
+  }
+
+  // Windows overlap: the first finds rows of the convolution that the last one needed.
+  void go_on(int begin, int end, char* scratch) const override {
+    Work& work = *std::launder(reinterpret_cast<Work*>(scratch));
     for (int unit = begin; unit < end; unit++) {
       const int image = unit / windows_.height(), y = unit % windows_.height();
       compute_rows(image, windows_.first_row(y), windows_.end_row(y), &work);
@@ -57,6 +65,7 @@ class PooledConvolution : public Step {
   }
 
  private:
+  // What a thread goes on from, at the start of its scratch memory.
   struct Work {
     const float** pool_lines;  // rows of the convolution that a window looks at
     float* ring;               // rows of the convolution; row r at r % held_
@@ -64,6 +73,8 @@ class PooledConvolution : public Step {
     typename Rows::Lines lines;
     int image = -1, end = 0;  // rows below `end` were computed
   };
+  // In whole cache lines.
+  static constexpr int64_t kWorkBytes = (sizeof(Work) + 63) / 64 * 64;
 
   // Floats of a row, in whole cache lines, so that what follows begins with one as well.
   int64_t whole_lines(int pixels) const {

@@ -228,11 +228,12 @@ bool Program::run(TfLiteContext* context, std::string* why) {
     char* scratch;
     size_t scratch_bytes;
   };
-  const auto work = [](void* context, int begin, int end, int thread) {
+  const auto work = [](void* context, const Threads::Piece& piece) {
     const Job& job = *static_cast<const Job*>(context);
     const FlushDenormals flushed;
-    job.step->run(begin, end,
-                  job.scratch + static_cast<size_t>(thread) * job.scratch_bytes);
+    char* scratch = job.scratch + static_cast<size_t>(piece.thread) * job.scratch_bytes;
+    const auto run = piece.goes_on ? &Step::go_on : &Step::run;
+    (job.step->*run)(piece.begin, piece.end, scratch);
   };
   std::vector<float> microseconds;
   for (const auto& step : steps_) {

@@ -29,6 +29,10 @@ class Step {
   // Independent pieces of the step, dealt to threads; the result is the same however.
   virtual int units() const = 0;
   virtual void run(int begin, int end, char* scratch) const = 0;
+  // The same for pieces right behind those that this scratch memory was used for last.
+  virtual void go_on(int begin, int end, char* scratch) const {
+    run(begin, end, scratch);
+  }
   // Bytes of scratch memory that each thread needs.
   virtual Size scratch_bytes() const { return 0; }
 

@@ -174,7 +174,7 @@ bool Threads::Team::start_helper(Helper* helper) {
 void Threads::Team::run(int num_threads, int count, Work work, void* context) {
   std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
   if (turn.owns_lock()) num_threads = start(std::min(num_threads, count));
-  if (!turn.owns_lock() || num_threads == 1) return work(context, 0, count, 0);
+  if (!turn.owns_lock() || num_threads == 1) return work(context, {0, count, 0, false});
   work_ = work;
   context_ = context;
   deal(num_threads, count);
@@ -206,6 +206,7 @@ void Threads::Team::deal(int num_threads, int count) {
 // Its own share first, whose rows it has likely worked on in the step before; then what
 // is left of others'.
 void Threads::Team::work_as(int thread) {
+  int64_t last = -1;
   for (int i = 0; i < num_threads_; i++) {
     Share& share = shares_[(thread + i) % num_threads_];
     for (;;) {
@@ -213,7 +214,9 @@ void Threads::Team::work_as(int thread) {
           share.next.fetch_add(share.piece, std::memory_order_relaxed);
       if (begin >= share.end) break;
       const int64_t end = std::min(begin + share.piece, share.end);
-      work_(context_, static_cast<int>(begin), static_cast<int>(end), thread);
+      work_(context_,
+            {static_cast<int>(begin), static_cast<int>(end), thread, begin == last});
+      last = end;
     }
   }
 }
@@ -290,7 +293,7 @@ int Threads::reserve(int wanted) {
 
 void Threads::run(int num_threads, int count, Work work, void* context) {
   if (count <= 0) return;
-  if (num_threads <= 1 || count == 1) return work(context, 0, count, 0);
+  if (num_threads <= 1 || count == 1) return work(context, {0, count, 0, false});
   team().run(std::min(num_threads, kMost), count, work, context);
 }
 

@@ -24,11 +24,16 @@ class Threads {
   // kMost, and fewer where the system starts no more.
   int reserve(int wanted);
 
-  // Calls work(context, begin, end, thread) for ranges that together are [0, count),
-  // each index once, and returns when all calls have. 0 <= thread < num_threads: no two
-  // calls at the same time have the same one. The caller does everything alone while
-  // another caller has the threads.
-  using Work = void (*)(void* context, int begin, int end, int thread);
+  struct Piece {
+    int begin, end;
+    int thread;  // 0 <= thread < num_threads; no two calls at a time have the same one
+    bool goes_on;  // the thread's last piece of this round ended at `begin`
+  };
+
+  // Calls work(context, piece) for pieces that together are [0, count), each index once,
+  // and returns when all calls have. The caller does everything alone while another
+  // caller has the threads.
+  using Work = void (*)(void* context, const Piece& piece);
   void run(int num_threads, int count, Work work, void* context);
 
  private:

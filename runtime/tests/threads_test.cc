@@ -27,15 +27,22 @@ void sleep_for(int milliseconds) {
 
 // How often each row was worked on, and by whom.
 struct Rows {
-  explicit Rows(int count) : times(static_cast<size_t>(count)) {}
+  explicit Rows(int count) : times(static_cast<size_t>(count)) {
+    for (auto& end : ends) end = -1;
+  }
 
   void run(Threads* threads, int num_threads) {
     threads->run(num_threads, static_cast<int>(times.size()), work, this);
   }
-  static void work(void* context, int begin, int end, int thread) {
+  static void work(void* context, const Threads::Piece& piece) {
     auto& rows = *static_cast<Rows*>(context);
+    const int thread = piece.thread;
+    // A thread goes on right behind where it was.
+    const bool follows = rows.ends[thread].exchange(piece.end) == piece.begin;
+    rows.is_wrong_about_order = rows.is_wrong_about_order || piece.goes_on != follows;
+    rows.num_going_on += piece.goes_on;
     if (rows.is_at_work[thread].fetch_add(1) != 0) rows.is_doubled = true;
-    for (int row = begin; row < end; ++row) {
+    for (int row = piece.begin; row < piece.end; ++row) {
       rows.times[static_cast<size_t>(row)].fetch_add(1);
       if (rows.meanwhile != nullptr) rows.meanwhile(&rows, thread);
     }
@@ -45,12 +52,14 @@ struct Rows {
     for (const auto& each : times) {
       if (each != 1) return false;
     }
-    return !is_doubled;
+    return !is_doubled && !is_wrong_about_order;
   }
 
   std::vector<std::atomic<int>> times;
   std::atomic<int> is_at_work[Threads::kMost] = {};
-  std::atomic<bool> is_doubled{false};
+  std::atomic<int> ends[Threads::kMost];
+  std::atomic<bool> is_doubled{false}, is_wrong_about_order{false};
+  std::atomic<int> num_going_on{0};
   void (*meanwhile)(Rows*, int thread) = nullptr;
   std::atomic<int> done_by_others{0};
 };
