@@ -1,7 +1,6 @@
 """What a `.tflite` file says of itself: model card, inputs and outputs.
 
-The few tables on the way there are read here, without NumPy and LiteRT. The card's
-checksum goes with r2b_keras's way to write the whole file; its commands check it.
+The few tables on the way there are read here, without NumPy and LiteRT.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ def read_card(flatbuffer: bytes) -> card.ModelCard | None:
       InputError: it is no flatbuffer, it is damaged, or the card is of another format.
     """
     content = _read(flatbuffer, _find_card)
-    return None if content is None else card.from_fields(card.parse(content)[0])
+    return None if content is None else card.read(flatbuffer, content)
 
 
 def read_tensors(flatbuffer: bytes) -> tuple[list[Tensor], list[Tensor]]:

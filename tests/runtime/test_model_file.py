@@ -54,7 +54,7 @@ def test_a_card_whose_buffer_is_not_there():
 
 @pytest.mark.slow
 def test_no_damage_leads_out_of_the_file():
-    """Every byte, with a flipped bit and cut off there: a card, none, or a sentence."""
+    """Every byte, with a flipped bit and cut off there: no card, or a sentence."""
     content = attach(binary(), FULL)
     num_read = num_refused = 0
     for place in range(len(content)):
@@ -68,9 +68,10 @@ def test_no_damage_leads_out_of_the_file():
             except InputError:
                 num_refused += 1
                 continue
+            # Its entry has another name.
             num_read += 1
-            assert found is None or isinstance(found, ModelCard)
-    assert num_read > len(content) / 2 and num_refused > len(content) / 2
+            assert found is None
+    assert 0 < num_read < 0.02 * len(content) and num_refused > len(content)
 
 
 @pytest.mark.slow
@@ -184,6 +185,14 @@ def test_a_file_without_a_graph():
 
     message = refusal(model_file.read_tensors, changed(dense(), change))
     assert "damaged (it has no graph)" in message
+
+
+@pytest.mark.parametrize("place", [0.25, 0.5, 0.75, 1])
+def test_a_flipped_bit_is_told(place):
+    """Wherever it is: a weight's would give other scores and no other sign of it."""
+    content = bytearray(attach(dense(), FULL))
+    content[int(place * len(content)) - 1] ^= 1
+    assert "damaged" in refusal(model_file.read_card, bytes(content))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ but the file: classes, input size and preprocessing are read and never guessed.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from typing import Any
@@ -17,6 +18,8 @@ from .errors import InputError
 IDENTIFIER = b"TFL3"
 NAME = "r2b_keras.model_card"
 FORMAT = 1
+# What stands in a card for its checksum while that is worked out.
+NO_CHECKSUM = "0" * 64
 FRAMINGS = ("whole", "center")
 # From the finest to the coarsest.
 REAL_WEIGHTS = ("float32", "float16", "int8")
@@ -189,6 +192,37 @@ def require_tflite(content: bytes, name: str = "The file") -> None:
         )
 
 
+def checksum_of(flatbuffer: bytes, content: bytes, checksum: str) -> str:
+    """SHA-256 of a file, but for the checksum in it.
+
+    Args:
+      flatbuffer: the file.
+      content: of the card in it.
+      checksum: the one in that card.
+    """
+    without = content.replace(checksum.encode(), NO_CHECKSUM.encode(), 1)
+    return hashlib.sha256(flatbuffer.replace(content, without, 1)).hexdigest()
+
+
+def read(flatbuffer: bytes, content: bytes) -> ModelCard:
+    """The card in a file whose bytes are those that it was made with.
+
+    Args:
+      flatbuffer: the file.
+      content: of the card in it.
+
+    Raises:
+      InputError: the file or the card is damaged, or of another format.
+    """
+    values, checksum = parse(content)
+    if checksum != checksum_of(flatbuffer, content, checksum):
+        raise InputError(
+            "The .tflite file is damaged, its content does not match its checksum: "
+            "copy it again, or convert the network again."
+        )
+    return from_fields(values)
+
+
 def parse(content: bytes) -> tuple[dict[str, Any], str]:
     """Fields of a card as it lies in a file, and its checksum.
 
@@ -197,7 +231,7 @@ def parse(content: bytes) -> tuple[dict[str, Any], str]:
     """
     try:
         values = json.loads(content)
-        version, checksum = values.pop("format"), values.pop("checksum")
+        version, checksum = values.pop("format"), str(values.pop("checksum"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"The model card in the .tflite file is damaged ({error}): copy the file "
