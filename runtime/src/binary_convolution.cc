@@ -226,15 +226,7 @@ class BinaryConvolution : public Step {
     FinishRow work = {};
     if (!corrections_.empty()) {
       const float* const* corrections =
-          corrections_.row(span.row % vertical_.out) + span.first_pixel;
-      if (span.first_channel > 0) {
-        for (int x = 0; x < span.num_pixels; x++) {
-          const float* correction = corrections[x];
-          tile.corrections[x] =
-              correction == nullptr ? nullptr : correction + span.first_channel;
-        }
-        corrections = tile.corrections;
-      }
+          corrections_.at(span.row % vertical_.out, span, tile.corrections);
       if (in_float_) {
         work.corrections = corrections;
       } else {

@@ -46,8 +46,12 @@ const float* Chains::for_each_channel(const Value& value, int channels, Sign sig
   }
   const float*& known = made_constants_[{&value, channels, sign}];
   if (known != nullptr) return known;
-  Memory memory = allocate(Size(channels) * int64_t{sizeof(float)});
+  // A file of a few bytes may have many, for many channels.
+  const Size bytes = Size(channels) * int64_t{sizeof(float)};
+  if (!can_be_padded(made_bytes_ + bytes, bytes)) return nullptr;
+  Memory memory = allocate(bytes);
   if (memory == nullptr) return nullptr;
+  made_bytes_ = made_bytes_ + bytes;
   auto* floats = reinterpret_cast<float*>(memory.get());
   for (int c = 0; c < channels; c++) {
     const float x = value.floats()[is_vector ? c : 0];

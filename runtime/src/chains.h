@@ -53,7 +53,7 @@ class Chains {
   enum class Sign { kKept, kTurned };
 
   // A constant as a number for each channel, what is one number repeated; null where it
-  // is neither.
+  // is neither, and where those that were made take too much memory.
   const float* for_each_channel(const Value& value, int channels,
                                 Sign sign = Sign::kKept);
   // The next operator's place, where it is the only reader; null where there is none.
@@ -73,6 +73,7 @@ class Chains {
   std::map<const Value*, std::vector<size_t>> consumers_;
   // What `for_each_channel` has made.
   std::map<std::tuple<const Value*, int, Sign>, const float*> made_constants_;
+  Size made_bytes_ = 0;
   std::vector<bool> done_;
 };
 

@@ -76,19 +76,30 @@ Size Corrections::bytes(const Axis& vertical, const Axis& horizontal, int channe
 }
 
 Corrections::Corrections(const WithConstantMap& map, int height, int width,
-                         int channels) {
-  const float* values = map.values;
-  if (map.how == WithConstantMap::kDifference) {
-    const ptrdiff_t count = ptrdiff_t{height} * width * channels;
-    entries_.emplace_back(values, values + count);
-    for (float& value : entries_[0]) value = -value;
-    values = entries_[0].data();
+                         int channels)
+    : map_(map.values), width_(width), channels_(channels) {
+  if (map.how != WithConstantMap::kDifference) return;
+  entries_.emplace_back(map_, map_ + ptrdiff_t{height} * width * channels);
+  for (float& value : entries_[0]) value = -value;
+  map_ = entries_[0].data();
+}
+
+const float* const* Corrections::at(int y, const Span& span,
+                                    const float** memory) const {
+  if (map_ != nullptr) {
+    const float* pixel = map_ + (ptrdiff_t{y} * width_ + span.first_pixel) * channels_ +
+                         span.first_channel;
+    for (int x = 0; x < span.num_pixels; x++, pixel += channels_) memory[x] = pixel;
+    return memory;
   }
-  for (int y = 0; y < height; y++) {
-    row_class_.push_back(y);
-    rows_.emplace_back();
-    for (int x = 0; x < width; x++, values += channels) rows_.back().push_back(values);
+  const int row_class = row_class_[static_cast<size_t>(y)];
+  const float* const* row =
+      rows_[static_cast<size_t>(row_class)].data() + span.first_pixel;
+  if (span.first_channel == 0) return row;
+  for (int x = 0; x < span.num_pixels; x++) {
+    memory[x] = row[x] == nullptr ? nullptr : row[x] + span.first_channel;
   }
+  return memory;
 }
 
 }  // namespace r2b

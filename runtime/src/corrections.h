@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "finish.h"
 #include "shapes.h"
 #include "sizes.h"
 
@@ -37,17 +38,18 @@ class Corrections {
   // Of a constant map of height x width x channels, which has to outlive them.
   Corrections(const WithConstantMap& map, int height, int width, int channels);
 
-  bool empty() const { return row_class_.empty(); }
-  // What each position of row y needs, one for each channel; null where that is nothing.
-  const float* const* row(int y) const {
-    return rows_[static_cast<size_t>(row_class_[static_cast<size_t>(y)])].data();
-  }
+  bool empty() const { return row_class_.empty() && map_ == nullptr; }
+  // What each pixel of a span needs, one for each of its channels; null where that is
+  // nothing. Row y of an image; `memory` for as many pointers as pixels may hold them.
+  const float* const* at(int y, const Span& span, const float** memory) const;
 
  private:
   std::vector<int> row_class_;
-  std::vector<std::vector<float>> entries_;  // [row class * column class], or one
-  std::vector<std::vector<const float*>>
-      rows_;  // [row class][x], into those or the map
+  std::vector<std::vector<float>> entries_;      // [row class * column class], or one
+  std::vector<std::vector<const float*>> rows_;  // [row class][x], into those
+  // Or a map: pointers to all of its pixels may be more than it is.
+  const float* map_ = nullptr;
+  int width_ = 0, channels_ = 0;
 };
 
 }  // namespace r2b

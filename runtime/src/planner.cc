@@ -215,8 +215,8 @@ std::unique_ptr<Step> Planner::make_step(const Head& head, const Chain& chain,
   }
   if (!fits_with_tables(head, vertical, horizontal)) {
     *why =
-        "the operators' windows reach over their inputs in so many ways that there is "
-        "no memory for what padding adds to each";
+        "its tables and those before it, of what padding adds and of each channel's "
+        "numbers, take many times the memory of what an operator gives";
     return nullptr;
   }
   Value* source =
@@ -225,12 +225,15 @@ std::unique_ptr<Step> Planner::make_step(const Head& head, const Chain& chain,
                                  chain.finish, why);
 }
 
-// Counts what a binary convolution adds to its positions, of all of them together: a
-// filter may be many operators'.
+// Counts what a binary convolution adds to its positions, and what it multiplies and
+// compares its channels with, of all of them together: a filter, and the constants that
+// this is made of, may be many operators'.
 bool Planner::fits_with_tables(const Head& head, const Axis& vertical,
                                const Axis& horizontal) {
   const int channels = graph_.input(head.op, 1).shape.dims[0];
   const Size map = Size(vertical.out) * horizontal.out * channels * 4;
+  constexpr int64_t kNumbers = 3;  // multiplier, bias, threshold
+  tables_ = tables_ + Size(channels) * kNumbers * int64_t{sizeof(float)};
   if (head.op.padding == Padding::kSame && !head.op.pad_with_ones) {
     tables_ = tables_ + Corrections::bytes(vertical, horizontal, channels);
   } else if (head.map.how == WithConstantMap::kDifference) {

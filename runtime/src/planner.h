@@ -57,8 +57,8 @@ class Planner {
   Chain chain_after(size_t index, Head* head);
   std::unique_ptr<Step> make_step(const Head& head, const Chain& chain,
                                   std::string* why);
-  // False where what is added to the positions of all binary convolutions takes many
-  // times the memory of what one of them gives.
+  // False where the tables of all binary convolutions take many times the memory of what
+  // one of them gives.
   bool fits_with_tables(const Head& head, const Axis& vertical, const Axis& horizontal);
   // A convolution whose only reader is a pool: both in one pass.
   bool add_pooled(const Head& head, const Chain& chain, std::string* why);

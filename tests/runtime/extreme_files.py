@@ -214,6 +214,48 @@ def framing_file() -> bytes:
     return file.content(*results)
 
 
+def scaling_file() -> bytes:
+    """Three hundred products with numbers of their own, each for 262,144 channels."""
+    file, shape = GraphFile(), (1, 1, 1, 1 << 18)
+    last, packed = _signs(file, shape)
+    for number in range(300):
+        factor = file.constant("float", np.array(1.0 + number % 2))
+        last = file.builtin("MUL", [last, factor], file.tensor("float", shape))
+    return file.content(last, packed)
+
+
+def _binary(file: GraphFile, packed: int, shape: tuple[int, ...]) -> list[int]:
+    """Four hundred results of this shape, by the same filter of one pixel."""
+    channels = shape[-1]
+    filters = file.constant("packed", np.zeros((channels, 1, 1, 1), np.int32))
+    ones = file.constant("float", np.ones(channels))
+    inputs = [packed, filters, ones, ones, -1]
+    options = BINARY_OPTIONS | {"channels_in": 1}
+    return [
+        file.custom("LceBconv2d", inputs, file.tensor("float", shape), options)
+        for _ in range(400)
+    ]
+
+
+def mapping_file() -> bytes:
+    """Four hundred binary convolutions and the sum of each with one map of 1 MB."""
+    file, shape = GraphFile(), (1, 512, 512, 1)
+    _, packed = _signs(file, shape)
+    added = file.constant("float", np.ones(shape))
+    results = [
+        file.builtin("ADD", [result, added], file.tensor("float", shape))
+        for result in _binary(file, packed, shape)
+    ]
+    return file.content(results[-1])
+
+
+def widening_file() -> bytes:
+    """Four hundred binary convolutions by the same constants of 131,072 channels."""
+    file = GraphFile()
+    _, packed = _signs(file, (1, 1, 1, 1))
+    return file.content(_binary(file, packed, (1, 1, 1, 1 << 17))[-1])
+
+
 # What comes after the files of chance.
 OTHERS = {
     "sharing": sharing_file,
@@ -222,6 +264,9 @@ OTHERS = {
     "tapping": tapping_file,
     "framing": framing_file,
     "holding": holding_file,
+    "scaling": scaling_file,
+    "mapping": mapping_file,
+    "widening": widening_file,
     "wrapping": wrapping_file,
 }
 

@@ -26,6 +26,11 @@ def outcomes():
     return {int(n): (what, int(mb), " ".join(rest)) for n, what, mb, *rest in lines}
 
 
+def outcome_of(outcomes, name):
+    """Of one of `OTHERS`."""
+    return outcomes[extreme_files.NUM_FILES + list(extreme_files.OTHERS).index(name)]
+
+
 def test_nothing_crashes_and_both_ends_occur(outcomes):
     assert len(outcomes) == extreme_files.NUM_FILES + len(extreme_files.OTHERS)
     counts = collections.Counter(what for what, *_ in outcomes.values())
@@ -49,7 +54,11 @@ def test_refusals_are_sentences(outcomes):
         assert sentence.endswith("."), text
     wanted = "more padding than there is memory for"
     assert any(wanted in text for text in ours if text.startswith("Lce"))
-    framing = extreme_files.NUM_FILES + list(extreme_files.OTHERS).index("framing")
-    assert wanted in outcomes[framing][2]
-    biased = extreme_files.NUM_FILES + list(extreme_files.OTHERS).index("biased")
-    assert "many times the memory of the constants" in outcomes[biased][2]
+    assert wanted in outcome_of(outcomes, "framing")[2]
+    assert "many times the memory of the constants" in outcome_of(outcomes, "biased")[2]
+    assert "of each channel's numbers" in outcome_of(outcomes, "widening")[2]
+
+
+@pytest.mark.parametrize("name", ["scaling", "mapping"])
+def test_what_runs_without_the_memory_runs(outcomes, name):
+    assert outcome_of(outcomes, name)[0] == "ran"
