@@ -67,6 +67,8 @@ Size constant_bytes(const Graph& graph) {
 
 bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
                    const ConstantSources& sources, std::string* why) {
+  // Constants are unpacked here, alike whatever the host has set.
+  const FlushDenormals flushed;
   if (params.nodes_to_replace == nullptr) return *why = "no nodes were given", false;
   if (!graph_.read(context, params.nodes_to_replace, params.output_tensors, sources,
                    why) ||

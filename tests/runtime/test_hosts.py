@@ -1,19 +1,23 @@
 """What a host may do: end things in any order, round otherwise, leave sides open."""
 
+import contextlib
 import ctypes
 import os
 import platform
 import subprocess
 import sys
 
+import delegate_runs
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter as LiteRT
+from delegate_runs import Setting
 from graph_files import BINARY_OPTIONS, GraphFile
 
 import r2b_runtime
 from tests.converters.small_flatbuffers import BINARY_SHAPE, binary
 
+SETTING = Setting(delegate_runs.kernels()[-1])
 CYCLE = """
 import gc, sys
 import r2b_runtime
@@ -54,22 +58,57 @@ def test_garbage_that_holds_an_interpreter(tmp_path):
 UPWARD = {"x86_64": 0x800, "aarch64": 0x400000}
 
 
+@contextlib.contextmanager
+def rounding_upwards():
+    """Fails where the mode is another one in the end."""
+    libm = ctypes.CDLL("libm.so.6")
+    upward = UPWARD[platform.machine()]
+    assert libm.fesetround(upward) == 0
+    try:
+        yield
+        kept = libm.fegetround()
+    finally:
+        libm.fesetround(0)
+    assert kept == upward
+
+
 def test_a_host_that_rounds_upwards():
     """Its mode is that of its own thread; helpers would round otherwise."""
     x = np.random.default_rng(0).normal(size=(8, *BINARY_SHAPE)).astype(np.float32)
     interpreters = [r2b_runtime.Interpreter(binary(), n, batch_size=4) for n in (1, 2)]
     expected = interpreters[0].predict(x)
-    libm = ctypes.CDLL("libm.so.6")
-    upward = UPWARD[platform.machine()]
-    assert libm.fesetround(upward) == 0
-    try:
+    with rounding_upwards():
         found = [each.predict(x) for each in interpreters for _ in range(5)]
-        kept = libm.fegetround()
-    finally:
-        libm.fesetround(0)
-    assert kept == upward
     for scores in found:
         np.testing.assert_array_equal(scores, expected)
+
+
+def test_a_host_that_rounds_upwards_while_it_loads():
+    """Weights of 8 bits are unpacked then: products with their scale are rounded."""
+    file, generator = GraphFile(), np.random.default_rng(3)
+    image = file.input("float", (1, 4, 4, 32))
+    signs = file.custom("LceQuantize", [image], file.tensor("packed", (1, 4, 4, 1)))
+    bytes_ = generator.integers(-127, 128, (8, 3, 3, 32))
+    weights = file.builtin(
+        "DEQUANTIZE",
+        [file.constant("int8", bytes_, (0.0123, 0))],
+        file.tensor("float", bytes_.shape),
+    )
+    result = file.builtin(
+        "CONV_2D",
+        [image, weights, file.constant("float", np.zeros(8))],
+        file.tensor("float", (1, 4, 4, 8)),
+        strideH=1,
+        strideW=1,
+    )
+    content = file.content(result, signs)
+    x = generator.normal(size=(1, 4, 4, 32)).astype(np.float32)
+    expected, _ = delegate_runs.outputs(content, [x], SETTING)
+    with rounding_upwards():
+        interpreter = delegate_runs.load(content, SETTING)
+        interpreter.allocate_tensors()
+    found, _ = delegate_runs.run(interpreter, [x])
+    np.testing.assert_array_equal(found, expected)
 
 
 def network(side, valid):
