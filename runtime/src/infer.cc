@@ -27,6 +27,22 @@ bool wrong(std::string* why, const char* what, const Value& value) {
   return false;
 }
 
+// The same of a constant, which may be missing.
+bool wrong_constant(std::string* why, const char* what, const Value* value) {
+  if (value != nullptr) return wrong(why, what, *value);
+  *why = format("%s, and there is none", what);
+  return false;
+}
+
+bool wrong_channels(std::string* why, const Value& x, const char* name,
+                    const Value& constant, int32_t channels) {
+  *why =
+      format("its input of shape %s has %d channels, and its %s of shape %s is for %d",
+             x.shape.text().c_str(), x.channels(), name, constant.shape.text().c_str(),
+             channels);
+  return false;
+}
+
 bool is_vector(const Value* value, TfLiteType type, int32_t length) {
   return value != nullptr && value->constant != nullptr && value->type == type &&
          value->shape.rank == 1 && value->shape.dims[0] == length;
@@ -114,8 +130,8 @@ bool infer_binary_convolution(const Operator& op, const Inputs& in, const Value&
   if (filter == nullptr || filter->constant == nullptr ||
       filter->type != kTfLiteInt32 || filter->shape.rank != 4 ||
       filter->shape.elements() < 1) {
-    *why = "its filter must be a constant int32 [O, height, width, words]";
-    return false;
+    return wrong_constant(
+        why, "its filter must be a constant int32 [O, height, width, words]", filter);
   }
   const int32_t channels = filter->shape.dims[0];
   if (!check_groups(op, x, *filter, why)) return false;
@@ -169,10 +185,15 @@ bool infer_convolution(const Operator& op, const Inputs& in, Shape* shape,
                        std::string* why) {
   const Value& x = *in[0];
   const Value* filter = in[1];
-  if (x.shape.rank != 4 || filter == nullptr || filter->constant == nullptr ||
+  if (x.shape.rank != 4) return wrong(why, "its input must be float32 [N, H, W, C]", x);
+  if (filter == nullptr || filter->constant == nullptr ||
       filter->type != kTfLiteFloat32 || filter->shape.rank != 4 ||
-      filter->shape.elements() < 1 || filter->shape.dims[3] != x.shape.dims[3]) {
-    return wrong(why, "its filter must be a constant float32 [O, height, width, C]", x);
+      filter->shape.elements() < 1) {
+    return wrong_constant(
+        why, "its filter must be a constant float32 [O, height, width, C]", filter);
+  }
+  if (filter->shape.dims[3] != x.shape.dims[3]) {
+    return wrong_channels(why, x, "filter", *filter, filter->shape.dims[3]);
   }
   if (in[2] != nullptr && !is_vector(in[2], kTfLiteFloat32, filter->shape.dims[0])) {
     return wrong(why, "its bias must be a constant float32 [O]", *in[2]);
@@ -189,10 +210,13 @@ bool infer_dense(const Operator& op, const Inputs& in, Shape* shape, std::string
   const Value* filter = in[1];
   if (filter == nullptr || filter->constant == nullptr ||
       filter->type != kTfLiteFloat32 || filter->shape.rank != 2 ||
-      filter->shape.elements() < 1 || x.shape.elements() < 0 ||
-      x.shape.elements() % filter->shape.dims[1] != 0 ||
-      (op.keep_dims && (x.shape.rank < 1 || x.shape.last() != filter->shape.dims[1]))) {
-    return wrong(why, "its filter must be a constant float32 [O, C]", x);
+      filter->shape.elements() < 1) {
+    return wrong_constant(why, "its filter must be a constant float32 [O, C]", filter);
+  }
+  const int32_t channels = filter->shape.dims[1];
+  if (x.shape.elements() < 0 || x.shape.elements() % channels != 0 ||
+      (op.keep_dims && (x.shape.rank < 1 || x.shape.last() != channels))) {
+    return wrong_channels(why, x, "filter", *filter, channels);
   }
   if (in[2] != nullptr && !is_vector(in[2], kTfLiteFloat32, filter->shape.dims[0])) {
     return wrong(why, "its bias must be a constant float32 [O]", *in[2]);
@@ -201,7 +225,7 @@ bool infer_dense(const Operator& op, const Inputs& in, Shape* shape, std::string
   if (!op.keep_dims) {
     *shape = Shape();
     shape->rank = 2;
-    shape->dims[0] = static_cast<int32_t>(x.shape.elements() / filter->shape.dims[1]);
+    shape->dims[0] = static_cast<int32_t>(x.shape.elements() / channels);
   }
   shape->dims[shape->rank - 1] = filter->shape.dims[0];
   return true;
@@ -256,11 +280,18 @@ bool infer_broadcast(const Inputs& in, Shape* shape, std::string* why) {
 bool infer_prelu(const Inputs& in, Shape* shape, std::string* why) {
   const Value& x = *in[0];
   const Value* slope = in[1];
+  if (x.shape.rank < 1) return wrong(why, "its input must have channels", x);
   if (slope == nullptr || slope->constant == nullptr || slope->type != kTfLiteFloat32 ||
-      x.shape.rank < 1 || slope->shape.rank < 1 ||
-      slope->shape.last() != x.shape.last() ||
-      slope->shape.elements() != x.shape.last()) {
-    return wrong(why, "its slope must be a constant float32, one for each channel", x);
+      slope->shape.rank < 1 || slope->shape.elements() != slope->shape.last()) {
+    return wrong_constant(
+        why, "its slope must be a constant float32, one for each channel", slope);
+  }
+  if (slope->shape.last() != x.shape.last()) {
+    return wrong_channels(why, x, "slope", *slope, slope->shape.last());
+  }
+  // XNNPACK gives its output as many; LiteRT's own kernel takes no such slope.
+  if (slope->shape.rank > x.shape.rank) {
+    return wrong(why, "its slope must have no more dimensions than its input", *slope);
   }
   *shape = x.shape;
   return true;

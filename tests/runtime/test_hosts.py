@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -177,4 +178,46 @@ def test_open_sides_that_get_too_few_pixels():
     (given,) = interpreter.get_input_details()
     interpreter.resize_tensor_input(given["index"], (1, 4, 4, 3))
     with pytest.raises(RuntimeError, match="reaches over 3 does not fit an input of 2"):
+        interpreter.allocate_tensors()
+
+
+RESIZED = {
+    "CONV_2D": (
+        (4, 3, 3, 3),
+        (1, 8, 8, 5),
+        "input of shape [1, 8, 8, 5] has 5 channels, "
+        "and its filter of shape [4, 3, 3, 3] is for 3",
+    ),
+    "FULLY_CONNECTED": (
+        (4, 8),
+        (1, 9),
+        "input of shape [1, 9] has 9 channels, and its filter of shape [4, 8] is for 8",
+    ),
+    "PRELU": (
+        (1, 1, 3),
+        (1, 8, 8, 5),
+        "input of shape [1, 8, 8, 5] has 5 channels, "
+        "and its slope of shape [1, 1, 3] is for 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("operator", RESIZED)
+def test_inputs_that_get_other_channels(operator):
+    """The message tells the shape of the constant as well as the input's."""
+    constant, wrong, words = RESIZED[operator]
+    right = (*wrong[:-1], constant[-1])
+    file = GraphFile()
+    x = file.input("float", right)
+    signs = file.custom("LceQuantize", [x], file.tensor("packed", (*right[:-1], 1)))
+    inputs, shape, window = [x, file.constant("float", np.ones(constant))], right, {}
+    if operator != "PRELU":
+        inputs.append(file.constant("float", np.zeros(constant[0])))
+        shape = (*right[:-1], constant[0])
+    if operator == "CONV_2D":
+        window = {"strideH": 1, "strideW": 1}
+    y = file.builtin(operator, inputs, file.tensor("float", shape), **window)
+    interpreter = delegate_runs.load(file.content(y, signs), SETTING)
+    interpreter.resize_tensor_input(x, wrong)
+    with pytest.raises(RuntimeError, match=re.escape(words)):
         interpreter.allocate_tensors()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import real_files
 from delegate_runs import Setting
+from graph_files import GraphFile
 from operator_files import are_signs
 
 from r2b_runtime import library
@@ -56,6 +57,19 @@ def test_values_are_those_of_litert(operator):
         limit = 0 if operator in case.EXACT else 2.0**-23 * 4 * case.terms()
         np.testing.assert_allclose(found, wanted, 0, limit, err_msg=case.name)
         assert are_signs(signs, found), case.name
+
+
+def test_a_slope_of_more_dimensions_than_the_input_has():
+    """XNNPACK gives its output as many; LiteRT's own kernel takes no such slope."""
+    file = GraphFile()
+    x = file.input("float", (2, 3))
+    slope = file.constant("float", np.full((1, 1, 3), 0.25))
+    y = file.builtin("PRELU", [x, slope], file.tensor("float", (1, 2, 3)))
+    signs = file.custom("LceQuantize", [x], file.tensor("packed", (2, 1)))
+    inputs = [np.array([[-4, 8, -12], [16, -20, 24]], np.float32)]
+    found, _ = delegate_runs.outputs(file.content(y, signs), inputs, Setting(KERNEL))
+    np.testing.assert_array_equal(found, [[[-1, 8, -3], [16, -5, 24]]])
+    assert found.shape == (1, 2, 3)
 
 
 def test_a_kernel_that_does_not_exist_is_refused():
