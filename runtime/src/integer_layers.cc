@@ -237,7 +237,10 @@ class Finder {
     for (int64_t k = 0; k < count; k++) {
       if (!is_whole(weights[k]) || std::fabs(weights[k]) > weight_limit_) return false;
       const double lowest = layer.lowest[static_cast<size_t>(k) % layer.lowest.size()];
-      const double largest = std::max(std::fabs(lowest), std::fabs(lowest + range));
+      // Two at least: kernels that take 128 from each byte add 128 times the weights to
+      // the bias, in 32 bits.
+      const double largest =
+          std::max({2.0, std::fabs(lowest), std::fabs(lowest + range)});
       bound += largest * static_cast<double>(std::fabs(weights[k]));
     }
     return bound < static_cast<double>(kExact);

@@ -246,4 +246,12 @@ def near_misses() -> list[IntegerFile]:
         _of(_DOWN, "weight of eight bits", weight=128, as_int8=False),
         _of(_DOWN, "zero is no byte", limits=(3, 200)),
         _of(_DENSE, "sums of more than 24 bits", size=(1, 2097)),
+        # All are 0, but kernels may add 128 times the weights in 32 bits.
+        _of(
+            _DENSE,
+            "weights of 24 bits",
+            size=(1, 133_153),
+            limits=(0, 0),
+            channels_out=2,
+        ),
     ]
