@@ -9,7 +9,8 @@
 namespace r2b {
 
 // Pixels of a row that are worked on at a time: what a convolution wrote is still in the
-// first-level cache when it is finished. A multiple of every kernel's tile.
+// first-level cache when it is finished. A multiple of the tiles of two and of four
+// pixels; larger ones leave a smaller one at its end.
 constexpr int kSegmentPixels = 28;
 
 // A part of a row of pixels.

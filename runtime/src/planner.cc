@@ -357,7 +357,7 @@ bool Planner::add_alone(size_t index, std::string* why) {
       step = make_softmax(source, output, alone.beta);
       break;
     default:
-      *why = "its input is a constant";
+      *why = "a fault of the delegate's own: no step of it runs this operator";
   }
   if (step == nullptr) return false;
   chains_.set_done(index);
