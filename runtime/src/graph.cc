@@ -124,7 +124,7 @@ bool Graph::read(TfLiteContext* context, const TfLiteIntArray* nodes,
   return true;
 }
 
-bool Graph::infer_shapes(TfLiteContext* context, bool is_load, std::string* why) {
+bool Graph::infer_shapes(TfLiteContext* context, std::string* why) {
   for (auto& value : values) {
     if (!value->from_outside) continue;
     const TfLiteTensor& tensor = context->tensors[value->tensor];
@@ -133,7 +133,6 @@ bool Graph::infer_shapes(TfLiteContext* context, bool is_load, std::string* why)
                     kMaxRank);
       return false;
     }
-    if (is_load) value->shape.open(tensor.dims_signature);
   }
   for (const Operator& op : operators) {
     std::vector<const Value*> inputs;

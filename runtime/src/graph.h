@@ -87,8 +87,7 @@ class Graph {
             const TfLiteIntArray* outputs, const ConstantSources& sources,
             std::string* why);
   // Takes the shapes of what comes from outside, infers all others.
-  // is_load: inputs may still get other shapes, those that the file leaves open.
-  bool infer_shapes(TfLiteContext* context, bool is_load, std::string* why);
+  bool infer_shapes(TfLiteContext* context, std::string* why);
 
   std::vector<Operator> operators;
   std::vector<std::unique_ptr<Value>> values;

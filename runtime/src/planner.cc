@@ -124,7 +124,7 @@ Value* Planner::add_bytes(const Operator& head, const IntegerLayer& layer,
   if (layer.source->shape != shape) {
     *why = format(
         "its input of shape %s is made of one of shape %s, which it was not "
-        "when the model was loaded",
+        "when its filter was packed",
         shape.text().c_str(), layer.source->shape.text().c_str());
     return nullptr;
   }

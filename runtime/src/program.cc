@@ -71,8 +71,7 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
   const FlushDenormals flushed;
   if (params.nodes_to_replace == nullptr) return *why = "no nodes were given", false;
   if (!graph_.read(context, params.nodes_to_replace, params.output_tensors, sources,
-                   why) ||
-      !graph_.infer_shapes(context, true, why)) {
+                   why)) {
     return false;
   }
   num_read_values_ = graph_.values.size();
@@ -83,6 +82,13 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
     }
     value->data = const_cast<char*>(static_cast<const char*>(value->constant));
   }
+  return true;
+}
+
+bool Program::pack_filters(std::string* why) {
+  // What an attempt that failed has left.
+  filters_.clear();
+  filter_memory_ = MemoryPool();
   if (fuse_) {
     integer_layers_ = find_integer_layers(graph_, kernels_.integer_weight_limit);
   }
@@ -113,6 +119,7 @@ bool Program::read(TfLiteContext* context, const TfLiteDelegateParams& params,
     }
   }
   forget_unpacked_filters();
+  is_packed_ = true;
   return true;
 }
 
@@ -140,10 +147,14 @@ bool Program::prepare(TfLiteContext* context, std::string* why) {
   steps_.clear();
   memory_.clear();
   graph_.values.resize(num_read_values_);
-  if (!graph_.infer_shapes(context, false, why) || !resize_outputs(context, why))
-    return false;
   // What is worked out here once is worked out as if in a run.
   const FlushDenormals flushed;
+  // Filters wait for the first shapes: a file may leave them open, of every partition's
+  // inputs.
+  if (!graph_.infer_shapes(context, why) || (!is_packed_ && !pack_filters(why)) ||
+      !resize_outputs(context, why)) {
+    return false;
+  }
   Planner planner(kernels_, &graph_, filters_, integer_layers_, fuse_);
   if (!planner.plan(&steps_, why)) return false;
   if (const Step* step = reader_of_nothing(steps_)) {

@@ -23,10 +23,11 @@ class Program {
   Program(const Kernels& kernels, Threads* threads, bool fuse, bool profile)
       : kernels_(kernels), threads_(threads), fuse_(fuse), profile_(profile) {}
 
-  // Reads the partition and packs its filters; once.
+  // Reads the partition; once.
   bool read(TfLiteContext* context, const TfLiteDelegateParams& params,
             const ConstantSources& sources, std::string* why);
-  // Shapes, steps and memory for the inputs' present shapes; sizes LiteRT's outputs.
+  // Shapes, steps and memory for the inputs' present shapes; sizes LiteRT's outputs. The
+  // first that succeeds packs the filters.
   bool prepare(TfLiteContext* context, std::string* why);
   bool run(TfLiteContext* context, std::string* why);
 
@@ -34,6 +35,7 @@ class Program {
   const Report& report() const { return report_; }
 
  private:
+  bool pack_filters(std::string* why);
   void forget_unpacked_filters();
   bool resize_outputs(TfLiteContext* context, std::string* why);
   bool bind(TfLiteContext* context, std::string* why);
@@ -44,6 +46,7 @@ class Program {
   const bool profile_;
   Graph graph_;
   size_t num_read_values_ = 0;  // the planner adds more
+  bool is_packed_ = false;
   MemoryPool filter_memory_;
   Filters filters_;
   IntegerLayers integer_layers_;

@@ -139,11 +139,15 @@ def network(side, valid):
     axes = file.constant("packed", np.array([1, 2]))
     means = file.builtin("MEAN", [result, axes], file.tensor("float", (1, 32)))
     if side == 1:
-        for tensor in file.graph.tensors:
-            if len(tensor.shape) == 4 and tensor.buffer == 0:
-                channels = tensor.shape[3]
-                tensor.shapeSignature = np.array([1, -1, -1, channels], np.int32)
+        leave_sides_open(file)
     return file.content(means)
+
+
+def leave_sides_open(file):
+    for tensor in file.graph.tensors:
+        if len(tensor.shape) == 4 and tensor.buffer == 0:
+            channels = tensor.shape[3]
+            tensor.shapeSignature = np.array([1, -1, -1, channels], np.int32)
 
 
 @pytest.mark.parametrize("valid", [False, True])
@@ -179,6 +183,59 @@ def test_open_sides_that_get_too_few_pixels():
     interpreter.resize_tensor_input(given["index"], (1, 4, 4, 3))
     with pytest.raises(RuntimeError, match="reaches over 3 does not fit an input of 2"):
         interpreter.allocate_tensors()
+    interpreter.resize_tensor_input(given["index"], (1, 9, 9, 3))
+    interpreter.allocate_tensors()
+
+
+def partitions(side):
+    """Two half blocks, each with a PAD on its long way, which LiteRT computes.
+
+    The map is half as large after the first: open sides of one file are not all alike.
+    """
+    file, generator = GraphFile(), np.random.default_rng(5)
+    ones, zeros = (file.constant("float", make(32)) for make in (np.ones, np.zeros))
+    margins = file.constant("packed", np.array([[0, 0], [1, 1], [1, 1], [0, 0]]))
+    x = file.input("float", (1, side, side, 32))
+    for stride in (2, 1):
+        short, around = x, side + 2
+        padded = file.tensor("float", (1, around, around, 32))
+        file.builtin("PAD", [x, margins], padded)
+        signs = file.tensor("packed", (1, around, around, 1))
+        file.custom("LceQuantize", [padded], signs)
+        side = -(-side // stride)
+        shape = (1, side, side, 32)
+        if stride == 2:
+            window = ("strideH", "strideW", "filterHeight", "filterWidth")
+            short = file.tensor("float", shape)
+            file.builtin("AVERAGE_POOL_2D", [x], short, **dict.fromkeys(window, 2))
+        words = generator.integers(-(2**31), 2**31, (32, 3, 3, 1))
+        options = {"stride_height": stride, "stride_width": stride, "padding": 1}
+        y = file.custom(
+            "LceBconv2d",
+            [signs, file.constant("packed", words), ones, zeros, -1],
+            file.tensor("float", shape),
+            BINARY_OPTIONS | {"channels_in": 32} | options,
+        )
+        x = file.builtin("ADD", [y, short], file.tensor("float", shape))
+    if side == 1:
+        leave_sides_open(file)
+    return file.content(x)
+
+
+@pytest.mark.parametrize("claim", ["all", "binary"])
+@pytest.mark.parametrize("fuse", [True, False])
+def test_open_sides_of_several_partitions(claim, fuse):
+    setting = Setting(SETTING.kernel, fuse, claim=claim)
+    interpreter = delegate_runs.load(partitions(1), setting)
+    interpreter.allocate_tensors()
+    for size in (16, 10, 16):
+        x = np.random.default_rng(size).normal(size=(1, size, size, 32))
+        inputs = [x.astype(np.float32)]
+        (expected,) = delegate_runs.outputs(partitions(size), inputs, setting)
+        delegate_runs.resize(interpreter, inputs)
+        interpreter.allocate_tensors()
+        (found,) = delegate_runs.run(interpreter, inputs)
+        np.testing.assert_array_equal(found, expected)
 
 
 RESIZED = {
