@@ -10,6 +10,7 @@ from r2b_keras import drawing
 from r2b_keras.data import ImageDataset
 from r2b_keras.environment import tf
 from r2b_keras.networks import BINARIZATIONS
+from r2b_keras.recipes import Stage
 from r2b_keras.reports import pictures, predictions
 from r2b_keras.reports.pictures import Picture
 from r2b_keras.reports.predictions import Predictions
@@ -51,13 +52,16 @@ def picture(
     Args:
       name: the picture's, unique on the page.
       image: `[H, W, C]` uint8.
-      taps: the student's maps and the teacher's, at least of one.
+      taps: the student's maps and the teacher's, at least of one; by the layer's name,
+        or "STUDENT=TEACHER" where their names differ.
       index: the image's place in the maps.
     """
     num_lines = math.ceil(len(taps) / MOST_COLUMNS)
     per_line = math.ceil(len(taps) / num_lines)
     width = LABEL + (per_line + 1) * (CELL + GAP)
-    line_height = HEAD + 2 * CELL + GAP + FOOT
+    # Two names do not fit beside each other.
+    head = 2 * HEAD if any("=" in tap for tap in taps) else HEAD
+    line_height = head + 2 * CELL + GAP + FOOT
     height = num_lines * line_height
     figure = drawing.new_figure(width, height, layout=None)
 
@@ -70,14 +74,14 @@ def picture(
         return axes
 
     if image.shape[-1] == 1:
-        place(0, HEAD, image[..., 0], cmap="gray", vmin=0, vmax=255)
+        place(0, head, image[..., 0], cmap="gray", vmin=0, vmax=255)
     else:
-        place(0, HEAD, image)
+        place(0, head, image)
     words = {tap: f"{distances(*both)[index]:.2f}" for tap, both in taps.items()}
     for number, (tap, (own, taught)) in enumerate(taps.items()):
         line, column = divmod(number, per_line)
         x = CELL + LABEL + GAP + column * (CELL + GAP)
-        y = line * line_height + HEAD
+        y = line * line_height + head
         maps_of_tap = (taught[index], own[index])
         top = max(float(values.max()) for values in maps_of_tap) or 1.0
         scale = {"cmap": drawing.COLOUR_MAP, "vmin": 0, "vmax": top}
@@ -85,7 +89,8 @@ def picture(
             axes = place(x, y + row * (CELL + GAP), values, **scale)
             if column == 0:
                 _label(axes, -0.06, 0.5, ("teacher", "student")[row], rotation=90)
-        _label(axes, 0.5, 2.04 + GAP / CELL, tap.replace("_", " "), va="bottom")
+        title = tap.replace("_", " ").replace("=", "\n")
+        _label(axes, 0.5, 2.04 + GAP / CELL, title, va="bottom")
         _label(axes, 0.5, -0.03, words[tap], va="top")
     told = ", ".join(f"{tap} {distance}" for tap, distance in words.items())
     alt = f"A test image with the teacher's and the student's maps; distances: {told}."
@@ -97,6 +102,19 @@ def _label(axes: "Axes", x: float, y: float, words: str, **options: Any) -> None
     style = {"fontsize": FONT_SIZE, "color": drawing.SOFT, "va": "center"}
     style["ha"] = "right" if "rotation" in options else "center"
     axes.text(x, y, words, transform=axes.transAxes, **{**style, **options})
+
+
+def _maps(
+    stage: Stage, student: tf.keras.Model, teacher: tf.keras.Model, images: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The maps of the pairs that the stage trains on, and of other blocks."""
+    pairs = stage.losses.tap_pairs if stage.losses.attention else []
+    teachers = dict(pairs)
+    maps = attention_maps(student, teacher, images, pairs)
+    return {
+        tap if teachers.get(tap, tap) == tap else f"{tap}={teachers[tap]}": both
+        for tap, both in maps.items()
+    }
 
 
 def section(
@@ -132,7 +150,7 @@ def section(
         is_open = stage.teacher not in record.results
         taps = {}
         if not is_open:
-            taps = attention_maps(networks(number), networks(stage.teacher), images)
+            taps = _maps(stage, networks(number), networks(stage.teacher), images)
         drawn = [
             picture(f"stage_{number}_attention_{place + 1}", shown[place], taps, place)
             for place in range(len(chosen))

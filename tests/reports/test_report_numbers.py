@@ -116,6 +116,38 @@ def test_distances_of_maps_by_hand():
     assert found == pytest.approx([2**0.5, 0, 0.8 * 2**0.5])
 
 
+def test_maps_are_those_that_are_matched(monkeypatch):
+    """Student and teacher are one network here: a block is equal to itself alone."""
+    changes = ["stages.*.student.blocks=3", "stages.1.losses.taps=block_1=block_2"]
+    recipe = recipes.apply_overrides(recipes.get("digits"), changes)
+    shape = recipe.data.image_shape
+    network = models.build_network(recipe.stages[0].student, shape, 10)
+    drawn = []
+    monkeypatch.setattr(
+        attention, "picture", lambda *arguments: drawn.append(arguments[2])
+    )
+    dataset = data.load(recipe.data)
+    ((_, targets),) = dataset.test(359).as_numpy_iterator()
+    found = SimpleNamespace(labels=targets.argmax(1))
+    record = SimpleNamespace(recipe=recipe, results=[0, 1])
+    attention.section(record, lambda number: network, dataset, found, 1)
+    (taps,) = drawn
+    assert list(taps) == ["block_1=block_2", "block_2", "block_3"]
+    distances = {tap: attention.distances(*both)[0] for tap, both in taps.items()}
+    assert distances["block_1=block_2"] > 0.01
+    assert distances["block_2"] == distances["block_3"] == 0
+
+
+def test_names_of_a_pair_are_written_above_its_maps():
+    maps = np.ones((1, 4, 4)) / 4
+    taps = {"block_1=block_2": (maps, maps), "block_3": (maps, maps)}
+    image = np.zeros((4, 4, 3), np.uint8)
+    pair = attention.picture("pair", image, taps, 0)
+    plain = attention.picture("plain", image, {"block_3": (maps, maps)}, 0)
+    assert "block_1=block_2 0.00, block_3 0.00" in pair.alt
+    assert pair.shown_size[1] == plain.shown_size[1] + attention.HEAD
+
+
 def test_test_images_are_those_of_their_numbers():
     dataset = data.load(recipes.get("digits").data)
     ((images, targets),) = dataset.test(359).as_numpy_iterator()
