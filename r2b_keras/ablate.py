@@ -63,10 +63,14 @@ def main() -> int:
             "--workdir=runs/ablation, for example."
         )
     import_flag.import_modules(FLAGS)
-    recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
-    for row in rows.find(FLAGS.rows, recipe):
-        for downsample in FLAGS.downsample:
-            rows.make_recipe(recipe, row, downsample)
+    named = recipes.get(FLAGS.recipe)
+    recipe = recipes.apply_overrides(named, FLAGS.override)
+    made = [
+        rows.make_recipe(recipe, row, downsample)
+        for row in rows.find(FLAGS.rows, recipe)
+        for downsample in FLAGS.downsample
+    ]
+    recipes.require_heeded(named, recipe, FLAGS.override, made)
     from r2b_keras.ablations import results, runs
 
     planned = runs.plan(FLAGS.rows, recipe, FLAGS.downsample, FLAGS.seeds)

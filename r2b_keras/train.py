@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, NoReturn
 from absl import flags
 
 from r2b_keras import command, import_flag, path_flags, recipes, run_settings
-from r2b_keras.errors import InputError
 from r2b_keras.networks import BINARIZATIONS
-from r2b_keras.recipes.stage_parts import Group
 from r2b_keras.trainers import MOST_SEED, PRECISIONS, STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from r2b_keras.recipes import Recipe, Stage
+    from r2b_keras.recipes import Recipe
     from r2b_keras.trainers.workdir import StageResult, Workdir
 
 FLAGS = flags.FLAGS
@@ -62,8 +60,9 @@ def main() -> int:
     stage, seed = found["stage"], found["seed"]
     stage = len(named.stages) - 1 if stage is None else stage
     named.require_stage(stage)
-    recipe = recipes.apply_overrides(named, [*FLAGS.override, *_files(stage)])
-    _refuse_unheard(named, recipe)
+    overrides = [*FLAGS.override, *_files(stage)]
+    recipe = recipes.apply_overrides(named, overrides)
+    recipes.require_heeded(named, recipe, overrides)
     from r2b_keras.trainers.workdir import Workdir
 
     workdir = Workdir(FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}")
@@ -104,53 +103,6 @@ def _files(stage: int) -> list[str]:
         for name, path in given.items()
         if path is not None
     ]
-
-
-def _refuse_unheard(named: Recipe, recipe: Recipe) -> None:
-    """Refuses what a stage is given and does nothing with, such as taps without a loss.
-
-    Only where the command line names it: of a sweep's trials some may have no weights
-    for a teacher, and their recipes can be trained again.
-    """
-    for number, stage in enumerate(recipe.stages):
-        _refuse_unheard_settings(number, named.stages[number], stage)
-        taps = stage.losses.taps
-        if taps != named.stages[number].losses.taps and not stage.losses.attention:
-            raise InputError(
-                f"stages.{number}.losses.taps is {','.join(taps)}, and stage {number} "
-                f"matches no attention: set stages.{number}.losses.attention above 0, "
-                "or leave the taps out."
-            )
-        new = stage.teacher != named.stages[number].teacher
-        if new and isinstance(stage.teacher, str) and not stage.losses.needs_teacher:
-            raise InputError(
-                f"{stage.teacher} was given as the teacher of stage {number}, which "
-                f"has no loss that listens to one: set stages.{number}.losses."
-                f"logit_matching or stages.{number}.losses.attention above 0, or leave "
-                "the teacher out."
-            )
-
-
-def _refuse_unheard_settings(number: int, before: Stage, stage: Stage) -> None:
-    """Refuses what is about labels that weigh nothing, or a decay that there is not."""
-    for name in ("label_smoothing", "class_weights"):
-        value = getattr(stage.losses, name)
-        is_new = value != getattr(before.losses, name)
-        if value and is_new and not stage.losses.cross_entropy:
-            raise InputError(
-                f"stages.{number}.losses.{name} is given, and the labels of stage "
-                f"{number} weigh nothing: set stages.{number}.losses.cross_entropy "
-                "above 0, or leave it out."
-            )
-    groups = stage.optimizer.groups
-    decays = [text for text in groups if Group.parse(text).decay not in (0, 1)]
-    is_new = groups != before.optimizer.groups
-    if decays and is_new and not stage.optimizer.weight_decay:
-        raise InputError(
-            f"stages.{number}.optimizer.groups has {decays[0]!r}, a factor of a weight "
-            f"decay, and stage {number} has none: set stages.{number}.optimizer."
-            "weight_decay above 0, or leave the factor out."
-        )
 
 
 def list_recipes() -> str:

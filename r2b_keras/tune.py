@@ -42,10 +42,13 @@ def define_flags() -> None:
 def main() -> int:
     """Checks recipe and space, then runs the trials; returns the exit code."""
     import_flag.import_modules(FLAGS)
-    recipe = recipes.apply_overrides(recipes.get(FLAGS.recipe), FLAGS.override)
+    named = recipes.get(FLAGS.recipe)
+    recipe = recipes.apply_overrides(named, FLAGS.override)
     stage = len(recipe.stages) - 1 if FLAGS.stage is None else FLAGS.stage
     file = FLAGS.space or space.default_file(recipe, stage)
     chosen = space.load(file, recipe, stage)
+    ends = space.at_ends(recipe, chosen.fields)
+    recipes.require_heeded(named, recipe, FLAGS.override, ends)
     if FLAGS.list_space:
         print(chosen.to_text())
         return 0

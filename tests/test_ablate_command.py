@@ -172,6 +172,10 @@ def test_rows_may_be_added_and_another_recipe_is_refused(ablated):
         (("--workdir=x", "--downsample=none"), "Downsampling is 'none'"),
         (("--workdir=x", "--downsample="), "--downsample is empty, expected real or"),
         (("--workdir=x", "--recipe=digits/strong_baseline"), "four-stage recipes"),
+        (
+            ("--workdir=x", "--override=stages.0.student.reduction=4"),
+            "a student.rescaling with a gate, which stage 0 does not have",
+        ),
         (("--workdir=/etc",), "not empty and holds no ablation.json"),
         (("--workdir=/etc", "--dry_run"), "not empty and holds no ablation.json"),
     ],
@@ -181,6 +185,22 @@ def test_mistakes_end_in_one_sentence(arguments, sentence):
     assert result.returncode == 1
     assert sentence in result.stderr and result.stderr.count("\n") == 1
     assert not pathlib.Path("x").exists()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        # Of these the recipe has some use, though not each row has one.
+        "stages.*.student.reduction=4",
+        "stages.1.losses.attention_form=squared_mean",
+        "stages.3.losses.temperature=4",
+        "stages.3.student.weight_binarizer=approx_sign",
+    ],
+)
+def test_overrides_that_some_rows_do_not_heed(override, tmp_path):
+    given = (f"--workdir={tmp_path / 'new'}", "--dry_run", f"--override={override}")
+    result = commands.run("ablate", *given)
+    assert result.returncode == 0, result.stderr
 
 
 def test_the_precision_of_a_recipe_s_file_is_the_runs_too(tmp_path):

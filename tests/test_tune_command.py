@@ -247,11 +247,27 @@ def test_the_space_is_printed_as_a_file(tmp_path):
         (["--max_trials=0"], "--max_trials is 0"),
         (["--seeds=0"], "--seeds is 0"),
         (["--tuner=hyperband", "--override=stages.3.epochs=2"], "at least 3"),
+        (["--override=stages.0.optimizer.momentum=0.5"], "optimizer.name 'sgd', which"),
     ],
 )
 def test_what_cannot_be_swept(tmp_path, given, words):
     assert words in commands.refusal("tune", *given, f"--workdir={tmp_path / 'sweep'}")
     assert not (tmp_path / "sweep").exists()
+
+
+def test_an_override_that_trials_alone_heed(tmp_path):
+    """None is refused that has a use in some trial, such as where a loss is on."""
+    kinds = {"stage.schedule.kind": {"choice": ["cosine", "constant"]}}
+    (tmp_path / "space.json").write_text(json.dumps(kinds))
+    given = (
+        "--override=stages.3.schedule.kind=constant",
+        "--override=stages.3.schedule.final_fraction=0.1",
+        "--list_space",
+    )
+    message = commands.refusal("tune", *given)
+    assert "final_fraction=0.1' is of no use without the schedule.kind" in message
+    code, _, errors = commands.run("tune", *given, f"--space={tmp_path}/space.json")
+    assert code == 0, errors
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from r2b_keras.recipes.codec import (
     from_dict,
     to_dict,
 )
+from r2b_keras.recipes.needs import require_heeded
 from r2b_keras.recipes.overrides import apply_overrides
 from r2b_keras.recipes.schema import Recipe, Stage
 from r2b_keras.recipes.stage_parts import Expected, Losses, Optimizer, Schedule
@@ -40,6 +41,7 @@ __all__ = [
     "from_dict",
     "get",
     "names",
+    "require_heeded",
     "run_settings",
     "to_dict",
 ]

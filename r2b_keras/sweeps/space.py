@@ -16,7 +16,7 @@ import json
 import math
 import pathlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,8 @@ from r2b_keras import files, recipes
 from r2b_keras.checks import is_number
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe, Stage
+from r2b_keras.recipes.needs import NEEDS
 from r2b_keras.sweeps.durations import schedule_overrides
-from r2b_keras.sweeps.preconditions import NEEDS
 
 KINDS = ("linear", "log", "int", "choice")
 # Digits of a value that are kept. Keras Tuner's service sends 32-bit numbers, which
@@ -149,7 +149,7 @@ def parse(content: Any, source: str, recipe: Recipe, stage: int) -> Space:
     try:
         fields = tuple(_field(*item, stage) for item in content.items())
         _check_distinct(fields, len(recipe.stages))
-        tried = [change(recipe, values) for values in _corners(fields)]
+        tried = at_ends(recipe, fields)
         # The recipe's own values too, which are those of trial 0.
         for each in (recipe, tried[0]):
             _check_numbers(fields, each)
@@ -171,6 +171,15 @@ def change(recipe: Recipe, values: Mapping[str, str]) -> Recipe:
     """
     changes = {**schedule_overrides(recipe, values), **values}
     return recipes.apply_overrides(recipe, [f"{p}={v}" for p, v in changes.items()])
+
+
+def at_ends(recipe: Recipe, fields: Sequence[Field]) -> list[Recipe]:
+    """Trials with all values at the ends of their ranges; of many a sample.
+
+    Raises:
+      InputError: the recipe refuses one.
+    """
+    return [change(recipe, values) for values in _corners(fields)]
 
 
 def value_at(values: dict[str, Any], path: str) -> Any:
@@ -263,7 +272,7 @@ def _paths(field: Field, num_stages: int) -> list[str]:
     return [".".join([first, item, *rest]) for item in numbers]
 
 
-def _corners(fields: tuple[Field, ...]) -> Iterator[dict[str, str]]:
+def _corners(fields: Sequence[Field]) -> Iterator[dict[str, str]]:
     """Combinations of the ends of all ranges: all, or a sample where they are many."""
     ends = [field.ends() for field in fields]
     paths = [field.path for field in fields]
@@ -314,7 +323,7 @@ def _check_effect(fields: tuple[Field, ...], tried: list[Recipe], stage: int) ->
     """Refuses a field that changes no trial.
 
     That is one of a stage on which the tuned one does not rest, and one that does
-    nothing without another that no trial has, see `preconditions`.
+    nothing without another that no trial has, see `recipes.needs`.
     """
     needed = {number for recipe in tried for number in recipe.stages_needed(stage)}
     for field in fields:
