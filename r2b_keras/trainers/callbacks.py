@@ -91,10 +91,10 @@ class StopOnNonFiniteLoss(tf.keras.callbacks.Callback):
                 raise self._error(f"{weight.name} is not finite after", str(self.step))
 
     def _error(self, what: str, steps: str) -> NonFiniteLossError:
+        kept = "the last good checkpoint is kept; " if self.epoch else ""
         return NonFiniteLossError(
-            f"{what} stage {self.stage}, epoch {self.epoch + 1}, step {steps}: the "
-            "last good checkpoint is kept; lower the learning rate or a loss weight in "
-            "a new --workdir."
+            f"{what} stage {self.stage}, epoch {self.epoch + 1}, step {steps}: {kept}"
+            "lower the learning rate or a loss weight in a new --workdir."
         )
 
 

@@ -291,7 +291,9 @@ def _lack_is_told(run: Run, number: int) -> Iterator[None]:
         if full in str(error):
             raise OSError(errno.ENOSPC, full) from error
         raise MemoryLackError(
-            f"Stage {number} does not fit into memory: lower stages.{number}."
-            f"batch_size, which is {run.recipe.stages[number].batch_size}, or the "
-            "networks' width; epochs that are finished are kept."
+            f"Stage {number} does not fit into memory: in a new --workdir, lower "
+            f"stages.{number}.batch_size, which is "
+            f"{run.recipe.stages[number].batch_size}, or the networks' width; stages "
+            "before it that stay as they are come from a --library that both runs "
+            "have, or from this --workdir by --start_from and --teacher."
         ) from error

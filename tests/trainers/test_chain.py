@@ -57,7 +57,7 @@ def test_only_leaves_a_finished_stage_as_it_is(tmp_path, deleted):
         (
             "OOM when allocating tensor",
             MemoryLackError,
-            "Stage 0 does not fit into memo",
+            "^Stage 0 does not fit into memory: in a new --workdir, lower .*--library",
         ),
         ("/x: No space left on device", OSError, "No space left on device"),
     ],
