@@ -265,10 +265,11 @@ class ImageDataset:
         return _with_options(normalised.prefetch(tf.data.AUTOTUNE))
 
     def sample(self, num_images: int, batch_size: int) -> tf.data.Dataset:
-        """Some images, of each class its share, always the same ones.
+        """Some images, always the same ones.
 
-        They are of the validation part, where there is one, or else of the test part:
-        for what any image will do for, and nothing is chosen by.
+        Of each class its share, or the first ones of a set that is streamed. They are
+        of the validation part, where there is one, or else of the test part: for what
+        any image will do for, and nothing is chosen by.
 
         Args:
           num_images: how many; all of the part where it has no more.
@@ -279,7 +280,7 @@ class ImageDataset:
         """
         examples = self._validation if self.num_validation else self._test
         if num_images < examples.num_examples:
-            _, examples = examples.split(num_images)
+            examples = examples.sample(num_images)
         return self._normalised(self._ordered(examples, batch_size))
 
     def find_broken_image(self) -> str | None:

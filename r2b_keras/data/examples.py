@@ -49,6 +49,10 @@ class Examples(abc.ABC):
         first, second = stratified_split(self.labels, size, kept, held_out)
         return self.take(first), self.take(second)
 
+    def sample(self, size: int) -> Any:
+        """Some examples, always the same ones, for what any will do for."""
+        return self.split(size)[1]
+
     @abc.abstractmethod
     def train_batches(
         self, augmentation: Augmentation, epochs: Epochs

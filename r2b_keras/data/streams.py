@@ -91,8 +91,11 @@ class StreamedExamples(EncodedExamples):
                 "prepare it with `disable_shuffling=False`, or with splits for test "
                 "and validation and data.validation_size=0."
             )
-        middle = self.start + size
-        return replace(self, start=middle), replace(self, stop=middle)
+        return replace(self, start=self.start + size), self.sample(size)
+
+    def sample(self, size: int) -> "StreamedExamples":
+        """The first examples, whatever their classes."""
+        return replace(self, stop=self.start + size)
 
     def decoded(self, channels: int) -> tf.data.Dataset:
         """Every example once, in order: (image [h, w, channels] uint8, label)."""

@@ -188,6 +188,16 @@ def test_of_an_unshuffled_stream_nothing_is_held_out(tmp_path, held_out):
         open_set("tfds:in_order", tmp_path, held_out=held_out)
 
 
+@pytest.mark.parametrize("parts", [("train", "test"), ("train", "validation", "test")])
+def test_of_an_unshuffled_stream_some_images_can_be_taken(tmp_path, parts):
+    """Whatever their classes: a conversion is verified with them."""
+    splits = {name: (20 * i, 20 * i + 20) for i, name in enumerate(parts)}
+    prepare(tmp_path, "in_order", splits, (None, None, 3), shuffled=False)
+    dataset = open_set("tfds:in_order", tmp_path, held_out=0)
+    images, _ = read_all(dataset.sample(5, 2))
+    assert numbers(images) == list(range(20, 25))
+
+
 def test_images_of_any_size_stay_encoded(prepared):
     dataset = open_set("tfds:any_size", prepared)
     assert isinstance(dataset._train, StreamedExamples)
