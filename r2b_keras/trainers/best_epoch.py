@@ -47,8 +47,8 @@ class BestEpoch(tf.keras.callbacks.Callback):
         self.patience = patience
         self.write = write
         self.accuracies = _accuracies(workdir, stage, finished)
-        if self.epoch and write and not self._path.exists():
-            raise _lost(self._path, FileNotFoundError("it is not there"))
+        if self.epoch and write and not self.path.exists():
+            raise _lost(self.path, FileNotFoundError("it is not there"))
 
     @property
     def epoch(self) -> int:
@@ -58,7 +58,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         return self.accuracies.index(max(self.accuracies)) + 1
 
     @property
-    def _path(self) -> pathlib.Path:
+    def path(self) -> pathlib.Path:
         """Where the weights of the best epoch so far are."""
         return self.workdir.best(self.stage, self.epoch)
 
@@ -79,7 +79,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
                 # A run that is cut off before this epoch's checkpoint goes on from the
                 # one before, whose best epoch is another.
                 self.workdir.forget_best(self.stage, but=before)
-                checkpoints.write_arrays(self._path, arrays)
+                checkpoints.write_arrays(self.path, arrays)
         if self.is_over:
             self.model.stop_training = True
 
@@ -91,11 +91,11 @@ class BestEpoch(tf.keras.callbacks.Callback):
         """
         weights = named_weights(student)
         try:
-            arrays = checkpoints.read_arrays(self._path)
+            arrays = checkpoints.read_arrays(self.path)
             for name, weight in weights.items():
                 weight.assign(arrays[name])
         except checkpoints.DAMAGE as error:
-            raise _lost(self._path, error) from error
+            raise _lost(self.path, error) from error
 
 
 def _lost(path: pathlib.Path, error: Exception) -> InputError:

@@ -325,6 +325,8 @@ def _final_student(
     stage, dataset, student = run.recipe.stages[number], run.dataset, distiller.student
     if best:
         run.workers.wait()  # until the chief has written them
+        if not run.workers.is_chief:
+            run.workers.wait_for(best.path)
         best.restore(student)
     if stage.average:
         averaging.take_average(distiller.optimizer, student)

@@ -1,11 +1,14 @@
 """The best epoch by validation, and when a stage is over."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from small_networks import plain, randomize, values
+from small_networks import assert_all_equal, plain, randomize, values
 
+from r2b_keras import recipes
 from r2b_keras.errors import InputError
-from r2b_keras.trainers import Distiller
+from r2b_keras.trainers import Distiller, stage
 from r2b_keras.trainers.best_epoch import BestEpoch, check_validation
 from r2b_keras.trainers.workdir import Workdir
 
@@ -64,6 +67,23 @@ def test_equal_accuracies_are_equal_after_a_resumption_too(workdir):
     best, model = epochs(workdir, (accuracy,), first=1, patience=1)
     assert model.stop_training
     assert_is_epoch(best, 1)
+
+
+def test_a_worker_waits_until_it_sees_the_chiefs_file(workdir):
+    """A shared file system may show it some time after all have come that far."""
+    best, model = epochs(workdir, (0.4, 0.2))
+    aside = best.path.rename(best.path.with_suffix(".late"))
+    workers = SimpleNamespace(
+        is_chief=False,
+        wait=lambda: None,
+        wait_for=lambda path: aside.rename(path),
+        strategy=SimpleNamespace(num_replicas_in_sync=1),
+    )
+    recipe = recipes.get("digits")
+    run = SimpleNamespace(recipe=recipe, workers=workers, dataset=None)
+    student = stage._final_student(run, 1, model, best)
+    expected = randomize(plain(), seed=0)
+    assert_all_equal(values(student.weights), values(expected.weights))
 
 
 def test_an_epoch_that_is_given_up_leaves_the_best_before_it(workdir):
