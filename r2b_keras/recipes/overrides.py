@@ -1,6 +1,7 @@
 """Typed changes of a recipe from the command line: `stages.3.epochs=4`."""
 
 import dataclasses
+import itertools
 import math
 import os
 import types
@@ -136,10 +137,22 @@ def _parse(key: str, kind: Any, text: str) -> Any:
             f"{key} is not one value: name a field of it, for example {key}.{below}."
         )
     if origin is tuple:
-        inside = "" if is_none else text.strip("()[] ")
+        inside = "" if is_none else _without_brackets(text)
         parts = [part.strip() for part in inside.split(",") if part.strip()]
         return tuple(_parse(key, arguments[0], part) for part in parts)
     return _parse_single(key, kind, text)
+
+
+def _without_brackets(text: str) -> str:
+    """What stands between brackets around the whole of it, or all of it without any.
+
+    Brackets within it are its own: a pattern of weights may begin with some.
+    """
+    closing = {"(": ")", "[": "]"}.get(text[:1])
+    if closing is None or not text.endswith(closing):
+        return text
+    depths = itertools.accumulate((x in "([") - (x in ")]") for x in text)
+    return text[1:-1] if all(itertools.islice(depths, len(text) - 1)) else text
 
 
 def _parse_single(key: str, kind: Any, text: str, otherwise: str = "") -> Any:
