@@ -55,6 +55,15 @@ def _named(model: tf.keras.Model) -> dict[str, tf.Variable]:
     return named | _loss_scale(model.optimizer)
 
 
+def random_layers(student: tf.keras.Model) -> list[str]:
+    """Names of layers, such as dropout, of whose draws a checkpoint holds nothing.
+
+    TensorFlow seeds them as it traces a step, and keeps where they are out of reach.
+    """
+    kind = tf.keras.__internal__.layers.BaseRandomLayer
+    return [part.name for part in student.submodules if isinstance(part, kind)]
+
+
 def _loss_scale(optimizer: tf.keras.optimizers.Optimizer) -> dict[str, tf.Variable]:
     """State of float16's dynamic loss scale, which `variables` leaves out."""
     scaled = isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)

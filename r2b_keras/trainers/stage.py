@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 from r2b_keras import data, models
+from r2b_keras.checks import some
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.files import written_whole
@@ -208,7 +209,13 @@ def _restore(run: Run, number: int, distiller: Distiller) -> checkpoints.Progres
         return checkpoints.Progress()
     progress = checkpoints.restore(path, distiller)
     epochs = run.recipe.stages[number].epochs
-    print(f"stage {number} resumes after epoch {progress.epochs}/{epochs}", flush=True)
+    told = f"stage {number} resumes after epoch {progress.epochs}/{epochs}"
+    if names := checkpoints.random_layers(distiller.student):
+        told += (
+            f"; layers that draw random numbers ({some(names)}) draw others than "
+            "without a break, so it ends otherwise"
+        )
+    print(told, flush=True)
     return progress
 
 

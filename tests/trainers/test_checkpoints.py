@@ -1,6 +1,7 @@
 """Student, optimizer and progress: saved and restored to the bit, or not at all."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from small_networks import (
     values,
 )
 
+from r2b_keras import recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-from r2b_keras.trainers import Distiller, checkpoints
+from r2b_keras.trainers import Distiller, checkpoints, stage
 from r2b_keras.trainers.checkpoints import Progress
+from r2b_keras.trainers.workdir import Workdir
 
 OPTIMIZERS = {
     "adam": lambda: tf.keras.optimizers.Adam(0.01),
@@ -47,6 +50,33 @@ def train(model, steps, seed=0):
 
 def state(model):
     return values([*model.student.weights, *model.optimizer.variables])
+
+
+class Noisy(tf.keras.layers.Layer):
+    """A layer of the user's own with a random one in it."""
+
+    def __init__(self):
+        super().__init__(name="noisy")
+        self.dropout = tf.keras.layers.Dropout(0.5, name="inner")
+
+    def call(self, inputs):
+        return self.dropout(inputs)
+
+
+@pytest.mark.parametrize("is_random", [False, True])
+def test_random_layers_are_told_on_resuming(tmp_path, capsys, is_random):
+    """Their draws begin anew in a new process."""
+    student = plain()
+    if is_random:
+        student = tf.keras.Model(student.inputs, Noisy()(student.output))
+    workdir, model = Workdir(tmp_path), distiller(1, student=student)
+    workdir.stage(3).mkdir()
+    checkpoints.save(workdir.checkpoint(3), model, Progress(4))
+    run = SimpleNamespace(workdir=workdir, recipe=recipes.get("digits"))
+    assert stage._restore(run, 3, model).epochs == 4
+    told = capsys.readouterr().out
+    assert told.startswith("stage 3 resumes after epoch 4/20")
+    assert ("random numbers (inner)" in told) == is_random
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
