@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 from typing import Any
 
-from r2b_keras import files, folders
+from r2b_keras import files, folders, own_code
 from r2b_keras.board import machine
 from r2b_keras.checks import some
 from r2b_keras.errors import InputError
@@ -17,7 +17,6 @@ CONSTRAINTS = "constraints.txt"
 # In a folder of runs: the name of the code that made them.
 CODE = "code.txt"
 _MANIFEST = "manifest.json"
-# Names in a message.
 
 
 def check(root: pathlib.Path, results: pathlib.Path) -> None:
@@ -117,16 +116,12 @@ def code_name(root: pathlib.Path) -> str:
     Args:
       root: the folder that the package lies in, a checkout or not.
     """
-    digest = hashlib.sha256()
-    for package in PACKAGES:
-        digest.update(f"{package} {machine.package_version(package)}\n".encode())
+    versions = [f"{name} {machine.package_version(name)}\n" for name in PACKAGES]
     modules = root / PACKAGE
     # The board's modules lie behind a link, which `rglob` does not enter.
-    for path in sorted({*modules.rglob("*.py"), *modules.glob("*/*.py")}):
-        content = path.read_bytes()
-        name = path.relative_to(root).as_posix()
-        digest.update(f"{name} {len(content)}\n".encode() + content)
-    return digest.hexdigest()[:12]
+    paths = {*modules.rglob("*.py"), *modules.glob("*/*.py")}
+    whole = "".join(versions) + own_code.digest(root, paths)
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
 def hold(workdir: pathlib.Path, code: str) -> None:

@@ -25,13 +25,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from r2b_keras import __version__, files, locks, recipes
+from r2b_keras import files, locks, own_code, recipes
 from r2b_keras.checks import require_code
 from r2b_keras.recipes import Recipe, Stage
 from r2b_keras.recipes.schema import DESCRIPTIONS
 from r2b_keras.trainers.workdir import METRICS, Workdir, read_metrics
 
-# Code of these is known by their versions.
+# Code of these is in each key: of larq as its version.
 _OWN = ("r2b_keras", "larq")
 
 
@@ -42,10 +42,10 @@ def stage_key(
 
     Two runs give a stage the same key only if they would train it alike: its own
     settings, those of the stages that it rests on, the data, the seed (which goes with
-    the stage's number), the precision, how many replicas share a batch, the versions of
-    this package and of larq, and the source of other code that the settings name. The
-    version of TensorFlow and the machine are not in it, nor is XLA: they change the
-    last bits.
+    the stage's number), the precision, how many replicas share a batch, the modules of
+    this package that train, larq's version, and the source of other code that the
+    settings name. The version of TensorFlow and the machine are not in it, nor is XLA:
+    they change the last bits.
 
     Args:
       identity: see `r2b_keras.trainers.chain.run_identity`.
@@ -71,7 +71,7 @@ def stage_key(
         "replicas": replicas,
         "stages": stages,
         "code": _code({"source": recipe.data.entry.opens}),
-        "versions": [__version__, importlib.metadata.version("larq")],
+        "versions": [own_code.of_training(), importlib.metadata.version("larq")],
     }
     text = json.dumps(_as_floats(whole), sort_keys=True)
     return f"stage_{number}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

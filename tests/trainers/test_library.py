@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import pathlib
 import stat
 import sys
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from small_workdirs import finished
 
-from r2b_keras import recipes
+from r2b_keras import own_code, recipes
 from r2b_keras.data import config as data_config
 from r2b_keras.recipes import Losses, Schedule
 from r2b_keras.trainers import chain, library
@@ -79,6 +80,41 @@ def test_key_follows_code_of_one_s_own(tmp_path, monkeypatch):
     change = data_config.Change("own_images:blur", high=9)
     monkeypatch.setitem(data_config.AUGMENTATIONS, "noise", change)
     assert key_of(both) != first
+
+
+def test_key_follows_the_packages_own_code(monkeypatch):
+    """Its version stays while a checkout changes."""
+    first = key(1)
+    monkeypatch.setattr(own_code, "of_training", lambda: "of another revision")
+    assert key(1) != first
+
+
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [
+        ("trainers/losses.py", True),
+        ("data/sources/digits.py", True),
+        ("networks.py", True),
+        ("recipes/digits.py", False),
+        ("converters/engines.py", False),
+    ],
+)
+def test_modules_that_train_count(tmp_path, changed, counts):
+    trees = tmp_path / "one", tmp_path / "other"
+    for tree in trees:
+        path = tree / changed
+        (tree / "trainers").mkdir(parents=True)
+        (tree / "trainers" / "chain.py").write_text("1\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"NAME = {tree.name!r}\n")
+    one, other = map(own_code.of_training, trees)
+    assert (one != other) == counts
+
+
+def test_all_modules_that_train_are_found():
+    root = pathlib.Path(own_code.__file__).parent
+    for name in own_code._TRAINING:
+        assert (root / name).exists(), name
 
 
 @pytest.mark.parametrize(
@@ -182,6 +218,20 @@ def test_a_stage_that_began_otherwise_is_not_shared(tmp_path, trained, before, c
     assert (stages.path / key).is_dir() == (before == "the same")
     said = "Stage 1 goes on with other code" in capsys.readouterr().out
     assert said == (before == "other code")
+
+
+def test_going_on_with_another_revision_is_told(tmp_path, trained, capsys, monkeypatch):
+    stages, target = StageLibrary(tmp_path / "library"), finished(tmp_path / "b", 0)
+    monkeypatch.setattr(own_code, "of_training", lambda: "of the revision before")
+    for number in (0, 1):
+        target.note_key(number, stage_key(WHOLE, DIGITS, number))
+    target.stage(1).mkdir(exist_ok=True)
+    target.checkpoint(1).write_bytes(b"of a run that was cut off")
+    monkeypatch.undo()
+    monkeypatch.setattr(chain, "train_stage", lambda run, number: None)
+    train_second(target, stages)
+    assert "Stage 1 goes on with other code" in capsys.readouterr().out
+    assert target.key(1) is None
 
 
 def test_key_ignores_a_teacher_that_is_not_heard():
