@@ -83,6 +83,8 @@ def main() -> int:
         for run in planned:
             print(f"{run.name:<32} {_state(ablation, run)}".rstrip())
         return 0
+    ablation.check()
+    ablation.check_fit(planned)
     ablation.claim()
     if told:
         print(told)

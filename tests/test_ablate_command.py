@@ -203,6 +203,16 @@ def test_overrides_that_some_rows_do_not_heed(override, tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+def test_a_row_that_an_override_does_not_fit_is_told_before_others_train(tmp_path):
+    folder = tmp_path / "ablation"
+    groups = "--override=stages.3.optimizer.groups=block_*_scale/*:0.5"
+    few = ("--rows=baseline,analytic", "--seeds=1", f"--workdir={folder}")
+    result = commands.run("ablate", *TINY, groups, *few)
+    words = "Row 'analytic' cannot be trained", "Stage 3: optimizer.groups", "--rows"
+    commands.assert_one_sentence(result, *words)
+    assert "epoch" not in result.stdout and not folder.exists()
+
+
 def test_the_precision_of_a_recipe_s_file_is_the_runs_too(tmp_path):
     recipe = recipes.to_dict(recipes.get("digits"))
     file, folder = tmp_path / "recipe.json", tmp_path / "ablation"

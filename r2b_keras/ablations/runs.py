@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 from r2b_keras import data, files, folders, recipes
@@ -20,8 +20,11 @@ from r2b_keras.ablations.rows import Row
 from r2b_keras.errors import RUN_FAILURES, InputError
 from r2b_keras.recipes import Recipe
 from r2b_keras.trainers import trained
-from r2b_keras.trainers.chain import run_identity, train_chain
+from r2b_keras.trainers.chain import run_identity, stages_to_train, train_chain
+from r2b_keras.trainers.execution import Execution
 from r2b_keras.trainers.library import StageLibrary, stage_key
+from r2b_keras.trainers.stage import Run, check_fit
+from r2b_keras.trainers.strategies import make_workers
 from r2b_keras.trainers.workdir import Workdir
 
 _MARK = "ablation.json"
@@ -102,6 +105,14 @@ def plan(
     ]
 
 
+def _fitted(recipe: Recipe, number: int) -> Hashable:
+    """What decides whether a stage's settings and networks fit each other."""
+    stage = recipe.stages[number]
+    linked = (recipe.stages[n].student for n in stage.links if isinstance(n, int))
+    taps = stage.losses.taps if stage.losses.attention else ()
+    return stage.student, *linked, stage.files, stage.optimizer.groups, taps
+
+
 class Ablation:
     """The folder of an ablation.
 
@@ -149,6 +160,33 @@ class Ablation:
             folders.require(self.path, _MARK, self._whole_identity(), *_WORDS)
         else:  # which needs no images
             folders.require_new_or_marked(self.path, _MARK)
+
+    def check_fit(self, runs: Sequence[Plan]) -> None:
+        """Refuses runs whose settings do not fit their networks, before any trains.
+
+        An override may fit the networks of some rows alone.
+
+        Raises:
+          InputError: bad data or settings; the message names the row.
+        """
+        checked: set[Hashable] = set()
+        for run in runs:
+            if self._is_over(run):
+                continue
+            recipe, workdir = self._recipe(run), self.workdir(run)
+            numbers = stages_to_train(recipe, rows.BINARY_WEIGHTS, workdir)
+            new = {n: _fitted(recipe, n) for n in numbers}
+            new = {n: parts for n, parts in new.items() if parts not in checked}
+            workers = make_workers("none")
+            made = Run(recipe, workdir, self.images, run.seed, workers, Execution())
+            try:
+                check_fit(made, list(new))
+            except InputError as error:
+                raise InputError(
+                    f"Row {run.row.name!r} cannot be trained, expected rows that the "
+                    f"recipe fits: change that, or name other --rows. {error}"
+                ) from error
+            checked.update(new.values())
 
     def _whole_identity(self) -> dict[str, Any]:
         return {
