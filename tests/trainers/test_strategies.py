@@ -42,27 +42,38 @@ def printed(program, *arguments):
 
 
 # Every loss part there is, so that each must be shared out among the replicas: the
-# teacher's, L2 decay and the student's own regularisation.
+# teacher's, L2 decay and the student's own regularisation. Once without clipping, which
+# would hide gradients that are too large by one factor, and once with all that the
+# optimizer can do.
 PROGRAM = """
 import numpy as np
 from small_networks import classes, images, one_hot, plain, randomize
 from r2b_keras.recipes import Optimizer
 from r2b_keras.trainers import Distiller
-from r2b_keras.trainers.optimizers import decayed_variables, make_optimizer
+from r2b_keras.trainers.optimizers import decayed_variables, freeze, make_optimizer
 from r2b_keras.trainers.strategies import make_workers
 
-def train(name):
-    strategy = make_workers(name).strategy
+# One of each: two mirrored strategies in a process confuse their collective operations.
+STRATEGIES = {name: make_workers(name).strategy for name in ("none", "mirrored")}
+PLAIN = Optimizer("sgd", momentum=0.9)
+WHOLE = Optimizer(
+    "sgd", momentum=0.9, weight_decay=0.5, decay="decoupled",
+    groups=("tap_1/*:0", "tap_1_prelu/*:0.5", "dense/*:3:0.5"), clip_norm=0.5,
+)
+
+def train(name, settings, average):
+    strategy = STRATEGIES[name]
     with strategy.scope():
         regularizer = tf.keras.regularizers.L2(0.05)
         student = randomize(plain(kernel_regularizer=regularizer), seed=0)
         teacher = randomize(plain(channels=6, name="teacher"), seed=1)
+        freeze(settings, student)
         model = Distiller(
             student, teacher, ["tap_1", "tap_2"], attention_weight=2.0,
             logit_weight=0.5, temperature=2.0, l2=0.1,
             l2_variables=decayed_variables(student),
         )
-        model.compile(make_optimizer(Optimizer("sgd", momentum=0.9), 0.02, student))
+        model.compile(make_optimizer(settings, 0.02, student, average))
     pictures, labels = images(128), one_hot(classes(128))
     weights = np.linspace(0.5, 1.5, 128, dtype=np.float32)
     data = tf.data.Dataset.from_tensor_slices((pictures, labels, weights)).batch(64)
@@ -72,24 +83,53 @@ def train(name):
     )
     data = data.with_options(options)
     before = [w.numpy() for w in student.weights]
+
+    def moved():
+        pairs = zip(student.weights, before)
+        return [(w.numpy() - old).ravel().tolist() for w, old in pairs]
+
     # One step an epoch, so that every step's logs are seen.
-    history = model.fit(data, epochs=2, steps_per_epoch=1, verbose=0).history
+    steps = []
+    keep = tf.keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: steps.append(moved())
+    )
+    history = model.fit(
+        data, epochs=2, steps_per_epoch=1, callbacks=[keep], verbose=0
+    ).history
+    # An average takes the place of the weights at the end.
+    ended = moved()
     logs = model.evaluate(data, verbose=0, return_dict=True)
-    moved = [w.numpy() - old for w, old in zip(student.weights, before)]
     return {
         "replicas": strategy.num_replicas_in_sync,
         "history": history,
         "logs": logs,
-        "moved": [m.ravel().tolist() for m in moved],
+        "moved": steps[-1],
+        "ended": ended,
     }
 
-print(json.dumps([train("none"), train("mirrored")]))
+cases = (PLAIN, 0.0), (WHOLE, 0.9)
+print(json.dumps([[train(name, *case) for name in STRATEGIES] for case in cases]))
 """
 
 
 @pytest.mark.slow
 def test_two_replicas_take_the_steps_of_one():
-    one, two = json.loads(printed(PROGRAM).splitlines()[-1])
+    plain, whole = json.loads(printed(PROGRAM).splitlines()[-1])
+    for one, two in (plain, whole):
+        assert_alike(one, two)
+    assert all(map(moves, plain[0]["moved"]))
+    frozen, others = whole[0]["moved"][:2], whole[0]["moved"][2:]
+    assert not any(map(moves, frozen)) and all(map(moves, others))
+    assert plain[0]["ended"] == plain[0]["moved"]
+    assert whole[0]["ended"] != whole[0]["moved"], "it ends with an average"
+
+
+def moves(steps):
+    return max(map(abs, steps)) > 1e-4
+
+
+def assert_alike(one, two):
+    """Both runs gave the same numbers, up to roundings."""
     assert (one["replicas"], two["replicas"]) == (1, 2)
     # Sums of 64 terms in another order: some units in the last place of float32.
     assert set(one["history"]) == {
@@ -104,10 +144,10 @@ def test_two_replicas_take_the_steps_of_one():
         assert two["history"][name] == pytest.approx(expected, rel=1e-5), name
     for name, expected in one["logs"].items():
         assert two["logs"][name] == pytest.approx(expected, rel=1e-5), name
-    for found, expected in zip(two["moved"], one["moved"], strict=True):
-        largest = max(map(abs, expected))
-        assert largest > 1e-4, "two steps were taken"
-        assert found == pytest.approx(expected, rel=1e-4, abs=1e-4 * largest)
+    for kind in ("moved", "ended"):
+        for found, expected in zip(two[kind], one[kind], strict=True):
+            largest = max(map(abs, expected))
+            assert found == pytest.approx(expected, rel=1e-4, abs=1e-4 * largest)
 
 
 # A network with BatchNorm synchronised, one step of SGD at rate 1: what a weight moves
