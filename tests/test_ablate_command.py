@@ -173,7 +173,7 @@ def test_rows_may_be_added_and_another_recipe_is_refused(ablated):
         (("--workdir=x", "--downsample="), "--downsample is empty, expected real or"),
         (("--workdir=x", "--recipe=digits/strong_baseline"), "four-stage recipes"),
         (
-            ("--workdir=x", "--override=stages.0.student.reduction=4"),
+            ("--workdir=x", "--override=stages.0.student.reduction=4", "--dry_run"),
             "a student.rescaling with a gate, which stage 0 does not have",
         ),
         (("--workdir=/etc",), "not empty and holds no ablation.json"),

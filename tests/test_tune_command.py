@@ -247,7 +247,10 @@ def test_the_space_is_printed_as_a_file(tmp_path):
         (["--max_trials=0"], "--max_trials is 0"),
         (["--seeds=0"], "--seeds is 0"),
         (["--tuner=hyperband", "--override=stages.3.epochs=2"], "at least 3"),
-        (["--override=stages.0.optimizer.momentum=0.5"], "optimizer.name 'sgd', which"),
+        (
+            ["--override=stages.0.optimizer.momentum=0.5", "--list_space"],
+            "optimizer.name 'sgd', which stage 0 does not have",
+        ),
     ],
 )
 def test_what_cannot_be_swept(tmp_path, given, words):
