@@ -17,6 +17,7 @@ from r2b_keras.converters import (
     rounded_verification,
     tflite_file,
 )
+from r2b_keras.converters.one_output import require_one_right
 from r2b_keras.converters.real_weights import bytes_by_part, shrink
 from r2b_keras.converters.rounded_verification import RoundedVerification
 from r2b_keras.converters.sources import Source
@@ -81,7 +82,8 @@ def deploy(
         first layer is of integers takes pixels in any case.
 
     Raises:
-      InputError: the network cannot be converted, or the flatbuffer not be run.
+      InputError: the network cannot be converted, or the flatbuffer not be run; or
+        its scores are not of classes of which one is right.
     """
     normalisation = None
     if input_type == "uint8" or picture_layer(source.model):
@@ -98,6 +100,7 @@ def deploy(
     small = Flatbuffer(card.write(tables, described))
     able, unable = engines.able(small)
     reference = Reference(source.model, source.images, normalisation=normalisation)
+    require_one_right(source.model.name, reference.scores)
     verifications: list[Verification | RoundedVerification] = [
         reference.compare(exact or small, name) for name in able
     ]

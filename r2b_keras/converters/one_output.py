@@ -8,6 +8,9 @@ takes one score for each class: (1 - p, p), or (-z / 2, z / 2), of which the sof
 
 from typing import Any
 
+import numpy as np
+
+from r2b_keras.board.classification import SUM_TOLERANCE
 from r2b_keras.converters import graph
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -56,11 +59,7 @@ def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
     num_classes = model.output_shape[-1]
     if num_classes != 1:
         if activation == "sigmoid":
-            raise InputError(
-                f"Model {model.name!r} ends in {num_classes} sigmoids, expected the "
-                "scores of classes of which one is right: logits, or a softmax. Leave "
-                "the sigmoid out; the best class stays the best."
-            )
+            raise _SigmoidsError(f"Model {model.name!r} ends in {num_classes} sigmoids")
         return model
     if activation not in ("sigmoid", "linear"):
         raise InputError(
@@ -73,6 +72,38 @@ def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
         name += "_"
     scores = TwoClasses(activation == "linear", name=name)(model.output)
     return tf.keras.Model(model.input, scores, name=model.name)
+
+
+def require_one_right(name: str, scores: np.ndarray) -> None:
+    """Refuses sigmoids of several classes, whatever layers or code they are made by.
+
+    All scores are from 0 to 1 then, and their sum is not 1. Logits that are so in every
+    image would be of a network that is never sure: two classes would have at most 73 %,
+    ten 23 %.
+
+    Args:
+      name: of the network, for the message.
+      scores: `[N, K]`, of real images.
+
+    Raises:
+      InputError: the scores are of this kind.
+    """
+    sums_are_1 = np.abs(scores.sum(axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE
+    if scores.min() >= 0 and scores.max() <= 1 and not sums_are_1.all():
+        raise _SigmoidsError(
+            f"Model {name!r} gives {scores.shape[1]} scores from 0 to 1 whose sum is "
+            "not 1, as sigmoids do"
+        )
+
+
+class _SigmoidsError(InputError):
+    """A network says yes or no for each class by itself."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"{found}, expected the scores of classes of which one is right: logits, "
+            "or a softmax. Leave the sigmoid out; the best class stays the best."
+        )
 
 
 def _last_activation(model: tf.keras.Model) -> str | None:

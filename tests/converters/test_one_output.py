@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from r2b_keras.board import classification
+from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import card, engines, flatbuffer, tflite_file, verification
-from r2b_keras.converters.one_output import with_two_outputs
+from r2b_keras.converters.deployment import deploy
+from r2b_keras.converters.one_output import require_one_right, with_two_outputs
+from r2b_keras.converters.sources import Source
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
 from tests.commands import run
@@ -29,6 +32,10 @@ def network(*last, name="mine"):
     for layer in last:
         x = layer(x)
     return tf.keras.Model(image, x, name=name)
+
+
+def images_of(num):
+    return np.random.default_rng(0).normal(size=(num, *SHAPE)).astype(np.float32)
 
 
 def sigmoid(z):
@@ -73,7 +80,7 @@ LOGITS = [
 def test_two_scores_of_one(last, probability):
     """Class 1 has the probability that the network gives it, in `predict` too."""
     model = network(*last)
-    images = np.random.default_rng(0).normal(size=(50, *SHAPE)).astype(np.float32)
+    images = images_of(50)
     expected = probability(model.predict_on_batch(images))[:, 0]
     assert 0 < np.mean(expected > 0.5) < 1
     two = with_two_outputs(model)
@@ -126,6 +133,62 @@ def test_several_sigmoids_are_refused(last):
     """Each says yes or no for itself: a softmax of them would be of nothing."""
     with pytest.raises(InputError, match="'mine' ends in 3 sigmoids, expected the sco"):
         with_two_outputs(network(*last))
+
+
+def apart(x):
+    ones = [layers.Dense(1, activation="sigmoid")(x) for _ in range(3)]
+    return layers.Concatenate()(ones)
+
+
+SIGMOIDS = {
+    "apart": [apart],
+    "function": [layers.Dense(3), tf.nn.sigmoid],
+    "activation": [layers.Dense(3), tf.keras.activations.sigmoid],
+    "layer": [layers.Dense(3, activation=layers.Activation("sigmoid"))],
+    "shape": [layers.Dense(3, activation="sigmoid"), layers.Reshape((3,))],
+    "dropout": [layers.Dense(3, activation="sigmoid"), layers.Dropout(0.1)],
+}
+
+
+@pytest.mark.parametrize("name", SIGMOIDS)
+def test_sigmoids_are_told_by_their_scores(name):
+    """Of whatever code they are made."""
+    model = with_two_outputs(network(*SIGMOIDS[name]))
+    scores = model.predict_on_batch(images_of(50))
+    words = "'mine' gives 3 scores from 0 to 1 whose sum is not 1, as sigmoids do, exp"
+    for found in (scores, scores[:1]):
+        with pytest.raises(InputError, match=words):
+            require_one_right("mine", found)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        [layers.Dense(3)],
+        [layers.Dense(3, activation="softmax")],
+        [layers.Dense(200, activation="softmax")],
+        [layers.Dense(1, activation="sigmoid")],
+        [layers.Dense(1)],
+    ],
+)
+def test_scores_of_which_one_is_right_stay(last):
+    model = with_two_outputs(network(*last))
+    require_one_right("mine", model.predict_on_batch(images_of(50)))
+
+
+def test_few_logits_may_be_small():
+    """One outside in one image is enough."""
+    scores = np.full((3, 4), 0.5)
+    for other in (-0.01, 1.01):
+        scores[1, 2] = other
+        require_one_right("mine", scores)
+
+
+def test_sigmoids_are_not_deployed():
+    model = network(*SIGMOIDS["function"])
+    described = ModelCard(("a", "b", "c"), SHAPE, (0.0,) * 3, (1.0,) * 3)
+    with pytest.raises(InputError, match="as sigmoids do, expected the scores of cla"):
+        deploy(Source(model, described, images_of(5)))
 
 
 @pytest.mark.parametrize(
