@@ -9,11 +9,18 @@ from typing import Any, TypeAlias
 from r2b_keras.environment import tf
 
 Layer: TypeAlias = tf.keras.layers.Layer
+# What runs a graph of layers; Keras has no public name for its class.
+_CALL = tf.keras.Sequential.__base__.call
 
 
 def is_graph(model: tf.keras.Model) -> bool:
     """Whether the network is a graph of layers; a subclass of `Model` may be code."""
     return bool(getattr(model, "_is_graph_network", False))
+
+
+def has_own_call(model: tf.keras.Model) -> bool:
+    """Whether a class of the user's has code around its graph, or instead of it."""
+    return type(model).call not in (_CALL, tf.keras.Sequential.call)
 
 
 def nodes(model: tf.keras.Model, layer: Layer) -> list[Any]:

@@ -108,16 +108,21 @@ class _SigmoidsError(InputError):
 
 def _last_activation(model: tf.keras.Model) -> str | None:
     """Name of the activation or kind of the layer that gives a network's output."""
-    if not graph.is_graph(model) or len(model.outputs) != 1:
+    if not _is_its_graph(model) or len(model.outputs) != 1:
         return None
     return _activation_of(model.outputs[0])
+
+
+def _is_its_graph(model: tf.keras.Model) -> bool:
+    """Whether the layers tell what it gives: code of its own may do more."""
+    return graph.is_graph(model) and not graph.has_own_call(model)
 
 
 def _activation_of(output: tf.Tensor) -> str | None:
     layer, _, place = output._keras_history
     if isinstance(layer, tf.keras.Model):
         # Which of its outputs it is.
-        return _activation_of(layer.outputs[place]) if graph.is_graph(layer) else None
+        return _activation_of(layer.outputs[place]) if _is_its_graph(layer) else None
     if not isinstance(layer, tf.keras.layers.Dense | tf.keras.layers.Activation):
         return type(layer).__name__
     name = getattr(layer.activation, "__name__", type(layer.activation).__name__)

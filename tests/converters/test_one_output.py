@@ -220,6 +220,35 @@ def test_code_is_refused():
         with_two_outputs(model)
 
 
+class Inverted(tf.keras.Model):
+    """A graph with code around it, which its layers do not tell."""
+
+    def call(self, inputs):
+        return super().call(1 - inputs)
+
+
+def test_code_around_a_graph_is_refused():
+    """The graph alone gives other scores; of several classes it is kept as it is."""
+    image, plain = tf.keras.Input(SHAPE), network(layers.Dense(1))
+    model = Inverted(plain.input, plain.output, name="mine")
+    images = images_of(3)
+    scores = [each.predict_on_batch(images) for each in (model, plain)]
+    assert not np.allclose(*scores)
+    for other in (model, tf.keras.Model(image, model(image), name="mine")):
+        with pytest.raises(InputError, match="'mine' has one output, made by code"):
+            with_two_outputs(other)
+    three = network(layers.Dense(3))
+    several = Inverted(three.input, three.output)
+    assert with_two_outputs(several) is several
+
+
+def test_sequences_are_graphs():
+    model = tf.keras.Sequential(
+        [layers.Flatten(input_shape=(4, 4, 1)), layers.Dense(1)]
+    )
+    assert with_two_outputs(model).output_shape == (None, 2)
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
