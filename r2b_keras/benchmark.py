@@ -28,8 +28,8 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "float_baseline",
         False,
-        "Add the real-valued ResNet-18 of the same images, width and classes as the "
-        "first model; needs TensorFlow.",
+        "Add the real-valued ResNet of the first model's images, classes, width, blocks"
+        " and stem; that model is one of a --workdir. Needs TensorFlow.",
     )
     path_flags.define("output_dir", None, "Folder for benchmark.csv and benchmark.png.")
 
@@ -51,6 +51,8 @@ def main() -> int:
     check_engines(engines or ())
     # With a baseline, which is not there yet, engines may be for that one alone.
     plan(flatbuffers, None if FLAGS.float_baseline else engines)
+    if FLAGS.float_baseline:
+        _check_layout(flatbuffers)
     output_dir = FLAGS.output_dir and prepare_folder(FLAGS.output_dir, FLAGS.model)
     if FLAGS.float_baseline:
         _add_float_baseline(flatbuffers)
@@ -86,6 +88,12 @@ def prepare_folder(path: str, models: list[str]) -> pathlib.Path:
     for name in (CSV, PNG):
         files.check_output(folder / name, "--output_dir", models)
     return folder
+
+
+def _check_layout(flatbuffers: dict[str, bytes]) -> None:
+    from r2b_keras.converters import benchmark_baseline, card
+
+    benchmark_baseline.layout(card.read(next(iter(flatbuffers.values()))))
 
 
 def _add_float_baseline(flatbuffers: dict[str, bytes]) -> None:

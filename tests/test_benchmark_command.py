@@ -80,6 +80,7 @@ def test_defaults_are_the_librarys():
         (("--model={model}", "--model={cut}"), ["cut.tflite", "damaged"]),
         (("--model={picture}",), ["picture.png", "no .tflite file"]),
         (("--model={model}", "{model}"), ["Unknown argument"]),
+        (("--model={model}", "--float_baseline"), ["width, blocks, stem", "--workdir"]),
     ],
 )
 def test_bad_input_is_one_sentence(model, tmp_path, arguments, words):

@@ -6,6 +6,7 @@ import pytest
 from r2b_keras.converters import benchmark_baseline, card, engines
 from r2b_keras.converters.flatbuffer import convert
 from r2b_keras.converters.tflite_file import count_operators
+from r2b_keras.errors import InputError
 from r2b_keras.networks import Network
 from tests.networks import build_model
 
@@ -42,16 +43,18 @@ def test_baseline_has_the_layout_of_the_card(binary):
     assert 1e-4 < scores.min() and scores.max() < 1e4
 
 
-@pytest.mark.parametrize(
-    ("known", "options"),
-    [
-        (None, {}),
-        ({}, {}),
-        ({"name": "other", "width": 32}, {"width": 32}),
-        (LAYOUT | {"blocks": [3, 4]}, LAYOUT | {"blocks": (3, 4)}),
-    ],
-)
-def test_layout(known, options):
-    expected = Network("resnet18", "real", **options)
+@pytest.mark.parametrize("others", [{}, {"name": "other", "reduction": 4}])
+def test_layout(others):
+    known = LAYOUT | {"blocks": [3, 4]} | others
+    expected = Network("resnet18", "real", **LAYOUT | {"blocks": (3, 4)})
     assert benchmark_baseline.layout(card_with(known)) == expected
-    assert benchmark_baseline.layout(None) == Network("resnet18", "real")
+
+
+@pytest.mark.parametrize("known", [None, {}, {"name": "other", "width": 32}])
+def test_without_a_layout_there_is_no_baseline(binary, known):
+    """One of another width and stem would be compared with."""
+    words = "does not say its network's width, blocks, stem, .*--workdir it was trained"
+    with pytest.raises(InputError, match=words):
+        benchmark_baseline.float_baseline(card.attach(binary, card_with(known)))
+    with pytest.raises(InputError, match=words):
+        benchmark_baseline.layout(None)
