@@ -6,6 +6,7 @@ python -m r2b_keras.evaluate --model=model.tflite --recipe=digits
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from r2b_keras.converters import verification
     from r2b_keras.converters.tflite_file import Flatbuffer
     from r2b_keras.data import ImageDataset
+    from r2b_keras.normalisation import Normalisation
     from r2b_keras.recipes import Recipe
     from r2b_keras.trainers.evaluation import Report
     from r2b_keras.trainers.workdir import Workdir
@@ -136,7 +138,10 @@ def _print_flatbuffer() -> int:
         reference = verification.Reference(
             student, _Images(dataset), of_keras[0], normalisation
         )
-        compared = _compare(reference, labels, flatbuffer, scores, engine.name)
+        convert = functools.partial(
+            _convert, student, normalisation if engine.takes_pixels else None
+        )
+        compared = _compare(reference, labels, flatbuffer, scores, engine.name, convert)
         keras = compared.keras_top1
     if FLAGS.json:
         values = {
@@ -302,11 +307,12 @@ def _compare(
     flatbuffer: Flatbuffer,
     scores: np.ndarray,
     engine: str,
+    convert: Callable[[], Flatbuffer],
 ) -> _Comparison:
     """Compares scores with those of the workdir's stage.
 
-    A file of rounded weights is told from its float32 file where it is made; here its
-    agreement is all there is to judge it by.
+    Scores do not tell a file of rounded weights from another network's: it is compared
+    with the float32 file that `convert` makes of the stage.
     """
     from r2b_keras.converters import (
         real_weights,
@@ -317,12 +323,23 @@ def _compare(
     top1 = float(np.mean(reference.scores.argmax(axis=1) == labels))
     agreement = score_comparison.agreement(reference.scores, scores)
     if real_weights.are_rounded(flatbuffer.model):
-        problem = rounded_verification.problem_of_quality(reference.scores, scores)
+        problem = rounded_verification.problem_of_file(convert(), flatbuffer)
+        problem = problem or rounded_verification.problem_of_quality(
+            reference.scores, scores
+        )
         verdict = f"REJECTED: {problem}" if problem else "accepted"
         text = f"{len(labels)} images: top-1 agreement {agreement:.2%}\n{verdict}"
         return _Comparison(agreement, top1, text, accepted=problem is None)
     found = reference.compare(flatbuffer, engine, scores)
     return _Comparison(agreement, top1, found.to_text(), found.accepted)
+
+
+def _convert(student: Any, normalisation: Normalisation | None) -> Flatbuffer:
+    """The file of float32 weights, from which one of rounded weights is made."""
+    from r2b_keras.converters import flatbuffer, tflite_file
+
+    tables = flatbuffer.to_tables(student, normalisation)
+    return tflite_file.Flatbuffer(tflite_file.serialize(tables))
 
 
 def start() -> NoReturn:

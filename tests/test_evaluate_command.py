@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,17 +10,28 @@ import pytest
 
 from r2b_keras import data, evaluate, recipes
 from r2b_keras.board.card import NAME, ModelCard
-from r2b_keras.converters import card, engines, tflite_edit, tflite_file, verification
+from r2b_keras.converters import (
+    card,
+    engines,
+    rounded_verification,
+    tflite_edit,
+    tflite_file,
+    verification,
+)
+from r2b_keras.converters.flatbuffer import to_tables
 from r2b_keras.converters.float32 import other_types
+from r2b_keras.converters.real_weights import shrink
 from r2b_keras.data import imagenet
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
+from r2b_keras.models import build_network
 from r2b_keras.recipes.measured import FINGERPRINTS
 from r2b_keras.trainers import evaluation, trained
 from r2b_keras.trainers.trained import load_student
 from r2b_keras.trainers.workdir import Workdir
 from tests.commands import flags_of, refusal, run
 from tests.converters import mutations, small_flatbuffers
+from tests.converters.binary_networks import randomize
 from tests.networks import build_model
 
 # In the recipe `digits`.
@@ -199,8 +211,67 @@ def test_rounded_weights_of_another_network_are_refused(
         "evaluate", f"--model={path}", f"--workdir={finished[0]}", *stage
     )
     (verdict,) = (x for x in printed.splitlines() if x.startswith("REJECTED: "))
-    assert code == 1 and " of 359 images, and takes " in verdict
+    assert code == 1 and " the float32 file" in verdict
     assert "does not do what the network of" in errors and errors.count("\n") == 1
+
+
+def written(path, model, kind, normalisation=None):
+    """What `convert` writes for a network of the digits, of stage 3."""
+    tables = shrink(to_tables(model, normalisation), kind)
+    described = dataclasses.replace(
+        DIGITS,
+        stage=3,
+        real_weights=kind,
+        input_type="float32" if normalisation is None else "uint8",
+    )
+    path.write_bytes(card.write(tables, described))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["float16", "int8"])
+@pytest.mark.parametrize("real_layers", ["float", "integer"])
+def test_rounded_weights_of_files_that_take_pixels(
+    finished, tmp_path, monkeypatch, kind, real_layers
+):
+    student, path = load_student(Workdir(finished[0]), 3), tmp_path / "m.tflite"
+    normalisation = recipes.get("digits").data.normalisation
+    if real_layers == "integer":
+        network = dataclasses.replace(
+            Workdir(finished[0]).recipe().stages[3].student, real_layers="integer"
+        )
+        student = randomize(build_network(network, (8, 8, 1), 10, normalisation))
+        monkeypatch.setattr(trained, "load_student", lambda workdir, stage: student)
+        # Of weights that were not trained, many answers may change.
+        monkeypatch.setattr(rounded_verification, "MOST_LOST", 1.0)
+    written(path, student, kind, normalisation)
+    code, printed, _ = run("evaluate", f"--model={path}", f"--workdir={finished[0]}")
+    assert code == 0 and "accepted" in printed.splitlines()
+
+
+@pytest.mark.parametrize("kind", ["float16", "int8"])
+def test_rounded_weights_of_a_network_much_like_it_are_refused(
+    finished, tmp_path, kind
+):
+    """Its answers are as good: another seed's may be."""
+    student = load_student(Workdir(finished[0]), 3)
+    kernel = student.layers[-1].kernel
+    kernel.assign(kernel * 1.01)
+    path = written(tmp_path / "model.tflite", student, kind)
+    code, printed, _ = run("evaluate", f"--model={path}", f"--workdir={finished[0]}")
+    (verdict,) = (x for x in printed.splitlines() if x.startswith("REJECTED: "))
+    (agreement,) = re.findall(r"agreement ([0-9.]+)%", printed)
+    assert code == 1 and float(agreement) > 95
+    assert verdict.endswith("' is not what the float32 file has")
+
+
+def test_a_wrong_bit_beside_rounded_weights_shows(finished, converted, tmp_path):
+    rounded = small_flatbuffers.shrunk(converted[0].read_bytes(), "int8")
+    wrong = mutations.with_filter_bit(rounded, 2, 0, 1)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(card.attach(wrong, card.read(rounded)))
+    code, printed, _ = run("evaluate", f"--model={path}", f"--workdir={finished[0]}")
+    (verdict,) = (x for x in printed.splitlines() if x.startswith("REJECTED: "))
+    assert code == 1 and verdict.endswith("' is not what the float32 file has")
 
 
 def test_a_file_without_a_card(without_card, tmp_path, test_part):
