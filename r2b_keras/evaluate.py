@@ -325,7 +325,7 @@ def _compare(
     if real_weights.are_rounded(flatbuffer.model):
         problem = rounded_verification.problem_of_file(convert(), flatbuffer)
         problem = problem or rounded_verification.problem_of_quality(
-            reference.scores, scores
+            reference.scores, scores, labels
         )
         verdict = f"REJECTED: {problem}" if problem else "accepted"
         text = f"{len(labels)} images: top-1 agreement {agreement:.2%}\n{verdict}"

@@ -106,7 +106,7 @@ def deploy(
     ]
     if exact:
         verifications += rounded_verification.verify(
-            reference, exact, small, able, real_weights
+            reference, exact, small, able, real_weights, source.labels
         )
     return Deployment(
         flatbuffer=small.content,

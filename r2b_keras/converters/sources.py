@@ -40,11 +40,13 @@ class Source:
       model: the Keras network, from `[N, H, W, C]` to `[N, K]`, in float32.
       card: what the flatbuffer will say about itself.
       images: `[N, H, W, C]` float32, as the network sees them, to verify with.
+      labels: their classes, `[N]`, None where they are not known.
     """
 
     model: tf.keras.Model
     card: ModelCard
     images: np.ndarray
+    labels: np.ndarray | None = None
 
 
 def from_workdir(
@@ -79,7 +81,7 @@ def from_workdir(
         accuracy=result.top1 if result else None,
         network=dataclasses.asdict(recipe.stages[number].student),
     )
-    return _source(model, card, _images(card, dataset, verify_images, limit))
+    return _source(model, card, *_images(card, dataset, verify_images, limit))
 
 
 def from_file(
@@ -107,7 +109,7 @@ def from_file(
         found = recipes.get(recipe)
         dataset = data.load(found.data, data_dir)
         card = _card(found, dataset)
-        return _source(model, card, _images(card, dataset, verify_images, limit))
+        return _source(model, card, *_images(card, dataset, verify_images, limit))
     card = _foreign_card(path, model, dict(given or {}))
     return _source(model, card, _pictures(card, verify_images, limit))
 
@@ -150,7 +152,12 @@ def from_larq_zoo(
     return _source(model, card, _pictures(card, verify_images, limit))
 
 
-def _source(model: tf.keras.Model, card: ModelCard, images: np.ndarray) -> Source:
+def _source(
+    model: tf.keras.Model,
+    card: ModelCard,
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+) -> Source:
     found = model.input_shape[1:], model.output_shape[1:]
     expected = card.image_shape, (len(card.class_names),)
     if found != expected:
@@ -165,7 +172,7 @@ def _source(model: tf.keras.Model, card: ModelCard, images: np.ndarray) -> Sourc
     # TensorFlow may be here as tensorflow-cpu, or as a build of one's own.
     versions["tensorflow"] = tf.__version__
     card = dataclasses.replace(card, versions=versions)
-    return Source(in_float32(model), card, images)
+    return Source(in_float32(model), card, images, labels)
 
 
 def _check_classifier(model: tf.keras.Model) -> None:
@@ -229,12 +236,15 @@ def _numbered(model: tf.keras.Model) -> tuple[str, ...]:
 
 def _images(
     card: ModelCard, dataset: data.ImageDataset, folder: str | None, limit: int
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images to verify with, and their classes where they are the recipe's."""
     if folder is not None:
-        return _pictures(card, folder, limit)
+        return _pictures(card, folder, limit), None
     batches = dataset.sample(limit, evaluation.BATCH_SIZE)
     with dataset.broken_image_is_named():
-        return np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+        parts = zip(*batches.as_numpy_iterator(), strict=True)
+        images, targets = map(np.concatenate, parts)
+    return images, targets.argmax(axis=1)
 
 
 def _files_below(folder: str) -> Iterator[pathlib.Path]:

@@ -238,8 +238,8 @@ def scores_of(lead, answers, loss=0.0):
 
 @pytest.mark.parametrize(
     ("loss", "changed", "accepted"),
-    # Together 15 of 715, 78 and 82 of 1000, and 60 of 660.
-    [(0.1, 150, True), (2.0, 39, True), (2.0, 41, False), (0.3, 200, False)],
+    # Together 15 of 715, 14 of 1000, 82 of 1000, and 60 of 660.
+    [(0.1, 150, True), (2.0, 7, True), (2.0, 41, False), (0.3, 200, False)],
 )
 def test_answers_that_rounding_may_change(loss, changed, accepted):
     """Many where classes are close, few where the network was sure."""
@@ -248,9 +248,45 @@ def test_answers_that_rounding_may_change(loss, changed, accepted):
     assert (problem is None) == accepted
     if not accepted:
         assert f"changes the answers of {changed} of 500 images, and takes " in problem
-    # In other units, and from another origin.
-    moved = rounded_verification.problem_of_quality(1000 * expected - 7, scores)
-    assert problem == moved
+    # From another origin.
+    assert problem == rounded_verification.problem_of_quality(expected - 7, scores)
+
+
+@pytest.mark.parametrize(("changed", "accepted"), [(20, True), (21, False)])
+def test_answers_of_which_the_network_was_sure(changed, accepted):
+    """Keras's probabilities, of 84 and 11 %, tell what that costs."""
+    expected, scores = scores_of(2.0, [0] * (500 - changed) + [1] * changed)
+    expected[:, 2] = -0.95
+    shares = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
+    cost = (shares[0, 0] - shares[0, 1]) * changed / 500
+    assert (cost <= rounded_verification.MOST_EXPECTED) == accepted
+    for given in (expected, shares):
+        problem = rounded_verification.problem_of_quality(given, scores)
+        assert (problem is None) == accepted
+    if not accepted:
+        assert problem == (
+            f"rounding changes the answers of {changed} of 500 images, and costs "
+            f"{cost:.1%} of accuracy by Keras's probabilities, expected at most 3%"
+        )
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "mended", "accepted"),
+    # A loss of 5 is 1 %, and twice the root of all that changed is chance.
+    [(11, 0, True), (12, 0, False), (20, 5, True), (21, 5, False), (5, 30, True)],
+)
+def test_accuracy_that_rounding_costs(spoilt, mended, accepted):
+    """Where the classes are known; answers that are wrong in both do not matter."""
+    counts = [spoilt, mended, 30, 470 - spoilt - mended]
+    expected, scores = scores_of(2.0, np.repeat([1, 1, 1, 0], counts), 0.05)
+    labels = np.repeat([0, 1, 2, 0], counts)
+    problem = rounded_verification.problem_of_quality(expected, scores, labels)
+    assert (problem is None) == accepted
+    if not accepted:
+        assert problem == (
+            f"of 500 images rounding spoils {spoilt} right answers and mends {mended}, "
+            "expected a loss of accuracy of at most 1%"
+        )
 
 
 def test_scores_that_are_none():

@@ -70,6 +70,7 @@ def test_a_stage_of_a_workdir(finished, dataset):
     assert card.versions["tensorflow"] == tf.__version__
     (expected,) = dataset.validation(144).as_numpy_iterator()
     np.testing.assert_array_equal(source.images, expected[0])
+    np.testing.assert_array_equal(source.labels, expected[1].argmax(axis=1))
     test = dataset.test(359)
     accuracy = np.mean(
         [
@@ -93,6 +94,7 @@ def test_a_workdir_with_pictures_of_ones_own(finished, folder):
         for name in ("1.png", "b/2.PNG", "b/3.jpeg")
     ]
     np.testing.assert_array_equal(source.images, expected)
+    assert source.labels is None
     assert source.images.shape == (3, 8, 8, 1) and source.images.dtype == np.float32
     source = sources.from_workdir(finished[0], verify_images=str(folder), limit=2)
     assert len(source.images) == 2
@@ -129,9 +131,11 @@ def assert_balanced(found, images, labels):
 def test_a_recipe_without_a_validation_part(dataset):
     config = dataclasses.replace(DIGITS, validation_size=0)
     card = sources._card(recipes.get("digits"), dataset)
-    found = sources._images(card, data.load(config), None, 300)
+    found, labels = sources._images(card, data.load(config), None, 300)
     (expected,) = dataset.test(359).as_numpy_iterator()
     assert_balanced(found, *expected)
+    for image, label in zip(found, labels, strict=True):
+        assert expected[1][(expected[0] == image).all(axis=(1, 2, 3)), label].all()
 
 
 def test_stages_that_are_not_there(finished, tmp_path):
