@@ -331,6 +331,7 @@ def test_a_users_layer_and_the_module_that_registers_it(
         f"--verify_images={folder}",
         "--mean=0,0,0",
         "--std=1,1,1",
+        "--framing=whole",
     )
     assert "theirs>Doubled of the module theirs" in refused(*plain)
     message = refused(*plain, "--import=nowhere")

@@ -214,11 +214,11 @@ def _card(recipe: Recipe, dataset: data.ImageDataset) -> ModelCard:
 
 
 def _foreign_card(path: str, model: tf.keras.Model, given: dict[str, Any]) -> ModelCard:
-    given.setdefault("framing", "whole")
     if (first := picture_layer(model)) is not None:  # it has them in it
         given.setdefault("mean", first.normalisation.mean)
         given.setdefault("std", first.normalisation.std)
-    missing = [f"--{name}" for name in ("mean", "std") if name not in given]
+    flags = {"mean": "--mean", "std": "--std", "framing": "--framing (whole or center)"}
+    missing = [flag for name, flag in flags.items() if name not in given]
     if missing:
         raise InputError(
             f"{path} does not say how its images were prepared: give "

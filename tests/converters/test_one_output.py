@@ -271,7 +271,7 @@ def test_from_a_keras_file_to_the_board(pictures, tmp_path, activation, probabil
         "convert",
         *(f"--model={tmp_path / 'model.keras'}", f"--output={output}"),
         *("--mean=0.5,0.5,0.5", "--std=0.5,0.5,0.5", f"--verify_images={pictures}"),
-        f"--labels={tmp_path / 'labels.txt'}",
+        *(f"--labels={tmp_path / 'labels.txt'}", "--framing=whole"),
     )
     assert (code, errors) == (0, "") and printed.endswith("accepted\n")
     paths = sorted(map(str, pictures.iterdir()))

@@ -20,7 +20,7 @@ from r2b_keras.trainers.workdir import Workdir
 
 layers = tf.keras.layers
 DIGITS = recipes.get("digits").data
-GREY = {"mean": (0.25,), "std": (0.5,)}
+GREY = {"mean": (0.25,), "std": (0.5,), "framing": "whole"}
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_a_file_with_a_recipe(dataset, tmp_path):
 
 def test_a_file_of_anything_else(tmp_path, folder):
     path = save(tmp_path, classifier((12, 16, 3), 2))
-    given = {"mean": (0.5, 0.4, 0.3), "std": (0.25, 0.5, 0.2)}
+    given = {"mean": (0.5, 0.4, 0.3), "std": (0.25, 0.5, 0.2), "framing": "whole"}
     source = sources.from_file(path, given=given, verify_images=str(folder))
     card = source.card
     assert (card.image_shape, card.framing, card.recipe) == ((12, 16, 3), "whole", None)
@@ -190,9 +190,12 @@ def test_layers_of_larq_are_known(tmp_path, folder):
 def test_what_a_foreign_file_leaves_open_is_asked_for(tmp_path, folder):
     path = save(tmp_path, classifier())
     message = refusal(sources.from_file, path)
-    assert path in message and "give --mean and --std, or the --recipe" in message
-    message = refusal(sources.from_file, path, given={"mean": (0.5,)})
-    assert "give --std, or the --recipe" in message
+    missing = "--mean and --std and --framing (whole or center), or the --recipe"
+    assert path in message and f"give {missing}" in message
+    for name in GREY:
+        given = {key: value for key, value in GREY.items() if key != name}
+        message = refusal(sources.from_file, path, given=given)
+        assert f"give --{name}" in message and ", or the --recipe" in message
     message = refusal(sources.from_file, path, given=GREY)
     assert "folder of real JPEG, PNG or WebP pictures, --verify_images=DIR" in message
 
@@ -202,7 +205,10 @@ def test_a_network_with_its_normalisation_in_it_is_not_asked_for_it(tmp_path, fo
     x = PictureConv2D(3, 3, (0.25,), (0.5,))(image)
     model = tf.keras.Model(image, tf.keras.layers.Dense(3)(layers.Flatten()(x)))
     path = save(tmp_path, model)
-    card = sources.from_file(path, verify_images=str(folder)).card
+    message = refusal(sources.from_file, path)
+    assert "give --framing (whole or center), or" in message
+    given = {"framing": "center"}
+    card = sources.from_file(path, given=given, verify_images=str(folder)).card
     assert (card.mean, card.std) == ((0.25,), (0.5,))
 
 
@@ -213,7 +219,7 @@ def test_what_is_given_must_fit(tmp_path, folder):
     assert (
         "goes from (8, 8, 1) to (10,), and the data from (8, 8, 1) to (2,)" in message
     )
-    message = refusal(load, path, given={"mean": (0.5, 0.5), "std": (1, 1)})
+    message = refusal(load, path, given=GREY | {"mean": (0.5, 0.5), "std": (1, 1)})
     assert "expected one number for each of the 1 channels" in message
     message = refusal(load, path, given=GREY | {"std": (-1,)})
     assert "expected positive numbers" in message
