@@ -49,10 +49,12 @@ class Frame:
     Attributes:
       name: its file, or empty for one of a stream.
       image: `[h, w, 1 or 3]` uint8.
+      decode_seconds: what reading and decoding its file took.
     """
 
     name: str
     image: np.ndarray
+    decode_seconds: float = 0.0
 
 
 if TYPE_CHECKING:
@@ -330,12 +332,14 @@ def _of_folder(folder: pathlib.Path, channels: int, upright: bool) -> Frames:
         for name, state in sorted(found.items(), key=lambda item: item[1]):
             if seen.get(name) == state != done.get(name):
                 done[name] = state
+                start = time.perf_counter()
                 try:
                     image = pictures.read(folder / name, channels, upright)
                 except InputError as error:
                     tell(str(error))
                     continue
-                yield Frame(os.fspath(folder / name), image)
+                seconds = time.perf_counter() - start
+                yield Frame(os.fspath(folder / name), image, seconds)
         seen = found
         # A watch may last for months: what was taken away is forgotten.
         done = {name: state for name, state in done.items() if name in found}

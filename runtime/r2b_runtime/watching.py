@@ -66,6 +66,11 @@ class Rate:
         self._seconds[what] += now - self._last
         self._last = now
 
+    def was_decoded(self, seconds: float) -> None:
+        """Counts seconds of a wait as those of a picture's decoding."""
+        self._seconds["waiting"] -= seconds
+        self._seconds["preparing"] += seconds
+
     def frame(self) -> float:
         """Counts a frame that is done; returns the rate of the last ones."""
         self.count += 1
@@ -102,6 +107,7 @@ def watch(
     """
     for frame in source:
         rate.spent("waiting")
+        rate.was_decoded(frame.decode_seconds)
         subject = frame.name or f"frame {rate.count + 1}"
         try:
             image = pictures.prepare_frame(frame.image, card, subject)

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from r2b_keras.board import pictures
 from r2b_runtime import InputError, frames, watching
@@ -37,6 +38,36 @@ def test_each_part_gets_the_time_that_it_takes(monkeypatch):
     parts = [found[f"{name}_ms"] for name in ("waiting", "preparing", "network")]
     assert parts == pytest.approx([1000, 2000, 4000])
     assert found["frames_per_second"] == pytest.approx(1 / 7)
+
+
+def test_a_picture_of_a_folder_is_not_waited_for_while_it_is_decoded(
+    images, tmp_path, monkeypatch
+):
+    clock = [0.0]
+    Image.fromarray(images[0]).save(tmp_path / "a.png")
+    read = frames.pictures.read
+
+    def decode(*arguments):
+        clock[0] += 3.0
+        return read(*arguments)
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    class Network:
+        def predict(self, images):
+            return np.zeros((1, 3), np.float32)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(frames.pictures, "read", decode)
+    rate = watching.Rate()
+    source = frames.frames(str(tmp_path), 1, True)
+    next(watching.watch(Network(), DENSE_CARD, source, 3, rate))
+    found = rate.summary()
+    parts = [found[f"{name}_ms"] for name in ("waiting", "preparing", "network")]
+    assert parts == pytest.approx([1e3 * frames.POLL_SECONDS, 3000, 0])
+    assert found["frames_per_second"] == pytest.approx(1 / 3.25)
 
 
 def test_a_line_is_written_when_its_frame_is_named(monkeypatch):
