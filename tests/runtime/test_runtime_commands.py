@@ -19,6 +19,7 @@ from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import engines
 from r2b_keras.converters.card import attach
 from r2b_runtime import __main__ as commands
+from r2b_runtime import timing
 from r2b_runtime.board import machine
 from tests.converters.small_flatbuffers import (
     DENSE_CARD,
@@ -95,6 +96,28 @@ def test_time_of_a_network(run, tmp_path):
     assert found["profile"] == []
     code, out, _ = run("benchmark", path, "--profile", "--runs=3")
     assert "GMAC/s" in out and "binary convolution" in out
+
+
+def test_the_latency_is_not_of_runs_that_time_each_step(run, tmp_path, monkeypatch):
+    path, made, measured = tmp_path / "model.tflite", {}, []
+    path.write_bytes(binary())
+    interpreter, measure = r2b_runtime.Interpreter, timing.measure
+
+    def load(*arguments, profile):
+        new = interpreter(*arguments, profile=profile)
+        made[id(new)] = profile
+        return new
+
+    def noted(given, num_runs):
+        measured.append((made[id(given)], measure(given, num_runs)))
+        return measured[-1][1]
+
+    monkeypatch.setattr(r2b_runtime, "Interpreter", load)
+    monkeypatch.setattr(timing, "measure", noted)
+    _, out, _ = run("benchmark", path, "--profile", "--runs=3", "--json")
+    found = json.loads(out)
+    assert [profile for profile, _ in measured] == [False, True]
+    assert found["median_ms"] == measured[0][1].median_ms and found["profile"]
 
 
 def test_a_row_for_a_table_of_machines(run, model, monkeypatch):
