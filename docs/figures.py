@@ -70,11 +70,17 @@ def mean_of(name: str) -> str:
     Args:
       name: "experiment: number".
     """
-    found = [100 * value for value in seeds_of(*name.split(": ", 1)).values()]
-    value = f"{statistics.mean(found):.2f} %"
+    found = list(seeds_of(*name.split(": ", 1)).values())
+    return _with_range(found, 2, f"{len(found)} seeds, ")
+
+
+def _with_range(found: list[float], digits: int, of: str = "") -> str:
+    """The mean of shares of images, and the least and the greatest, in percent."""
+    value = percent(statistics.mean(found), digits)
     if len(found) == 1:
         return f"{value} (one seed)"
-    return f"{value} ({len(found)} seeds, {min(found):.2f} to {max(found):.2f})"
+    low, high = (f"{100 * end:.{digits}f}" for end in (min(found), max(found)))
+    return f"{value} ({of}{low} to {high})"
 
 
 def difference(first: str, second: str) -> str:
@@ -260,16 +266,6 @@ def alternative(network: str, arithmetic: str, name: str) -> str:
     return f"{float(found[name]):.2f}" if name == "ms" else found[name]
 
 
-def hours(run: str) -> str:
-    """How long all stages of a recorded run were trained: "1 h 55 min"."""
-    paths = (RESULTS / run).glob("stage_*/result.json")
-    seconds = [values(str(path.relative_to(RESULTS)))["seconds"] for path in paths]
-    if not seconds:
-        raise PageError(f"results/{run} has no stages")
-    whole, minutes = divmod(round(sum(seconds) / 60), 60)
-    return f"{whole} h {minutes} min" if whole else f"{minutes} min"
-
-
 def epochs(*runs: str) -> int:
     """Epochs of all students of recorded runs, of which each has as many.
 
@@ -337,13 +333,11 @@ def table(file: str) -> str:
 
 def fine_tuned(pictures: int) -> str:
     """Cells of that many pictures of a class: each start's mean top-1 and its range."""
-    file, cells = "fine_tuning/fine_tuning.csv", []
-    for start in ("fine-tuned", "fine-tuned for longer", "from scratch"):
-        top1 = column(file, "top1", pictures=str(pictures), start=start)
-        found = [100 * each for each in top1]
-        mean = statistics.mean(found)
-        cells.append(f"{mean:.1f} % ({min(found):.1f} to {max(found):.1f})")
-    return " | ".join(cells)
+    file, given = "fine_tuning/fine_tuning.csv", str(pictures)
+    return " | ".join(
+        _with_range(column(file, "top1", pictures=given, start=start), 1)
+        for start in ("fine-tuned", "fine-tuned for longer", "from scratch")
+    )
 
 
 def student_options() -> str:
@@ -361,34 +355,3 @@ def student_options() -> str:
             means = (f"{100 * statistics.mean(found):+.2f}" for found in gains)
             lines.append([option, own[0]["after"], str(len(own)), *means])
     return tables.markdown(lines)
-
-
-def part(name: str) -> str:
-    """Cells of a part of the profile: milliseconds, and their share of the network.
-
-    The parts are the stem, the binary convolutions of each of the four groups, the
-    downsampling, pools, gates and the classifier, in the order of the network.
-    """
-    found: dict[str, float] = {"all": 0.0}
-    group, last = 0, ""
-    _, _, head, *lines = text("runtime/profile.txt").splitlines()
-    for line in lines[:-1]:
-        time = float(line.split()[0])
-        title = line[head.index("step") :].strip()
-        group += "average pool" in title
-        for own in ("all", _part(title, last, group)):
-            found[own] = found.get(own, 0.0) + time
-        last = title
-    return f"{found[name]:.2f} | {percent(found[name] / found['all'], 0)}"
-
-
-def _part(title: str, last: str, group: int) -> str:
-    if "max pool" in title:
-        return "stem"
-    if "binary convolution" in title:
-        return f"binary {group}"
-    if "dense layer" in title:
-        return "classifier"
-    if "average pool" in title:
-        return "pools"
-    return "downsampling" if "average pool" in last else "gates"

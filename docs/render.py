@@ -4,9 +4,9 @@
     python docs/render.py --check    # only compares, for CI
 
 In a template, `{{ expression }}` is replaced by its value: a Python expression of the
-functions of `figures.py` and `ablation_figures.py`, which read the files under
-results/. So a figure in a page is never typed, and changes with the file that a command
-wrote.
+functions of `figures.py`, `ablation_figures.py` and `time_figures.py`, which read the
+files under results/. So a figure in a page is never typed, and changes with the file
+that a command wrote.
 """
 
 import inspect
@@ -16,6 +16,7 @@ import sys
 
 import ablation_figures
 import figures
+import time_figures
 from figures import PageError
 
 from r2b_keras import files
@@ -27,7 +28,8 @@ _PLACES = {"README.md": "README.md", "pretrained.md": "pretrained/README.md"}
 _EXPRESSION = re.compile(r"\{\{(.+?)\}\}", re.DOTALL)
 _NAMES = {
     name: item
-    for name, item in {**vars(figures), **vars(ablation_figures)}.items()
+    for module in (figures, ablation_figures, time_figures)
+    for name, item in vars(module).items()
     if inspect.isfunction(item) and not name.startswith("_")
 }
 

@@ -44,7 +44,10 @@ def define_flags() -> None:
     flags.DEFINE_enum("strategy", "none", STRATEGIES, "Where to run.")
     flags.DEFINE_bool("xla", False, "Compile each step with XLA; for GPUs.")
     flags.DEFINE_integer(
-        "steps_per_execution", 1, "Steps between two looks of the host.", 1
+        "steps_per_execution",
+        1,
+        "Steps of the device until Python has control again.",
+        1,
     )
     flags.DEFINE_bool("deterministic", True, "Repeat results to the bit; see BUILD.md.")
 

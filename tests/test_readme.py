@@ -16,7 +16,10 @@ PAGES = sorted(
     [
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/*.md"),
-        *(ROOT / folder / "README.md" for folder in ("runtime", "pretrained")),
+        *(
+            ROOT / folder / "README.md"
+            for folder in ("runtime", "pretrained", "studies")
+        ),
     ]
 )
 

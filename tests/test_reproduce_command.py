@@ -373,8 +373,30 @@ def test_what_has_too_few_seeds_is_not_confirmed(trained, tmp_path):
     assert commands.run("reproduce", f"--results={tmp_path}")[0] == 0
     values[0] = 0.901
     code, output, errors = commands.run("reproduce", f"--results={tmp_path}")
-    assert code == 1 and output.splitlines()[-1].endswith("NO CLAIM")
+    assert code == 1
+    assert output.splitlines()[-1].split()[-5:] == ["-", "-", "90.10%", "no", "claim"]
     assert "1 of 1 numbers were recorded with fewer than 5 seeds" in errors
+
+
+@pytest.mark.parametrize(("top1", "code"), [(0.901, 0), (0.7, 1)])
+def test_claims_decide_where_there_are_some(trained, tmp_path, monkeypatch, top1, code):
+    """Beside a number without a claim, which differs on each machine."""
+    values, _ = trained
+    other = dataclasses.replace(SMALL, name="other", num_seeds=1)
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (SMALL, other))
+    rows = (f'{name},"stage 0, top-1",0,0.9\n' for name in ("small", "other"))
+    (tmp_path / "seeds.csv").write_text(
+        "experiment,number,seed,value\n" + "".join(rows)
+    )
+    write_claims(tmp_path / "claims.csv", [Claim(CLAIM, 0.9, 0.8, 1.0, 5, 1, "")])
+    values[0] = top1
+    found, output, errors = commands.run("reproduce", f"--results={tmp_path}")
+    assert found == code
+    claimed, unclaimed = output.splitlines()[-2:]
+    assert claimed.endswith("BELOW" if code else "as claimed")
+    assert "90.00%" in unclaimed and unclaimed.endswith("no claim")
+    assert ("1 of 1 claims do not hold" in errors) == bool(code)
+    assert "1 of 2 numbers were recorded with fewer than 5 seeds" in errors
 
 
 @pytest.mark.slow

@@ -62,8 +62,8 @@ def from_workdir(
       path: the workdir.
       stage: its stage, the last finished one when None.
       data_dir: where the recipe's images lie, None for the source's own places.
-      verify_images: folder of pictures to verify with, None for the recipe's
-        validation part.
+      verify_images: folder of pictures to verify with, None for the images
+        held out, or the test part where none are.
       limit: images to verify with, at most.
 
     Raises:

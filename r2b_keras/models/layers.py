@@ -137,7 +137,7 @@ class ActivationScale(tf.keras.layers.Layer):
 
     A has its channels averaged, then a box filter of the convolution's size, stride and
     zero padding runs over it. The factor alpha of Eq. 1, the mean of |W| per filter,
-    comes with the weights: larq's `magnitude_aware_sign`.
+    comes with the weights: `MagnitudeAwareSign`.
 
     Input shape: `[B, H, W, C]`. Output shape: `[B, ceil(H/s), ceil(W/s), 1]`.
 

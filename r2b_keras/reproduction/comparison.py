@@ -37,14 +37,14 @@ class Comparison:
         return place(self.measured, self.claim.low, self.claim.high)
 
     @property
-    def holds(self) -> bool:
-        """Whether the new runs confirm it: what cannot be judged is not confirmed."""
-        return self.word in (EQUAL, WITHIN)
+    def fails(self) -> bool:
+        """Whether the new runs speak against a claim."""
+        return self.claim is not None and self.word != WITHIN
 
     @property
     def text(self) -> str:
         """What came of it, for people."""
-        if not self.holds:
+        if self.fails:
             return self.word.upper()
         return EQUAL if self.measured == self.recorded else self.word
 
@@ -110,14 +110,15 @@ def compare(
 
 def to_text(comparisons: Sequence[Comparison]) -> str:
     """The table of all comparisons."""
-    head = ("", "claimed", "low", "high", "measured", "")
+    head = ("", "recorded", "low", "high", "measured", "")
     return tables.aligned([head, *map(_cells, comparisons)], left=(0, 5))
 
 
 def _cells(found: Comparison) -> tuple[str, ...]:
     claim, shown = found.claim, found.statement
-    ends = (claim.value, claim.low, claim.high) if claim else ()
-    numbers = [_number(shown, value) for value in ends] or ["-"] * 3
+    ends = (claim.low, claim.high) if claim else (None, None)
+    known = (claim.value if claim else found.recorded, *ends)
+    numbers = ["-" if value is None else _number(shown, value) for value in known]
     measured = _number(shown, found.measured)
     return (shown.text, *numbers, measured, found.text)
 

@@ -134,7 +134,7 @@ _CIFAR, _CIFAR_BASELINE = "cifar100_small", "cifar100_small/strong_baseline"
 EXPERIMENTS = (
     _experiment(
         "digits",
-        "the default recipe, converted; 2 minutes",
+        "the default recipe, converted; 2 minutes a seed",
         (0, 1, 2, 3),
         "digits",
         converted=_SIZES,
@@ -144,14 +144,14 @@ EXPERIMENTS = (
     ),
     _experiment(
         "digits_strong_baseline",
-        "the strong baseline on digits; 1 minute",
+        "the strong baseline on digits; 1 minute a seed",
         (0, 1),
         "digits/strong_baseline",
         is_quick=True,
     ),
     _experiment(
         "digits_without_absorb_magnitude",
-        "the default recipe without it; 1 minute",
+        "the default recipe without it; 1 minute a seed",
         (3,),
         "digits",
         _ABSORB.format(3),
@@ -160,34 +160,34 @@ EXPERIMENTS = (
     ),
     _experiment(
         "digits_bfloat16",
-        "the default recipe in bfloat16; 1 minute",
+        "the default recipe in bfloat16; 1 minute a seed",
         (0, 1, 2, 3),
         "digits",
         "--precision=bfloat16",
     ),
     _experiment(
         "fashion_mnist",
-        "the chain on Fashion-MNIST, converted; under an hour",
+        "the chain on Fashion-MNIST, converted; 50 minutes a seed",
         (0, 1, 2, 3),
         "fashion_mnist",
         converted=_SIZES,
     ),
     _experiment(
         "fashion_mnist_strong_baseline",
-        "the strong baseline on Fashion-MNIST; half an hour",
+        "the strong baseline on Fashion-MNIST; half an hour a seed",
         (0, 1),
         "fashion_mnist/strong_baseline",
     ),
     _experiment(
         "fashion_mnist_strong_baseline_as_in_the_paper",
-        "its last stage without absorb_magnitude; half an hour",
+        "its last stage without absorb_magnitude; 15 minutes more a seed",
         (0, 1),
         "fashion_mnist/strong_baseline",
         _ABSORB.format(1),
     ),
     _experiment(
         "fashion_mnist_integers",
-        "its chain, then real layers in integers; an hour",
+        "its chain, then real layers in integers; 15 minutes more a seed",
         (3, 4),
         "fashion_mnist/integers",
         converted=_INTEGERS,
@@ -196,7 +196,7 @@ EXPERIMENTS = (
     ),
     _experiment(
         "cifar100_small",
-        "the chain on CIFAR-100, converted; 2 hours of one core",
+        "the chain on CIFAR-100, converted; 2 hours a seed",
         (0, 1, 2, 3),
         _CIFAR,
         converted=_ALL,
@@ -204,13 +204,13 @@ EXPERIMENTS = (
     ),
     _experiment(
         "cifar100_small_strong_baseline",
-        "the strong baseline on CIFAR-100; 45 minutes of one core",
+        "the strong baseline on CIFAR-100; 45 minutes a seed",
         (0, 1),
         _CIFAR_BASELINE,
     ),
     _experiment(
         "cifar100_small_long_baseline",
-        "that baseline in the whole time of the chain, teacher included; 2 hours",
+        "that baseline in the chain's whole time; 2 hours a seed",
         (0, 1),
         _CIFAR_BASELINE,
         "--override=stages.*.epochs=120",
@@ -218,7 +218,7 @@ EXPERIMENTS = (
     ),
     _experiment(
         "cifar100_small_integers",
-        "the chain on CIFAR-100, then real layers in integers; 2 hours of one core",
+        "its chain, then real layers in integers; 15 minutes more a seed",
         (3, 4),
         f"{_CIFAR}/integers",
         converted=_INTEGERS,
@@ -227,7 +227,7 @@ EXPERIMENTS = (
     ),
     _experiment(
         "cifar100_small_half_width_bfloat16",
-        "the chain at half the width in bfloat16, converted; 2.5 hours of one core",
+        "the chain at half the width in bfloat16, converted; 2.5 hours",
         (0, 1, 2, 3),
         f"{_CIFAR}/half_width",
         "--precision=bfloat16",

@@ -71,13 +71,15 @@ class Interpreter:
           profile: see `library.delegate`.
 
         Raises:
-          InputError: the file is missing or damaged, has operators, inputs or outputs
-            that are not known, or an option is wrong.
+          InputError: the file is missing or damaged (by its card's checksum, too), its
+            card is of another format, it has operators, inputs or outputs that are not
+            known, or an option is wrong.
         """
         num_threads = _count("num_threads", num_threads)
         batch_size = _count("batch_size", batch_size)
         self._model = _content(model)
         model_file.check(self._model)
+        self._card = model_file.read_card(self._model)
         self.num_threads = min(num_threads, _MAX_THREADS)
         self._options = kernel, fuse, claim, profile
         # LiteRT's interpreter is for one thread at a time, and releases Python's lock.
@@ -161,16 +163,8 @@ class Interpreter:
 
     @property
     def card(self) -> ModelCard | None:
-        """What the file says about itself, None for one that says nothing.
-
-        Raises:
-          InputError: the card is damaged or of another format.
-        """
+        """What the file says about itself, None for one that says nothing."""
         return self._card
-
-    @functools.cached_property
-    def _card(self) -> ModelCard | None:
-        return model_file.read_card(self._model)
 
     def _load(self, batch_size: int) -> Any:
         """An interpreter of LiteRT with its tensors; sets what describes it."""

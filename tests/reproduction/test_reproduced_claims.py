@@ -78,7 +78,7 @@ def test_a_wrong_value_fails_every_claim(text):
         (found,) = comparison.compare(
             [statement], CLAIMED, RECORDED, with_value(statement, value)
         )
-        assert (found.word, found.holds) == (word, word == "as claimed")
+        assert (found.word, found.fails) == (word, word != "as claimed")
 
 
 def test_what_pages_call_larger_is_refuted_by_equal_numbers():
@@ -92,7 +92,7 @@ def test_what_pages_call_larger_is_refuted_by_equal_numbers():
         assert statement.text in CLAIMED, "of too few seeds to be made again"
         without = with_value(statement, 0.0)
         (verdict,) = comparison.compare([statement], CLAIMED, RECORDED, without)
-        assert not verdict.holds
+        assert verdict.fails
 
 
 def test_claims_are_what_the_seeds_give(tmp_path):
@@ -222,8 +222,8 @@ def test_few_seeds_are_no_claim(small):
     (same, *_), (other, *_) = (
         judged(recorded, known([value])) for value in (0.9, 0.91)
     )
-    assert (same.text, same.holds) == ("equal", True)
-    assert (other.text, other.holds) == ("NO CLAIM", False)
+    assert (same.text, same.fails) == ("equal", False)
+    assert (other.text, other.fails) == ("no claim", False)
     assert seeds.claims(known([0.9, 0.91, 0.92, 0.93, 0.94]))
 
 

@@ -21,6 +21,7 @@ from tests.converters.small_flatbuffers import (
     binary_scores,
     custom,
     dense,
+    dense_of,
     dense_of_card,
     refusal,
     schema,
@@ -330,6 +331,17 @@ def test_a_card_of_another_network_prepares_no_pictures():
     ):
         interpreter = Interpreter(attach(dense_of_card(), other))
         assert words in refusal(interpreter.predict, picture)
+
+
+def test_a_damaged_file_is_refused_before_it_answers():
+    """By its checksum: a flipped bit of a weight is as good as any other to LiteRT."""
+    weights = np.ones((len(DENSE_CARD.class_names), 64), np.float32)
+    whole, other = dense_of(weights), weights.copy()
+    whole = attach(whole, DENSE_CARD)
+    assert Interpreter(whole).card.class_names == DENSE_CARD.class_names
+    other[1, 7] = -1.0
+    damaged = whole.replace(weights.tobytes(), other.tobytes())
+    assert damaged != whole and "damaged" in refusal(Interpreter, damaged)
 
 
 def test_a_network_for_images_of_any_size_is_refused():

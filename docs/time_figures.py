@@ -1,0 +1,68 @@
+"""Figures of time: how long runs took, and where a network's goes; see `figures.py`."""
+
+from figures import RESULTS, PageError, percent, text, values
+
+from r2b_keras import claims
+from r2b_keras.reproduction import comparison, experiments, seeds
+
+
+def hours(run: str) -> str:
+    """How long all stages of a recorded run were trained: "1 h 55 min"."""
+    paths = (RESULTS / run).glob("stage_*/result.json")
+    seconds = [values(str(path.relative_to(RESULTS)))["seconds"] for path in paths]
+    if not seconds:
+        raise PageError(f"results/{run} has no stages")
+    whole, minutes = divmod(round(sum(seconds) / 60), 60)
+    return f"{whole} h {minutes} min" if whole else f"{minutes} min"
+
+
+def reproduction_hours() -> str:
+    """Core-hours of all that `reproduce` trains; stages that runs share count once.
+
+    Raises:
+      PageError: an experiment has no recorded stages.
+    """
+    claimed = claims.read(RESULTS / seeds.CLAIMS)
+    tried = comparison.to_try(experiments.EXPERIMENTS, claimed, quick=False)
+    seconds: dict[str, float] = {}  # by the result, which two trainings never share
+    for experiment in experiments.EXPERIMENTS:
+        paths = list((RESULTS / experiment.name).glob("stage_*/result.json"))
+        if not paths:
+            raise PageError(f"results/{experiment.name} has no stages")
+        runs = len(comparison.seeds_needed(experiment, tried))
+        for path in paths:
+            result = path.read_text(encoding="utf-8")
+            took = runs * values(str(path.relative_to(RESULTS)))["seconds"]
+            seconds[result] = max(took, seconds.get(result, 0.0))
+    return f"{sum(seconds.values()) / 3600:.0f}"
+
+
+def part(name: str) -> str:
+    """Cells of a part of the profile: milliseconds, and their share of the network.
+
+    The parts are the stem, the binary convolutions of each of the four groups, the
+    downsampling, pools, gates and the classifier, in the order of the network.
+    """
+    found: dict[str, float] = {"all": 0.0}
+    group, last = 0, ""
+    _, _, head, *lines = text("runtime/profile.txt").splitlines()
+    for line in lines[:-1]:
+        time = float(line.split()[0])
+        title = line[head.index("step") :].strip()
+        group += "average pool" in title
+        for own in ("all", _part(title, last, group)):
+            found[own] = found.get(own, 0.0) + time
+        last = title
+    return f"{found[name]:.2f} | {percent(found[name] / found['all'], 0)}"
+
+
+def _part(title: str, last: str, group: int) -> str:
+    if "max pool" in title:
+        return "stem"
+    if "binary convolution" in title:
+        return f"binary {group}"
+    if "dense layer" in title:
+        return "classifier"
+    if "average pool" in title:
+        return "pools"
+    return "downsampling" if "average pool" in last else "gates"
