@@ -1,6 +1,7 @@
 """Figures of time: how long runs took, and where a network's goes; see `figures.py`."""
 
-from figures import RESULTS, PageError, percent, text, values
+import figures
+from figures import PageError, percent, text, values
 
 from r2b_keras import claims
 from r2b_keras.reproduction import comparison, experiments, seeds
@@ -8,8 +9,10 @@ from r2b_keras.reproduction import comparison, experiments, seeds
 
 def hours(run: str) -> str:
     """How long all stages of a recorded run were trained: "1 h 55 min"."""
-    paths = (RESULTS / run).glob("stage_*/result.json")
-    seconds = [values(str(path.relative_to(RESULTS)))["seconds"] for path in paths]
+    paths = (figures.RESULTS / run).glob("stage_*/result.json")
+    seconds = [
+        values(str(path.relative_to(figures.RESULTS)))["seconds"] for path in paths
+    ]
     if not seconds:
         raise PageError(f"results/{run} has no stages")
     whole, minutes = divmod(round(sum(seconds) / 60), 60)
@@ -22,17 +25,17 @@ def reproduction_hours() -> str:
     Raises:
       PageError: an experiment has no recorded stages.
     """
-    claimed = claims.read(RESULTS / seeds.CLAIMS)
+    claimed = claims.read(figures.RESULTS / seeds.CLAIMS)
     tried = comparison.to_try(experiments.EXPERIMENTS, claimed, quick=False)
     seconds: dict[str, float] = {}  # by the result, which two trainings never share
     for experiment in experiments.EXPERIMENTS:
-        paths = list((RESULTS / experiment.name).glob("stage_*/result.json"))
+        paths = list((figures.RESULTS / experiment.name).glob("stage_*/result.json"))
         if not paths:
             raise PageError(f"results/{experiment.name} has no stages")
         runs = len(comparison.seeds_needed(experiment, tried))
         for path in paths:
             result = path.read_text(encoding="utf-8")
-            took = runs * values(str(path.relative_to(RESULTS)))["seconds"]
+            took = runs * values(str(path.relative_to(figures.RESULTS)))["seconds"]
             seconds[result] = max(took, seconds.get(result, 0.0))
     return f"{sum(seconds.values()) / 3600:.0f}"
 

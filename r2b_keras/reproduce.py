@@ -123,12 +123,12 @@ def compare(
                 seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
     found = comparison.compare(tried, claimed, recorded, measured)
     print("\n" + comparison.to_text(found))
-    claimed = [each for each in found if each.claim is not None]
-    failed = [each for each in claimed if each.fails]
+    judged = [each for each in found if each.claim is not None]
+    failed = [each for each in judged if each.fails]
     unjudged = [each for each in found if each.word == comparison.UNJUDGED]
     if failed:
         print(
-            f"{len(failed)} of {len(claimed)} claims do not hold, see above.",
+            f"{len(failed)} of {len(judged)} claims do not hold, see above.",
             file=sys.stderr,
         )
     if unjudged:
@@ -138,7 +138,7 @@ def compare(
             "differ from what was recorded.",
             file=sys.stderr,
         )
-    is_confirmed = not failed and (claimed or not unjudged)
+    is_confirmed = not failed and (judged or not unjudged)
     return 0 if is_confirmed else command.EXIT_PROBLEM
 
 

@@ -309,10 +309,11 @@ def test_a_page_calls_larger_only_what_is_shown(figures, monkeypatch, tmp_path):
         figures.claimed(b)
 
 
-def test_how_long_recorded_runs_were_trained(figures, monkeypatch, tmp_path):
+def test_how_long_recorded_runs_were_trained(render, figures, monkeypatch, tmp_path):
+    times = render.time_figures
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
     with pytest.raises(figures.PageError, match="results/long has no stages"):
-        figures.hours("long")
+        times.hours("long")
     for name, seconds in (("long", (3600, 3329)), ("short", (3569,))):
         for number, each in enumerate(seconds):
             (tmp_path / name / f"stage_{number}").mkdir(parents=True)
@@ -321,18 +322,43 @@ def test_how_long_recorded_runs_were_trained(figures, monkeypatch, tmp_path):
         recipe = recipes.get("digits" if name == "long" else "digits/strong_baseline")
         saved = {"recipe": recipes.to_dict(recipe)}
         (tmp_path / name / "recipe.json").write_text(json.dumps(saved))
-    assert figures.hours("long") == "1 h 55 min"
-    assert figures.hours("short") == "59 min"
+    assert times.hours("long") == "1 h 55 min"
+    assert times.hours("short") == "59 min"
     # 10 + 15 + 20 epochs behind a teacher's 10, and a student's alone.
     assert (figures.epochs("long"), figures.epochs("short")) == (45, 55)
     with pytest.raises(figures.PageError, match="long, short have {45, 55} epochs"):
         figures.epochs("long", "short")
 
 
-def test_parts_of_the_profile_are_all_of_it(figures):
+def test_stages_that_experiments_share_are_trained_once(
+    render, figures, monkeypatch, tmp_path
+):
+    found = render.time_figures.experiments.EXPERIMENTS
+    chain, baseline = (
+        next(each for each in found if each.name == name)
+        for name in ("cifar100_small", "cifar100_small_strong_baseline")
+    )
+    monkeypatch.setattr(render.time_figures.experiments, "EXPERIMENTS", (chain,))
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    with pytest.raises(figures.PageError, match="small has no stages"):
+        render.time_figures.reproduction_hours()
+    (tmp_path / "claims.csv").write_text((ROOT / "results/claims.csv").read_text())
+    for name, times in ((chain.name, (3600, 7200)), (baseline.name, (3600, 1800))):
+        for number, seconds in enumerate(times):
+            folder = tmp_path / name / f"stage_{number}"
+            folder.mkdir(parents=True)
+            (folder / "result.json").write_text(json.dumps({"seconds": seconds}))
+    assert render.time_figures.reproduction_hours() == "3"
+    both = (chain, baseline)
+    monkeypatch.setattr(render.time_figures.experiments, "EXPERIMENTS", both)
+    # Their difference is claimed, of five seeds: 5 * (1 + 2 + 0.5), not 5 * 4.5.
+    assert render.time_figures.reproduction_hours() == "18"
+
+
+def test_parts_of_the_profile_are_all_of_it(render, figures):
     names = ["stem", *(f"binary {group}" for group in range(4)), "downsampling"]
     names += ["pools", "gates", "classifier"]
-    times = [float(figures.part(name).split(" | ")[0]) for name in names]
+    times = [float(render.time_figures.part(name).split(" | ")[0]) for name in names]
     last = figures.text("runtime/profile.txt").splitlines()[-1].split()
     # Each of nine is rounded to 0.01.
     assert sum(times) == pytest.approx(float(last[0]), abs=0.05)

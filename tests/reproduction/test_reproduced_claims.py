@@ -343,7 +343,7 @@ def test_a_run_on_other_images_is_refused(small, tmp_path):
 def test_the_table(small):
     recorded = known([0.90, 0.91, 0.92, 0.93, 0.94])
     lines = comparison.to_text(judged(recorded, known([0.5]))).splitlines()
-    assert lines[0].split() == ["claimed", "low", "high", "measured"]
+    assert lines[0].split() == ["recorded", "low", "high", "measured"]
     wanted = ["small:", "top-1", "92.00%", "84.03%", "99.97%", "50.00%", "BELOW"]
     assert lines[1].split() == wanted
     wanted = ["small:", "bytes", "1,000", "984", "1,016", "1,000", "equal"]
