@@ -1,7 +1,9 @@
 """Figures of time: how long runs took, and where a network's goes; see `figures.py`."""
 
+import json
+
 import figures
-from figures import PageError, percent, text, values
+from figures import PageError, percent, text
 
 from r2b_keras import claims
 from r2b_keras.reproduction import comparison, experiments, seeds
@@ -20,24 +22,28 @@ def hours(run: str) -> str:
 
 
 def reproduction_hours() -> str:
-    """Core-hours of all that `reproduce` trains; stages that runs share count once.
-
-    Raises:
-      PageError: an experiment has no recorded stages.
-    """
+    """Core-hours of all that `reproduce` trains; stages that runs share count once."""
     claimed = claims.read(figures.RESULTS / seeds.CLAIMS)
     tried = comparison.to_try(experiments.EXPERIMENTS, claimed, quick=False)
     seconds: dict[str, float] = {}  # by the result, which two trainings never share
     for experiment in experiments.EXPERIMENTS:
-        paths = list((figures.RESULTS / experiment.name).glob("stage_*/result.json"))
-        if not paths:
-            raise PageError(f"results/{experiment.name} has no stages")
         runs = len(comparison.seeds_needed(experiment, tried))
-        for path in paths:
-            result = path.read_text(encoding="utf-8")
-            took = runs * values(str(path.relative_to(figures.RESULTS)))["seconds"]
-            seconds[result] = max(took, seconds.get(result, 0.0))
+        for result, took in _stages(experiment.name).items():
+            seconds[result] = max(runs * took, seconds.get(result, 0.0))
     return f"{sum(seconds.values()) / 3600:.0f}"
+
+
+def _stages(run: str) -> dict[str, float]:
+    """Seconds of each stage of a recorded run, by its result.
+
+    Raises:
+      PageError: it has none.
+    """
+    paths = (figures.RESULTS / run).glob("stage_*/result.json")
+    results = [path.read_text(encoding="utf-8") for path in paths]
+    if not results:
+        raise PageError(f"results/{run} has no stages")
+    return {result: json.loads(result)["seconds"] for result in results}
 
 
 def part(name: str) -> str:

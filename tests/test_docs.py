@@ -340,9 +340,9 @@ def test_stages_that_experiments_share_are_trained_once(
     )
     monkeypatch.setattr(render.time_figures.experiments, "EXPERIMENTS", (chain,))
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    (tmp_path / "claims.csv").write_text((ROOT / "results/claims.csv").read_text())
     with pytest.raises(figures.PageError, match="small has no stages"):
         render.time_figures.reproduction_hours()
-    (tmp_path / "claims.csv").write_text((ROOT / "results/claims.csv").read_text())
     for name, times in ((chain.name, (3600, 7200)), (baseline.name, (3600, 1800))):
         for number, seconds in enumerate(times):
             folder = tmp_path / name / f"stage_{number}"
