@@ -11,13 +11,7 @@ from r2b_keras.reproduction import comparison, experiments, seeds
 
 def hours(run: str) -> str:
     """How long all stages of a recorded run were trained: "1 h 55 min"."""
-    paths = (figures.RESULTS / run).glob("stage_*/result.json")
-    seconds = [
-        values(str(path.relative_to(figures.RESULTS)))["seconds"] for path in paths
-    ]
-    if not seconds:
-        raise PageError(f"results/{run} has no stages")
-    whole, minutes = divmod(round(sum(seconds) / 60), 60)
+    whole, minutes = divmod(round(sum(_stages(run).values()) / 60), 60)
     return f"{whole} h {minutes} min" if whole else f"{minutes} min"
 
 
