@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from r2b_keras.board.classification import SUM_TOLERANCE
+from r2b_keras.board import classification
 from r2b_keras.converters import graph
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
@@ -88,8 +88,8 @@ def require_one_right(name: str, scores: np.ndarray) -> None:
     Raises:
       InputError: the scores are of this kind.
     """
-    sums_are_1 = np.abs(scores.sum(axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE
-    if scores.min() >= 0 and scores.max() <= 1 and not sums_are_1.all():
+    sums_are_1 = classification.sum_to_1(scores).all()
+    if scores.min() >= 0 and scores.max() <= 1 and not sums_are_1:
         raise _SigmoidsError(
             f"Model {name!r} gives {scores.shape[1]} scores from 0 to 1 whose sum is "
             "not 1, as sigmoids do"

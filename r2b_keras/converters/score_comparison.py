@@ -5,11 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from r2b_keras.board import classification
+
 # Of scores, as a share of the image's largest one, or of the root mean square of all
 # where that is more; without those of `_large_constants`. Intact files of random
 # networks, of up to 16 binary layers, were off by up to 2.4e-5 with the same signs
 # (twenty seeds, 72 images each), and those of larq-zoo's network at 224x224 by 1.2e-6.
 ROUNDING = 1e-4
+# The smallest normal number of 32 bits: smaller ones are 0 in some engines.
+_SMALLEST = float(np.finfo(np.float32).tiny)
+# What rounding leaves of a probability when it is taken from 1: eight steps below 1.
+_OF_ONE = 4 * float(np.finfo(np.float32).eps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +62,43 @@ def differs(expected: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return ~(np.abs(expected - scores) <= limits(expected)).all(axis=1)
 
 
-def limits(expected: np.ndarray) -> np.ndarray:
-    """How far rounding may move the scores, `[N, K]`."""
-    others = expected[:, ~_large_constants(expected)]
-    overall = float(np.sqrt(np.mean(np.square(others, dtype=np.float64))))
-    of_image = np.maximum(np.abs(others).max(axis=1), max(overall, 1e-30))
+def limits(expected: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+    """How far rounding may move the scores, `[n, K]`.
+
+    Probabilities that are nearly 0 and 1 say little of the logits they were made of: of
+    these the logarithms have limits, too.
+
+    Args:
+      expected: scores `[n, K]`.
+      among: those of all images, `[N, K]`; None where these are all.
+    """
+    among = expected if among is None else among
+    found = _shares(expected, among)
+    if among.min() < 0 or not classification.sum_to_1(among).all():
+        return found
+    logarithms = (np.log(np.maximum(each, _SMALLEST)) for each in (expected, among))
+    # As large as those of logits; of classes that are all but alike 1e-4 of each.
+    relative = np.maximum(_shares(*logarithms), ROUNDING)
+    return np.minimum(found, relative * expected + _least(among))
+
+
+def _shares(expected: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """`ROUNDING` of the largest score of each image, or of what is usual, `[n, K]`."""
+    constant = _large_constants(among)
+    overall = float(np.sqrt(np.mean(np.square(among[:, ~constant], dtype=np.float64))))
+    of_image = np.abs(expected[:, ~constant]).max(axis=1)
+    of_image = np.maximum(of_image, max(overall, 1e-30))
     return ROUNDING * np.maximum(of_image[:, np.newaxis], np.abs(expected))
+
+
+def _least(probabilities: np.ndarray) -> np.ndarray:
+    """What probabilities `[N, K]` may be off by, however small they are, `[K]`.
+
+    One that is 1 less the other, as of a sigmoid, has the rounding of a number near 1.
+    """
+    from_1 = np.float32(1) - probabilities[:, ::-1]
+    rest = (probabilities == from_1).all(axis=0) & (probabilities.shape[1] == 2)
+    return np.where(rest, _OF_ONE, _SMALLEST)
 
 
 def _large_constants(expected: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from r2b_keras.converters import (
     score_comparison,
     tflite_file,
     verification,
+    with_two_outputs,
 )
 from r2b_keras.environment import tf
 from r2b_keras.models import larq_zoo
@@ -145,6 +146,33 @@ def test_no_mutation_of_a_network_of_integer_layers_is_accepted(engine):
     mutated = [*mutations.all_of(flatbuffer), *mutations.of_integer_layers(flatbuffer)]
     images = random_pictures(24)
     assert count_moved(model, flatbuffer, images, mutated, engine) >= 60
+
+
+def network_that_is_sure(num_outputs, activation):
+    """Its logits are some tens apart, as those of a trained network."""
+    tf.keras.utils.set_random_seed(3)
+    image = tf.keras.Input(SHAPE)
+    x = batch_norm()(layers.Conv2D(16, 3, padding="same")(image))
+    for _ in range(2):
+        x = batch_norm()(binary_convolution(16)(x))
+    last = layers.Dense(num_outputs, activation=activation)
+    model = tf.keras.Model(image, last(layers.GlobalAveragePooling2D()(x)))
+    last.set_weights([40 * weights for weights in last.get_weights()])
+    return with_two_outputs(randomize(model, 3))
+
+
+@pytest.mark.parametrize("end", [(5, "softmax"), (1, "sigmoid")])
+def test_no_wrong_filter_hides_behind_sure_answers(end):
+    """Of images whose best class has all but 1e-6."""
+    model = network_that_is_sure(*end)
+    images = random_images(SHAPE, 400)
+    images = images[model.predict_on_batch(images).max(axis=1) > 1 - 1e-6][:50]
+    reference, flatbuffer = verification.Reference(model, images), convert(model)
+    found = reference.compare(flatbuffer, "r2b_runtime")
+    assert found.accepted and found.num_images == 50
+    for number in range(2):
+        wrong = mutations.with_filter_bit(flatbuffer, number, 0, 16)
+        assert not reference.compare(wrong, "r2b_runtime").accepted
 
 
 # Of the tests above: what is converted already.

@@ -76,6 +76,37 @@ def test_probabilities_that_are_nearly_1_are_no_mask():
     assert not score_comparison.differs(expected, near).any()
 
 
+@pytest.mark.parametrize(("factor", "within"), [(1.0019, True), (1.0021, False)])
+def test_the_logarithm_of_a_probability_has_the_tolerance_of_a_logit(factor, within):
+    """1e-4 of a logit of -20 is 0.2 % of the probability that it becomes."""
+    expected = np.tile(np.exp(np.float32([0, -15, -20])), (3, 1))
+    for change in (factor, 1 / factor):
+        converted = expected.copy()
+        converted[1, 2] *= np.float32(change)
+        found = score_comparison.differs(expected, converted)
+        np.testing.assert_array_equal(found, [False, not within, False])
+
+
+def test_probabilities_too_small_for_32_bits_are_0():
+    expected = np.float32([[0.5, 0.5, 1e-39]])
+    for value, within in ((0, True), (1e-38, True), (2e-38, False)):
+        converted = np.float32([[0.5, 0.5, value]])
+        assert score_comparison.differs(expected, converted) == [not within]
+
+
+def test_of_a_sigmoid_near_1_nothing_is_left_but_its_rounding():
+    """What 1 is more has steps of 6e-8; a small one has all its digits."""
+
+    def of(*ones):
+        ones = np.float32(ones)
+        return np.stack([1 - ones, ones], axis=1)
+
+    expected = of(1e-9, 1 - 1e-6)
+    near, wrong = of(1.001e-9, 1 - 1.2e-6), of(1.01e-9, 1 - 2e-6)
+    assert not score_comparison.differs(expected, near).any()
+    assert score_comparison.differs(expected, wrong).all()
+
+
 @pytest.mark.parametrize(("unlike", "refused"), [(3, False), (5, False), (6, True)])
 def test_a_network_that_is_two_is_refused(unlike, refused):
     """In a graph and layer by layer; few images may be so by rounding."""

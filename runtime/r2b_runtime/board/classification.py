@@ -117,11 +117,17 @@ def probabilities(scores: np.ndarray) -> np.ndarray:
       `[K]` float64, not negative, of sum 1 (within `SUM_TOLERANCE`).
     """
     scores = scores.astype(np.float64)
-    if scores.min() >= 0 and abs(scores.sum() - 1) <= SUM_TOLERANCE:
+    if scores.min() >= 0 and sum_to_1(scores):
         return scores
     exponentials = np.exp(scores - scores.max())
     shares: np.ndarray = exponentials / exponentials.sum()
     return shares
+
+
+def sum_to_1(scores: np.ndarray) -> np.ndarray:
+    """Whether scores `[..., K]` have the sum of probabilities, `[...]` bool."""
+    sums = scores.sum(axis=-1, dtype=np.float64)
+    return np.asarray(np.abs(sums - 1) <= SUM_TOLERANCE)
 
 
 def to_text(path: str, guesses: Sequence[Guess]) -> str:
