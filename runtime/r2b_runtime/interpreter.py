@@ -17,7 +17,7 @@ from r2b_runtime.board.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TypeAlias
+    from typing import TypeAlias, TypeGuard
 
     from PIL.Image import Image
 
@@ -98,8 +98,8 @@ class Interpreter:
         Args:
           images: pictures, of any size and for any network: the path of a file, an
             image of Pillow's, `[h, w, 3]` uint8 as a camera gives it, a list of these,
-            or `[N, h, w, 3]`; see `pictures.prepare`. Or `[N, H, W, C]` float32, as a
-            network that takes float32 sees them.
+            or `[N, h, w, 3]`; see `pictures.prepare`. Or what the network takes:
+            `[N, H, W, C]` float32, or uint8 of its own shape, in an array or a list.
 
         Returns:
           `[N, K]` float32, N being 1 for a single picture.
@@ -255,6 +255,8 @@ class Interpreter:
         Returns:
           The one or the other, and whether it is the other.
         """
+        if self._are_pixels(images):
+            return images, False
         if _is_picture(images):
             self._require_card()
             return [images], True
@@ -278,7 +280,7 @@ class Interpreter:
                 "with Pillow."
             )
         if images.dtype == np.uint8:
-            if self.input_type == np.uint8 and images.shape[1:] == shape:
+            if self._are_pixels(images):
                 return images, False
             self._require_card()
             return images, True
@@ -298,6 +300,30 @@ class Interpreter:
         if self._picture_range is not None:
             refusals.check_range(images, *self._picture_range)
         return images, False
+
+    def _are_pixels(
+        self, images: object
+    ) -> TypeGuard[Sequence[np.ndarray] | np.ndarray]:
+        """Whether these are arrays just as a network of uint8 takes them.
+
+        One that takes rows, (N, 64), or maps, (N, 8, 8), gets no pictures of that.
+        """
+        if self.input_type != np.uint8:
+            return False
+        shape = self.input_shape[1:]
+        if isinstance(images, np.ndarray):
+            same = images.shape[1:] == shape and images.ndim == len(shape) + 1
+            return images.dtype == np.uint8 and same
+        return (
+            isinstance(images, (list, tuple))
+            and len(images) > 0
+            and all(
+                isinstance(image, np.ndarray)
+                and image.dtype == np.uint8
+                and image.shape == shape
+                for image in images
+            )
+        )
 
     @functools.cached_property
     def _picture_range(self) -> tuple[float, float] | None:

@@ -12,9 +12,11 @@ from r2b_keras.converters.card import ModelCard, attach
 from r2b_keras.environment import tf
 from r2b_keras.models import PictureConv2D
 from r2b_keras.normalisation import Normalisation
-from r2b_runtime import InputError, Interpreter
+from r2b_runtime import InputError, Interpreter, refusals
 from r2b_runtime.__main__ import main
 from r2b_runtime.board import pictures as runtime_pictures
+from tests.converters.small_flatbuffers import refusal
+from tests.runtime.graph_files import GraphFile
 
 layers = tf.keras.layers
 SHAPE = (12, 10, 3)
@@ -175,3 +177,32 @@ def test_the_commands(files, tmp_path, capsys):
     assert "takes images of uint8, and its model card says float32" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("shape", [(64,), (8, 8), (8, 8, 1)])
+def test_what_a_network_takes_is_no_picture(shape):
+    """Without a card too, in an array and in a list; sums of integers are exact."""
+    file, full = GraphFile(), (1, *shape)
+    weights = np.random.default_rng(0).integers(-9, 10, (3, 64))
+    image = file.input("uint8", full)
+    x = file.builtin("CAST", [image], file.tensor("float", full))
+    given = [x, file.constant("float", weights), -1]
+    scores = file.builtin("FULLY_CONNECTED", given, file.tensor("float", (1, 3)))
+    interpreter = Interpreter(file.content(scores))
+    images = pixels(5, *shape)
+    expected = images.reshape(5, 64) @ weights.T
+    for given in (images, list(images), tuple(images)):
+        np.testing.assert_array_equal(interpreter.predict(given), expected)
+    for other in (images[0], pixels(5, 9, 9, 3), [*images, pixels(9, 9, 3)]):
+        assert "has no model card that tells how" in refusal(interpreter.predict, other)
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"), [(6.9, True), (7.1, False), (-6.9, True), (-7.1, False)]
+)
+def test_three_ranges_to_either_side_of_what_pictures_become(value, fits):
+    images = np.float32([[0.0, value]])
+    if fits:
+        refusals.check_range(images, -1.0, 1.0)
+    else:
+        assert f"{value:g}" in refusal(refusals.check_range, images, -1.0, 1.0)
