@@ -76,12 +76,12 @@ def draw_stage(number: int, stage: Stage, history: History) -> list[Picture]:
         ),
     ]
     if history.has(FLIPS):
-        flips = history.values[FLIPS]
-        line = Line([100 * v for v in flips], drawing.VERMILLION)
+        line = Line([100 * v for v in history.values[FLIPS]], drawing.VERMILLION)
+        known = list(filter(math.isfinite, history.values[FLIPS]))
         title = "Binary weights flipped in the epoch, %"
         words = (
             f"Stage {number}: share of binary weights that each epoch flipped, "
-            f"{flips[0]:.3%} in the first shown and {flips[-1]:.3%} in the last."
+            f"{known[0]:.3%} in the first shown and {known[-1]:.3%} in the last."
         )
         figure = _draw(history, [line], title, from_zero=True)
         drawn.append(pictures.draw(f"stage_{number}_flips", figure, words))
@@ -89,11 +89,12 @@ def draw_stage(number: int, stage: Stage, history: History) -> list[Picture]:
 
 
 def _last(history: History, name: str, form: str) -> str:
-    """The last epoch's numbers in words."""
+    """The last epoch's numbers in words, as far as they are known."""
+    last = {column: numbers[-1] for column, numbers in history.values.items()}
     words = [
-        f"{history.values[prefix + name][-1]:{form}} on {part} images"
+        f"{last[prefix + name]:{form}} on {part} images"
         for prefix, part in (("", "training"), ("val_", "validation"))
-        if history.has(prefix + name)
+        if math.isfinite(last.get(prefix + name, math.nan))
     ]
     return f"At the end {' and '.join(words)}." if words else ""
 

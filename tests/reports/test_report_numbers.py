@@ -278,6 +278,19 @@ def test_figures_repeat_to_the_byte(tmp_path):
     assert "25.000% in the first shown and 12.500% in the last" in first[2].alt
 
 
+def test_empty_cells_of_the_last_epoch_are_not_told(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text(
+        "stage,epoch,loss,accuracy,val_loss,val_accuracy,flipped_weights\n"
+        "3,1,2.0,0.5,1.5,0.4,0.25\n3,2,1.5,0.6,1.2,0.5,0.125\n3,3,1.0,0.75,,,\n"
+    )
+    stage, epochs = recipes.get("digits").stages[3], history.read(path).stages[3]
+    loss, accuracy, flips = (each.alt for each in curves.draw_stage(3, stage, epochs))
+    assert loss.endswith(" 3 epochs. At the end 1 on training images.")
+    assert accuracy.endswith(" 3 epochs. At the end 75.00% on training images.")
+    assert flips.endswith(" 25.000% in the first shown and 12.500% in the last.")
+
+
 def test_commands_can_be_pasted():
     line = provenance.command_line({"command": ["train.py", "--workdir=a b"]})
     assert line == "python -m r2b_keras.train '--workdir=a b'"
