@@ -76,6 +76,8 @@ def settings(
     found = [
         Setting(*choice) for choice in itertools.product(able, (True, False), (1, 2))
     ]
+    # More threads than some maps have rows.
+    found += [Setting(able[-1], threads=threads) for threads in (3, 4)]
     if claims:
         found += [Setting(kernel, claim="binary") for kernel in able]
     if batch > 1:

@@ -192,7 +192,7 @@ QUICK = 2
     [k if k == QUICK else pytest.param(k, marks=pytest.mark.slow) for k in range(10)],
 )
 def test_the_delegate_answers_the_same(first):
-    """With every kernel of this machine, fused or not, on 1 and 2 threads, resized.
+    """With every kernel of this machine, fused or not, on 1 to 4 threads, resized.
 
     Real-valued operators are among the cases, see `test_real_operators.py`.
     """
