@@ -1,5 +1,7 @@
 """Pictures as a network sees them, against what training's evaluation makes of them."""
 
+import dataclasses
+import io
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +16,15 @@ from r2b_keras.data.dataset import ImageDataset
 from r2b_keras.data.files import image_size
 from r2b_keras.errors import InputError
 from tests.data.image_samples import random_images
-from tests.data.picture_kinds import BYTES, KINDS, WEBP_KINDS, encode, png
+from tests.data.picture_kinds import (
+    BYTES,
+    KINDS,
+    WEBP_KINDS,
+    encode,
+    exif,
+    png,
+    with_exif,
+)
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # (height, width) of the picture and the network's input: shrinking by less than 2, by
@@ -201,3 +211,14 @@ def test_an_array_is_taken_as_it_is_only_where_both_sides_fit(size):
     expected = pictures.frame(image, (64, 48), "whole") / 255
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.shape == (64, 48, 3)
+
+
+def test_images_of_pillow_stay_as_they_are_where_the_card_says_so():
+    content = with_exif(encode(NOISE, "JPEG"), exif(6))
+    card = ModelCard(("a", "b"), (8, 8, 3), (0.0,) * 3, (1.0,) * 3, "whole")
+    for upright in (False, True):
+        card = dataclasses.replace(card, upright=upright)
+        stored = pictures.decode(content, upright)
+        with Image.open(io.BytesIO(content)) as image:
+            found = pictures.prepare(image, card)
+        np.testing.assert_array_equal(found, pictures.prepare(stored, card))

@@ -168,6 +168,21 @@ def test_activations_to_the_bit(engine):
     assert [site.steps is None for site in sites] == [False, False]
 
 
+def test_factors_behind_an_integer_layer_are_one():
+    """No product with a constant is multiplied by another one."""
+    content = tflite_file.parse(file_of("integer"))
+    products = [
+        operator
+        for graph, operator in tflite_file.operators(content, "MUL")
+        if any(
+            tflite_file.constant(content, graph.tensors[index])
+            for index in operator.inputs
+        )
+    ]
+    given = {int(operator.outputs[0]) for operator in products}
+    assert products and not any(int(each.inputs[0]) in given for each in products)
+
+
 @pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
 def test_what_is_in_the_file(kind):
     """Integers behind a DEQUANTIZE of scale 1, and no float constant of weights."""

@@ -7,6 +7,7 @@ import numpy as np
 import picture_kinds
 import pytest
 from picture_kinds import KINDS, RGB, TURNED
+from PIL import Image
 
 from r2b_keras.board import exif, pictures
 from r2b_keras.data import decoding
@@ -160,6 +161,30 @@ def test_fill_bytes_before_the_exif_of_a_jpeg():
     for filled in (content[:2] + b"\xff" * count + content[2:] for count in (1, 2, 5)):
         assert exif.orientation(filled) == 6
         np.testing.assert_array_equal(*by_both(filled, 3))
+
+
+def segment(marker, data):
+    return struct.pack(">HH", marker, len(data) + 2) + data
+
+
+XMP = segment(0xFFE1, b"http://ns.adobe.com/xap/1.0/\0<x/>")
+
+
+@pytest.mark.parametrize("before", [b"", XMP, segment(0xFFFE, b"a comment")])
+def test_the_exif_of_a_phone(before):
+    """Maker and model come before the orientation; other segments before all."""
+    data = Image.Exif()
+    data[0x010F], data[0x0110], data[0x0112], data[0x011A] = "Maker", "Model", 6, 72.0
+    content = picture_kinds.encode(RGB, "JPEG", exif=data)
+    content = content[:2] + before + content[2:]
+    assert exif.orientation(content) == 6
+    np.testing.assert_array_equal(*by_both(content, 3))
+
+
+def test_entries_of_exif_may_lie_anywhere():
+    start, place = picture_kinds.exif(6)[:4], struct.pack("<I", 20)
+    moved = start + place + bytes(12) + picture_kinds.exif(6)[8:]
+    assert exif.of_metadata(b"Exif\0\0" + moved) == 6
 
 
 @pytest.mark.parametrize("start", [b"", b"Exif\0\0"])

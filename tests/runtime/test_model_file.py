@@ -14,6 +14,7 @@ from tests.converters.small_flatbuffers import (
     binary,
     changed,
     dense,
+    dense_of,
     refusal,
     schema,
     tensor,
@@ -136,6 +137,20 @@ def test_operators_of_what_is_not_there(change, words):
     damaged = changed(dense(), lambda model, graph: change(graph.operators[-1]))
     assert words in refusal(model_file.check, damaged)
     assert words in refusal(Interpreter, damaged)
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_graphs_of_what_is_not_there(side):
+    damaged = changed(dense(), lambda model, graph: setattr(graph, side, [99]))
+    assert "a tensor that there is not" in refusal(model_file.check, damaged)
+
+
+def test_weights_that_go_on_beyond_the_end():
+    weights = np.ones((3, 64), np.float32)
+    content = dense_of(weights)
+    place = content.index(weights.tobytes())
+    damaged = content[: place - 4] + b"\xff\xff\xff\x7f" + content[place:]
+    assert "file is damaged" in refusal(model_file.check, damaged)
 
 
 def test_what_is_left_out_or_of_no_buffer():

@@ -38,6 +38,19 @@ def test_networks_that_mix_the_images_of_a_batch_are_refused(share):
     assert "change each other's scores" in message
 
 
+def test_the_last_image_of_a_batch_is_looked_at_too():
+    """Each less half of the first, which alone keeps its score."""
+    file, shape = GraphFile(), (1, 3)
+    image = file.input("float", shape)
+    place = [file.constant("packed", np.array(x)) for x in ([0, 0], [1, 3])]
+    first = file.builtin("SLICE", [image, *place], file.tensor("float", shape))
+    half = file.constant("float", np.full(1, 0.5))
+    part = file.builtin("MUL", [first, half], file.tensor("float", shape))
+    result = file.builtin("SUB", [image, part], file.tensor("float", shape))
+    message = refusal(Interpreter, file.content(result), batch_size=2)
+    assert "change each other's scores" in message
+
+
 def gated(bias):
     """Probabilities of a map whose gate, [N, C], takes another image's where N = W."""
     file = GraphFile()

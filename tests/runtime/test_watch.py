@@ -82,6 +82,14 @@ def test_headers_that_the_format_allows(images):
     assert all((image == images[0]).all() for image in found)
 
 
+def test_frames_that_come_in_pieces():
+    large = np.random.default_rng(0).integers(0, 256, (2, 900, 1000, 3), np.uint8)
+    assert large[0].size > frames._PIECE
+    stream = io.BytesIO(b"".join(map(ppm, large)))
+    found = [frame.image for frame in frames.of_stream(stream, "It")]
+    np.testing.assert_array_equal(found, large)
+
+
 class Full:
     """A stream whose frame does not fit into memory."""
 
@@ -284,6 +292,8 @@ def test_videos_and_devices_are_read_by_ffmpeg(run, model, images, ffmpeg, tmp_p
     assert (code, error) == (0, "")
     assert [line["guesses"] for line in lines] == [expected(model, x) for x in images]
     assert f"file:{film}" in arguments() and "v4l2" not in arguments()
+    # Else it would take keys from the terminal.
+    assert "-nostdin" in arguments()
     # Else a pause would be filled with copies.
     assert "-fps_mode vfr" in " ".join(arguments())
     # Else a film of 10 bits would come as 16.
