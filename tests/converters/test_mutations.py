@@ -1,6 +1,7 @@
 """No changed file is accepted where its scores move, and no intact one is refused."""
 
 import functools
+import itertools
 
 import larq_zoo_weights
 import numpy as np
@@ -170,8 +171,8 @@ def test_no_wrong_filter_hides_behind_sure_answers(end):
     reference, flatbuffer = verification.Reference(model, images), convert(model)
     found = reference.compare(flatbuffer, "r2b_runtime")
     assert found.accepted and found.num_images == 50
-    for number in range(2):
-        wrong = mutations.with_filter_bit(flatbuffer, number, 0, 16)
+    for number, seed in itertools.product(range(2), repeat=2):
+        wrong = mutations.with_filter_bit(flatbuffer, number, seed, 16)
         assert not reference.compare(wrong, "r2b_runtime").accepted
 
 
