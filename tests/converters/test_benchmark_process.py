@@ -1,13 +1,19 @@
-"""The benchmark's workers, as real processes."""
+"""The benchmark's workers, as real processes but where one looks inside."""
 
+import gc
+import io
+import json
 import os
 import pathlib
 import signal
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from small_flatbuffers import custom, dense
 
+from r2b_keras.converters import benchmark_worker, engines
 from r2b_keras.converters.benchmark_process import WorkerProcess
 from r2b_keras.errors import InputError
 
@@ -60,6 +66,63 @@ def test_memory_is_that_of_the_network(worker):
 def test_memory_of_next_to_nothing(worker):
     worker.load(dense(1, 1))
     assert worker.measure(1).peak_bytes < 3 * MIB
+
+
+@pytest.fixture
+def collected():
+    """A worker stops the collection of garbage in its process, here the tests'."""
+    yield
+    gc.enable()
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="the system does not tell"
+)
+def test_memory_that_only_loading_takes_does_not_count(monkeypatch, collected):
+    load = benchmark_worker._load
+
+    def wasteful(*given):
+        np.ones(200 * MIB, np.uint8)
+        return load(*given)
+
+    monkeypatch.setattr(benchmark_worker, "_load", wasteful)
+    content, answers = dense(), io.StringIO()
+    loading, measuring = (
+        json.dumps(request).encode() + b"\n"
+        for request in (
+            {"do": "load", "num_bytes": len(content)},
+            {"do": "measure", "num_inferences": 2},
+        )
+    )
+    requests = io.BytesIO(loading + content + measuring)
+    benchmark_worker.serve(ENGINE, 1, requests, answers)
+    assert json.loads(answers.getvalue().splitlines()[-1])["peak_bytes"] < 50 * MIB
+
+
+def test_an_inference_has_the_threads_that_were_asked_for(monkeypatch, collected):
+    asked, load = [], engines.load
+
+    def noted(content, name, *threads):
+        asked.append(threads)
+        return load(content, name, *threads)
+
+    monkeypatch.setattr(engines, "load", noted)
+    benchmark_worker._load(dense(), ENGINE, 3)
+    assert asked == [(3,)]
+
+
+def test_inferences_are_not_of_zeros(collected):
+    """Of which arithmetic can be faster; their scores would be 0."""
+    network = benchmark_worker._load(dense(), ENGINE, 1)
+    network.run()
+    assert np.abs(network._runner.output()).max() > 1
+
+
+def test_waiting_for_an_inference_is_no_processor_time():
+    network = SimpleNamespace(run=lambda: time.sleep(0.02))
+    visit = benchmark_worker._measure(network, 10, None)
+    assert visit["elapsed_ns"] > 10 * 0.02e9
+    assert 0 < visit["cpu_ns"] < 0.5 * visit["elapsed_ns"]
 
 
 def cpu_seconds(pid):

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import inspect
 import os
 import pathlib
 import re
@@ -87,6 +88,28 @@ def test_images_of_another_kind_and_layout(name, make):
     for shape in (x.shape[1:], (3, 9, *x.shape[2:]), (*x.shape, 1)):
         message = refusal(engine.predict, np.zeros(shape, np.float32))
         assert str(shape) in message and "the network takes ('N', " in message
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("lce", "larq_compute_engine.tflite.python.interpreter"),
+        ("litert", "ai_edge_litert.interpreter"),
+        ("r2b_runtime", "r2b_runtime"),
+    ],
+)
+def test_engines_get_the_threads_that_were_asked_for(monkeypatch, name, module):
+    package, asked = importlib.import_module(module), []
+    make = package.Interpreter
+    signature = inspect.signature(make)
+
+    def noted(*given, **options):
+        asked.append(signature.bind(*given, **options).arguments["num_threads"])
+        return make(*given, **options)
+
+    monkeypatch.setattr(package, "Interpreter", noted)
+    engines.load(dense(), name, num_threads=3)
+    assert asked == [3]
 
 
 @pytest.mark.parametrize(("name", "make"), ENGINES)

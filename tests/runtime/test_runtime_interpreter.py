@@ -139,11 +139,15 @@ def test_one_interpreter_in_four_threads(monkeypatch):
 
 
 @pytest.mark.parametrize("num_threads", [65, 70_000, 2**31, 2**100])
-@pytest.mark.parametrize("content", [binary(), dense()])
-def test_any_number_of_threads_may_be_asked_for(content, num_threads):
-    interpreter = Interpreter(content, num_threads)
+@pytest.mark.parametrize(
+    ("content", "shape"), [(binary(), BINARY_SHAPE), (dense(), (1, 64, 1))]
+)
+def test_any_number_of_threads_may_be_asked_for(content, shape, num_threads):
+    interpreter, x = Interpreter(content, num_threads), images(4, shape)
     assert interpreter.num_threads == 64
     assert "64 thread" in interpreter.explanation or content == dense()
+    expected = Interpreter(content, 1).predict(x)
+    np.testing.assert_array_equal(interpreter.predict(x), expected)
 
 
 # Its own process: a test's has threads of other libraries. Another thread has the
