@@ -18,7 +18,7 @@ def write(model: tflite_file.Model, given: ModelCard) -> bytes:
 
     A checksum goes with it, so that a damaged file is told from a good one.
     """
-    _detach(model)
+    detach(model)
     known = {"format": card.FORMAT, "checksum": card.NO_CHECKSUM}
     content = json.dumps({**known, **dataclasses.asdict(given)}).encode()
     buffer = tflite_edit.add_buffer(model, content)
@@ -35,11 +35,14 @@ def read(flatbuffer: bytes) -> ModelCard | None:
     Raises:
       InputError: it is no flatbuffer, it is damaged, or the card is of another format.
     """
-    content = _detach(tflite_file.parse(flatbuffer))
+    content = detach(tflite_file.parse(flatbuffer))
     return None if content is None else card.read(flatbuffer, content)
 
 
-def _detach(model: tflite_file.Model) -> bytes | None:
-    """Takes the card out of a model and returns its content."""
+def detach(model: tflite_file.Model) -> bytes | None:
+    """Takes the card out of a model and returns its content, None without one.
+
+    Before a network is changed, which would no longer have the card's checksum.
+    """
     buffer = tflite_edit.remove_metadata(model, card.NAME)
     return None if buffer is None else tflite_edit.take_buffer(model, buffer)

@@ -18,6 +18,7 @@ import numpy as np
 
 from r2b_keras.board import classification
 from r2b_keras.converters import (
+    card,
     engines,
     real_weights,
     score_comparison,
@@ -209,6 +210,7 @@ class _Rounded:
 def widen(rounded: Flatbuffer) -> Flatbuffer:
     """The same network with the rounded values as float32 constants."""
     model = tflite_file.parse(rounded.content)
+    card.detach(model)
     graph = model.subgraphs[0]
     graph.operators, found = _without_rounding(model)
     for tensor, weights in found.items():

@@ -16,6 +16,7 @@ from flatbuffers import flexbuffers
 
 from r2b_keras.converters import (
     binary_operators,
+    card,
     engines,
     integer_sites,
     tflite_edit,
@@ -65,6 +66,7 @@ class Tapped:
           InputError: the flatbuffer is damaged.
         """
         model = tflite_file.parse(flatbuffer)
+        card.detach(model)
         # Image by image, whatever batches the file is for.
         tflite_edit.set_batch_size(model, 1)
         graph = model.subgraphs[0]

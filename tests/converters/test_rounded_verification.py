@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from small_flatbuffers import changed, dense_of, shrunk
+from flatbuffers import flexbuffers
+from small_flatbuffers import (
+    DENSE_CARD,
+    binary,
+    changed,
+    dense_of,
+    dense_of_card,
+    shrunk,
+)
 
 from r2b_keras.converters import (
     engines,
@@ -12,6 +20,7 @@ from r2b_keras.converters import (
     tflite_file,
     verification,
 )
+from r2b_keras.converters.card import attach
 from r2b_keras.converters.tflite_file import Flatbuffer
 from tests.converters import mutations
 from tests.converters.binary_networks import random_images
@@ -172,6 +181,31 @@ def test_whatever_else_is_changed_is_refused(network):
         assert problem == "its operators are not those of the float32 file"
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("padding", 1), ("pad_values", 0), ("stride_height", 2)]
+)
+def test_another_binary_convolution_is_refused(option, value):
+    def change(model, graph):
+        ((_, operator),) = tflite_file.operators(model, "LceBconv2d")
+        options = flexbuffers.Loads(bytes(operator.customOptions))
+        assert options[option] != value
+        content = flexbuffers.Dumps({**options, option: value})
+        operator.customOptions = np.frombuffer(content, np.uint8)
+
+    assert wrong([binary()], changed(binary(), lambda *model: None)) is None
+    problem = wrong([binary()], changed(binary(), change))
+    assert problem == "its operators are not those of the float32 file"
+
+
+def test_a_file_with_a_card_is_widened():
+    """Without the card, whose checksum is that of the rounded weights."""
+    rounded = shrunk(attach(dense_of_card(), DENSE_CARD), "float16")
+    assert are_rounded(rounded)
+    wide, x = rounded_verification.widen(Flatbuffer(rounded)), random_images((1, 64, 1))
+    scores = [engines.load(each, "r2b_runtime").predict(x) for each in (rounded, wide)]
+    np.testing.assert_allclose(*scores, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", SMALLER)
 def test_what_is_wrong_is_said(network, kind):
     rounded = shrunk(network[0], kind)
@@ -287,6 +321,31 @@ def test_accuracy_that_rounding_costs(spoilt, mended, accepted):
             f"of 500 images rounding spoils {spoilt} right answers and mends {mended}, "
             "expected a loss of accuracy of at most 1%"
         )
+
+
+def test_accuracy_that_a_file_loses_refuses_it(network, monkeypatch):
+    """Of classes that are Keras's answers in the first images alone."""
+    rounded, (_, reference) = Flatbuffer(shrunk(network[0], "float16")), network
+    labels = reference.scores.argmax(axis=1)
+    labels[20:] += 1
+    predict = engines.Engine.predict
+
+    def spoilt(engine, images):
+        """Lets the second class of the first 10 images win, by a hair's breadth."""
+        scores = predict(engine, images)
+        for image in range(10):
+            second, best = np.argsort(scores[image])[-2:]
+            scores[image, second] = scores[image, best] * (1 + 1e-6)
+        return scores
+
+    for name in ("MOST_LOST", "MOST_EXPECTED"):
+        monkeypatch.setattr(rounded_verification, name, 1.0)
+    monkeypatch.setattr(engines.Engine, "predict", spoilt)
+    given = (reference, Flatbuffer(network[0]), rounded, ["lce_indirect"], "float16")
+    (unknown,) = rounded_verification.verify(*given)
+    (known,) = rounded_verification.verify(*given, labels)
+    assert unknown.accepted
+    assert known.problem.startswith("of 30 images rounding spoils 10 right answers")
 
 
 def test_scores_that_are_none():

@@ -4,7 +4,9 @@ import binary_networks as nets
 import numpy as np
 import pytest
 
+from r2b_keras.board.card import ModelCard
 from r2b_keras.converters import convert, engines, tflite_file
+from r2b_keras.converters.card import attach
 from r2b_keras.converters.sign_taps import Tapped
 from r2b_keras.environment import tf
 
@@ -66,6 +68,17 @@ def test_files_for_batches(made):
         found.append([scores, *(tap.values for tap in taps)])
     for alone, of_batch in zip(*found, strict=True):
         np.testing.assert_array_equal(alone, of_batch)
+
+
+def test_a_file_with_a_card(made):
+    """Taps are read without the card, whose checksum is that of the file alone."""
+    described = ModelCard(tuple("abcd"), SHAPE, (0.0,) * 3, (1.0,) * 3)
+    images = nets.random_images(SHAPE, 2)
+    found = []
+    for flatbuffer in (made[0], attach(made[0], described)):
+        tapped = Tapped(flatbuffer)
+        found.append(tapped.run(tapped.load("r2b_runtime"), images)[0])
+    np.testing.assert_array_equal(*found)
 
 
 def matches(tap, values):
