@@ -188,6 +188,17 @@ def test_rounded_weights_are_judged_by_their_classes(
     assert found["top1"] == accuracy(path.read_bytes(), test_part)
 
 
+def test_rounded_weights_are_judged_by_the_right_answers(
+    finished, converted, tmp_path, monkeypatch
+):
+    """By a bound that no file keeps."""
+    monkeypatch.setattr(rounded_verification, "MOST_ACCURACY", -2.0)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(small_flatbuffers.shrunk(converted[0].read_bytes(), "float16"))
+    code, printed, _ = run("evaluate", f"--model={path}", f"--workdir={finished[0]}")
+    assert code == 1 and "REJECTED: of 359 images rounding spoils 0 right" in printed
+
+
 def negated_classifier(flatbuffer):
     """The same card, and every score the other way round."""
     classifier = mutations.real_constants(flatbuffer)[-1]

@@ -6,7 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from r2b_keras.converters import card, deployment, engines, sources, tflite_file
+from r2b_keras.converters import (
+    card,
+    deployment,
+    engines,
+    rounded_verification,
+    sources,
+    tflite_file,
+)
 from r2b_keras.converters.real_weights import bytes_by_part
 from r2b_keras.errors import InputError
 from r2b_runtime import model_file
@@ -60,6 +67,18 @@ def test_both_steps_are_verified_in_every_engine(deployed):
     for check in refused:
         verifications = (*accepted, check)
         assert not dataclasses.replace(deployed, verifications=verifications).accepted
+
+
+def test_rounded_files_are_judged_by_the_known_classes(source, monkeypatch):
+    """By a bound that no file keeps."""
+    monkeypatch.setattr(rounded_verification, "MOST_ACCURACY", -2.0)
+    monkeypatch.setattr(engines, "names_for", lambda flatbuffer: ("r2b_runtime",))
+    unknown = dataclasses.replace(source, labels=None)
+    for given, accepted in ((source, False), (unknown, True)):
+        *_, rounded = deployment.deploy(given, real_weights="float16").verifications
+        assert rounded.accepted == accepted
+    known = "of 50 images rounding spoils 0 right answers"
+    assert known in deployment.deploy(source, "float16").verifications[-1].problem
 
 
 def test_an_engine_that_does_not_load_the_file_is_named(source, plain, monkeypatch):
