@@ -9,7 +9,7 @@ from r2b_keras import recipes
 from r2b_keras.board.card import ModelCard
 from r2b_keras.converters.benchmarking import Measurement
 from r2b_keras.files import written_whole
-from r2b_keras.reports import deployed, provenance
+from r2b_keras.reports import deployed, operations, provenance
 from r2b_keras.reports.deployed import Deployed
 from r2b_keras.reports.history import Metrics
 from r2b_keras.reports.operations import Part
@@ -212,3 +212,18 @@ def test_rows_of_files_are_equally_long():
         deployed._file_cells(file("a.tflite", 1, card=card)) for card in (CARD, None)
     ]
     assert len(rows[0]) == len(rows[1]) == 10
+
+
+def test_cells_of_a_part():
+    part = Part("a", parameters=7, bits=81_920, binary_macs=1_600, real_macs=25)
+    assert operations._cells(part) == ["1,600", "25", "7", "10.0 KiB"]
+
+
+def test_cells_of_a_latency():
+    measured = file("m.tflite", 1, 5.0)
+    unlike = {"p10_ms": 4.0, "p90_ms": 9.0, "ratio": 3.0, "num_inferences": 1_200}
+    row = dataclasses.replace(measured.latencies[0], cores_used=0.5, **unlike)
+    measured = dataclasses.replace(measured, latencies=(row,))
+    assert deployed.section(RECORD, [measured], [])["latencies"] == [
+        ["m.tflite", "r2b_runtime", "5.00", "4.00 to 9.00", "1,200", "0.50"]
+    ]

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from r2b_keras import drawing, recipes
-from r2b_keras.reports import curves, gates, mistakes, pictures
+from r2b_keras.reports import attention, curves, gates, mistakes, pictures
 from r2b_keras.reports.history import FLIPS, History
 
 # WCAG 2.1, success criterion 1.4.3.
@@ -33,6 +33,16 @@ ALL = history(
     *(prefix + name for prefix in ("", "val_") for name in (*curves.PARTS, "accuracy")),
     FLIPS,
 )
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures that are kept instead of drawn."""
+    figures = []
+    monkeypatch.setattr(
+        pictures, "draw", lambda name, figure, alt: figures.append(figure)
+    )
+    return figures
 
 
 @pytest.mark.parametrize("name", [drawing.COLOUR_MAP, "Blues"])
@@ -136,3 +146,36 @@ def test_gates_are_averaged_over_their_channels(monkeypatch):
     }
     gates.draw_both(by_gate, ("a", "b", "c"))
     np.testing.assert_allclose(drawn[0], [[0.3, 0.0], [0.3, 0.5], [0.8, 1.0]])
+
+
+def test_channels_of_the_last_gate_are_in_order(drawn):
+    """The second one first: it differs between the classes, the first one does not."""
+    by_class = np.array([[0.5, 0.1], [0.5, 0.9]])
+    gates.draw_both({"block_1a_gate": by_class}, ("a", "b"))
+    (image,) = drawn[1].axes[0].images
+    np.testing.assert_array_equal(image.get_array(), [[0.1, 0.5], [0.9, 0.5]])
+
+
+def test_rows_of_the_confusion_matrix_are_true_classes(drawn):
+    """Square roots of shares of each row, and its counts."""
+    mistakes.confusion_picture(np.array([[5, 3], [0, 4]]), ("a", "b"))
+    (axes,) = drawn[0].axes
+    shares = np.square(axes.images[0].get_array())
+    np.testing.assert_allclose(shares, [[5 / 8, 3 / 8], [0, 1]])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    # By column and row.
+    counts = {text.get_position(): text.get_text() for text in axes.texts}
+    assert counts == {(0, 0): "5", (1, 0): "3", (1, 1): "4"}
+
+
+def test_maps_have_their_names(drawn):
+    """The teacher's, above, and the student's: in unlike corners."""
+    student, teacher = np.zeros((2, 1, 2, 2))
+    student[0, 1, 1] = teacher[0, 0, 0] = 1
+    image = np.zeros((4, 4, 3), np.uint8)
+    attention.picture("maps", image, {"block_1": (student, teacher)}, 0)
+    named = {text.get_text(): axes for axes in drawn[0].axes for text in axes.texts}
+    for name, maps in (("teacher", teacher), ("student", student)):
+        np.testing.assert_array_equal(named[name].images[0].get_array(), maps[0])
+    above, below = (named[name].get_position() for name in ("teacher", "student"))
+    assert above.y0 > below.y1

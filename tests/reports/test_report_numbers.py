@@ -138,6 +138,19 @@ def test_maps_are_those_that_are_matched(monkeypatch):
     assert distances["block_2"] == distances["block_3"] == 0
 
 
+def test_maps_are_of_a_stage_and_its_teacher(monkeypatch):
+    """Of stage 1, whose teacher is stage 0; a number stands for a network."""
+    asked, recipe = [], recipes.get("digits")
+    monkeypatch.setattr(
+        attention, "attention_maps", lambda *given: asked.append(given[:2]) or {}
+    )
+    dataset = data.load(recipe.data)
+    found = SimpleNamespace(labels=np.zeros(359, int))
+    record = SimpleNamespace(recipe=recipe, results=[0, 1])
+    attention.section(record, lambda number: number, dataset, found, 1)
+    assert asked == [(1, 0)]
+
+
 def test_names_of_a_pair_are_written_above_its_maps():
     maps = np.ones((1, 4, 4)) / 4
     taps = {"block_1=block_2": (maps, maps), "block_3": (maps, maps)}
