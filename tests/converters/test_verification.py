@@ -243,8 +243,8 @@ def test_margins_are_shares_of_their_channel():
     np.testing.assert_allclose(sign_proof._margins(values), 1, rtol=1e-6)
 
 
-def test_a_channel_of_one_value_has_a_size():
-    """That of made-up images: by itself it would be as large as its one value."""
+def test_one_turned_sign_is_no_turned_channel():
+    """As it would be in a channel of one value without the made-up images."""
 
     def network(offset):
         tf.keras.utils.set_random_seed(5)
