@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import json
 import os
 import pathlib
@@ -33,7 +34,7 @@ def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
         _flush_to_disk(aside)
         aside.replace(path)
         # The rename itself must survive a power cut too.
-        _flush_to_disk(path.parent)
+        _flush_folder(path.parent)
     except OSError as error:
         if error.filename:
             raise
@@ -170,6 +171,15 @@ def _flush_to_disk(path: pathlib.Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush_folder(path: pathlib.Path) -> None:
+    try:
+        _flush_to_disk(path)
+    except OSError as error:
+        # Shared folders of some kinds know no such thing.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

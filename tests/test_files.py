@@ -93,6 +93,23 @@ def test_content_is_on_the_disk_before_the_name(path, monkeypatch):
     assert flushed == [("file", "old"), ("folder", "new")]
 
 
+def test_folders_that_cannot_be_flushed(path, monkeypatch):
+    """As in folders that a virtual machine shares; of a full disk it is said."""
+    flush, number = os.fsync, errno.EINVAL
+
+    def of_files(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", of_files)
+    files.write_text(path, "new")
+    assert path.read_text() == "new"
+    number = errno.EIO
+    with pytest.raises(OSError, match="Input/output error"):
+        files.write_text(path, "newer")
+
+
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
 def test_permissions_are_those_of_any_new_file(path, mask, mode):
     before = os.umask(mask)

@@ -122,7 +122,8 @@ class ImageDataset:
         if not 1 <= batch_size <= self.num_train:
             raise InputError(
                 f"batch_size is {batch_size}: expected 1 to {self.num_train}, the "
-                f"number of training images of {self.config.source}."
+                f"number of training images of {self.config.source}: give more, or "
+                "lower it by --override=stages.*.batch_size=N."
             )
         return self.num_train // batch_size
 

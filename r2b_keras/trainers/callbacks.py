@@ -9,7 +9,7 @@ import tqdm
 
 from r2b_keras.environment import tf
 from r2b_keras.errors import NonFiniteLossError
-from r2b_keras.trainers import checkpoints
+from r2b_keras.trainers import checkpoints, weight_flips
 from r2b_keras.trainers.workdir import Workdir
 
 Logs = dict[str, Any] | None
@@ -208,12 +208,13 @@ class ProgressReport(tf.keras.callbacks.Callback):
 
 
 def _brief(logs: Logs) -> Logs:
-    """Leaves out the validation's loss parts: `metrics.csv` has them."""
+    """Leaves out the validation's loss parts, and flips: `metrics.csv` has them."""
     values = (logs or {}).items()
     return {
         name: value
         for name, value in values
-        if not name.startswith("val_") or name == "val_accuracy"
+        if name != weight_flips.NAME
+        and (not name.startswith("val_") or name == "val_accuracy")
     }
 
 

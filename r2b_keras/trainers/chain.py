@@ -276,6 +276,10 @@ def _train_noted(run: Run, number: int, key: str) -> None:
         train_stage(run, number)
 
 
+# What TensorFlow calls exhausted as it does memory, and tells in words alone.
+_OTHER_LACKS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+
+
 @contextlib.contextmanager
 def _lack_is_told(run: Run, number: int) -> Iterator[None]:
     """Turns what TensorFlow says of a full disk or memory into words for users.
@@ -287,9 +291,9 @@ def _lack_is_told(run: Run, number: int) -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        full = os.strerror(errno.ENOSPC)
-        if full in str(error):
-            raise OSError(errno.ENOSPC, full) from error
+        for lack in _OTHER_LACKS:
+            if os.strerror(lack) in str(error):
+                raise OSError(lack, os.strerror(lack)) from error
         raise MemoryLackError(
             f"Stage {number} does not fit into memory: in a new --workdir, lower "
             f"stages.{number}.batch_size, which is "

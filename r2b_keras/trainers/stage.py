@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from r2b_keras import data, models
 from r2b_keras.checks import some
 from r2b_keras.environment import tf
-from r2b_keras.errors import InputError
+from r2b_keras.errors import InputError, MemoryLackError
 from r2b_keras.files import written_whole
 from r2b_keras.models import build_network, larq_zoo
 from r2b_keras.models.integers import picture_layer
@@ -167,6 +167,7 @@ def check_fit(run: Run, numbers: Sequence[int]) -> None:
       InputError: a network cannot be built, a file is none or does not fit, groups fit
         no weights or taps no layers, or the classes have other numbers; the message
         names the stage.
+      MemoryLackError: a network does not fit into memory.
     """
     num_classes, counts = run.dataset.num_classes, run.dataset.class_counts
     built: set[Network] = set()
@@ -181,6 +182,11 @@ def check_fit(run: Run, numbers: Sequence[int]) -> None:
             built.add(stage.student)
         except InputError as error:
             raise InputError(f"Stage {number}: {error}") from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryLackError(
+                f"The network of stage {number} does not fit into memory: lower its "
+                f"width, stages.{number}.student.width={stage.student.width}."
+            ) from error
 
 
 def _check_networks(run: Run, stage: Stage) -> None:
@@ -242,7 +248,13 @@ def _fit(
         epochs=stage.epochs,
         steps_per_epoch=dataset.steps_per_epoch(stage.batch_size),
         validation_data=validation,
-        callbacks=[*_watchers(run, number, teacher), *([best] if best else []), save],
+        callbacks=[
+            *_watchers(run, number, teacher),
+            *([best] if best else []),
+            save,
+            # Last: where nobody reads what it prints, the epoch is saved nevertheless.
+            *_report(run, number),
+        ],
         verbose=0,
     )
     return save.progress
@@ -283,7 +295,6 @@ def _watchers(
 ) -> list[tf.keras.callbacks.Callback]:
     """What acts on each epoch before it is saved, in this order; the chief reports."""
     dataset, logs = run.dataset, run.workdir.stage(number) / "tensorboard"
-    batch_size = run.recipe.stages[number].batch_size
     watchers: list[tf.keras.callbacks.Callback] = []
     if run.workers.strategy.num_replicas_in_sync > 1:
         watchers.append(ShareMeans())
@@ -295,9 +306,17 @@ def _watchers(
         watchers.append(AttentionImages(folder, teacher, images, pixels / 255.0))
     if not run.workers.is_chief:
         return [*watchers, WeightFlips()]
-    images_per_epoch = dataset.steps_per_epoch(batch_size) * batch_size
     board = tf.keras.callbacks.TensorBoard(str(logs), write_graph=False)
-    return [*watchers, ProgressReport(number, images_per_epoch), WeightFlips(), board]
+    return [*watchers, WeightFlips(), board]
+
+
+def _report(run: Run, number: int) -> list[ProgressReport]:
+    """What prints an epoch's numbers, in the chief."""
+    if not run.workers.is_chief:
+        return []
+    batch_size = run.recipe.stages[number].batch_size
+    images_per_epoch = run.dataset.steps_per_epoch(batch_size) * batch_size
+    return [ProgressReport(number, images_per_epoch)]
 
 
 def _record(

@@ -90,7 +90,10 @@ def load_images(workdir: Workdir, data_dir: str | None = None) -> data.ImageData
         raise InputError(
             f"The images of {config.source} have the fingerprint "
             f"{dataset.fingerprint[:12]}, expected {str(wanted)[:12]} as in "
-            f"{workdir.path}: give the --data_dir that the run was trained with."
+            f"{workdir.path}: give the --data_dir that the run was trained with. If "
+            "pictures were added, removed or changed since, use its networks by "
+            f"`convert --model={workdir.path}/stage_K/model.keras "
+            f"--recipe={workdir.path}/recipe.json`."
         )
     return dataset
 
@@ -113,7 +116,8 @@ def _fingerprint(path: str) -> str:
     if path == TO_BE_NAMED:
         raise InputError(
             "This recipe goes on from a trained network, and none is named: give its "
-            "file with --start_from=FILE, such as pretrained/cifar100_small.keras."
+            "file with --start_from=FILE, or --override=stages.K.start_from=FILE where "
+            "there is no such flag, such as pretrained/cifar100_small.keras."
         )
     try:
         return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()

@@ -332,6 +332,20 @@ def test_damaged_files_are_named(tmp_path):
         open_set("tfds:damaged", tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, b""], ids=["missing", "empty"])
+@pytest.mark.parametrize("shape", [(9, 9, 3), (None, None, 3)])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_copy_that_lacks_files_is_named(tmp_path, content, shape, split):
+    """In memory and streamed; labels are read first of the parts held out."""
+    prepare(tmp_path, "partial", {"train": (0, 20), "test": (0, 4)}, shape)
+    for record in tmp_path.glob(f"partial/1.0.0/*{split}*tfrecord*"):
+        record.unlink()
+        if content is not None:
+            record.write_bytes(content)
+    with pytest.raises(InputError, match="tfds:partial cannot be read from .* again"):
+        open_set("tfds:partial", tmp_path)
+
+
 def test_the_limit_for_memory(prepared, monkeypatch):
     monkeypatch.setattr(arrays, "MEMORY_BYTES", 60 * 243)
     assert isinstance(open_set("tfds:only_train", prepared)._train, ArrayExamples)

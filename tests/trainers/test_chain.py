@@ -7,6 +7,7 @@ from r2b_keras import recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError, MemoryLackError
 from r2b_keras.trainers import chain
+from r2b_keras.trainers import stage as of_stages
 from r2b_keras.trainers.chain import stages_to_train
 from r2b_keras.trainers.workdir import Workdir
 
@@ -60,6 +61,8 @@ def test_only_leaves_a_finished_stage_as_it_is(tmp_path, deleted):
             "^Stage 0 does not fit into memory: in a new --workdir, lower .*--library",
         ),
         ("/x: No space left on device", OSError, "No space left on device"),
+        ("events.out; Disk quota exceeded", OSError, "Disk quota exceeded"),
+        ("/x; Too many open files", OSError, "Too many open files"),
     ],
 )
 def test_full_memory_and_a_full_disk_are_said(tmp_path, monkeypatch, said, kind, words):
@@ -68,6 +71,18 @@ def test_full_memory_and_a_full_disk_are_said(tmp_path, monkeypatch, said, kind,
 
     monkeypatch.setattr(chain, "train_stage", train_stage)
     with pytest.raises(kind, match=words):
+        chain.train_chain(DIGITS, 0, Workdir(tmp_path))
+
+
+def test_a_network_that_does_not_fit_into_memory(tmp_path, monkeypatch):
+    def build(run, network):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(of_stages, "_build", build)
+    words = (
+        r"^The network of stage 0 does .* lower its width, stages\.0\.student\.width="
+    )
+    with pytest.raises(MemoryLackError, match=words):
         chain.train_chain(DIGITS, 0, Workdir(tmp_path))
 
 

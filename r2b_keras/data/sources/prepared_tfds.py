@@ -3,8 +3,10 @@
 Nothing is downloaded: <https://www.tensorflow.org/datasets/cli> prepares a set.
 """
 
+import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,9 +61,9 @@ def open_named(
         )
 
     streamed = {"train": part(_train_split(name, builder))}
-    for role, split in zip(
-        ("test", "validation"), _held_out_splits(builder, label_key), strict=False
-    ):
+    with _reading(name, builder):
+        held_out = _held_out_splits(builder, label_key)
+    for role, split in zip(("test", "validation"), held_out, strict=False):
         streamed[role] = part(split)
     image_size = builder.info.features[image_key].shape
     held = sum(each.num_examples for each in streamed.values())
@@ -69,14 +71,33 @@ def open_named(
     # Others than equally large images stay encoded.
     if None not in image_size and fit_in_memory(held, image_size):
         for role, each in streamed.items():
-            parts[role] = _to_arrays(name, each, image_size)
+            with _reading(name, builder):
+                parts[role] = _to_arrays(each, image_size)
     for each in parts.values():
-        _check_labels(name, each.labels)
+        with _reading(name, builder):
+            labels = each.labels
+        _check_labels(name, labels)
     if "test" not in parts:
         size = size_of_test_part(parts["train"].num_examples)
         train, test = parts["train"].split(size, kept=1, held_out=1)
         parts = {"train": train, "test": test}
     return Source(class_names=tuple(label.names), **parts)
+
+
+@contextlib.contextmanager
+def _reading(name: str, builder: "tfds.core.DatasetBuilder") -> Iterator[None]:
+    """Turns what TensorFlow says of files that are missing or damaged into a sentence.
+
+    Raises:
+      InputError: the set cannot be read.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"tfds:{name} cannot be read from {builder.data_dir} "
+            f"({error.message.splitlines()[0]}): prepare it again."
+        ) from error
 
 
 def _import_tfds() -> Any:
@@ -173,22 +194,16 @@ def _held_out_splits(builder: "tfds.core.DatasetBuilder", label_key: str) -> lis
 
 
 def _to_arrays(
-    name: str, examples: StreamedExamples, image_size: tuple[int, int, int]
+    examples: StreamedExamples, image_size: tuple[int, int, int]
 ) -> ArrayExamples:
     images = np.empty((examples.num_examples, *image_size), np.uint8)
     labels = np.empty(examples.num_examples, np.int64)
     start = 0
-    try:
-        batches = examples.decoded(image_size[2]).batch(READ_BATCH)
-        for batch, of_batch in batches.as_numpy_iterator():
-            stop = start + len(of_batch)
-            images[start:stop], labels[start:stop] = batch, of_batch
-            start = stop
-    except tf.errors.OpError as error:
-        raise InputError(
-            f"tfds:{name} cannot be read from {examples.builder.data_dir} "
-            f"({error.message.splitlines()[0]}): prepare it again."
-        ) from error
+    batches = examples.decoded(image_size[2]).batch(READ_BATCH)
+    for batch, of_batch in batches.as_numpy_iterator():
+        stop = start + len(of_batch)
+        images[start:stop], labels[start:stop] = batch, of_batch
+        start = stop
     return ArrayExamples(images, labels, examples.image_shape, examples.framing)
 
 
