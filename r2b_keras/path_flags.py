@@ -6,8 +6,11 @@ Shells expand it at the start of a word only, and so not in `--workdir=~/run`.
 from __future__ import annotations
 
 import os
+import pathlib
 
 from absl import flags
+
+from r2b_keras.errors import InputError
 
 
 class _PathParser(flags.ArgumentParser):
@@ -43,3 +46,25 @@ def define_multi(name: str, description: str) -> None:
     flags.DEFINE_multi(
         _PathParser(), flags.ArgumentSerializer(), name, None, description
     )
+
+
+def require_outside(flag: str, path: str | os.PathLike[str], data_dir: str) -> None:
+    """Refuses a folder in that of the pictures, of which it would become a class.
+
+    Args:
+      flag: that names it.
+      path: the folder, which need not exist.
+      data_dir: that of the pictures, in which hidden folders are passed over.
+
+    Raises:
+      InputError: it lies there.
+    """
+    inner, outer = (pathlib.Path(os.path.realpath(x)) for x in (path, data_dir))
+    if not inner.is_relative_to(outer):
+        return
+    first = inner.relative_to(outer).parts[:1]
+    if not (first and first[0].startswith(".")):
+        raise InputError(
+            f"--{flag}={os.fspath(path)} lies in --data_dir={data_dir}, expected a "
+            "folder elsewhere: it would be taken for a class of pictures."
+        )

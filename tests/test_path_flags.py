@@ -1,11 +1,13 @@
 """Every flag of every command that takes a path: `~` is the home folder."""
 
 import importlib
+import os
 
 import pytest
 from absl import flags
 
 from r2b_keras import path_flags
+from r2b_keras.errors import InputError
 from tests import commands
 
 PathParser = path_flags._PathParser
@@ -76,3 +78,29 @@ def test_a_path_that_is_given_twice():
     result = commands.run("predict", "--model=a.tflite", "--model=b.tflite", "c.png")
     assert result.returncode == 1
     assert "--model=b.tflite: already defined as a.tflite" in result.stderr
+
+
+def test_folders_that_would_become_classes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for path in ("runs/pictures", tmp_path / "cat", "link/x", "."):
+        with pytest.raises(InputError, match=f"^--workdir={path} lies in --data_dir"):
+            path_flags.require_outside("workdir", path, ".")
+    for path in (".runs/pictures", "../runs", f"{tmp_path}_runs"):
+        path_flags.require_outside("workdir", path, ".")
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "told"),
+    [
+        ("train", (), "--workdir=runs/pictures lies in --data_dir=.,"),
+        ("train", ("--workdir=../x", "--library=y"), "--library=y lies in --data_dir"),
+        ("tune", (), "--workdir=runs/pictures_sweep lies in --data_dir=.,"),
+    ],
+)
+def test_no_run_is_put_among_its_pictures(tmp_path, monkeypatch, command, given, told):
+    monkeypatch.chdir(tmp_path)
+    given = ("--recipe=pictures", "--stage=3", "--data_dir=.", *given)
+    result = commands.run(command, *given)
+    commands.assert_one_sentence(result, told)
+    assert os.listdir(tmp_path) == []
