@@ -146,6 +146,11 @@ def _describe(error: OSError, kept: str) -> str:
             f"{error.filename} cannot be found or made ({reason}): check its name, and "
             "that there is a folder for it."
         )
+    if error.filename and isinstance(error, FileExistsError | IsADirectoryError):
+        return (
+            f"{error.filename} is in the way ({reason}): give another name, or move "
+            "what is there."
+        )
     where = f" ({error.filename})" if error.filename else ""
     return (
         f"{reason}{where}: free space or mend the permissions, then "

@@ -86,6 +86,8 @@ def test_folders_that_cannot_be_made(tmp_path):
             f"{place} cannot be found or made ({reason}): check its name, and that "
             "there is a folder for it.\n"
         )
+    result = run("train", *SMALLEST, "--stage=0", own, f"--library={file}")
+    assert_one_sentence(result, f"{file} is in the way (File exists): give another na")
     assert sorted(tmp_path.iterdir()) == [tmp_path / "run", site]
     assert list(site.iterdir()) == [file] and file.read_text() == "mine"
 

@@ -141,6 +141,8 @@ class StageLibrary:
         machines, two may train the same stage, and both get the same network.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        if self.is_claimed(key):
+            print(f"Waiting for another run to train {key} in {self.path}.", flush=True)
         with locks.held(self._lock(key)):
             yield
 

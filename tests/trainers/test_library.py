@@ -1,5 +1,6 @@
 """Stages that runs share: whose keys are equal, and what is fetched and published."""
 
+import contextlib
 import dataclasses
 import errno
 import pathlib
@@ -305,6 +306,16 @@ def test_who_may_read_a_file_stays_as_it_was(tmp_path):
     stages.publish("stage_1-k", source, 1)
     published = stages.path / "stage_1-k" / "model.keras"
     assert stat.S_IMODE(published.stat().st_mode) == 0o440
+
+
+def test_who_waits_for_another_run_says_so(tmp_path, monkeypatch, capsys):
+    one, other = StageLibrary(tmp_path), StageLibrary(tmp_path)
+    with one.claimed("stage_1-k"), other.claimed("stage_2-k"):
+        assert capsys.readouterr().out == ""
+        monkeypatch.setattr(library.locks, "held", contextlib.nullcontext)
+        with other.claimed("stage_1-k"):
+            said = f"Waiting for another run to train stage_1-k in {tmp_path}.\n"
+            assert capsys.readouterr().out == said
 
 
 def test_who_trains_a_stage_holds_it(tmp_path):
