@@ -48,17 +48,22 @@ def define_multi(name: str, description: str) -> None:
     )
 
 
-def require_outside(flag: str, path: str | os.PathLike[str], data_dir: str) -> None:
+def require_outside(
+    flag: str, path: str | os.PathLike[str] | None, source: str, data_dir: str | None
+) -> None:
     """Refuses a folder in that of the pictures, of which it would become a class.
 
     Args:
       flag: that names it.
-      path: the folder, which need not exist.
-      data_dir: that of the pictures, in which hidden folders are passed over.
+      path: the folder, which need not exist, if any.
+      source: of the images, see `DataConfig`; only "folder" has such classes.
+      data_dir: that of the images, in which hidden folders are passed over.
 
     Raises:
       InputError: it lies there.
     """
+    if path is None or source != "folder" or data_dir is None:
+        return
     inner, outer = (pathlib.Path(os.path.realpath(x)) for x in (path, data_dir))
     if not inner.is_relative_to(outer):
         return

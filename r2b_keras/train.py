@@ -76,10 +76,8 @@ def main() -> int:
     from r2b_keras.trainers.execution import Execution
     from r2b_keras.trainers.library import StageLibrary
 
-    if recipe.data.source == "folder" and FLAGS.data_dir:
-        path_flags.require_outside("workdir", workdir.path, FLAGS.data_dir)
-        if FLAGS.library:
-            path_flags.require_outside("library", FLAGS.library, FLAGS.data_dir)
+    for name, path in (("workdir", workdir.path), ("library", FLAGS.library)):
+        path_flags.require_outside(name, path, recipe.data.source, FLAGS.data_dir)
     numbers = stages_to_train(recipe, stage, workdir, FLAGS.only)
     if told:
         print(told)

@@ -58,8 +58,7 @@ def main() -> int:
         recipe, stage, FLAGS.tuner, chosen, FLAGS.max_trials, FLAGS.seeds
     )
     path = FLAGS.workdir or f"runs/{recipe.name.replace('/', '_')}_sweep"
-    if recipe.data.source == "folder" and FLAGS.data_dir:
-        path_flags.require_outside("workdir", path, FLAGS.data_dir)
+    path_flags.require_outside("workdir", path, recipe.data.source, FLAGS.data_dir)
     from r2b_keras.sweeps import own, results, search
 
     found, told = run_settings.resolve(FLAGS, FLAGS.recipe, ["precision"])

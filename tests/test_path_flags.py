@@ -85,9 +85,11 @@ def test_folders_that_would_become_classes(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path)
     for path in ("runs/pictures", tmp_path / "cat", "link/x", "."):
         with pytest.raises(InputError, match=f"^--workdir={path} lies in --data_dir"):
-            path_flags.require_outside("workdir", path, ".")
-    for path in (".runs/pictures", "../runs", f"{tmp_path}_runs"):
-        path_flags.require_outside("workdir", path, ".")
+            path_flags.require_outside("workdir", path, "folder", ".")
+    for path in (".runs/pictures", "../runs", f"{tmp_path}_runs", None):
+        path_flags.require_outside("workdir", path, "folder", ".")
+    path_flags.require_outside("workdir", "runs", "folder", None)
+    path_flags.require_outside("workdir", "runs", "cifar10", ".")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,8 @@
 Nothing is downloaded: <https://www.tensorflow.org/datasets/cli> prepares a set.
 """
 
-import contextlib
 import os
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +48,17 @@ def open_named(
 ) -> Source:
     """Opens the set of this name; see `open_source`."""
     builder = _builder(name, data_dir)
+    try:
+        return _read(name, builder, config)
+    except tf.errors.OpError as error:  # files that are missing or damaged
+        raise InputError(
+            f"tfds:{name} cannot be read from {builder.data_dir} "
+            f"({error.message.splitlines()[0]}): prepare it again."
+        ) from error
+
+
+def _read(name: str, builder: "tfds.core.DatasetBuilder", config: DataConfig) -> Source:
+    """The parts of a set; those that fit into memory are read."""
     image_key, label_key = _keys(name, builder)
     label = builder.info.features[label_key]
 
@@ -61,9 +70,9 @@ def open_named(
         )
 
     streamed = {"train": part(_train_split(name, builder))}
-    with _reading(name, builder):
-        held_out = _held_out_splits(builder, label_key)
-    for role, split in zip(("test", "validation"), held_out, strict=False):
+    for role, split in zip(
+        ("test", "validation"), _held_out_splits(builder, label_key), strict=False
+    ):
         streamed[role] = part(split)
     image_size = builder.info.features[image_key].shape
     held = sum(each.num_examples for each in streamed.values())
@@ -71,33 +80,14 @@ def open_named(
     # Others than equally large images stay encoded.
     if None not in image_size and fit_in_memory(held, image_size):
         for role, each in streamed.items():
-            with _reading(name, builder):
-                parts[role] = _to_arrays(each, image_size)
+            parts[role] = _to_arrays(each, image_size)
     for each in parts.values():
-        with _reading(name, builder):
-            labels = each.labels
-        _check_labels(name, labels)
+        _check_labels(name, each.labels)
     if "test" not in parts:
         size = size_of_test_part(parts["train"].num_examples)
         train, test = parts["train"].split(size, kept=1, held_out=1)
         parts = {"train": train, "test": test}
     return Source(class_names=tuple(label.names), **parts)
-
-
-@contextlib.contextmanager
-def _reading(name: str, builder: "tfds.core.DatasetBuilder") -> Iterator[None]:
-    """Turns what TensorFlow says of files that are missing or damaged into a sentence.
-
-    Raises:
-      InputError: the set cannot be read.
-    """
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise InputError(
-            f"tfds:{name} cannot be read from {builder.data_dir} "
-            f"({error.message.splitlines()[0]}): prepare it again."
-        ) from error
 
 
 def _import_tfds() -> Any:
