@@ -36,9 +36,12 @@ def _decay(optimizer: Any, variable: tf.Variable, factors: _Factors) -> None:
 
 
 class _Averaging(tf.keras.optimizers.Optimizer):
-    """Lets the moving average of weights forget where they began.
+    """Averages weights as they are used, and forgets where they began.
 
-    Keras's starts at the first weights, a share `average`^t of which is left after t
+    Keras clips latent weights after it has averaged them: what it averages lies outside
+    of the binarizer's reach.
+
+    Keras's average starts at the first weights, a share `average`^t of which is left after t
     steps: most of the result where a stage is short. As in TensorFlow's own moving
     average, the momentum rises to `average` by (1 + t) / (10 + t): until then, what is
     older than the last third of the steps weighs 3 %.
@@ -47,6 +50,9 @@ class _Averaging(tf.keras.optimizers.Optimizer):
     ema_momentum: Any
 
     def _update_model_variables_moving_average(self, variables: Any) -> None:
+        for variable in variables:
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable))
         most = self.ema_momentum
         step = tf.cast(self.iterations, tf.float32)
         self.ema_momentum = tf.minimum(most, (1 + step) / (10 + step))

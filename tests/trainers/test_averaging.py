@@ -42,6 +42,25 @@ def test_average_by_hand(name, policy, most, set_policy):
     assert np.abs(last - averages[0]).max() > 1e-3
 
 
+@pytest.mark.parametrize(("name", "rate"), [("sgd", 2.0), ("adam", 0.05)])
+def test_latent_weights_are_clipped_before_they_are_averaged(name, rate):
+    """What is averaged are weights as each step leaves them: within [-1, 1]."""
+    student = randomize(real_to_binary())
+    kernel = student.get_layer("block_2a_conv").kernel
+    kernel.assign(np.sign(kernel) * 0.99)
+    average = np.array(kernel)
+    model = Distiller(student)
+    model.compile(make_optimizer(Optimizer(name), rate, student, average=0.9))
+    for step in range(3):
+        model.train_on_batch(images(4, seed=step), one_hot(classes(4, seed=step)))
+        momentum = (1 + step) / (10 + step)
+        average = momentum * average + (1 - momentum) * np.array(kernel)
+    assert (np.abs(kernel) == 1).any()
+    take_average(model.optimizer, student)
+    np.testing.assert_allclose(kernel, average, rtol=1e-5, atol=1e-6)
+    assert np.abs(kernel).max() <= 1 and (np.abs(kernel) < 0.999).any()
+
+
 def test_a_short_stage_forgets_its_first_weights():
     """A long average of 40 steps is near the last weights, not the first."""
     student = randomize(plain())
