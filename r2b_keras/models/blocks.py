@@ -16,7 +16,7 @@ from r2b_keras.networks import BINARIZATIONS, BINARIZERS, RESCALINGS, Network
 
 layers = tf.keras.layers
 
-# Every kernel starts the same way [larq-zoo]; the paper prints no initialisation.
+# Of every kernel but a gate's [larq-zoo]; the paper prints no initialisation.
 KERNEL_INITIALIZER = "glorot_normal"
 
 

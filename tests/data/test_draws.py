@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from image_samples import make_array_dataset, random_images, write_image
 
-from r2b_keras.data import Augmentation, DataConfig, load
+from r2b_keras.data import (
+    Augmentation,
+    DataConfig,
+    ImageDataset,
+    augmentation,
+    decoding,
+    load,
+)
+from r2b_keras.data.arrays import ArrayExamples
+from r2b_keras.data.seeds import Epochs
+from r2b_keras.data.sources import Source
+from r2b_keras.environment import tf
 
 
 def of_files(folder, pictures, framing="center"):
@@ -72,3 +83,50 @@ def test_files_come_in_a_new_order_each_epoch(tmp_path):
         assert np.flatnonzero(np.diff(order)).size > 4  # not class after class
         orders.add(order.tobytes())
     assert len(orders) == 3
+
+
+def examples_of_larger_pictures(kind, folder):
+    pictures = random_images(8, (24, 40, 3))
+    if kind == "files":
+        return of_files(folder, pictures)._train
+    return ArrayExamples(pictures, np.arange(8) % 2, (16, 16, 3), "center")
+
+
+@pytest.mark.parametrize("kind", ["arrays", "files"])
+def test_training_sees_the_window_that_evaluation_sees(tmp_path, kind):
+    examples = examples_of_larger_pictures(kind, tmp_path)
+    size = examples.num_examples
+    ((drawn, *_),) = examples.train_batches(Augmentation(), Epochs(range(1), size, 0))
+    ((seen, _),) = examples.ordered_batches(size)
+    assert {image.tobytes() for image in drawn.numpy()} == {
+        image.tobytes() for image in seen.numpy()
+    }
+
+
+def test_crops_of_files_are_cut_as_asked_for(tmp_path, monkeypatch):
+    asked, cut = [], decoding.decode_random_crop
+
+    def record(encoded, *options):
+        asked.append(options[:3])
+        return cut(encoded, *options)
+
+    monkeypatch.setattr(decoding, "decode_random_crop", record)
+    examples = examples_of_larger_pictures("files", tmp_path)
+    chosen = Augmentation(random_resized_crop=True, crop_area=0.5)
+    list(examples.train_batches(chosen, Epochs(range(1), 2, 0)))
+    assert asked == [((16, 16, 3), "center", 0.5)]  # traced once
+
+
+def test_colours_are_changed_after_pixels_were_moved():
+    """The black around a shifted picture is part of its contrast."""
+    white = tf.fill([20, 8, 8, 3], tf.constant(255, tf.uint8))
+    chosen = Augmentation(pad_and_crop=4, color_jitter=0.9)
+    found = augmentation.augment(white, chosen, tf.constant([3, 4], tf.int64))
+    assert len({pixel.tobytes() for pixel in found.numpy().reshape(-1, 3)}) > 20
+
+
+def test_no_class_is_held_out_as_a_whole():
+    labels = np.array([0] * 6 + [1])
+    parts = [ArrayExamples(random_images(7, (4, 4, 1)), labels, (4, 4, 1))] * 2
+    config = DataConfig("idx", (4, 4, 1), (0.5,), (0.5,), validation_size=5)
+    assert ImageDataset(config, Source(*parts, ("a", "b"))).class_counts == (1, 1)

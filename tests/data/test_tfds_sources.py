@@ -244,6 +244,15 @@ def test_the_order_of_chunks_changes_with_the_epoch_and_the_seed(prepared, monke
     assert 3 <= len(orders) <= 6
 
 
+def test_examples_of_a_chunk_change_places(tmp_path):
+    prepare(tmp_path, "any", {"train": (0, 60), "test": (60, 70)}, (None, None, 3))
+    images, _ = read_all(
+        open_set("tfds:any", tmp_path).train(9, Augmentation(), 0, 0, 8)
+    )
+    epochs = np.array(numbers(images)).reshape(8, 54)
+    assert len({epoch.tobytes() for epoch in epochs}) == 8  # three files: six orders
+
+
 def test_fingerprints(prepared):
     found = set()
     for name in ("tfds:any_size", "tfds:only_train", "tfds:fashion_mnist"):

@@ -7,11 +7,17 @@ import pytest
 
 from r2b_keras import models
 from r2b_keras.environment import lq, tf
+from r2b_keras.models.integers import IntegerConv2D, IntegerDense
 from r2b_keras.networks import BINARIZATIONS, FAMILIES, RESCALINGS, Network
+from r2b_keras.normalisation import Normalisation
 from tests.networks import build_model
 
 ALL = [(name, p) for name, kind in FAMILIES.items() for p in kind.binarizations]
 BINARY = ("real_to_binary18", "binary")
+INTEGER = {
+    "real_layers": "integer",
+    "normalisation": Normalisation((0.5,) * 3, (0.25,) * 3),
+}
 TINY = {"width": 8, "blocks": (1, 1), "stem": "cifar"}
 # Every rescaling, and every other option that changes a layer, in one of them.
 OPTIONS = [
@@ -242,6 +248,25 @@ def test_batch_norm_and_padding_options_reach_every_layer(name, binarization):
     }
     assert norms == {(0.625, 0.03125, True)}
     assert {layer.pad_values for layer in quant_convs(model)} <= {1.0}
+
+
+def test_integer_layers_follow_their_range_as_batch_norm_does():
+    model = build(*BINARY, **INTEGER, batch_norm_momentum=0.625)
+    kinds = (IntegerConv2D, IntegerDense)
+    found = [layer for layer in model.layers if isinstance(layer, kinds)]
+    assert {type(layer) for layer in found} == {*kinds}
+    assert {layer.momentum for layer in found} == {0.625}
+
+
+@pytest.mark.parametrize("options", [{}, INTEGER], ids=["float", "integer"])
+def test_kernels_but_those_of_gates_start_alike(options):
+    found = [
+        type(layer.kernel_initializer).__name__
+        for layer in build(*BINARY, rescaling="channel_scale", **options).layers
+        if hasattr(layer, "kernel_initializer")
+    ]
+    # Stem, four binary convolutions, a shortcut's and the classifier.
+    assert found == ["GlorotNormal"] * 7
 
 
 def test_binary_options_leave_the_real_network_alone():

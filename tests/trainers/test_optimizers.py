@@ -188,6 +188,14 @@ def test_momentum_by_hand():
     np.testing.assert_allclose(kernel, before - 0.1 * 4.25, rtol=1e-5, atol=1e-6)
 
 
+def test_adam_is_kerass_own_unless_said_otherwise():
+    """No accuracy of a short training would tell another epsilon."""
+    made, keras = make_optimizer(Optimizer("adam"), 0.1, plain()), tf.keras.optimizers
+    for name in ("beta_1", "beta_2", "epsilon"):
+        assert getattr(made, name) == getattr(keras.Adam(), name), name
+    assert made.epsilon == 1e-7
+
+
 def test_one_pass_adam_is_no_amsgrad():
     with pytest.raises(InputError, match="^amsgrad is on, expected it off"):
         OnePassAdam(0.1, amsgrad=True)
