@@ -116,7 +116,7 @@ def train_chain(
       deterministic: results repeat to the bit on the same machine.
       execution: how steps are executed.
       library: stages that other runs have finished are taken from there, and this
-        run's are added; not with "multi_worker".
+        workdir's are added; not with "multi_worker".
 
     Returns:
       Results of the stages that stage `stage` rests on, itself last.
@@ -142,8 +142,12 @@ def train_chain(
         identity = run_identity(recipe, seed, precision, deterministic, fingerprint)
         run = Run(recipe, workdir, dataset, seed, workers, execution)
         check_fit(run, numbers)
+        needed = recipe.stages_needed(stage)
+        finished = [number for number in needed if workdir.result(number)]
         _train(run, numbers, library, identity, facts(strategy, workers, execution))
-    results = (workdir.result(number) for number in recipe.stages_needed(stage))
+        if library is not None:
+            _publish(run, finished, library, identity)
+    results = (workdir.result(number) for number in needed)
     return [result for result in results if result]
 
 
@@ -244,11 +248,8 @@ def _train(
 def _train_or_fetch(
     run: Run, number: int, library: StageLibrary | None, identity: dict[str, Any]
 ) -> None:
-    replicas = run.workers.strategy.num_replicas_in_sync
-    needed = run.recipe.stages_needed(number)
-    *before, key = (stage_key(identity, run.recipe, n, replicas) for n in needed)
-    # A stage that rests on others than its key says is nobody else's.
-    if library is None or before != [run.workdir.key(n) for n in needed[:-1]]:
+    key, is_shared = _key(run, number, identity)
+    if library is None or not is_shared:
         _train_noted(run, number, key)
         return
     with library.claimed(key):
@@ -256,6 +257,27 @@ def _train_or_fetch(
             _train_noted(run, number, key)
             if run.workdir.key(number) == key:
                 library.publish(key, run.workdir, number)
+
+
+def _key(run: Run, number: int, identity: dict[str, Any]) -> tuple[str, bool]:
+    """A stage's key, and whether it rests on stages that their keys are true of.
+
+    One that does not is nobody else's.
+    """
+    replicas = run.workers.strategy.num_replicas_in_sync
+    needed = run.recipe.stages_needed(number)
+    *before, key = (stage_key(identity, run.recipe, n, replicas) for n in needed)
+    return key, before == [run.workdir.key(n) for n in needed[:-1]]
+
+
+def _publish(
+    run: Run, numbers: list[int], library: StageLibrary, identity: dict[str, Any]
+) -> None:
+    """Adds stages that were finished without this library, or not added any more."""
+    for number in numbers:
+        key, is_shared = _key(run, number, identity)
+        if is_shared and run.workdir.key(number) == key:
+            library.publish(key, run.workdir, number)
 
 
 def _train_noted(run: Run, number: int, key: str) -> None:

@@ -41,10 +41,10 @@ class _Averaging(tf.keras.optimizers.Optimizer):
     Keras clips latent weights after it has averaged them: what it averages lies outside
     of the binarizer's reach.
 
-    Keras's average starts at the first weights, a share `average`^t of which is left after t
-    steps: most of the result where a stage is short. As in TensorFlow's own moving
-    average, the momentum rises to `average` by (1 + t) / (10 + t): until then, what is
-    older than the last third of the steps weighs 3 %.
+    Keras's average starts at the first weights, a share `average`^t of which is left
+    after t steps: most of the result where a stage is short. As in TensorFlow's own
+    moving average, the momentum rises to `average` by (1 + t) / (10 + t): until then,
+    what is older than the last third of the steps weighs 3 %.
     """
 
     ema_momentum: Any

@@ -9,6 +9,7 @@ from r2b_keras.errors import InputError, MemoryLackError
 from r2b_keras.trainers import chain
 from r2b_keras.trainers import stage as of_stages
 from r2b_keras.trainers.chain import stages_to_train
+from r2b_keras.trainers.library import StageLibrary
 from r2b_keras.trainers.workdir import Workdir
 
 DIGITS = recipes.get("digits")
@@ -100,6 +101,27 @@ def test_what_another_process_has_finished_meanwhile_is_not_trained(
     monkeypatch.setattr(chain, "train_stage", lambda run, n: numbers.append(n))
     chain.train_chain(DIGITS, 1, Workdir(tmp_path))
     assert numbers == [1]
+
+
+def test_a_library_gets_the_stages_that_were_there_before_it(tmp_path, monkeypatch):
+    """But for one that was cut off, which has a key and no result."""
+    trained = []
+
+    def train(run, number):
+        trained.append(number)
+        finished(run.workdir.path, number)
+
+    monkeypatch.setattr(chain, "train_stage", train)
+    workdir, library = Workdir(tmp_path / "run"), StageLibrary(tmp_path / "library")
+    chain.train_chain(DIGITS, 1, workdir)
+    (workdir.stage(0) / "result.json").unlink()
+    chain.train_chain(DIGITS, 1, workdir, only=True, library=library)
+    keys = [workdir.key(number) for number in (0, 1)]
+    assert {path.name for path in library.path.iterdir()} == {keys[1]}
+    chain.train_chain(DIGITS, 1, workdir, library=library)
+    assert trained == [0, 1, 0]
+    folders = {path.name for path in library.path.iterdir() if path.is_dir()}
+    assert folders == {*keys}
 
 
 @pytest.mark.parametrize("stage", [-1, 4])

@@ -162,12 +162,15 @@ def trained(monkeypatch):
 WHOLE = {**IDENTITY, "recipe": recipes.to_dict(DIGITS)}
 
 
-def train_second(workdir, stages, replicas=1):
-    """Brings a workdir that has stage 0 up to stage 1, by a library."""
+def run_of(workdir, replicas=1):
     strategy = SimpleNamespace(num_replicas_in_sync=replicas)
     workers = SimpleNamespace(strategy=strategy, is_chief=True)
-    run = SimpleNamespace(recipe=DIGITS, workdir=workdir, workers=workers)
-    chain._train_or_fetch(run, 1, stages, WHOLE)
+    return SimpleNamespace(recipe=DIGITS, workdir=workdir, workers=workers)
+
+
+def train_second(workdir, stages, replicas=1):
+    """Brings a workdir that has stage 0 up to stage 1, by a library."""
+    chain._train_or_fetch(run_of(workdir, replicas), 1, stages, WHOLE)
 
 
 def noted(path, key):
@@ -233,6 +236,30 @@ def test_going_on_with_another_revision_is_told(tmp_path, trained, capsys, monke
     train_second(target, stages)
     assert "Stage 1 goes on with other code" in capsys.readouterr().out
     assert target.key(1) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "published"),
+    [
+        ("own", "own", {0, 1}),
+        ("own", None, {0}),
+        ("other code", "own", set()),
+        (None, "own", set()),
+    ],
+)
+def test_stages_that_were_finished_without_it_are_added(
+    tmp_path, first, second, published
+):
+    """Or by a run that was killed between the two; a second time changes nothing."""
+    stages = StageLibrary(tmp_path / "library")
+    workdir = finished(tmp_path / "a", 0, 1)
+    for number, noted_key in enumerate((first, second)):
+        own = stage_key(WHOLE, DIGITS, number)
+        workdir.note_key(number, own if noted_key == "own" else noted_key)
+    for _ in range(2):
+        chain._publish(run_of(workdir), [0, 1], stages, WHOLE)
+    found = {path.name for path in stages.path.glob("*")}
+    assert found == {stage_key(WHOLE, DIGITS, number) for number in published}
 
 
 def test_key_ignores_a_teacher_that_is_not_heard():
