@@ -69,11 +69,15 @@ def main() -> int:
     output, rejected = _outputs()
     from r2b_keras.converters import deployment
 
-    result = deployment.deploy(_source(), FLAGS.real_weights, FLAGS.input)
+    source = _source()
+    result = deployment.deploy(source, FLAGS.real_weights, FLAGS.input)
     written = output if result.accepted else rejected
     with files.written_whole(written) as aside:
         aside.write_bytes(result.flatbuffer)
-    print(f"{written}\n{result.to_text()}")
+    print(written)
+    if FLAGS.workdir is not None:
+        print(f"{FLAGS.workdir}, stage {source.card.stage}")
+    print(result.to_text())
     if result.accepted:
         left = pathlib.Path(f"{FLAGS.output}{REJECTED}")
         if left.is_file() and not left.is_symlink():  # a link is the user's

@@ -65,7 +65,7 @@ def test_a_workdir_becomes_a_file_that_says_what_it_is(finished, converted):
     assert engines.names_for(content)[0] == "lce"
     assert result.stderr == ""
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines[0] == [str(path)]
+    assert lines[:2] == [[str(path)], [f"{finished[0]},", "stage", "3"]]
     counts = tflite_file.count_operators(content)
     assert counts["LceBconv2d"] == 4
     for kind in counts:
@@ -96,6 +96,7 @@ def test_another_stage_than_the_last(finished, tmp_path):
     assert result.returncode == 0, result.stderr
     own = card.read(output.read_bytes())
     assert (own.stage, own.network["binarization"]) == (2, "binary_activations")
+    assert result.stdout.startswith(f"{output}\n{finished[0]}, stage 2\n")
     assert own.accuracy == Workdir(finished[0]).result(2).top1
 
 
