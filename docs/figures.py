@@ -352,6 +352,14 @@ def student_options() -> str:
             for name in names
         ]
         if option != "none":
-            means = (f"{100 * statistics.mean(found):+.2f}" for found in gains)
-            lines.append([option, own[0]["after"], str(len(own)), *means])
+            cells = map(_gain, gains)
+            lines.append([option, own[0]["after"], str(len(own)), *cells])
     return tables.markdown(lines)
+
+
+def _gain(found: list[float]) -> str:
+    """The mean of gains, one a seed, and the least and the greatest, in points."""
+    mean = f"{100 * statistics.mean(found):+.2f}"
+    if len(found) == 1:
+        return mean
+    return f"{mean} ({100 * min(found):+.2f} to {100 * max(found):+.2f})"
