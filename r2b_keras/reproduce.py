@@ -172,7 +172,7 @@ def record(
     by this very revision: so days of training can be spread over machines. Several
     processes may record different experiments.
     """
-    from r2b_keras.reproduction import checkout, seeds
+    from r2b_keras.reproduction import checkout, experiments, seeds
 
     kept = results / experiment.name
     goes_on = checkout.is_of_this_revision(checkout.ROOT, kept)
@@ -185,7 +185,13 @@ def record(
         # Of the results, which are what they share: each may have its own --workdir.
         with locks.held(results / ".record.lock"):
             measured = seeds.read(results / seeds.FILE)
-            seeds.add(measured, experiment, seed, seeds.of_run(experiment, folder))
+            of_this_code = [
+                each.name
+                for each in experiments.EXPERIMENTS
+                if checkout.is_of_this_revision(checkout.ROOT, results / each.name)
+            ]
+            found = seeds.of_run(experiment, folder)
+            seeds.add(measured, experiment, seed, found, of_this_code)
             seeds.write(results / seeds.FILE, measured)
             claims.write(results / seeds.CLAIMS, seeds.claims(measured))
         if seed == 0:

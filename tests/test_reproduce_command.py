@@ -110,6 +110,48 @@ def test_recording_keeps_each_seed_and_makes_the_claims(trained, results, both):
     ] == values
 
 
+def test_other_code_loses_nothing_of_what_it_has_just_recorded(
+    trained, results, both, monkeypatch
+):
+    """The second of two whose difference is claimed changes too, in another number."""
+    stages = ("stage 0, top-1", "stage 1, top-1")
+    numbers = tuple(
+        Number(title, f"stage_{number}/result.json", "top1")
+        for number, title in enumerate(stages)
+    )
+    chain, baseline = (
+        dataclasses.replace(SMALL, name=name, numbers=numbers, num_seeds=5)
+        for name in ("chain", "baseline")
+    )
+    last = tuple(seeds.Term(each.name, stages[1]) for each in (chain, baseline))
+    monkeypatch.setattr(experiments, "EXPERIMENTS", (chain, baseline))
+    monkeypatch.setattr(experiments, "_DIFFERENCES", (last,))
+    run, code = reproduce._run, {}
+
+    def of_two_stages(experiment, step, seed, workdir):
+        run(experiment, step, seed, workdir)
+        folder = workdir / experiment.name / f"seed_{seed}"
+        (folder / "stage_1").mkdir(exist_ok=True)
+        for name in ("stage_0", "stage_1"):
+            found = {"top1": 0.8 + 0.01 * seed + code["shift"]}
+            (folder / name / "result.json").write_text(json.dumps(found))
+        manifest = {"runs": [{"git_revision": code["name"]}]}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    monkeypatch.setattr(reproduce, "_run", of_two_stages)
+    monkeypatch.setattr(checkout, "_git", lambda *arguments: f"{code['name']}\n")
+    expected = {
+        f"{name}: {stage}" for name in ("chain", "baseline") for stage in stages
+    }
+    expected.add(f"{last[0].text} - {last[1].text}")
+    for name, shift in (("abc", 0.0), ("abcd", 0.01)):
+        code.update(name=name, shift=shift)
+        assert commands.run("reproduce", "--record", *both)[0] == 0
+        rows = files.read_csv(results / "claims.csv")
+        assert {row["claim"] for row in rows} == expected
+        assert {row["seeds"] for row in rows} == {"5"}
+
+
 def test_what_another_process_recorded_meanwhile_stays(
     trained, results, both, monkeypatch
 ):

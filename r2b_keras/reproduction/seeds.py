@@ -2,7 +2,7 @@
 
 import pathlib
 import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from r2b_keras import files
@@ -98,7 +98,11 @@ def check_images(source: str | None, fingerprint: str | None) -> None:
 
 
 def add(
-    measured: Measured, experiment: Experiment, seed: int, found: Mapping[Term, float]
+    measured: Measured,
+    experiment: Experiment,
+    seed: int,
+    found: Mapping[Term, float],
+    of_this_code: Collection[str] = (),
 ) -> None:
     """Takes up what a seed of an experiment gave.
 
@@ -106,6 +110,14 @@ def add(
     and all accuracies of the other seeds are forgotten, with all that they are compared
     with: all of a claim's come from one. So with sizes, which the converter changes,
     where one is more than a unit off.
+
+    Args:
+      measured: all numbers; changed in place.
+      experiment: what was run.
+      seed: with which seed.
+      found: its numbers.
+      of_this_code: names of experiments whose numbers are of the code that gave these:
+        they are not forgotten.
     """
     for kind in (True, False):
         units = {
@@ -117,7 +129,9 @@ def add(
             abs(measured.get(term, {}).get(seed, found[term]) - found[term]) > unit
             for term, unit in units.items()
         ):
-            for term in units.keys() | experiments.compared_with(units.keys()):
+            others = experiments.compared_with(units.keys())
+            old = {term for term in others if term.experiment not in of_this_code}
+            for term in units.keys() | old:
                 measured.pop(term, None)
     for term, value in found.items():
         measured.setdefault(term, {})[seed] = value
