@@ -103,7 +103,10 @@ def _points(fraction: str) -> decimal.Decimal:
 
 
 def _p_value(value: float) -> str:
-    return f"{value:.2f}" if value >= 0.005 else "< 0.005"
+    """Two digits; near 0.05, where they do not say on which side it lies, four."""
+    if value < 0.005:
+        return "< 0.005"
+    return f"{value:.4f}" if 0.045 <= value < 0.055 else f"{value:.2f}"
 
 
 def not_shown(file: str, **columns: str) -> str:
@@ -188,14 +191,21 @@ def seeds(study: str) -> str:
 
 
 def each_percent(file: str, **columns: str) -> str:
-    """Top-1 after the last stage of the runs in a file, seed by seed, in percent."""
-    found = column(file, "binary_weights", **columns)
-    return ", ".join(f"{100 * value:.2f}" for value in found) + " %"
+    """Top-1 after the last stage of the runs in a file, seed by seed, in percent.
+
+    Raises:
+      PageError: the rows are several of a seed.
+    """
+    found = _top1s(file, **columns)
+    if len(found) != len(rows(file, **columns)):
+        raise PageError(f"results/{file} has several rows of {columns} of one seed")
+    return ", ".join(f"{100 * found[seed]:.2f}" for seed in sorted(found)) + " %"
 
 
-def mean_top1(study: str, name: str) -> str:
+def mean_top1(study: str, name: str, downsample: str = "real") -> str:
     """Mean top-1 of a row's runs after the last stage ± standard deviation, percent."""
-    found = column(f"{study}/runs.csv", "binary_weights", row=name)
+    columns = {"row": name, "downsample": downsample}
+    found = column(f"{study}/runs.csv", "binary_weights", **columns)
     return f"{100 * statistics.mean(found):.2f} ± {100 * statistics.stdev(found):.2f}"
 
 

@@ -147,6 +147,32 @@ def shown(first: str, second: str) -> str:
     return found
 
 
+def no_gain(*names: str) -> str:
+    """The words "no gain", for a page that says that none is shown.
+
+    Args:
+      *names: "experiment: number" in pairs, the first of each less the second.
+
+    Raises:
+      PageError: the interval of a pair is above 0.
+    """
+    for first, second in zip(names[::2], names[1::2], strict=True):
+        _, low, _, _ = _interval(first, second)
+        if low > 0:
+            raise PageError(f"{first} is above {second}: {difference(first, second)}")
+    return "no gain"
+
+
+def runs_told(name: str) -> str:
+    """What as many seeds as a number has are good for, in words.
+
+    Args:
+      name: "experiment: number".
+    """
+    count = len(seeds_of(*name.split(": ", 1)))
+    return "a single run, which shows nothing" if count == 1 else f"{count} runs"
+
+
 def over_seeds(claim: str) -> str:
     """Where a share of images lies over seeds, or by how few it was measured."""
     known = rows("claims.csv", claim=claim)
@@ -338,6 +364,22 @@ def fine_tuned(pictures: int) -> str:
         _with_range(column(file, "top1", pictures=given, start=start), 1)
         for start in ("fine-tuned", "fine-tuned for longer", "from scratch")
     )
+
+
+def fine_tuning_seeds() -> str:
+    """How many seeds every cell of the fine-tuning table is the mean of, in words.
+
+    Raises:
+      PageError: cells have different ones.
+    """
+    cells: dict[tuple[str, str], set[str]] = {}
+    for line in rows("fine_tuning/fine_tuning.csv"):
+        cell = line["pictures"], line["start"]
+        cells.setdefault(cell, set()).add(line["seed"])
+    found = list(cells.values())
+    if any(each != found[0] for each in found):
+        raise PageError("results/fine_tuning: not all cells have the same seeds")
+    return seeds_told(len(found[0]))
 
 
 def student_options() -> str:

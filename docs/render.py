@@ -5,8 +5,7 @@
 
 In a template, `{{ expression }}` is replaced by its value: a Python expression of the
 functions of `figures.py`, `ablation_figures.py` and `time_figures.py`, which read the
-files under results/. So a figure in a page is never typed, and changes with the file
-that a command wrote.
+files under results/. So a figure of a result changes with the file that has it.
 """
 
 import inspect

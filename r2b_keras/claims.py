@@ -57,7 +57,8 @@ class Claim:
 
     def __post_init__(self) -> None:
         """Refuses what is no claim."""
-        if not self.low <= self.value <= self.high:
+        is_bounded = math.isfinite(self.low) and math.isfinite(self.high)
+        if not (is_bounded and self.low <= self.value <= self.high):
             raise InputError(
                 f"{self.claim!r} has the value {self.value} outside of {self.low} to "
                 f"{self.high}: make the claims anew with `reproduce --record`."

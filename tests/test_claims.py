@@ -47,7 +47,11 @@ def test_both_ends_belong_to_the_interval():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seeds": 4}, {"runs": 0}, {"low": 0.91}, {"high": 0.89}]
+    "changes",
+    [
+        *({"seeds": 4}, {"runs": 0}, {"low": 0.91}, {"high": 0.89}),
+        *({"low": -math.inf}, {"high": math.inf}, {"low": math.nan}),
+    ],
 )
 def test_what_is_no_claim(changes):
     with pytest.raises(InputError, match="'a: b' has"):

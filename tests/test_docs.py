@@ -183,7 +183,7 @@ def test_what_a_page_says_of_the_better_row(render, figures, monkeypatch, tmp_pa
         with pytest.raises(figures.PageError, match=f"not show {name} above {other}"):
             above("study", name, other)
     likely = render.ablation_figures.likely
-    assert likely("study", "all", "baseline") == "+3.00 ± 1.00 (p < 0.005, Holm 0.05)"
+    assert likely("study", "all", "baseline") == "+3.00 ± 1.00 (p < 0.005, Holm 0.0510)"
     # Shown, the worse one, and neither.
     for name, other in (("gate", "baseline"), ("baseline", "all"), ("none", "all")):
         with pytest.raises(figures.PageError, match=f"{name} above {other} is not"):
@@ -238,7 +238,8 @@ def test_what_a_page_says_of_all_runs(render, figures, monkeypatch, tmp_path):
     path.write_text(f"{head}a,real,0,0.8,0.9\nb,real,0,0.7,0.7\n")
     of_rows = render.ablation_figures
     assert of_rows.seeds("study") == "one seed"
-    assert of_rows.each_percent("study/runs.csv") == "90.00, 70.00 %"
+    with pytest.raises(figures.PageError, match="several rows of {} of one seed"):
+        of_rows.each_percent("study/runs.csv")
     assert of_rows.each_percent("study/runs.csv", row="b") == "70.00 %"
     pair = ("binary_weights", "real_weights")
     assert of_rows.runs_above("study", *pair) == "1 of 2 runs"
@@ -247,7 +248,43 @@ def test_what_a_page_says_of_all_runs(render, figures, monkeypatch, tmp_path):
         of_rows.seeds("study")
     path.write_text(path.read_text() + "b,real,1,0.8,0.9\n")
     assert of_rows.seeds("study") == "2 seeds"
+    assert of_rows.each_percent("study/runs.csv", row="b") == "70.00, 90.00 %"
+    path.write_text(path.read_text() + "b,binary,0,0.1,0.1\n")
     assert of_rows.mean_top1("study", "b") == "80.00 ± 14.14"
+
+
+def test_a_p_value_says_on_which_side_of_0_05_it_lies(render):
+    values = (0.0049, 0.0051, 0.0496, 0.0504, 0.056, 1.0)
+    told = [render.ablation_figures._p_value(value) for value in values]
+    assert told == ["< 0.005", "0.01", "0.0496", "0.0504", "0.06", "1.00"]
+
+
+def test_what_a_page_says_of_fine_tuning(figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    path = tmp_path / "fine_tuning" / "fine_tuning.csv"
+    path.parent.mkdir()
+    lines = ["pictures,start,seed,top1"]
+    lines += [
+        f"{n},{start},{seed},0.5" for n in (10, 50) for start in "ab" for seed in "01"
+    ]
+    path.write_text("\n".join(lines))
+    assert figures.fine_tuning_seeds() == "2 seeds"
+    path.write_text("\n".join(lines[:-1]))  # a run has failed
+    with pytest.raises(figures.PageError, match="not all cells have the same seeds"):
+        figures.fine_tuning_seeds()
+
+
+def test_what_a_page_says_of_later_options(figures, monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    (tmp_path / "student_options.csv").write_text(
+        "option,after,seed,top1,held_out\n"
+        "none,,0,0.50,0.49\nnone,,1,0.52,0.51\n"
+        "one,a,0,0.51,0.49\none,a,1,0.50,0.51\nother,b,1,0.53,0.5\n"
+    )
+    assert figures.student_options().splitlines()[2:] == [
+        "| one | a | 2 | -0.50 (-2.00 to +1.00) | +0.00 (+0.00 to +0.00) |",
+        "| other | b | 1 | +1.00 | -1.00 |",
+    ]
 
 
 ROWS = """experiment,number,seed,value
@@ -297,6 +334,11 @@ def test_a_page_calls_larger_only_what_is_shown(figures, monkeypatch, tmp_path):
     assert figures.difference(a, "f: top-1") == told
     assert figures.mean_of(b) == "81.67 % (3 seeds, 80.00 to 84.00)"
     assert figures.mean_of(c) == "91.00 % (one seed)"
+    assert figures.no_gain(a, e, b, a) == "no gain"
+    with pytest.raises(figures.PageError, match=r"^a: top-1 is above b: top-1: \+9"):
+        figures.no_gain(a, e, a, b)
+    assert figures.runs_told(a) == "3 runs"
+    assert figures.runs_told(c) == "a single run, which shows nothing"
     for pair in ((a, e), (a, c)):
         with pytest.raises(figures.PageError, match="differ by"):
             figures.shown(*pair)

@@ -4,7 +4,7 @@ from typing import Any
 
 from r2b_keras import drawing, files, locks
 from r2b_keras.ablations import comparison, row_chart, rows, tables
-from r2b_keras.ablations.runs import Ablation
+from r2b_keras.ablations.runs import Ablation, Outcome
 from r2b_keras.trainers import manifest
 
 FILES = (
@@ -44,17 +44,21 @@ def write(ablation: Ablation) -> str:
                 files.write_text(ablation.path / name, tables.to_csv(items))
         files.write_text(ablation.path / "table.md", table)
         if outcomes:
-            figure = row_chart.draw(summaries, outcomes, _title(ablation))
+            figure = row_chart.draw(summaries, outcomes, _title(ablation, outcomes))
             files.write_bytes(ablation.path / "ablation.png", drawing.to_png(figure))
             files.write_json(ablation.path / "manifest.json", _manifest(ablation))
     return table
 
 
-def _title(ablation: Ablation) -> str:
-    students = ablation.recipe.stages[rows.SOFT :]
-    epochs = sum(stage.epochs for stage in students)
-    name, width = ablation.recipe.name, students[-1].student.width
-    return f"Rows of Table 3 on {name}: width {width}, {epochs} epochs of students"
+def _title(ablation: Ablation, outcomes: list[Outcome]) -> str:
+    recipe = ablation.recipe
+    names = {outcome.row for outcome in outcomes}
+    found = {rows.student_epochs(recipe, row) for row in rows.ROWS if row.name in names}
+    epochs = " or ".join(map(str, sorted(found)))
+    width = recipe.stages[rows.BINARY_WEIGHTS].student.width
+    return (
+        f"Rows of Table 3 on {recipe.name}: width {width}, {epochs} epochs of students"
+    )
 
 
 def _manifest(ablation: Ablation) -> dict[str, Any]:

@@ -212,6 +212,17 @@ def make_recipe(recipe: Recipe, row: Row, downsample: str) -> Recipe:
     )
 
 
+def student_epochs(recipe: Recipe, row: Row) -> int:
+    """For how many epochs a row trains its students, one after the other.
+
+    All rows the same where the recipe's third stage goes on from its second; elsewhere
+    a row without the second does without its epochs.
+    """
+    made = make_recipe(recipe, row, DOWNSAMPLES[0])
+    needed = made.stages_needed(BINARY_WEIGHTS)
+    return sum(made.stages[number].epochs for number in needed if number != TEACHER)
+
+
 def check(recipe: Recipe) -> None:
     """Raises `InputError` unless the recipe has the four stages of Sec. 4.2."""
     found = tuple(stage.student.binarization for stage in recipe.stages)

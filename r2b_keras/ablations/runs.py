@@ -1,7 +1,7 @@
 """The runs of an ablation: which there are, and one folder that holds them all.
 
 DIR/
-  ablation.json   recipe, precision and data that the folder is for
+  ablation.json   recipe, precision, data and code that the folder is for
   stages/         finished stages that several runs share
   runs/ROW_DOWNSAMPLE_SEED/   a workdir each; failed.json says why one has failed
   runs.csv, comparisons.csv, interactions.csv, table.md, ablation.png, manifest.json
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
-from r2b_keras import data, files, folders, recipes
+from r2b_keras import data, files, folders, own_code, recipes
 from r2b_keras.ablations import rows
 from r2b_keras.ablations.rows import Row
 from r2b_keras.errors import RUN_FAILURES, InputError
@@ -29,7 +29,7 @@ from r2b_keras.trainers.workdir import Workdir
 
 _MARK = "ablation.json"
 # What makes such a folder and what must be the same, for messages.
-_WORDS = ("ablation", "recipe, settings and data")
+_WORDS = ("ablation", "recipe, settings, data and code of the package")
 # Seconds between two looks at what other processes have finished.
 _PAUSE = 5.0
 
@@ -194,6 +194,7 @@ class Ablation:
             "precision": self.settings["precision"],
             "deterministic": self.settings["deterministic"],
             "data_fingerprint": self.images.fingerprint,
+            "training_code": own_code.of_training()[:16],
             **trained.files_of(self.recipe),
         }
 

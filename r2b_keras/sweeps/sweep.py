@@ -17,7 +17,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from r2b_keras import folders, locks, recipes
+from r2b_keras import folders, locks, own_code, recipes
 from r2b_keras.checks import require_choice, require_count
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import Recipe
@@ -77,6 +77,7 @@ class Settings:
             "seed": self.seed,
             "precision": self.precision,
             "data_fingerprint": self.dataset.fingerprint,
+            "training_code": own_code.of_training()[:16],
             **trained.files_of(self.recipe),
         }
 
@@ -187,7 +188,10 @@ class Sweep:
           InputError: the folder is of another sweep (the message names what differs),
             or holds other files.
         """
-        settings = "recipe, overrides, stage, tuner, space, seed, precision and data"
+        settings = (
+            "recipe, overrides, stage, tuner, space, seed, precision, data and code of "
+            "the package"
+        )
         wanted = self.settings.identity()
         folders.claim(self.path, "sweep.json", wanted, "sweep", settings)
 

@@ -89,6 +89,14 @@ def test_students_of_all_rows_train_equally_long(name):
     assert sum(recipe.stages[n].epochs for n in trained) == 2 + 3 + 5
 
 
+@pytest.mark.parametrize(
+    ("recipe", "epochs"), [("fashion", {10}), ("digits", {35, 45})]
+)
+def test_epochs_of_the_students_of_all_rows(recipe, epochs):
+    chain = FASHION if recipe == "fashion" else recipes.get(recipe)
+    assert {rows.student_epochs(chain, row) for row in rows.ROWS} == epochs
+
+
 def test_where_stages_start_anew_they_keep_their_epochs():
     recipe = recipes.get("cifar100")
     assert recipe.stages[2].start_from is None

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from r2b_keras import files, locks, recipes
+from r2b_keras import files, locks, own_code, recipes
 from r2b_keras.ablations import results, rows, runs
 from r2b_keras.errors import InputError, MemoryLackError, NonFiniteLossError
 from r2b_keras.trainers.workdir import StageResult
@@ -60,6 +60,27 @@ def test_another_ablation_does_not(tmp_path, changes, words):
         Fake(tmp_path / "a", **changes).claim()
     assert words in str(problem.value)
     assert (tmp_path / "a" / "ablation.json").read_bytes() == before
+
+
+def test_rows_of_other_code_do_not_come_into_one_table(tmp_path, monkeypatch):
+    """They would be compared seed by seed, and share no teacher."""
+    Fake(tmp_path / "a").claim()
+    monkeypatch.setattr(own_code, "of_training", lambda: "of another revision")
+    words = "training_code: .* -> of another revis. .* data and code of the package"
+    with pytest.raises(InputError, match=words):
+        Fake(tmp_path / "a").claim()
+
+
+def test_the_chart_tells_how_long_students_were_trained(tmp_path):
+    """On digits a row without the tanh student does without its ten epochs."""
+    for names, told in ((["gate"], "35"), (["gate", "all"], "35 or 45")):
+        found = [
+            runs.Outcome(name, "real", 0, 0.5, 0.5, None, 1, 1.0, 359) for name in names
+        ]
+        title = results._title(Fake(tmp_path / "a"), found)
+        assert (
+            title == f"Rows of Table 3 on digits: width 16, {told} epochs of students"
+        )
 
 
 def test_a_file_is_told_by_its_content(tmp_path):

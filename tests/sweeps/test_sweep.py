@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from small_sweeps import RATE, TEMPERATURE, make_sweep
 
-from r2b_keras import recipes
+from r2b_keras import own_code, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.sweeps import space
 from r2b_keras.sweeps.sweep import check_settings
@@ -74,6 +74,13 @@ def test_another_sweep_does_not(tmp_path, changes, words):
     with pytest.raises(InputError, match="was made by another sweep") as problem:
         make_sweep(tmp_path / "a", **changes).claim()
     assert words in str(problem.value)
+
+
+def test_trials_of_other_code_do_not_come_into_one_sweep(tmp_path, monkeypatch):
+    make_sweep(tmp_path / "a").claim()
+    monkeypatch.setattr(own_code, "of_training", lambda: "of another revision")
+    with pytest.raises(InputError, match="training_code: .* -> of another revis"):
+        make_sweep(tmp_path / "a").claim()
 
 
 def test_a_file_is_told_by_its_content(tmp_path):
