@@ -382,21 +382,50 @@ def fine_tuning_seeds() -> str:
     return seeds_told(len(found[0]))
 
 
+_OPTIONS, _CHAIN = "student_options.csv", "none"
+
+
+def chain_of_options() -> str:
+    """Top-1 of the chain that options of later papers were added to."""
+    found = column(_OPTIONS, "top1", option=_CHAIN)
+    return _with_range(found, 2, f"{len(found)} seeds, ")
+
+
 def student_options() -> str:
     """What each option of later papers gave, less the chain of its seed, in points."""
-    file, names = "student_options.csv", ("top1", "held_out")
-    chain = {each["seed"]: each for each in rows(file, option="none")}
     lines = [["option", "after", "seeds", "test images", "images held out"]]
-    for option in dict.fromkeys(each["option"] for each in rows(file)):
-        own = rows(file, option=option)
-        gains = [
-            [float(each[name]) - float(chain[each["seed"]][name]) for each in own]
-            for name in names
-        ]
-        if option != "none":
-            cells = map(_gain, gains)
-            lines.append([option, own[0]["after"], str(len(own)), *cells])
+    for option, after in _options().items():
+        gains = [_gains(option, name) for name in ("top1", "held_out")]
+        cells = map(_gain, gains)
+        lines.append([option, after, str(len(gains[0])), *cells])
     return tables.markdown(lines)
+
+
+def none_gains(points_at_least: float) -> str:
+    """The word "None", for a page that says that no option gains so much.
+
+    Raises:
+      PageError: one does, in the mean over its seeds.
+    """
+    for option in _options():
+        mean = 100 * statistics.mean(_gains(option, "top1"))
+        if mean >= points_at_least:
+            raise PageError(f"results/{_OPTIONS}: {option} gains {mean:+.2f} points")
+    return "None"
+
+
+def _options() -> dict[str, str]:
+    """Options of later papers, each with what it is after."""
+    found = {each["option"]: each["after"] for each in rows(_OPTIONS)}
+    del found[_CHAIN]
+    return found
+
+
+def _gains(option: str, name: str) -> list[float]:
+    """A column of an option less that of the chain, seed by seed."""
+    chain = {each["seed"]: each for each in rows(_OPTIONS, option=_CHAIN)}
+    own = rows(_OPTIONS, option=option)
+    return [float(each[name]) - float(chain[each["seed"]][name]) for each in own]
 
 
 def _gain(found: list[float]) -> str:

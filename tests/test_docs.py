@@ -285,6 +285,10 @@ def test_what_a_page_says_of_later_options(figures, monkeypatch, tmp_path):
         "| one | a | 2 | -0.50 (-2.00 to +1.00) | +0.00 (+0.00 to +0.00) |",
         "| other | b | 1 | +1.00 | -1.00 |",
     ]
+    assert figures.chain_of_options() == "51.00 % (2 seeds, 50.00 to 52.00)"
+    assert figures.none_gains(1.1) == "None"
+    with pytest.raises(figures.PageError, match=r"other gains \+1\.00 points"):
+        figures.none_gains(1.0)
 
 
 ROWS = """experiment,number,seed,value
