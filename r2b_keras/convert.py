@@ -35,11 +35,11 @@ _ONLY_FOR = {
 def define_flags() -> None:
     """Declares the command's flags."""
     path_flags.define("workdir", None, "Folder of a training run.")
-    flags.DEFINE_integer("stage", None, "Its stage, the last finished if unset.")
+    text = "Stage of the workdir, the last finished if unset."
+    flags.DEFINE_integer("stage", None, text)
     path_flags.define("model", None, "A .keras file, instead of a workdir.")
-    path_flags.define(
-        "weights", None, "larq-zoo's Real-to-Binary weights (.h5), instead of both."
-    )
+    text = "larq-zoo's Real-to-Binary weights (.h5), instead of --workdir and --model."
+    path_flags.define("weights", None, text)
     import_flag.define()
     path_flags.define("recipe", None, "Recipe whose data a --model was trained on.")
     path_flags.define("data_dir", None, "Folder with the recipe's images.")

@@ -27,7 +27,7 @@ def define_flags() -> None:
     )
     path_flags.define("space", None, "JSON file of what varies, see --list_space.")
     flags.DEFINE_bool("list_space", False, "Print the space and stop.")
-    path_flags.define("workdir", None, "The sweep's folder, runs/RECIPE_sweep.")
+    path_flags.define("workdir", None, "The sweep's folder, or runs/RECIPE_sweep.")
     flags.DEFINE_multi_string(
         "override", [], "Change of the recipe for all trials; repeatable."
     )
