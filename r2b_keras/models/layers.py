@@ -84,7 +84,11 @@ class ChannelScale(tf.keras.layers.Layer):
     """
 
     def build(self, input_shape: Any) -> None:
-        """Adds the factors, shape `[C]`: what can absorb the size of weights."""
+        """Adds the factors, shape `[C]`.
+
+        `handover.absorb_magnitude` finds them by their name, and multiplies them by the
+        size of weights that become binary.
+        """
         self.factor_per_channel = self.add_weight(
             name="scale", shape=(input_shape[-1],), initializer="ones"
         )

@@ -1,6 +1,15 @@
 """The layers of the entries of `r2b_keras.networks.RESCALINGS`.
 
-Each function takes a `Convolution` and returns its output re-scaled, in its shape.
+What multiplies a binary convolution, sign(A) * sign(W), element by element:
+
+    "analytic"             K alpha, both computed, alpha of W      XNOR-Net, Eq. 1
+    "channel_scale"        alpha, learned                          XNOR-Net++'s Gamma
+    "outer_product_scale"  Gamma, learned, of three vectors        XNOR-Net++
+    "gate"                 G(A; W_G)                               Eq. 3 without alpha
+    "gate_and_scale"       alpha, learned, times G(A; W_G)         Eq. 3
+
+A is BatchNorm's output, before its sign is taken. Each function takes a `Convolution`
+and returns its output re-scaled, in its shape.
 """
 
 import dataclasses

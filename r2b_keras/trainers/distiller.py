@@ -33,7 +33,8 @@ class Distiller(tf.keras.Model):
     The loss is `cross_entropy_weight` times the cross-entropy with the labels, plus
     `attention_weight` times Eq. 2 over the taps, plus `logit_weight` times the
     distillation loss, plus L2 decay and the student's own regularisation losses. Each
-    part but the last is logged under its own name.
+    part but the last is logged under its own name, before its weight multiplies it: the
+    parts do not add up to the loss unless all weights are 1.
 
     One forward pass of the student and one of the teacher (in inference mode) a step.
     Only the student is differentiated, saved and listed among the variables.

@@ -1,5 +1,9 @@
 """Loss functions: pure, one value per example, in float32.
 
+    cross_entropy        the labels
+    attention_matching   Eq. 2: where the teacher looks
+    logit_matching       what the teacher says, softened by a temperature
+
 Where a sum of squares goes under a root it is kept at `EPSILON` or above, so that an
 all-zero attention map, or two equal ones, has a finite value and gradient.
 """
@@ -93,8 +97,9 @@ def attention_matching(
 ) -> tf.Tensor:
     """Distance between the attention maps of two networks (Sec. 4.2, Eq. 2).
 
-    "norm" is Eq. 2 as printed: sum over taps of ||Q_S/||Q_S|| - Q_T/||Q_T|| ||, both
-    norms L2, the outer one not squared.
+    A tap is a layer whose map is matched, j in Eq. 2. "norm" is Eq. 2 as printed: sum
+    over taps of ||Q_S/||Q_S|| - Q_T/||Q_T|| ||, both norms L2, the outer one not
+    squared.
 
     Deviation: "squared_mean" is the form of the authors' later code (the squared
     difference, averaged over positions, summed over taps); "max_normalised" is
@@ -102,7 +107,7 @@ def attention_matching(
     positions and taps).
 
     Args:
-      student_features: feature maps `[B, H, W, C]`, one a tap.
+      student_features: feature maps `[B, H, W, C]`, one for each tap.
       teacher_features: as many; H and W as the student's, C may differ.
       form: "norm", "squared_mean" or "max_normalised".
 
@@ -153,7 +158,9 @@ def logit_matching(
 ) -> tf.Tensor:
     """Distillation loss of Hinton et al. (2015), as Sec. 4.2 uses it.
 
-    T^2 * KL(softmax(teacher / T) || softmax(student / T)), in log-space.
+    T^2 * KL(softmax(teacher / T) || softmax(student / T)), in log-space. Hinton's
+    cross-entropy is larger by T^2 times the entropy of the softened teacher, which the
+    student does not change: both have the same gradient.
 
     Args:
       student_logits: `[B, K]`.
