@@ -202,17 +202,19 @@ void test_quantizing(const Kernels& kernels, uint64_t seed, int count, float low
   Guarded<float> values(size_t(count), Side(random.between(0, 1)));
   fill(values, random, one_special_in);
   const float scale = float(1 << random.between(0, 8)) * 0.7f;
+  constexpr float kShifts[] = {0.5f, 0.0f, 0.25f, 1.0f, -3.75f, 96.3f};
+  const float shift = kShifts[random.between(0, 5)];
   for (size_t i = 0; i < values.size(); ++i) {
-    // Halves, where a rounding decides, and what lies beside them.
+    // Where the whole number changes, and what lies beside that.
     if (random.between(0, 3) != 0) continue;
-    const float half = (float(random.between(-260, 260)) + 0.5f) / scale;
+    const float step = (float(random.between(-260, 260)) - shift) / scale;
     const float to = random.between(0, 1) ? FloatLimits::max() : FloatLimits::lowest();
-    values[i] = random.between(0, 2) ? half : std::nextafter(half, to);
+    values[i] = random.between(0, 2) ? step : std::nextafter(step, to);
   }
   Guarded<uint8_t> bytes(static_cast<size_t>(count));
   std::vector<uint8_t> expected = copy_of(bytes);
   const QuantizedRow row = {
-      values.data(), count, scale, 0.5f, lowest, highest, random.between(0, 1) == 1,
+      values.data(), count, scale, shift, lowest, highest, random.between(0, 1) == 1,
       bytes.data()};
   set_case(kernels, "quantize_row", seed,
            describe({{"values", count},

@@ -17,7 +17,9 @@ from steady_numbers import SteadyNumbers
 class IntegerFile:
     """A layer over a picture ("picture") or over floats ("quantized").
 
-    `kernel` 0 is a dense layer. `twist` is what is not as in the pattern.
+    `kernel` 0 is a dense layer. `shift` is what is added before rounding down; with
+    `adds` a picture's zeros are added with their signs turned, and not taken away.
+    `twist` is what is not as in the pattern.
     """
 
     name: str
@@ -34,6 +36,8 @@ class IntegerFile:
     pool: str = ""
     pooled_before: bool = False
     as_int8: bool = False
+    shift: float = 0.5
+    adds: bool = False
     twist: str = ""
 
     @property
@@ -80,14 +84,16 @@ class IntegerFile:
             zeros += {"half zero": 0.5, "zero outside": 300}.get(self.twist, 0)
             if self.twist == "no zero":
                 return x, size
-            return _add(file, "SUB", [x, file.constant("float", zeros)], size), size
+            name, sign = ("ADD", -1) if self.adds else ("SUB", 1)
+            zeros = file.constant("float", sign * zeros)
+            return _add(file, name, [x, zeros], size), size
         if self.pooled_before:
             size = (size[0], size[1] // 2, size[2] // 2, size[3])
             x = _pool(file, "AVERAGE_POOL_2D", x, size, 2)
         scale = np.full(size[-1] if self.twist == "scales" else (), 0.7071)
         x = _add(file, "MUL", [x, file.constant("float", scale)], size)
-        half = file.constant("float", np.array(0.5))
-        x = _add(file, "SUB" if self.twist == "minus" else "ADD", [x, half], size)
+        shift = file.constant("float", np.array(self.shift))
+        x = _add(file, "SUB" if self.twist == "minus" else "ADD", [x, shift], size)
         if self.twist != "no floor":
             x = _add(file, "FLOOR", [x], size)
         return self._limited(file, x, size), size
@@ -200,6 +206,9 @@ def layers() -> list[IntegerFile]:
         _of(_STEM, "grey stem", size=(1, 9, 9, 1), channels_out=3, kernel=3, pool=""),
         _of(_STEM, "picture of pixels", kernel=1, stride=1, pool="", same=False),
         _of(_STEM, "reaches far out", size=(1, 2, 3, 3), pool=""),
+        _of(_STEM, "added", adds=True),
+        _of(_STEM, "added, valid", adds=True, same=False, pool=""),
+        _of(_STEM, "added, grey", adds=True, size=(1, 9, 9, 1), channels_out=3),
         *(
             _of(_STEM, f"stem of width {width}", size=(1, 8, width, 3), channels_out=10)
             for width in range(1, 41)
@@ -215,6 +224,10 @@ def layers() -> list[IntegerFile]:
         _of(_DOWN, "not around zero", limits=(3, 200), same=False),
         _of(_DOWN, "NaN is the lowest", twist="NaN"),
         _of(_DOWN, "NaN is the highest", twist="NaN", highest_first=True),
+        _of(_DOWN, "rounded down", shift=0.0),
+        _of(_DOWN, "rounded up by a quarter", shift=0.25, pooled_before=True),
+        _of(_DOWN, "moved far", shift=-31.3, limits=(-128, 127), highest_first=True),
+        _of(_DENSE, "moved classifier", shift=96.3, limits=(0, 255)),
         _of(_DOWN, "a neighbourhood", size=(2, 5, 7, 12), kernel=3, same=True),
         _of(_DOWN, "odd channels", size=(1, 5, 7, 13), channels_out=1000),
         _DENSE,
@@ -232,6 +245,14 @@ def near_misses() -> list[IntegerFile]:
         _of(_STEM, "weights of halves", twist="half scale"),
         _of(_STEM, "zero of a half", twist="half zero"),
         _of(_STEM, "padding is no byte", twist="zero outside", weight=40),
+        _of(_STEM, "added half", twist="half zero", adds=True),
+        _of(
+            _STEM,
+            "added, padding is no byte",
+            twist="zero outside",
+            adds=True,
+            weight=40,
+        ),
         _of(_STEM, "bias of a half", twist="half bias"),
         _of(_STEM, "dilated", twist="dilation", stride=1),
         _of(_STEM, "second reader of the picture", twist="reader"),
