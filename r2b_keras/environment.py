@@ -17,7 +17,11 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 from typing import TYPE_CHECKING, Any
+
+# Descriptor 2 is the whole process's: threads that hold it back wait for each other.
+_STDERR = threading.RLock()
 
 MINIMUM_PYTHON = (3, 10)
 FIRST_UNSUPPORTED_PYTHON = (3, 13)
@@ -172,6 +176,11 @@ def held_back_stderr(show_on_error: bool = False) -> Iterator[Callable[[], str]]
     Yields:
       What tells what has been written.
     """
+    with _STDERR:
+        yield from _held_back(show_on_error)
+
+
+def _held_back(show_on_error: bool) -> Iterator[Callable[[], str]]:
     sys.stderr.flush()
     descriptor = os.dup(2)
     with tempfile.TemporaryFile() as held:

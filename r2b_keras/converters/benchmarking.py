@@ -114,6 +114,7 @@ def benchmark(
         fits (see `benchmark_plan.plan`), no engine loads a model, or one died later.
     """
     check_amounts(threads, rounds, seconds)
+    threads, rounds, seconds = int(threads), int(rounds), float(seconds)
     pairs = plan(flatbuffers, engines)
     with contextlib.ExitStack() as stack:
         workers = [

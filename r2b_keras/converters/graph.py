@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
@@ -93,15 +94,20 @@ def infer(model: tf.keras.Model, images: Any) -> Any:
     return model(images)
 
 
+# The setting is the whole process's: threads that convert wait for each other.
+_EAGERLY = threading.RLock()
+
+
 @contextlib.contextmanager
 def eagerly() -> Iterator[None]:
     """Has numbers for symbols inside of the block, in functions of layers too."""
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)
+    with _EAGERLY:
+        before = tf.config.functions_run_eagerly()
+        tf.config.run_functions_eagerly(True)
+        try:
+            yield
+        finally:
+            tf.config.run_functions_eagerly(before)
 
 
 @contextlib.contextmanager

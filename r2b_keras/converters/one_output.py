@@ -6,40 +6,13 @@ takes one score for each class: (1 - p, p), or (-z / 2, z / 2), of which the sof
 (1 - p, p) too.
 """
 
-from typing import Any
-
 import numpy as np
 
 from r2b_keras.board import classification
 from r2b_keras.converters import graph
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
-
-
-@tf.keras.utils.register_keras_serializable(package="r2b_keras")
-class TwoClasses(tf.keras.layers.Layer):
-    """Makes two scores of one.
-
-    Input shape: `[B, 1]`. Output shape: `[B, 2]`.
-
-    Args:
-      from_logits: whether the score is a logit, or the probability of class 1.
-    """
-
-    def __init__(self, from_logits: bool, **kwargs: Any) -> None:
-        """Stores what the score is."""
-        super().__init__(**kwargs)
-        self.from_logits = from_logits
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns `(-z / 2, z / 2)` of a logit, `(1 - p, p)` of a probability."""
-        if self.from_logits:
-            return inputs * tf.constant([-0.5, 0.5])
-        return inputs * tf.constant([-1.0, 1.0]) + tf.constant([1.0, 0.0])
-
-    def get_config(self) -> dict[str, Any]:
-        """Configuration to make the layer again."""
-        return {**super().get_config(), "from_logits": self.from_logits}
+from r2b_keras.models.layers import TwoClasses
 
 
 def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
@@ -70,7 +43,9 @@ def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
     name = "two_classes"
     while name in (layer.name for layer in model.layers):
         name += "_"
-    scores = TwoClasses(activation == "linear", name=name)(model.output)
+    scores = TwoClasses(activation == "linear", name=name, dtype="float32")(
+        model.output
+    )
     return tf.keras.Model(model.input, scores, name=model.name)
 
 

@@ -119,6 +119,7 @@ class ImageDataset:
         Raises:
           InputError: there is not even one whole batch.
         """
+        require_count("batch_size", batch_size, 0)
         if not 1 <= batch_size <= self.num_train:
             raise InputError(
                 f"batch_size is {batch_size}: expected 1 to {self.num_train}, the "

@@ -271,3 +271,29 @@ class ChannelGating(tf.keras.layers.Dense):
             "bottleneck": self.bottleneck,
             "use_bias": self.use_bias,
         }
+
+
+@_register
+class TwoClasses(tf.keras.layers.Layer):
+    """Makes two scores of one.
+
+    Input shape: `[B, 1]`. Output shape: `[B, 2]`.
+
+    Args:
+      from_logits: whether the score is a logit, or the probability of class 1.
+    """
+
+    def __init__(self, from_logits: bool, **kwargs: Any) -> None:
+        """Stores what the score is."""
+        super().__init__(**kwargs)
+        self.from_logits = from_logits
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns `(-z / 2, z / 2)` of a logit, `(1 - p, p)` of a probability."""
+        if self.from_logits:
+            return inputs * tf.constant([-0.5, 0.5])
+        return inputs * tf.constant([-1.0, 1.0]) + tf.constant([1.0, 0.0])
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration to make the layer again."""
+        return {**super().get_config(), "from_logits": self.from_logits}

@@ -166,7 +166,9 @@ def _read_zip(name: str) -> tuple[str, Any]:
         )
     with zipfile.ZipFile(name) as file:
         metadata = json.loads(file.read("metadata.json"))
-        return str(metadata["keras_version"]), json.loads(file.read("config.json"))
+        config = json.loads(file.read("config.json"))
+        config.pop("compile_config", None)  # it is loaded without
+        return str(metadata["keras_version"]), config
 
 
 def _read_hdf5(name: str) -> tuple[str, Any]:

@@ -1,5 +1,6 @@
 """Recipes: complete, frozen descriptions of how a chain of stages is trained."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -80,6 +81,7 @@ def get(name: str) -> Recipe:
       InputError: no such recipe, and the message names all; or no such file, or one
         without a recipe.
     """
+    name = os.fspath(name)
     if name.endswith(".json"):
         return _read(pathlib.Path(name))
     if name not in _RECIPES:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import numbers
 import typing
 from collections.abc import Collection
 from typing import Any
@@ -17,6 +18,9 @@ def to_dict(value: Any) -> Any:
         return {field.name: to_dict(getattr(value, field.name)) for field in fields}
     if isinstance(value, tuple):
         return [to_dict(item) for item in value]
+    if isinstance(value, numbers.Number) and type(value) not in (bool, int, float):
+        # NumPy's, which is no JSON.
+        return int(value) if isinstance(value, numbers.Integral) else float(value)  # type: ignore[arg-type]
     return value
 
 

@@ -152,6 +152,7 @@ class Recipe:
         """
         named = isinstance(self.name, str) and self.name != ""
         require(named, "name", self.name, "a name")
+        object.__setattr__(self, "stages", tuple(self.stages))
         require(bool(self.stages), "stages", self.stages, "at least one stage")
         for number, stage in enumerate(self.stages):
             self._check_link(number, "teacher", stage.teacher)

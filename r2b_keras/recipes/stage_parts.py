@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from r2b_keras.checks import (
     require,
@@ -119,6 +120,7 @@ class Schedule:
     def __post_init__(self) -> None:
         """Refuses schedules that contradict themselves."""
         require_choice("schedule.kind", self.kind, SCHEDULES)
+        object.__setattr__(self, "drop_epochs", tuple(self.drop_epochs))
         drops = self.drop_epochs
         rising = list(drops) == sorted(set(drops)) and all(drop > 0 for drop in drops)
         require(rising, "schedule.drop_epochs", drops, "positive, rising epochs")
@@ -129,6 +131,11 @@ class Schedule:
         require_range("schedule.drop_factor", self.drop_factor, 0, 1)
         require_range("schedule.final_fraction", self.final_fraction, 0, 1)
         require_range("schedule.warmup_epochs", self.warmup_epochs, 0)
+
+
+def _words(given: Any) -> tuple[str, ...]:
+    """Several words, or a single one."""
+    return (given,) if isinstance(given, str) else tuple(map(str, given))
 
 
 @dataclass(frozen=True)
@@ -172,7 +179,7 @@ class Losses:
         require_range("losses.temperature", self.temperature, 0, 1e6)
         require_fraction_below_1("losses.label_smoothing", self.label_smoothing)
         self._check_class_weights()
-        object.__setattr__(self, "taps", tuple(self.taps))
+        object.__setattr__(self, "taps", _words(self.taps))
         for tap in self.taps:
             holds = all(tap.partition("="))
             require(holds, "losses.taps", tap, "STUDENT=TEACHER, two names of layers")
@@ -183,7 +190,7 @@ class Losses:
             )
 
     def _check_class_weights(self) -> None:
-        words = tuple(map(str, self.class_weights))
+        words = _words(self.class_weights)
         object.__setattr__(self, "class_weights", words)
         if words in ((), (BALANCED,)):
             return

@@ -3,8 +3,11 @@
 import contextlib
 import errno
 import os
+import random
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from r2b_keras import data, recipes
 from r2b_keras.checks import require_choice, require_code, require_count, require_range
@@ -101,14 +104,15 @@ def train_chain(
     last finished epoch, missing ones are trained first.
 
     With `deterministic`, TensorFlow's operations stay so in this process: there is no
-    way back. Keras's precision is what it was before.
+    way back. Keras's precision and the random numbers of Python and NumPy go on as they
+    were before; TensorFlow's do not, and Keras counts the names of layers anew.
 
     Args:
       recipe: the chain.
       stage: the stage to reach.
       workdir: the run's folder.
       data_dir: where the images lie, None for the source's own places.
-      dataset: the recipe's images where they are loaded already, for several runs.
+      dataset: what `data.load(recipe.data)` gives, where it was loaded already.
       seed: for weights, order and augmentation.
       only: train just this stage.
       precision: "float32", or "bfloat16" or "float16" for mixed precision.
@@ -127,13 +131,16 @@ def train_chain(
       MemoryLackError: a stage does not fit into memory.
       WorkerLostError: another process of "multi_worker" is gone.
     """
-    numbers = stages_to_train(recipe, stage, workdir, only)
-    require_count("The seed", seed, 0)
+    _check_arguments(recipe, workdir, dataset)
+    for name, value in (("The stage", stage), ("The seed", seed)):
+        require_count(name, value, 0)
     require_range("The seed", seed, 0, MOST_SEED)
+    stage, seed = int(stage), int(seed)  # NumPy's are no JSON
+    numbers = stages_to_train(recipe, stage, workdir, only)
     stages = [recipe.stages[number] for number in numbers]
     # All is checked before anything is trained, rather than when a stage's turn comes.
     _check_settings(precision, strategy, library)
-    with _computing_in(precision):
+    with _computing_in(precision), _own_draws():
         workers = _set_up(stages, strategy, deterministic)
         _import_code(stages)
         dataset = data.load(recipe.data, data_dir) if dataset is None else dataset
@@ -144,11 +151,50 @@ def train_chain(
         check_fit(run, numbers)
         needed = recipe.stages_needed(stage)
         finished = [number for number in needed if workdir.result(number)]
-        _train(run, numbers, library, identity, facts(strategy, workers, execution))
-        if library is not None:
-            _publish(run, finished, library, identity)
+        executed = facts(strategy, workers, execution)
+        try:
+            _train(run, numbers, library, identity, executed)
+            if library is not None:
+                _publish(run, finished, library, identity)
+        finally:
+            # An error's traceback keeps the object, in a notebook for as long as it is.
+            workdir.release()
     results = (workdir.result(number) for number in needed)
     return [result for result in results if result]
+
+
+def _check_arguments(recipe: Any, workdir: Any, dataset: Any) -> None:
+    """Refuses what commands cannot give, and callers of Python may."""
+    if tf.distribute.has_strategy():
+        raise InputError(
+            "train_chain was called in the scope of a strategy, expected outside of "
+            "any: leave the block, and give the strategy's name, such as 'mirrored'."
+        )
+    for name, value, kind in (
+        ("recipe", recipe, Recipe),
+        ("workdir", workdir, Workdir),
+    ):
+        if not isinstance(value, kind):
+            raise InputError(
+                f"The {name} is {value!r}, expected a {kind.__name__}, such as "
+                "recipes.get('digits') or trainers.Workdir('runs/digits')."
+            )
+    if dataset is not None and dataset.config != recipe.data:
+        raise InputError(
+            f"The dataset was loaded by {dataset.config}, expected the recipe's "
+            f"{recipe.data}: give what data.load(recipe.data) gives."
+        )
+
+
+@contextlib.contextmanager
+def _own_draws() -> Iterator[None]:
+    """Leaves Python's and NumPy's generators as they were: each stage seeds them."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def _check_settings(

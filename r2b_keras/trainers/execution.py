@@ -65,7 +65,7 @@ def facts(strategy: str, workers: Workers, execution: Execution) -> dict[str, An
         "replicas": workers.strategy.num_replicas_in_sync,
         "workers": workers.task.count,
         "xla": execution.xla,
-        "steps_per_execution": execution.steps_per_execution,
+        "steps_per_execution": int(execution.steps_per_execution),
     }
 
 

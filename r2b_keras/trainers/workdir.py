@@ -72,7 +72,7 @@ class Workdir:
     def __init__(self, path: str | pathlib.Path) -> None:
         """Stores the path; nothing is created."""
         self.path = pathlib.Path(path)
-        self._held = False
+        self._held: weakref.finalize | None = None
 
     def stage(self, number: int) -> pathlib.Path:
         """Folder of a stage."""
@@ -217,9 +217,14 @@ class Workdir:
             return
         held = contextlib.ExitStack()
         held.enter_context(folders.in_use(self.path, "training"))
-        weakref.finalize(self, held.close)
-        self._held = True
+        self._held = weakref.finalize(self, held.close)
         files.remove_partial(self.path)
+
+    def release(self) -> None:
+        """Lets go of the folder, if this object holds it: others may claim it."""
+        if self._held is not None:
+            self._held()
+            self._held = None
 
     @property
     def has_recipe(self) -> bool:

@@ -283,9 +283,9 @@ class Interpreter:
             if self._are_pixels(images):
                 return images, False
             self._require_card()
-            # One picture of TensorFlow's or PyTorch's; in a list there were several.
-            alone = images.ndim < 4 and not isinstance(given, (list, tuple))
-            return ([images] if alone else images), True
+            # One picture, such as TensorFlow's; in a list there are several.
+            is_one = images.ndim < 4 and not isinstance(given, (list, tuple))
+            return ([images] if is_one else images), True
         if images.shape[1:] != shape or images.ndim != len(shape) + 1:
             raise InputError(
                 f"The images have the shape {images.shape}, the network takes "

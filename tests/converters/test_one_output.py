@@ -298,3 +298,16 @@ def test_a_layer_of_the_name_that_is_given():
     x = tf.keras.layers.Flatten()(image)
     model = tf.keras.Model(image, tf.keras.layers.Dense(1, name="two_classes")(x))
     assert with_two_outputs(model).output_shape == (None, 2)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_scores_are_in_float32_whatever_layers_are_built_in(policy):
+    model = network(layers.Dense(1))
+    expected = with_two_outputs(model)(images_of(3))
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        found = with_two_outputs(model)(images_of(3))
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    assert found.dtype == "float32"
+    np.testing.assert_array_equal(found, expected)

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from r2b_keras import models
+from r2b_keras.converters.one_output import with_two_outputs
 from r2b_keras.environment import lq, tf
 from r2b_keras.errors import InputError
+from r2b_keras.recipes import Optimizer
+from r2b_keras.trainers.optimizers import make_optimizer
 from tests.networks import build_model
 
 layers = tf.keras.layers
@@ -20,9 +23,9 @@ layers = tf.keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
 
 
-def network(*middle):
-    image = layers.Input((4, 4, 1))
-    return tf.keras.Sequential([image, *middle, layers.Flatten(), layers.Dense(2)])
+def network(*middle, classes=2):
+    image, last = layers.Input((4, 4, 1)), layers.Dense(classes)
+    return tf.keras.Sequential([image, *middle, layers.Flatten(), last])
 
 
 def refused(path):
@@ -51,6 +54,29 @@ def test_a_fresh_process_loads_a_network(tmp_path):
     subprocess.run([sys.executable, "-c", code, *paths], check=True)
     found = np.load(tmp_path / "out.npy")
     np.testing.assert_allclose(found, model(image), rtol=1e-5, atol=1e-6)
+
+
+def of_ones_own(labels, scores):
+    return tf.reduce_sum(scores)
+
+
+@pytest.mark.slow
+def test_a_fresh_process_loads_what_the_package_makes(tmp_path):
+    """A network with two outputs for one, and those that were compiled anyhow."""
+    paths = [tmp_path / f"{name}.keras" for name in ("two", "adam", "own")]
+    with_two_outputs(network(classes=1)).save(paths[0])
+    model = network()
+    model.compile(make_optimizer(Optimizer(), 0.1, model))
+    model.save(paths[1])
+    model.compile("sgd", of_ones_own)
+    model.save(paths[2])
+    code = (
+        "import sys; from r2b_keras import models; "
+        "print([models.load(path).output_shape for path in sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", code, *paths]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert result.stdout == "[(None, 2), (None, 2), (None, 2)]\n"
 
 
 def test_a_missing_file(tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 
+import numpy as np
 import pytest
 from chains import chain, recipe, stage
 
@@ -11,6 +12,8 @@ from r2b_keras import files, recipes
 from r2b_keras.errors import InputError
 from r2b_keras.recipes import (
     Expected,
+    Losses,
+    Schedule,
     completed,
     describe,
     differences,
@@ -181,3 +184,30 @@ def test_files_without_a_recipe_are_refused(tmp_path, content):
         path.write_text(content)
     with pytest.raises(InputError, match=re.escape(str(path))):
         recipes.get(str(path))
+
+
+def test_numbers_of_numpys_are_written_as_pythons():
+    ours = dataclasses.replace(stage(), epochs=np.int64(3), batch_size=np.int32(8))
+    ours = dataclasses.replace(
+        ours, losses=Losses(temperature=np.float32(0.5), cross_entropy=np.float64(2))
+    )
+    plain = dataclasses.replace(
+        stage(), epochs=3, batch_size=8, losses=Losses(2.0, temperature=0.5)
+    )
+    assert json.dumps(to_dict(ours)) == json.dumps(to_dict(plain))
+
+
+def test_lists_and_single_words_become_tuples():
+    whole = recipes.get("digits")
+    again = dataclasses.replace(whole, stages=list(whole.stages))
+    assert again == whole and hash(again) == hash(whole)
+    one, other = (Schedule("step", drop_epochs=each) for each in ([1, 2], (1, 2)))
+    assert one == other and hash(one) == hash(other)
+    one = Losses(class_weights="balanced", taps="block_1=block_2")
+    assert one == Losses(class_weights=("balanced",), taps=("block_1=block_2",))
+
+
+def test_a_recipe_is_read_from_a_path(tmp_path):
+    path = tmp_path / "recipe.json"
+    files.write_json(path, {"recipe": to_dict(recipes.get("digits"))})
+    assert recipes.get(path) == recipes.get(str(path)) == recipes.get("digits")

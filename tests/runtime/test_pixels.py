@@ -83,6 +83,27 @@ def test_pictures_of_every_kind(files, kind, tmp_path):
     assert interpreter.predict(camera[:0]).shape == (0, 3)
 
 
+class Tensor:
+    """As TensorFlow's and PyTorch's: it becomes an array."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+@pytest.mark.parametrize("kind", ["pixels", "float"])
+def test_one_picture_that_is_no_array_of_numpys_is_one(files, kind):
+    """Not as many grey pictures as it has rows; those in a list are several."""
+    interpreter, picture = Interpreter(files[kind]), pixels(50, 64, 3, seed=1)
+    expected = interpreter.predict(picture)
+    for given in (Tensor(picture), memoryview(picture)):
+        np.testing.assert_array_equal(interpreter.predict(given), expected)
+        found = interpreter.predict([given, given])
+        np.testing.assert_array_equal(found, np.repeat(expected, 2, axis=0))
+
+
 def test_pictures_are_prepared_a_batch_at_a_time(files, monkeypatch):
     """All of them at once may be more than a board's memory."""
     interpreter, done = Interpreter(files["integer"], batch_size=2), []

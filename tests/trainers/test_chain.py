@@ -1,9 +1,12 @@
 """Which stages a run trains, without training any."""
 
+import random
+
+import numpy as np
 import pytest
 from small_workdirs import finished
 
-from r2b_keras import recipes
+from r2b_keras import data, files, recipes
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError, MemoryLackError
 from r2b_keras.trainers import chain
@@ -122,6 +125,87 @@ def test_a_library_gets_the_stages_that_were_there_before_it(tmp_path, monkeypat
     assert trained == [0, 1, 0]
     folders = {path.name for path in library.path.iterdir() if path.is_dir()}
     assert folders == {*keys}
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Stages that are finished at once, with what they draw."""
+    drawn = []
+
+    def train(run, number):
+        tf.keras.utils.set_random_seed(run.seed)
+        drawn.append((random.random(), np.random.rand()))
+        finished(run.workdir.path, number)
+
+    monkeypatch.setattr(chain, "train_stage", train)
+    return drawn
+
+
+def test_a_notebook_s_random_numbers_go_on(tmp_path, untrained):
+    """A search would try the same rate for ever."""
+    random.seed(1)
+    np.random.seed(1)
+    expected = [random.random(), np.random.rand()]
+    random.seed(1)
+    np.random.seed(1)
+    chain.train_chain(DIGITS, 0, Workdir(tmp_path))
+    assert [random.random(), np.random.rand()] == expected
+    assert untrained and list(untrained[0]) != expected
+
+
+def test_numbers_of_numpys_are_taken(tmp_path, untrained):
+    execution = chain.Execution(steps_per_execution=np.int64(2))
+    for number, seed in ((0, 3), (np.int64(0), np.int64(3))):
+        workdir = Workdir(tmp_path / type(seed).__name__)
+        chain.train_chain(DIGITS, number, workdir, seed=seed, execution=execution)
+    first, second = (
+        files.read_json(tmp_path / name / "recipe.json") for name in ("int", "int64")
+    )
+    assert first == second
+
+
+def test_an_interrupted_run_lets_go_of_its_folder(tmp_path, monkeypatch):
+    """A notebook keeps the error, and with it what the run was made of."""
+
+    def interrupted(run, number):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(chain, "train_stage", interrupted)
+    first, second = Workdir(tmp_path), Workdir(tmp_path)
+    for workdir in (first, second, first):
+        with pytest.raises(KeyboardInterrupt):
+            chain.train_chain(DIGITS, 0, workdir)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "folder", "words"),
+    [
+        ("digits", Workdir, "The recipe is 'digits', expected a Recipe, such as"),
+        (DIGITS, str, "The workdir is '.*run', expected a Workdir, such as"),
+    ],
+)
+def test_arguments_of_another_kind(tmp_path, recipe, folder, words):
+    with pytest.raises(InputError, match=words):
+        chain.train_chain(recipe, 0, folder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_that_were_loaded_otherwise_are_refused(tmp_path):
+    """Nothing that is kept of the run would tell how they were normalised."""
+    images = data.load(DIGITS.data)
+    other = recipes.apply_overrides(DIGITS, ["data.mean=0.9"])
+    with pytest.raises(
+        InputError, match=r"mean=\(0.*expected the recipe's .*mean=\(0\.9"
+    ):
+        chain.train_chain(other, 0, Workdir(tmp_path / "run"), dataset=images)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_scope_of_a_strategy_is_refused(tmp_path):
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        with pytest.raises(InputError, match="in the scope of a strategy"):
+            chain.train_chain(DIGITS, 0, Workdir(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("stage", [-1, 4])
