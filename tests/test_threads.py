@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from r2b_keras.converters import graph
+from r2b_keras.converters import float32, graph
 from r2b_keras.environment import held_back_stderr, tf
 
 
@@ -26,6 +26,13 @@ def overlapping(block):
         list(pool.map(enter, range(2)))
     assert sorted(order) == [0, 1]
     return not barrier.broken
+
+
+def test_factors_of_11_bits_are_allowed_afterwards():
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    assert enabled()
+    assert not overlapping(float32.exactly)
+    assert enabled()
 
 
 def test_functions_run_in_graphs_afterwards():

@@ -1,6 +1,7 @@
 """A network of other floats, as one that computes in float32, in all of its bits."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,9 @@ from r2b_keras.converters import graph
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
+
+# The setting is the whole process's: threads that convert wait for each other.
+_EXACTLY = threading.RLock()
 
 
 def other_types(model: tf.keras.Model) -> list[str]:
@@ -28,12 +32,13 @@ def exactly() -> Iterator[None]:
     products to 11 bits: hundreds of times what a file may differ from its network by.
     """
     config = tf.config.experimental
-    before = config.tensor_float_32_execution_enabled()
-    config.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        config.enable_tensor_float_32_execution(before)
+    with _EXACTLY:
+        before = config.tensor_float_32_execution_enabled()
+        config.enable_tensor_float_32_execution(False)
+        try:
+            yield
+        finally:
+            config.enable_tensor_float_32_execution(before)
 
 
 def in_float32(model: tf.keras.Model) -> tf.keras.Model:

@@ -132,7 +132,7 @@ class Distiller(tf.keras.Model):
         # Tuples and closures: Keras would track layers and variables, and the teacher
         # would be saved and counted with the student.
         self.tap_pairs = pair_taps(taps, teacher_taps or taps)
-        factors = l2_factors or [1.0] * len(l2_variables)
+        factors = [1.0] * len(l2_variables) if l2_factors is None else list(l2_factors)
         if l2 and not l2_variables or len(factors) != len(l2_variables):
             raise InputError(
                 f"l2 is {l2}, with {len(l2_variables)} l2_variables and {len(factors)} "

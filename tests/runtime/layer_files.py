@@ -6,6 +6,7 @@ import delegate_runs
 import numpy as np
 from delegate_runs import Setting
 from graph_files import GraphFile
+from steady_numbers import SteadyNumbers
 
 KERNELS = delegate_runs.kernels()
 SETTINGS = [*map(Setting, KERNELS), Setting(KERNELS[-1], threads=2)]
@@ -67,6 +68,11 @@ class LayerFile(GraphFile):
 
 def identity(channels: int = CHANNELS) -> np.ndarray:
     return np.eye(channels).reshape(channels, 1, 1, channels)
+
+
+def neighbourhoods(kernel: int = 3) -> np.ndarray:
+    numbers = SteadyNumbers("neighbourhoods")
+    return numbers.whole(-63, 63, 5, kernel, kernel, CHANNELS).astype(np.float32)
 
 
 def check(

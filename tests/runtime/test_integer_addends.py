@@ -9,7 +9,15 @@ import delegate_runs
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from layer_files import CHANNELS, SETTINGS, LayerFile, Step, check, identity
+from layer_files import (
+    CHANNELS,
+    SETTINGS,
+    LayerFile,
+    Step,
+    check,
+    identity,
+    neighbourhoods,
+)
 from steady_numbers import SteadyNumbers
 
 
@@ -48,11 +56,6 @@ ADDENDS: dict[str, np.ndarray] = {
     "zero": np.array(-0.0),
     "zeros": np.zeros(3),
 }
-
-
-def neighbourhoods(kernel: int = 3) -> np.ndarray:
-    numbers = SteadyNumbers("neighbourhoods")
-    return numbers.whole(-63, 63, 5, kernel, kernel, CHANNELS).astype(np.float32)
 
 
 @pytest.mark.parametrize("constant_first", [False, True])

@@ -9,7 +9,17 @@ from collections.abc import Callable, Sequence
 import delegate_runs
 import numpy as np
 import pytest
-from layer_files import CHANNELS, SETTINGS, UNFUSED, LayerFile, Step, check, identity
+from ai_edge_litert.interpreter import Interpreter
+from layer_files import (
+    CHANNELS,
+    SETTINGS,
+    UNFUSED,
+    LayerFile,
+    Step,
+    check,
+    identity,
+    neighbourhoods,
+)
 from steady_numbers import SteadyNumbers
 
 LOWEST, HIGHEST = -127, 127
@@ -280,3 +290,30 @@ def test_a_quantization_with_an_activation_runs_in_floats(operator, activation):
     files = file.files(file.layer(x, identity()))
     found = check(files, values, is_integer=False)
     assert not np.array_equal(found, right(values, np.float32(-3.75)))
+
+
+@pytest.mark.parametrize("setting", [*SETTINGS, UNFUSED], ids=str)
+def test_sizes_that_are_known_only_in_a_run(setting):
+    """LiteRT then prepares the operators after it once more, in every run."""
+    count, shift = 240, -3.75
+    file = LayerFile()
+    places = [file.input("float", (1, count)), file.input("packed", (4,))]
+    x = file.builtin("RESHAPE", places, file.tensor("float", (1, 1, 1, CHANNELS)))
+    signature = np.array([-1, -1, -1, CHANNELS], np.int32)
+    file.graph.tensors[x].shapeSignature = signature
+    steps = [("MUL", SCALE), ("ADD", shift), ("FLOOR", None)]
+    x = file.steps(x, [*steps, ("MAXIMUM", LOWEST), ("MINIMUM", HIGHEST)])
+    plain, signed = file.files(file.layer(x, neighbourhoods()))
+    alone = Interpreter(
+        model_content=plain,
+        experimental_op_resolver_type=delegate_runs.RESTS["litert"],
+    )
+    ours = delegate_runs.load(signed, setting)
+    alone.allocate_tensors()
+    ours.allocate_tensors()
+    values = values_beside_steps(shift).reshape(1, -1)[:, :count]
+    for size in ((1, 8, 10), (2, 4, 10), (5, 4, 4), (80, 1, 1), (1, 1, 80)):
+        inputs = [values, np.array([*size, CHANNELS], np.int32)]
+        (wanted,) = delegate_runs.run(alone, inputs)
+        found, _ = delegate_runs.run(ours, inputs)
+        np.testing.assert_array_equal(found, wanted)
