@@ -21,7 +21,9 @@ const TfLiteNode* find_node(TfLiteContext* context, int index) {
 class Writers {
  public:
   Writers(TfLiteContext* context, const TfLiteIntArray& plan)
-      : last_(context->tensors_size, kNever), count_(context->tensors_size, 0) {
+      : tensors_(context->tensors),
+        last_(context->tensors_size, kNever),
+        count_(context->tensors_size, 0) {
     for (int i = 0; i < plan.size; i++) {
       const TfLiteNode* node = find_node(context, plan.data[i]);
       for (int j = 0; node != nullptr && node->outputs && j < node->outputs->size;
@@ -34,15 +36,24 @@ class Writers {
     }
   }
 
-  // False where the operator at `place` in the plan reads what comes later, or writes
-  // what another writes too.
+  // False where the operator at `place` in the plan reads what comes later, writes what
+  // another writes too, or where what it reads or writes is a constant that is written:
+  // its memory is the file's.
   bool in_order(const Operator& op, int place, std::string* why) const {
     for (int tensor : op.inputs) {
+      if (tensor >= 0 && is_written_constant(tensor)) {
+        *why = format("it reads constant tensor %d, which an operator writes", tensor);
+        return false;
+      }
       if (tensor >= 0 && last_[static_cast<size_t>(tensor)] != kNever &&
           last_[static_cast<size_t>(tensor)] >= place) {
         *why = format("it reads tensor %d, which is written later", tensor);
         return false;
       }
+    }
+    if (is_written_constant(op.output)) {
+      *why = format("its output, tensor %d, is a constant", op.output);
+      return false;
     }
     if (count_[static_cast<size_t>(op.output)] == 1) return true;
     *why = format("tensor %d is written by %d operators", op.output,
@@ -51,7 +62,13 @@ class Writers {
   }
 
  private:
+  bool is_written_constant(int tensor) const {
+    return last_[static_cast<size_t>(tensor)] != kNever &&
+           tensors_[tensor].allocation_type == kTfLiteMmapRo;
+  }
+
   static constexpr int kNever = -1;
+  const TfLiteTensor* tensors_;
   std::vector<int> last_, count_;
 };
 
