@@ -15,11 +15,14 @@ _EXACTLY = threading.RLock()
 
 
 def other_types(model: tf.keras.Model) -> list[str]:
-    """The types other than float32 that layers with weights compute in."""
+    """The floats other than float32 that layers compute in, with weights or without."""
     found = {
         layer.compute_dtype
         for layer in model.submodules
-        if isinstance(layer, graph.Layer) and layer.weights
+        if isinstance(layer, graph.Layer)
+        and not isinstance(layer, tf.keras.metrics.Metric | tf.keras.layers.InputLayer)
+        and layer.compute_dtype
+        and tf.as_dtype(layer.compute_dtype).is_floating
     }
     return sorted(found - {"float32"})
 

@@ -43,7 +43,15 @@ def nested():
     return tf.keras.Sequential([tf.keras.Input((4, 6, 2)), inner, sign, *ends])
 
 
-@pytest.mark.parametrize("build", [ours, nested])
+def without_weights_in_16_bits():
+    """What lies between layers of float32 rounds what these give."""
+    image = tf.keras.Input((8, 8, 1))
+    x = layers.Flatten()(layers.Conv2D(3, 3, dtype="float32")(image))
+    x = layers.Dense(3, dtype="float32")(x)
+    return tf.keras.Model(image, x)
+
+
+@pytest.mark.parametrize("build", [ours, nested, without_weights_in_16_bits])
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.filterwarnings("ignore:.*float16")
 def test_the_network_that_float32_would_have_built(policy, build, name, tmp_path):
