@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import numbers
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from r2b_keras import files
 from r2b_keras.board import pictures
-from r2b_keras.checks import require_count
+from r2b_keras.checks import require, require_count
 from r2b_keras.data import augmentation as augmentations
 from r2b_keras.data import seeds
 from r2b_keras.data.config import Augmentation, DataConfig
@@ -165,19 +166,23 @@ class ImageDataset:
             equally, or there are no such epochs.
         """
         steps = self.steps_per_epoch(batch_size)
+        counts = {"seed": seed, "initial_epoch": initial_epoch, "epochs": epochs}
+        for name, value in counts.items():
+            is_whole = isinstance(value, numbers.Integral)
+            require(is_whole, name, value, "a whole number")
         if not 0 <= initial_epoch < epochs:
             raise InputError(
                 f"initial_epoch is {initial_epoch} of {epochs} epochs, expected 0 to "
                 "epochs - 1."
             )
         share.require_equal(batch_size)
-        numbers = range(initial_epoch, epochs)
-        order = seeds.Epochs(numbers, batch_size, seed, share)
+        wanted = range(initial_epoch, epochs)
+        order = seeds.Epochs(wanted, batch_size, seed, share)
         raw = self._train.train_batches(augmentation, order)
         augmented = functools.partial(self._augmented, augmentation, normalised)
         batches = in_parallel(raw, augmented)
         # Tells Keras how many batches there are; flat_map cannot know.
-        count = tf.data.experimental.assert_cardinality(steps * len(numbers))
+        count = tf.data.experimental.assert_cardinality(steps * len(wanted))
         return _with_options(batches.apply(count).prefetch(tf.data.AUTOTUNE))
 
     def _augmented(
@@ -280,6 +285,8 @@ class ImageDataset:
         Returns:
           As `test`.
         """
+        require_count("num_images", num_images, 0)
+        require_count("batch_size", batch_size)
         examples = self._validation if self.num_validation else self._test
         if num_images < examples.num_examples:
             examples = examples.sample(num_images)

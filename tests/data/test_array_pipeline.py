@@ -9,6 +9,7 @@ from image_samples import MEAN, STD, make_array_dataset, random_images, read_all
 from r2b_keras.data import Augmentation, DataConfig, ImageDataset
 from r2b_keras.data.arrays import ArrayExamples
 from r2b_keras.data.sources import Source
+from r2b_keras.errors import InputError
 
 PLAIN = Augmentation()
 EVERYTHING = Augmentation(
@@ -205,3 +206,32 @@ def test_fingerprint_is_of_images_and_labels_of_every_part():
         for part in sizes
     }
     assert len(found) == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"batch_size": 8.0}, "batch_size is 8.0, expected a whole number"),
+        ({"batch_size": True}, "batch_size is True, expected a whole number"),
+        ({"batch_size": "8"}, "batch_size is '8', expected a whole number"),
+        ({"seed": 1.5}, "seed is 1.5, expected a whole number"),
+        ({"seed": None}, "seed is None, expected a whole number"),
+        ({"epochs": 2.0}, "epochs is 2.0, expected a whole number"),
+        ({"initial_epoch": 0.5}, "initial_epoch is 0.5, expected a whole number"),
+    ],
+)
+def test_what_is_no_whole_number(changes, words):
+    arguments = {"batch_size": 8, "augmentation": PLAIN, "seed": 0, **changes}
+    with pytest.raises(InputError, match=words):
+        make_array_dataset().train(**arguments)
+
+
+def test_no_sample_of_fewer_than_no_images():
+    dataset = make_array_dataset()
+    for arguments, words in (
+        ((-1, 8), "num_images is -1"),
+        ((5, 0), "batch_size is 0"),
+    ):
+        with pytest.raises(InputError, match=words):
+            dataset.sample(*arguments)
+    assert len(read_all(dataset.sample(np.int64(5), 8))[0]) == 5
