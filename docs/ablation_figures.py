@@ -8,7 +8,7 @@ import statistics
 import typing
 from typing import Any
 
-from figures import PageError, column, row, rows, seeds_told
+from figures import PageError, column, row, rows, same_seeds
 
 from r2b_keras.ablations import comparison
 from r2b_keras.ablations.runs import Outcome
@@ -181,13 +181,7 @@ def seeds(study: str) -> str:
     Raises:
       PageError: rows have different ones.
     """
-    of_rows: dict[tuple[str, str], set[str]] = {}
-    for line in rows(f"{study}/runs.csv"):
-        of_rows.setdefault((line["row"], line["downsample"]), set()).add(line["seed"])
-    found = list(of_rows.values())
-    if any(each != found[0] for each in found):
-        raise PageError(f"results/{study}/runs.csv: not all rows have the same seeds")
-    return seeds_told(len(found[0]))
+    return same_seeds(f"{study}/runs.csv", "rows", "row", "downsample")
 
 
 def each_percent(file: str, **columns: str) -> str:

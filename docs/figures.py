@@ -182,6 +182,27 @@ def over_seeds(claim: str) -> str:
     return f"{low} to {high}"
 
 
+def same_seeds(file: str, what: str, *columns: str) -> str:
+    """How many seeds all of what some columns of a CSV file tell apart have, in words.
+
+    Args:
+      file: under results/.
+      what: their name, for the message.
+      *columns: names of the columns.
+
+    Raises:
+      PageError: they have different ones.
+    """
+    seeds: dict[tuple[str, ...], set[str]] = {}
+    for line in rows(file):
+        key = tuple(line[name] for name in columns)
+        seeds.setdefault(key, set()).add(line["seed"])
+    first, *others = seeds.values()
+    if any(each != first for each in others):
+        raise PageError(f"results/{file}: not all {what} have the same seeds")
+    return seeds_told(len(first))
+
+
 def seeds_told(count: int) -> str:
     """How many seeds, in words."""
     return "one seed" if count == 1 else f"{count} seeds"
@@ -372,14 +393,7 @@ def fine_tuning_seeds() -> str:
     Raises:
       PageError: cells have different ones.
     """
-    cells: dict[tuple[str, str], set[str]] = {}
-    for line in rows("fine_tuning/fine_tuning.csv"):
-        cell = line["pictures"], line["start"]
-        cells.setdefault(cell, set()).add(line["seed"])
-    found = list(cells.values())
-    if any(each != found[0] for each in found):
-        raise PageError("results/fine_tuning: not all cells have the same seeds")
-    return seeds_told(len(found[0]))
+    return same_seeds("fine_tuning/fine_tuning.csv", "cells", "pictures", "start")
 
 
 _OPTIONS, _CHAIN = "student_options.csv", "none"

@@ -1,17 +1,12 @@
 """A network of other floats, as one that computes in float32, in all of its bits."""
 
 import contextlib
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 from r2b_keras.converters import graph
 from r2b_keras.environment import tf
 from r2b_keras.errors import InputError
 from r2b_keras.models import keras_2
-
-# The setting is the whole process's: threads that convert wait for each other.
-_EXACTLY = threading.RLock()
 
 
 def other_types(model: tf.keras.Model) -> list[str]:
@@ -27,21 +22,15 @@ def other_types(model: tf.keras.Model) -> list[str]:
     return sorted(found - {"float32"})
 
 
-@contextlib.contextmanager
-def exactly() -> Iterator[None]:
+def exactly() -> contextlib.AbstractContextManager[None]:
     """Has float32 all of its bits inside of the block, on GPUs too.
 
     Where a GPU has TF32, TensorFlow rounds the factors of convolutions and matrix
     products to 11 bits: hundreds of times what a file may differ from its network by.
     """
     config = tf.config.experimental
-    with _EXACTLY:
-        before = config.tensor_float_32_execution_enabled()
-        config.enable_tensor_float_32_execution(False)
-        try:
-            yield
-        finally:
-            config.enable_tensor_float_32_execution(before)
+    read = config.tensor_float_32_execution_enabled
+    return graph.setting(read, config.enable_tensor_float_32_execution, False)
 
 
 def in_float32(model: tf.keras.Model) -> tf.keras.Model:

@@ -94,20 +94,28 @@ def infer(model: tf.keras.Model, images: Any) -> Any:
     return model(images)
 
 
-# The setting is the whole process's: threads that convert wait for each other.
-_EAGERLY = threading.RLock()
+# TensorFlow's settings are the whole process's: threads wait for each other.
+_SETTINGS = threading.RLock()
 
 
 @contextlib.contextmanager
-def eagerly() -> Iterator[None]:
-    """Has numbers for symbols inside of the block, in functions of layers too."""
-    with _EAGERLY:
-        before = tf.config.functions_run_eagerly()
-        tf.config.run_functions_eagerly(True)
+def setting(
+    read: Callable[[], bool], write: Callable[[bool], None], value: bool
+) -> Iterator[None]:
+    """Has a setting of TensorFlow another value inside of the block."""
+    with _SETTINGS:
+        before = read()
+        write(value)
         try:
             yield
         finally:
-            tf.config.run_functions_eagerly(before)
+            write(before)
+
+
+def eagerly() -> contextlib.AbstractContextManager[None]:
+    """Has numbers for symbols inside of the block, in functions of layers too."""
+    config = tf.config
+    return setting(config.functions_run_eagerly, config.run_functions_eagerly, True)
 
 
 @contextlib.contextmanager

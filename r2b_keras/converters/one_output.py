@@ -43,10 +43,8 @@ def with_two_outputs(model: tf.keras.Model) -> tf.keras.Model:
     name = "two_classes"
     while name in (layer.name for layer in model.layers):
         name += "_"
-    scores = TwoClasses(activation == "linear", name=name, dtype="float32")(
-        model.output
-    )
-    return tf.keras.Model(model.input, scores, name=model.name)
+    layer = TwoClasses(activation == "linear", name=name, dtype="float32")
+    return tf.keras.Model(model.input, layer(model.output), name=model.name)
 
 
 def require_one_right(name: str, scores: np.ndarray) -> None:
